@@ -1,0 +1,167 @@
+//! The configuration: a YAML file, overlaid by environment variables.
+//!
+//! [`Config::load`] reads both, checks everything and reports every problem at
+//! once. What it returns cannot be wrong. Secrets themselves are not part of it:
+//! it only says where they are, and has made sure that they can be read.
+//!
+//! Every key can be set by an environment variable: `poll.interval` by
+//! `CWP_EXPORTER_POLL__INTERVAL`, `accounts[0].region` by
+//! `CWP_EXPORTER_ACCOUNTS__0__REGION`. Keys become lower case, and an empty
+//! variable counts as not set. Text that looks like a number, `true`, a list or a
+//! map needs double quotes inside the variable.
+
+mod credentials;
+mod endpoint;
+mod environment;
+mod layers;
+mod problem;
+mod read;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::credentials::{
+    Credentials, IdSource, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TOKEN_VARIABLES,
+};
+pub use self::endpoint::{Endpoint, ProxyUrl};
+pub use self::environment::Environment;
+pub use self::problem::{ConfigError, Fault, Place, Problem};
+
+use self::reader::{Reader, show};
+
+/// The API's own ceiling, in requests per second and action, for most accounts.
+const USUAL_CEILING: u32 = 20;
+
+/// Everything that can be configured, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// When to poll.
+    pub poll: Poll,
+    /// How to reach the cloud.
+    pub api: Api,
+    /// Whom to poll: at least one, with unique names.
+    pub accounts: Vec<Account>,
+}
+
+/// When to poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// From one poll of an account and collector to the next; at least 1 s.
+    pub interval: Duration,
+    /// How long one API request may take; more than 0.
+    pub timeout: Duration,
+    /// How long values are kept without a success; at least `interval`.
+    pub max_age: Duration,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            max_age: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How to reach the cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Requests per second for each credential and action.
+    pub rate_limit: NonZeroU32,
+    /// Requests under way at once in the whole process.
+    pub max_in_flight: NonZeroUsize,
+    /// The Security Token Service, which hands out temporary keys.
+    pub sts_endpoint: Endpoint,
+    /// The metadata service of a CVM instance; `http://` to any host is allowed.
+    pub metadata_endpoint: Endpoint,
+    /// The proxy for requests to the cloud; `None` leaves it to `HTTPS_PROXY` and
+    /// `NO_PROXY`.
+    pub proxy_url: Option<ProxyUrl>,
+    /// A readable file of further trusted certificates.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        const RATE_LIMIT: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+        const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+        Self {
+            rate_limit: RATE_LIMIT,
+            max_in_flight: MAX_IN_FLIGHT,
+            sts_endpoint: Endpoint::https("sts.tencentcloudapi.com"),
+            metadata_endpoint: Endpoint::http("metadata.tencentyun.com"),
+            proxy_url: None,
+            ca_file: None,
+        }
+    }
+}
+
+/// A cloud account to poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The value of the label `account`: unique, not empty, no surrounding blanks.
+    pub name: String,
+    /// Its own endpoint or else `api.endpoint`.
+    pub endpoint: Endpoint,
+    /// The region to name in requests: lower-case letters, digits and `-`.
+    pub region: Option<String>,
+    /// Further labels by names that are valid in Prometheus.
+    pub labels: BTreeMap<String, String>,
+    /// How to sign requests.
+    pub credentials: Credentials,
+}
+
+impl Config {
+    /// Reads `file`, if any, lays the environment's variables over it and checks
+    /// everything, including that each secret can be read.
+    ///
+    /// Without `accounts` anywhere, [`SECRET_ID_VARIABLE`] and
+    /// [`SECRET_KEY_VARIABLE`] make one account named `default`.
+    ///
+    /// # Errors
+    ///
+    /// Every problem at once, each with its place, its key and a remedy. Only when
+    /// the file cannot be read or is not YAML is that the one problem.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let root = layers::read(file, environment)?;
+        let mut reader = Reader::default();
+        let config = read::config(&mut reader, &root, environment);
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::new(file, reader.problems))
+        }
+    }
+
+    /// What is allowed but likely not meant, a sentence each, for the log.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let rate_limit = self.api.rate_limit.get();
+        if rate_limit > USUAL_CEILING {
+            warnings.push(format!(
+                "api.rate_limit is {rate_limit}: unless the accounts' quota was raised, the API \
+                 throttles above {USUAL_CEILING} requests per second"
+            ));
+        }
+        let Poll {
+            interval, timeout, ..
+        } = self.poll;
+        if timeout > interval {
+            warnings.push(format!(
+                "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays \
+                 the next poll",
+                show(timeout),
+                show(interval)
+            ));
+        }
+        warnings
+    }
+}

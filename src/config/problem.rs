@@ -1,0 +1,150 @@
+//! What is wrong with a configuration, where, and what to do about it.
+//!
+//! None of these texts repeats a value that was not understood: it could be a
+//! secret that slipped to the wrong line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with one value and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What the user can do.
+    pub remedy: String,
+}
+
+impl Fault {
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// Where a setting was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Nowhere: it is missing, and there is no file to add it to.
+    Nowhere,
+    /// In the configuration file.
+    File {
+        /// The file's path, as it was given.
+        path: PathBuf,
+        /// The line, counted from 1, when one line can be blamed.
+        line: Option<u64>,
+        /// The column, counted from 1, when the text itself is not YAML.
+        column: Option<u64>,
+    },
+    /// In the environment variable of this name.
+    Variable(String),
+}
+
+impl Place {
+    /// The file as a whole, or nowhere.
+    pub(super) fn whole(file: Option<&Path>) -> Self {
+        match file {
+            Some(path) => Self::File {
+                path: path.to_owned(),
+                line: None,
+                column: None,
+            },
+            None => Self::Nowhere,
+        }
+    }
+
+    pub(super) fn line(file: &Path, line: u64) -> Self {
+        Self::File {
+            path: file.to_owned(),
+            line: Some(line),
+            column: None,
+        }
+    }
+}
+
+/// `settings.yml:3` or the variable's name, empty for [`Place::Nowhere`].
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Variable(name) => f.write_str(name),
+            Self::File { path, line, column } => {
+                write!(f, "{}", path.display())?;
+                for number in [line, column].into_iter().flatten() {
+                    write!(f, ":{number}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was written.
+    pub place: Place,
+    /// The key, such as `accounts[1].credentials.secret_key`; empty for the whole.
+    pub key: String,
+    /// What is wrong and what to do about it.
+    pub fault: Fault,
+}
+
+/// `<place>: <key>: <what is wrong>; <what to do>`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [self.place.to_string(), self.key.clone()] {
+            if !part.is_empty() {
+                write!(f, "{part}: ")?;
+            }
+        }
+        write!(f, "{}", self.fault)
+    }
+}
+
+/// Everything that is wrong with a configuration, at least one problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    file: Option<PathBuf>,
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// Orders `problems` as a reader of the file meets them.
+    pub(super) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Self {
+            file: file.map(Path::to_owned),
+            problems,
+        }
+    }
+
+    /// The problems: the file's by line, then those of environment variables.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// A heading that counts, then one indented line per problem.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{}", file.display())?,
+            None => f.write_str("configuration")?,
+        }
+        match self.problems.len() {
+            1 => f.write_str(": 1 problem")?,
+            count => write!(f, ": {count} problems")?,
+        }
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

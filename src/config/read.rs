@@ -1,0 +1,332 @@
+//! From what was written to a [`Config`] that cannot be wrong.
+
+mod credentials;
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, open_file};
+use super::endpoint::Endpoint;
+use super::environment::Environment;
+use super::problem::{Fault, Place};
+use super::reader::{Reader, Section, count, duration, show, text};
+use super::tree::{Node, Value, join};
+use super::{Account, Api, Config, Poll};
+
+/// The most requests in flight: far beyond use, far below what the runtime takes.
+const MAX_IN_FLIGHT: u32 = 100_000;
+
+/// What to do about variables that name list items wrongly.
+const NUMBERED: &str = "number the items 0, 1, 2… without a gap";
+
+/// Reads all settings. The result counts only if `reader` has no problem.
+pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment) -> Config {
+    let root = reader.section(Some(root), &["poll", "api", "accounts"]);
+    let poll = poll(reader, root.get("poll"));
+    let (api, endpoint) = api(reader, root.get("api"));
+    let accounts = accounts(reader, &root, &endpoint, environment);
+    Config {
+        poll,
+        api,
+        accounts,
+    }
+}
+
+fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
+    let section = reader.section(node, &["interval", "timeout", "max_age"]);
+    let default = Poll::default();
+    let interval = reader.value(section.get("interval"), |node| {
+        at_least(
+            duration(node)?,
+            Duration::from_secs(1),
+            "write at least `1s`",
+        )
+    });
+    let timeout = reader.value(section.get("timeout"), |node| {
+        at_least(
+            duration(node)?,
+            Duration::from_nanos(1),
+            "write more than `0s`",
+        )
+    });
+    let max_age = reader.value(section.get("max_age"), duration);
+    let poll = Poll {
+        interval: interval.unwrap_or(default.interval),
+        timeout: timeout.unwrap_or(default.timeout),
+        max_age: max_age.unwrap_or(default.max_age),
+    };
+    // A setting that could not be read is one problem, not two.
+    let readable = ["interval", "max_age"]
+        .iter()
+        .zip([interval, max_age])
+        .all(|(name, value)| section.get(name).is_some() == value.is_some());
+    if let Some(node) = section.get("max_age").or(section.get("interval"))
+        && readable
+        && poll.max_age < poll.interval
+    {
+        let fault = Fault::new(
+            format!(
+                "{} is shorter than `poll.interval` ({}), so values would vanish between polls",
+                show(poll.max_age),
+                show(poll.interval)
+            ),
+            "set it to a few intervals",
+        );
+        reader.report_at(node.place.clone(), "poll.max_age".to_owned(), fault);
+    }
+    poll
+}
+
+fn at_least(value: Duration, least: Duration, remedy: &str) -> Result<Duration, Fault> {
+    if value < least {
+        return Err(Fault::new(format!("{} is too short", show(value)), remedy));
+    }
+    Ok(value)
+}
+
+/// The API settings and the endpoint of accounts that have none of their own.
+fn api(reader: &mut Reader, node: Option<&Node>) -> (Api, Endpoint) {
+    let section = reader.section(
+        node,
+        &[
+            "endpoint",
+            "rate_limit",
+            "max_in_flight",
+            "sts_endpoint",
+            "metadata_endpoint",
+            "proxy_url",
+            "ca_file",
+        ],
+    );
+    let default = Api::default();
+    let rate_limit = reader.value(section.get("rate_limit"), |node| count(node, u32::MAX));
+    let in_flight = reader.value(section.get("max_in_flight"), |node| {
+        count(node, MAX_IN_FLIGHT)
+    });
+    let endpoint = reader.value(section.get("endpoint"), https_endpoint);
+    let sts = reader.value(section.get("sts_endpoint"), https_endpoint);
+    let metadata = reader.value(section.get("metadata_endpoint"), |node| {
+        Endpoint::parse_without_tls(text(node)?)
+    });
+    let api = Api {
+        rate_limit: rate_limit
+            .and_then(NonZeroU32::new)
+            .unwrap_or(default.rate_limit),
+        max_in_flight: in_flight
+            .and_then(|count| NonZeroUsize::new(usize::try_from(count).ok()?))
+            .unwrap_or(default.max_in_flight),
+        sts_endpoint: sts.unwrap_or(default.sts_endpoint),
+        metadata_endpoint: metadata.unwrap_or(default.metadata_endpoint),
+        proxy_url: reader.value(section.get("proxy_url"), |node| text(node)?.parse()),
+        ca_file: reader.value(section.get("ca_file"), |node| {
+            let path = path(node)?;
+            open_file(&path).map(|_| path)
+        }),
+    };
+    let endpoint = endpoint.unwrap_or_else(|| Endpoint::https("cwp.tencentcloudapi.com"));
+    (api, endpoint)
+}
+
+fn https_endpoint(node: &Node) -> Result<Endpoint, Fault> {
+    text(node)?.parse()
+}
+
+/// A path; a relative one starts at the configuration file's directory or, in an
+/// environment variable, at the working directory.
+fn path(node: &Node) -> Result<PathBuf, Fault> {
+    let text = text(node)?;
+    if text.is_empty() {
+        return Err(Fault::new("the path is empty", "name a file"));
+    }
+    Ok(match &node.place {
+        Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
+        _ => PathBuf::from(text),
+    })
+}
+
+fn accounts(
+    reader: &mut Reader,
+    root: &Section<'_>,
+    endpoint: &Endpoint,
+    environment: &Environment,
+) -> Vec<Account> {
+    let Some(node) = root.get("accounts") else {
+        return zero_configuration(reader, root, endpoint, environment);
+    };
+    let items = match &node.value {
+        Value::List(items) if items.is_empty() => {
+            let fault = Fault::new(
+                "the list is empty",
+                "add an account, or remove the key to use the environment's credentials",
+            );
+            reader.report(node, fault);
+            return Vec::new();
+        }
+        Value::List(items) => items,
+        other => {
+            not_a_list(reader, node, other);
+            return Vec::new();
+        }
+    };
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut accounts = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        if item.key != join(&node.key, &format!("[{index}]")) {
+            reader.report(
+                item,
+                Fault::new(format!("there is no {}[{index}]", node.key), NUMBERED),
+            );
+            continue;
+        }
+        let account = account(reader, item, endpoint, environment, &mut names);
+        accounts.extend(account);
+    }
+    accounts
+}
+
+/// Blames variables that set something other than an item, else the whole.
+fn not_a_list(reader: &mut Reader, node: &Node, value: &Value) {
+    let mut blamed = false;
+    if let Value::Map(entries) = value {
+        for (name, entry) in entries {
+            if matches!(entry.place, Place::Variable(_)) && !name.starts_with('[') {
+                reader.report(entry, Fault::new("not an item of the list", NUMBERED));
+                blamed = true;
+            }
+        }
+    }
+    if !blamed {
+        let fault = Fault::new(
+            format!("expected a list, found {}", value.kind()),
+            "begin each account with `- name:`",
+        );
+        reader.report(node, fault);
+    }
+}
+
+/// Without any `accounts`, the usual variables make one account.
+fn zero_configuration(
+    reader: &mut Reader,
+    root: &Section<'_>,
+    endpoint: &Endpoint,
+    environment: &Environment,
+) -> Vec<Account> {
+    let is_set = |name| {
+        environment
+            .get(name)
+            .is_some_and(|value| !value.trim().is_empty())
+    };
+    let missing: Vec<&str> = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE]
+        .into_iter()
+        .filter(|name| !is_set(name))
+        .collect();
+    if !missing.is_empty() {
+        let fault = Fault::new(
+            "no account is configured",
+            format!(
+                "list one under `accounts`, or set {} for a single account named `default`",
+                missing.join(" and ")
+            ),
+        );
+        reader.report_missing(root, "accounts", fault);
+        return Vec::new();
+    }
+    credentials::check_env(reader, &Place::Nowhere, "", environment);
+    vec![Account {
+        name: "default".to_owned(),
+        endpoint: endpoint.clone(),
+        region: None,
+        labels: BTreeMap::new(),
+        credentials: Credentials::Env,
+    }]
+}
+
+fn account(
+    reader: &mut Reader,
+    node: &Node,
+    default_endpoint: &Endpoint,
+    environment: &Environment,
+    names: &mut HashMap<String, String>,
+) -> Option<Account> {
+    let section = reader.section(
+        Some(node),
+        &["name", "endpoint", "region", "labels", "credentials"],
+    );
+    if !matches!(node.value, Value::Map(_)) {
+        return None;
+    }
+    if section.get("name").is_none() {
+        let fault = Fault::new("missing", "give each account a name of its own");
+        reader.report_missing(&section, "name", fault);
+    }
+    let name = reader.value(section.get("name"), |node| account_name(node, names));
+    let endpoint = reader.value(section.get("endpoint"), https_endpoint);
+    let region = reader.value(section.get("region"), region);
+    let labels = labels(reader, section.get("labels"));
+    let credentials = credentials::read(reader, &section, environment);
+    Some(Account {
+        name: name?,
+        endpoint: endpoint.unwrap_or_else(|| default_endpoint.clone()),
+        region,
+        labels,
+        credentials: credentials?,
+    })
+}
+
+/// `names` are those of the accounts before, with their keys.
+fn account_name(node: &Node, names: &mut HashMap<String, String>) -> Result<String, Fault> {
+    let name = text(node)?;
+    if name.trim().is_empty() {
+        return Err(Fault::new("the name is empty", "give the account a name"));
+    }
+    if name.trim() != name {
+        return Err(Fault::new(
+            "the name begins or ends with a blank",
+            "remove the blanks",
+        ));
+    }
+    if let Some(first) = names.get(name) {
+        return Err(Fault::new(
+            format!("the same as `{first}`"),
+            "give each account a name of its own",
+        ));
+    }
+    names.insert(name.to_owned(), node.key.clone());
+    Ok(name.to_owned())
+}
+
+fn region(node: &Node) -> Result<String, Fault> {
+    let region = text(node)?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if region.is_empty() || !region.chars().all(allowed) {
+        return Err(Fault::new(
+            "not a region's name",
+            "write it as the console does, such as `ap-guangzhou`",
+        ));
+    }
+    Ok(region.to_owned())
+}
+
+fn labels(reader: &mut Reader, node: Option<&Node>) -> BTreeMap<String, String> {
+    let section = reader.map(node);
+    let mut labels = BTreeMap::new();
+    for (name, node) in section.entries() {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !name.chars().all(allowed)
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || name.is_empty()
+        {
+            let fault = Fault::new(
+                "not a label's name",
+                "use letters, digits and `_`, and begin with no digit",
+            );
+            reader.report(node, fault);
+        }
+        if let Some(value) = reader.value(section.get(name), text) {
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    labels
+}

@@ -1,0 +1,77 @@
+//! Whatever is written, nothing panics and nothing that may be a secret shows.
+
+use super::{environment, fixtures, load_text, message};
+use crate::config::{Config, Environment};
+
+#[test]
+fn odd_texts_neither_panic_nor_leak() {
+    let deep_list = "[".repeat(100_000);
+    let deep_map = "hunter2: {".repeat(10_000);
+    let bomb = "a: &a [hunter2,hunter2]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    let good = std::fs::read_to_string(fixtures().join("good.yml")).unwrap();
+    let odd = std::fs::read_to_string(fixtures().join("odd.json")).unwrap();
+    let mut texts: Vec<String> = serde_json::from_str(&odd).unwrap();
+    texts.extend([deep_list, deep_map, bomb.to_owned()]);
+    // A good text cut off anywhere, and with a character replaced anywhere.
+    for (index, (at, c)) in good.char_indices().enumerate() {
+        let (before, after) = (&good[..at], &good[at + c.len_utf8()..]);
+        texts.push(before.to_owned());
+        let odd = ["\"", "[", "\t", "\n"].get(index % 4).unwrap();
+        texts.push(format!("{before}{odd}{after}"));
+    }
+    for text in texts {
+        let shown = match load_text(&text, &environment([])) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        assert!(
+            !shown.contains("hunter2"),
+            "{text}
+{shown}"
+        );
+    }
+}
+
+#[test]
+fn odd_variables_neither_panic_nor_leak() {
+    let deep = "[".repeat(100_000);
+    for value in [
+        deep.as_str(),
+        "[]",
+        "{}",
+        "[hunter2, {a=[hunter2]}]",
+        "{0=hunter2}",
+        "{\"[0]\"=hunter2}",
+        "'h'",
+        "\"hunter2",
+        "true",
+        "-1.5",
+        "\0",
+    ] {
+        for name in [
+            "CWP_EXPORTER___",
+            "CWP_EXPORTER_POLL__",
+            "CWP_EXPORTER_POLL__INTERVAL",
+            "CWP_EXPORTER_API__PROXY_URL",
+            "CWP_EXPORTER_ACCOUNTS__0",
+            "CWP_EXPORTER_ACCOUNTS__99999999999999999999999",
+            "CWP_EXPORTER_ACCOUNTS__0__LABELS",
+            "CWP_EXPORTER_ACCOUNTS__0__CREDENTIALS",
+            "CWP_EXPORTER_ACCOUNTS__0__CREDENTIALS__TYPE",
+            "CWP_EXPORTER_ACCOUNTS__0__CREDENTIALS__SECRET_ID",
+        ] {
+            let shown = message([(name, value)]);
+            assert!(!shown.contains("hunter2"), "{name}={value}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn debug_of_what_is_right_shows_no_secret() {
+    let yaml =
+        "accounts: [{name: a, credentials: {type: static, secret_id: hunter2, secret_key_env: K}}]";
+    let environment = Environment::from([("K", "hunter2")]);
+    let config: Config = load_text(yaml, &environment).unwrap();
+    assert!(!format!("{config:?} {environment:?}").contains("hunter2"));
+}

@@ -1,0 +1,93 @@
+//! What was written, whatever the layer: a tree of settings that know their place.
+
+use std::collections::BTreeMap;
+
+use super::problem::Place;
+
+/// One setting or group of settings.
+#[derive(Clone)]
+pub(super) struct Node {
+    /// The key as it may be shown, such as `accounts[0].credentials.type`.
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// What a [`Node`] holds. Has no `Debug`: it can be a secret.
+#[derive(Clone)]
+pub(super) enum Value {
+    Null,
+    Bool,
+    /// A number, as text.
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Map(BTreeMap<String, Node>),
+}
+
+impl Value {
+    /// What this is, to follow "found".
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// Appends `segment` to `path`: `accounts`, `accounts[0]`, `accounts[0].name`.
+pub(super) fn join(path: &str, segment: &str) -> String {
+    if path.is_empty() || segment.starts_with('[') {
+        format!("{path}{segment}")
+    } else {
+        format!("{path}.{segment}")
+    }
+}
+
+/// `key` if it is likely to be one, else a stand-in.
+///
+/// In `{secret_key:hunter2}`, where a blank is missing, all of it is the key.
+/// Only labels have a reason for digits.
+pub(super) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
+    let in_labels = path.ends_with(".labels");
+    let harmless = |c: char| match c {
+        '0'..='9' => in_labels,
+        _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
+    };
+    let index = key.starts_with('[') && key.ends_with(']');
+    if index || (!key.is_empty() && key.len() <= 24 && key.chars().all(harmless)) {
+        key
+    } else {
+        "<not shown>"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_like_code() {
+        assert_eq!(join("", "accounts"), "accounts");
+        assert_eq!(join("accounts", "[0]"), "accounts[0]");
+        assert_eq!(join("accounts[0]", "name"), "accounts[0].name");
+    }
+
+    #[test]
+    fn a_key_that_may_be_a_secret_is_not_shown() {
+        assert_eq!(shown("poll", "max-Age"), "max-Age");
+        assert_eq!(shown("accounts[0].labels", "tier2"), "tier2");
+        for key in [
+            "hunter2",
+            "secret_key:hunter",
+            "",
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef",
+        ] {
+            assert_eq!(shown("accounts[0].credentials", key), "<not shown>");
+        }
+    }
+}

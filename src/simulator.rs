@@ -1,0 +1,131 @@
+//! A stand-in for the CWP API on loopback.
+//!
+//! It verifies what the real API verifies, refuses with the same codes, and plays
+//! scripted [`Scenario`]s: figures that change, errors, cut and hanging connections.
+//! For the command line's `simulate` and `demo`, and for end-to-end tests.
+//!
+//! A scenario's answer is played for a request that is authentic, permitted and
+//! within the rate limit; any other is refused.
+
+mod answer;
+mod connection;
+mod handle;
+mod problem;
+mod rate;
+mod refusal;
+mod reply;
+mod scenario;
+mod script;
+mod state;
+mod timeline;
+mod verify;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+pub use self::answer::{Answer, Fields, documented_example};
+pub use self::handle::{Handle, Received, UnknownAccount};
+pub use self::problem::ScenarioError;
+pub use self::scenario::{Account, Scenario};
+use self::state::State;
+use crate::clock::Clock;
+
+/// How long to wait when a connection cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The simulated API, bound to its address but not yet serving.
+#[derive(Debug)]
+pub struct Simulator {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl Simulator {
+    /// Binds to a loopback address; port 0 takes any free one.
+    ///
+    /// `clock` is the API's: what timestamps are compared with and `Date` headers say.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an address other than loopback: whoever can reach the
+    /// simulator could read a scenario's answers. Otherwise what binding says.
+    pub async fn bind(address: SocketAddr, scenario: Scenario, clock: Clock) -> io::Result<Self> {
+        if !address.ip().to_canonical().is_loopback() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the simulated API listens on loopback only, not on {address}: \
+                     use 127.0.0.1 or [::1]"
+                ),
+            ));
+        }
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            state: Arc::new(State::new(scenario, clock)),
+        })
+    }
+
+    /// The address it is bound to, with its real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle to steer and observe it with.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// Serves until `shutdown`; the scenario's time begins now.
+    ///
+    /// Ends at once then: whoever is being answered, or kept waiting, is cut off.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            address,
+            state,
+        } = self;
+        tracing::info!(%address, "simulated API is listening");
+        state.start(Instant::now());
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(connection::serve(stream, Arc::clone(&state)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = %error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::warn!(error = %error, "connection's task failed");
+                    }
+                }
+            }
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;

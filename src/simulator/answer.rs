@@ -1,0 +1,146 @@
+//! What an account's caller gets to see.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+/// The fields of an answer: the `Response` object without its `RequestId`.
+pub type Fields = Map<String, Value>;
+
+/// How deep an answer can be nested; each level is two bytes.
+pub(crate) const MAX_NESTED: usize = 10_000_000;
+
+/// How an authentic, permitted request within the rate limit is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The fields that hold in the account's timeline.
+    Ok,
+    /// The same, with `Content-Encoding: gzip`, whether asked for or not.
+    Gzip,
+    /// These fields instead of the timeline's.
+    Fields(Fields),
+    /// An API error, with HTTP status 200 like all of them.
+    Error {
+        /// The dotted code, such as `InternalError`.
+        code: String,
+        /// Text for people.
+        message: String,
+    },
+    /// An error in the shape of the old (API 2.0) gateway:
+    /// `{"code":4000,"message":"…","codeDesc":"…"}`.
+    LegacyError {
+        /// The number, such as 4000.
+        code: i64,
+        /// Text for people.
+        message: String,
+        /// The code as a word.
+        code_desc: String,
+    },
+    /// An answer of something in between, such as a gateway's 502.
+    Http {
+        /// The status, 200 to 599.
+        status: StatusCode,
+        /// The body as it is.
+        body: String,
+        /// `Content-Type`; `text/html` when absent.
+        content_type: Option<String>,
+        /// `Location`; not sent when absent.
+        location: Option<String>,
+    },
+    /// Nothing, and the connection stays open.
+    Hang,
+    /// The connection is reset (TCP RST) without an answer.
+    Reset,
+    /// The timeline's fields, but only so many bytes of the body that
+    /// `Content-Length` promises, at most all but one; then the connection ends.
+    Cut(usize),
+    /// Status 200 with this text, whatever it is, as `application/json`.
+    Body(String),
+    /// Status 200 and valid JSON of about this many bytes, streamed without `Content-Length`.
+    Oversized(u64),
+    /// Status 200 and JSON with arrays nested this deep, 10,000,000 levels at most.
+    Nested(usize),
+    /// Another answer, so much later.
+    Delayed(Duration, Box<Answer>),
+}
+
+impl Answer {
+    /// A word for logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Gzip => "gzip",
+            Self::Fields(_) => "fields",
+            Self::Error { .. } => "error",
+            Self::LegacyError { .. } => "legacy_error",
+            Self::Http { .. } => "http",
+            Self::Hang => "hang",
+            Self::Reset => "reset",
+            Self::Cut(_) => "cut",
+            Self::Body(_) => "body",
+            Self::Oversized(_) => "oversized",
+            Self::Nested(_) => "nested",
+            Self::Delayed(_, answer) => answer.name(),
+        }
+    }
+}
+
+/// The fields of an account whose scenario names none.
+///
+/// All 25, with the figures that the API's documentation contradicts itself with:
+/// expired licences and a destroyed order where there are no licences at all.
+/// What reads this answer must not assume that one count follows from another.
+#[must_use]
+pub fn documented_example() -> Fields {
+    const COUNTS: [(&str, u64); 16] = [
+        ("LicenseCnt", 0),
+        ("AvailableLicenseCnt", 0),
+        ("AvailableProVersionLicenseCnt", 0),
+        ("AvailableFlagshipVersionLicenseCnt", 0),
+        ("NearExpiryLicenseCnt", 0),
+        ("ExpireLicenseCnt", 10),
+        ("UsedLicenseCnt", 0),
+        ("NotExpiredLicenseCnt", 0),
+        ("FlagshipVersionLicenseCnt", 0),
+        ("ProVersionLicenseCnt", 0),
+        ("CwpVersionLicenseCnt", 0),
+        ("AvailableLHLicenseCnt", 0),
+        ("DestroyOrderNum", 1),
+        ("AvailableAISecurityLicenseCnt", 0),
+        ("AISecurityVersionLicenseCnt", 0),
+        ("ApplicationAvailableLicenseCnt", 0),
+    ];
+    const SWITCHES: [&str; 8] = [
+        "AutoOpenStatus",
+        "IsOpenStatusHistory",
+        "AutoRepurchaseSwitch",
+        "AutoRepurchaseRenewSwitch",
+        "RepurchaseRenewSwitch",
+        "AutoBindRaspSwitch",
+        "AutoOpenRaspSwitch",
+        "AutoDowngradeSwitch",
+    ];
+    COUNTS
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), Value::from(count)))
+        .chain(SWITCHES.map(|name| (name.to_owned(), Value::Bool(false))))
+        .chain([("ProtectType".to_owned(), Value::from("PROVERSION_POSTPAY"))])
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documented_example_has_all_25_fields_and_its_contradiction() {
+        let fields = documented_example();
+        assert_eq!(fields.len(), 25);
+        assert_eq!(fields["LicenseCnt"], 0);
+        assert_eq!(fields["ExpireLicenseCnt"], 10);
+        assert_eq!(fields["DestroyOrderNum"], 1);
+    }
+}

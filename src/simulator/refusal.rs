@@ -1,0 +1,137 @@
+//! The API's refusals, with its codes and, where known, its texts.
+
+use std::num::NonZeroU32;
+
+/// In which language messages are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Chinese,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The API error code.
+    pub(crate) code: &'static str,
+    english: String,
+    chinese: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with a message of ours.
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            english: message.into(),
+            chinese: None,
+        }
+    }
+
+    pub(crate) fn missing(parameter: &str) -> Self {
+        let message = format!("The request is missing a required parameter `{parameter}`.");
+        Self::new("MissingParameter", message)
+    }
+
+    pub(crate) fn invalid_authorization(message: &str) -> Self {
+        Self::new("AuthFailure.InvalidAuthorization", message)
+    }
+
+    pub(crate) fn secret_id_not_found() -> Self {
+        Self {
+            chinese: Some("SecretId不存在，请输入正确的密钥。".to_owned()),
+            ..Self::new(
+                "AuthFailure.SecretIdNotFound",
+                "The SecretId is not found, please ensure that your SecretId is correct.",
+            )
+        }
+    }
+
+    pub(crate) fn signature() -> Self {
+        Self::new(
+            "AuthFailure.SignatureFailure",
+            "The provided credentials could not be validated. Please check your signature is correct.",
+        )
+    }
+
+    pub(crate) fn token() -> Self {
+        Self::new(
+            "AuthFailure.TokenFailure",
+            "The token is invalid: temporary keys need the token they were issued with, \
+             permanent keys have none.",
+        )
+    }
+
+    pub(crate) fn unauthorized(action: &str) -> Self {
+        Self::new(
+            "AuthFailure.UnauthorizedOperation",
+            format!(
+                "you are not authorized to perform operation (cwp:{action})\n\
+                 resource (*) has no permission"
+            ),
+        )
+    }
+
+    pub(crate) fn rate(count: usize, limit: NonZeroU32) -> Self {
+        Self {
+            chinese: Some(format!(
+                "您当前每秒请求 `{count}` 次，超过了每秒频率上限 `{limit}`，请稍后重试。"
+            )),
+            ..Self::new(
+                "RequestLimitExceeded",
+                format!(
+                    "Your current request times equals to `{count}` in a second, which exceeds \
+                     the frequency limit `{limit}` for a second. Please reduce the frequency of calls."
+                ),
+            )
+        }
+    }
+
+    /// The message; English where no Chinese text is known.
+    pub(crate) fn message(&self, language: Language) -> &str {
+        match (language, &self.chinese) {
+            (Language::Chinese, Some(chinese)) => chinese,
+            _ => &self.english,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_refusal_reads_like_the_real_one() {
+        let refusal = Refusal::rate(7, NonZeroU32::new(5).unwrap());
+        assert_eq!(
+            refusal.message(Language::English),
+            "Your current request times equals to `7` in a second, which exceeds the frequency \
+             limit `5` for a second. Please reduce the frequency of calls."
+        );
+        assert_eq!(
+            refusal.message(Language::Chinese),
+            "您当前每秒请求 `7` 次，超过了每秒频率上限 `5`，请稍后重试。"
+        );
+    }
+
+    #[test]
+    fn untranslated_refusal_speaks_english() {
+        let refusal = Refusal::signature();
+        assert_eq!(
+            refusal.message(Language::Chinese),
+            refusal.message(Language::English)
+        );
+    }
+
+    #[test]
+    fn missing_permission_names_action_and_resource() {
+        assert!(
+            Refusal::unauthorized("DescribeLicenseGeneral")
+                .message(Language::English)
+                .ends_with(
+                    "you are not authorized to perform operation (cwp:DescribeLicenseGeneral)\n\
+             resource (*) has no permission"
+                )
+        );
+    }
+}

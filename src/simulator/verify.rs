@@ -1,0 +1,729 @@
+//! Whether a request is one that the API would answer.
+//!
+//! Pure: a request, a time and the account it claims to come from go in, a verdict
+//! comes out. In the API's order: is it a request at all, is it authentic, is it
+//! permitted. The rate limit, which has a memory, comes between that and the
+//! [`parameters`].
+
+use http::{HeaderMap, Method, Uri};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::refusal::{Language, Refusal};
+use super::scenario::Account;
+use crate::tc3::{self, CanonicalRequest, CredentialScope};
+
+/// The only action that is known.
+const ACTION: &str = "DescribeLicenseGeneral";
+/// The version of the product's API.
+const VERSION: &str = "2018-02-28";
+/// The first label of the product's host name.
+const SERVICE: &str = "cwp";
+/// How far a request's time may be off, in seconds.
+const MAX_SKEW: u64 = 300;
+/// How long a body may be, in bytes.
+pub(crate) const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// A request as it was received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+/// The secret id a request claims, true or not.
+pub(crate) fn secret_id(headers: &HeaderMap) -> Option<&str> {
+    let value = single(headers, "authorization").ok().flatten()?;
+    Some(Authorization::parse(value)?.secret_id)
+}
+
+/// The language a request asks for.
+pub(crate) fn language(headers: &HeaderMap) -> Language {
+    match single(headers, "x-tc-language") {
+        Ok(Some("zh-CN")) => Language::Chinese,
+        _ => Language::English,
+    }
+}
+
+/// The action a request asks for, known or not.
+pub(crate) fn action(headers: &HeaderMap) -> Option<&str> {
+    single(headers, "x-tc-action").ok().flatten()
+}
+
+/// Checks that `request` is authentic and permitted; returns its action.
+///
+/// `account` is the one whose [`secret_id`] the request claims, if there is such.
+///
+/// # Errors
+///
+/// The refusal that the API would answer with.
+pub(crate) fn authenticate<'a>(
+    request: &Request<'a>,
+    now: Timestamp,
+    account: Option<&Account>,
+) -> Result<&'a str, Refusal> {
+    check_form(request)?;
+    let action = check_action(request.headers)?;
+    let time = check_time(request.headers, now)?;
+    let value = required(request.headers, "authorization", "Authorization")?;
+    let authorization = Authorization::parse(value).ok_or_else(|| {
+        Refusal::invalid_authorization(
+            "The Authorization header is not of the form `TC3-HMAC-SHA256 \
+             Credential=<id>/<date>/<service>/tc3_request, SignedHeaders=<names>, Signature=<hex>`.",
+        )
+    })?;
+    let account = account
+        .filter(|account| account.secret_id() == authorization.secret_id)
+        .ok_or_else(Refusal::secret_id_not_found)?;
+    check_signature(request, time, &authorization, account.secret_key())?;
+    let token = single(request.headers, "x-tc-token")?.filter(|token| !token.is_empty());
+    if token != account.token() {
+        return Err(Refusal::token());
+    }
+    if !account.may(SERVICE, action) {
+        return Err(Refusal::unauthorized(action));
+    }
+    Ok(action)
+}
+
+/// Checks the parameters of an authentic request: there are none.
+///
+/// # Errors
+///
+/// The refusal that the API would answer with.
+pub(crate) fn parameters(body: &[u8]) -> Result<(), Refusal> {
+    let parameters: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|_| Refusal::new("InvalidParameter", "The request body is not a JSON object."))?;
+    match parameters.keys().next() {
+        Some(name) => Err(Refusal::new(
+            "UnknownParameter",
+            format!("The parameter `{name}` is not recognized."),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_form(request: &Request<'_>) -> Result<(), Refusal> {
+    if request.method == Method::GET {
+        let message = "The simulated API takes POST only.";
+        return Err(Refusal::new("InvalidRequest", message));
+    }
+    if request.method != Method::POST {
+        let message = "Only GET and POST requests are supported.";
+        return Err(Refusal::new("UnsupportedProtocol", message));
+    }
+    if request.uri.path() != "/" || request.uri.query().is_some_and(|query| !query.is_empty()) {
+        let message = "The path of a POST request is `/`, without a query.";
+        return Err(Refusal::new("InvalidRequest", message));
+    }
+    if request.body.len() > MAX_BODY {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+/// The refusal of a body of more than [`MAX_BODY`] bytes.
+pub(crate) fn too_large() -> Refusal {
+    Refusal::new(
+        "RequestSizeLimitExceeded",
+        "The request is larger than 10 MB.",
+    )
+}
+
+fn check_action(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let action = required(headers, "x-tc-action", "Action")?;
+    let version = single(headers, "x-tc-version")?;
+    if version != Some(VERSION) {
+        let version = version.unwrap_or_default();
+        let message = format!("The version `{version}` does not exist; cwp has `{VERSION}`.");
+        return Err(Refusal::new("NoSuchVersion", message));
+    }
+    if action != ACTION {
+        let message = format!(
+            "The request action=`{action}` is invalid or does not match version=`{VERSION}`."
+        );
+        return Err(Refusal::new("InvalidAction", message));
+    }
+    Ok(action)
+}
+
+fn check_time(headers: &HeaderMap, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let value = required(headers, "x-tc-timestamp", "Timestamp")?;
+    let invalid = || {
+        let message = "The value of the parameter `Timestamp` is not a Unix time in seconds.";
+        Refusal::new("InvalidParameterValue", message)
+    };
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    let seconds: i64 = value.parse().map_err(|_| invalid())?;
+    if seconds.abs_diff(now.as_second()) > MAX_SKEW {
+        return Err(Refusal::new(
+            "AuthFailure.SignatureExpire",
+            format!(
+                "The provided credentials have expired: the timestamp `{seconds}` differs from \
+                 the server's time `{}` by more than 5 minutes.",
+                now.as_second()
+            ),
+        ));
+    }
+    Timestamp::from_second(seconds).map_err(|_| invalid())
+}
+
+fn check_signature(
+    request: &Request<'_>,
+    time: Timestamp,
+    authorization: &Authorization<'_>,
+    secret_key: &str,
+) -> Result<(), Refusal> {
+    let scope = CredentialScope::new(SERVICE, time);
+    if authorization.scope != scope.text() {
+        return Err(Refusal::invalid_authorization(
+            "The Credential's date is not the UTC date of the timestamp, or its service is not `cwp`.",
+        ));
+    }
+    let content_type = required(request.headers, "content-type", "Content-Type")?;
+    if !is_json(content_type) {
+        let message = "The Content-Type of a POST request is `application/json`.";
+        return Err(Refusal::new("InvalidRequest", message));
+    }
+    let names: Vec<&str> = authorization.signed_headers.split(';').collect();
+    let sorted = names.windows(2).all(|pair| pair.first() < pair.last());
+    let lower = names.iter().all(|name| is_lower_token(name));
+    if !(sorted && lower && names.contains(&"content-type") && names.contains(&"host")) {
+        return Err(Refusal::invalid_authorization(
+            "SignedHeaders must be sorted, in lower case, and include `content-type` and `host`.",
+        ));
+    }
+    let mut headers = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(value) = single(request.headers, name)? else {
+            return Err(Refusal::invalid_authorization(&format!(
+                "The signed header `{name}` is missing from the request."
+            )));
+        };
+        headers.push((name, value));
+    }
+    // The vendor's document lower-cases the values, its SDKs sign them as sent.
+    let lower: Vec<String> = headers
+        .iter()
+        .map(|(_, value)| value.to_lowercase())
+        .collect();
+    let lowered: Vec<(&str, &str)> = headers
+        .iter()
+        .zip(&lower)
+        .map(|((name, _), value)| (*name, value.as_str()))
+        .collect();
+    let matches = [&headers, &lowered].into_iter().any(|headers| {
+        let canonical = CanonicalRequest {
+            method: request.method.as_str(),
+            query: "",
+            headers,
+            payload: request.body,
+        };
+        tc3::signature(secret_key, &scope, &canonical) == authorization.signature
+    });
+    if matches {
+        Ok(())
+    } else {
+        Err(Refusal::signature())
+    }
+}
+
+/// Whether a content type is JSON, with or without a charset.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn is_lower_token(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// The trimmed value of a header, `None` if there is no such.
+///
+/// # Errors
+///
+/// A header that comes twice, or is not ASCII, has no one value.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (value.to_str(), values.next()) {
+        (Ok(value), None) => Ok(Some(value.trim())),
+        _ => Err(Refusal::new(
+            "InvalidRequest",
+            format!("The header `{name}` must come once and in ASCII."),
+        )),
+    }
+}
+
+/// The value of a header that must be there, empty or not being as good as absent.
+fn required<'a>(headers: &'a HeaderMap, name: &str, parameter: &str) -> Result<&'a str, Refusal> {
+    single(headers, name)?
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| Refusal::missing(parameter))
+}
+
+/// The parts of an `Authorization` header.
+#[derive(Debug, PartialEq)]
+struct Authorization<'a> {
+    secret_id: &'a str,
+    /// `<date>/<service>/tc3_request`.
+    scope: &'a str,
+    signed_headers: &'a str,
+    /// 64 lower-case hexadecimal digits.
+    signature: &'a str,
+}
+
+impl<'a> Authorization<'a> {
+    /// Takes a header value apart; `None` unless it has exactly the documented form.
+    fn parse(value: &'a str) -> Option<Self> {
+        let parts = value
+            .strip_prefix(tc3::ALGORITHM)?
+            .strip_prefix(" Credential=")?;
+        let (credential, rest) = parts.split_once(", SignedHeaders=")?;
+        let (signed_headers, signature) = rest.split_once(", Signature=")?;
+        let (secret_id, scope) = credential.split_once('/')?;
+        let mut labels = scope.split('/');
+        let (date, service, end) = (labels.next()?, labels.next()?, labels.next()?);
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let well_formed = !secret_id.is_empty()
+            && !secret_id.contains([' ', ','])
+            && date.len() == 10
+            && !service.is_empty()
+            && end == "tc3_request"
+            && labels.next().is_none()
+            && signature.len() == 64
+            && signature.bytes().all(is_hex);
+        well_formed.then_some(Self {
+            secret_id,
+            scope,
+            signed_headers,
+            signature,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const NOW: i64 = 1_717_200_000;
+    const KEY: &str = "ExampleSecretKey0123456789abcdef";
+    const ID: &str = "AKIDEXAMPLE00000000000000000000000001";
+
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        name: String,
+        input: Input,
+        expect: Expect,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Input {
+        secret_id: String,
+        secret_key: String,
+        token: Option<String>,
+        timestamp: i64,
+        host: String,
+        action: String,
+        version: String,
+        payload: String,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Expect {
+        content_type: String,
+        authorization: String,
+    }
+
+    /// A request that can be tampered with.
+    struct Sample {
+        method: Method,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        now: i64,
+        account: Option<Account>,
+    }
+
+    impl Sample {
+        fn of(vector: &Vector) -> Self {
+            let (input, expect) = (&vector.input, &vector.expect);
+            let timestamp = input.timestamp.to_string();
+            let mut sample = Self {
+                method: Method::POST,
+                uri: Uri::from_static("/"),
+                headers: HeaderMap::new(),
+                body: input.payload.clone().into_bytes(),
+                now: input.timestamp,
+                account: Some(Account::new(
+                    "vector",
+                    &input.secret_id,
+                    &input.secret_key,
+                    input.token.as_deref(),
+                )),
+            };
+            sample.set("host", &input.host);
+            sample.set("content-type", &expect.content_type);
+            sample.set("authorization", &expect.authorization);
+            sample.set("x-tc-action", &input.action);
+            sample.set("x-tc-version", &input.version);
+            sample.set("x-tc-timestamp", &timestamp);
+            if let Some(token) = &input.token {
+                sample.set("x-tc-token", token);
+            }
+            sample
+        }
+
+        fn good() -> Self {
+            Self::of(&vector("empty-object"))
+        }
+
+        /// Signs anew, with `headers` and their own values.
+        fn sign(&mut self, signed: &[&'static str], service: &str, value: fn(&str) -> String) {
+            let values: Vec<String> = signed
+                .iter()
+                .map(|&name| value(self.headers[name].to_str().unwrap()))
+                .collect();
+            let headers: Vec<(&str, &str)> = signed
+                .iter()
+                .copied()
+                .zip(values.iter().map(String::as_str))
+                .collect();
+            let timestamp: i64 = self.headers["x-tc-timestamp"]
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            let scope = CredentialScope::new(service, Timestamp::from_second(timestamp).unwrap());
+            let request = CanonicalRequest {
+                method: "POST",
+                query: "",
+                headers: &headers,
+                payload: &self.body,
+            };
+            let authorization = tc3::authorization(ID, KEY, &scope, &request);
+            self.set("authorization", &authorization);
+        }
+
+        fn set(&mut self, name: &'static str, value: &str) {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+
+        fn replace_authorization(&mut self, from: &str, to: &str) {
+            let value = self.headers["authorization"].to_str().unwrap().to_owned();
+            assert!(value.contains(from), "{value}");
+            self.set("authorization", &value.replace(from, to));
+        }
+
+        fn verdict(&self) -> &'static str {
+            let request = Request {
+                method: &self.method,
+                uri: &self.uri,
+                headers: &self.headers,
+                body: &self.body,
+            };
+            let now = Timestamp::from_second(self.now).unwrap();
+            match authenticate(&request, now, self.account.as_ref())
+                .and_then(|_| parameters(&self.body))
+            {
+                Ok(()) => "ok",
+                Err(refusal) => refusal.code,
+            }
+        }
+    }
+
+    fn vector(name: &str) -> Vector {
+        let vectors: Vec<Vector> =
+            serde_json::from_str(include_str!("../../tests/fixtures/tc3/vectors.json")).unwrap();
+        vectors
+            .into_iter()
+            .find(|vector| vector.name == name)
+            .unwrap()
+    }
+
+    /// Tampers with a good request.
+    fn tampered(tamper: impl FnOnce(&mut Sample)) -> &'static str {
+        let mut sample = Sample::good();
+        tamper(&mut sample);
+        sample.verdict()
+    }
+
+    #[test]
+    fn requests_signed_by_the_vendor_pass() {
+        for name in [
+            "empty-object",
+            "temporary-token",
+            "host-international",
+            "host-with-port",
+            "utc-day-last-second",
+        ] {
+            assert_eq!(Sample::of(&vector(name)).verdict(), "ok", "{name}");
+        }
+    }
+
+    #[test]
+    fn other_actions_and_services_are_refused() {
+        assert_eq!(
+            Sample::of(&vector("list-ascii-filter")).verdict(),
+            "InvalidAction"
+        );
+        assert_eq!(
+            Sample::of(&vector("sts-assume-role")).verdict(),
+            "NoSuchVersion"
+        );
+        let service = tampered(|s| s.sign(&["content-type", "host"], "sts", str::to_owned));
+        assert_eq!(service, "AuthFailure.InvalidAuthorization");
+    }
+
+    #[test]
+    fn request_of_another_form_is_refused() {
+        assert_eq!(tampered(|s| s.method = Method::GET), "InvalidRequest");
+        assert_eq!(tampered(|s| s.method = Method::PUT), "UnsupportedProtocol");
+        assert_eq!(
+            tampered(|s| s.uri = Uri::from_static("/v2")),
+            "InvalidRequest"
+        );
+        assert_eq!(
+            tampered(|s| s.uri = Uri::from_static("/?a=b")),
+            "InvalidRequest"
+        );
+        assert_eq!(
+            tampered(|s| s.body = vec![b' '; MAX_BODY + 1]),
+            "RequestSizeLimitExceeded"
+        );
+    }
+
+    #[test]
+    fn missing_header_is_named() {
+        for (header, code) in [
+            ("x-tc-action", "MissingParameter"),
+            ("x-tc-version", "NoSuchVersion"),
+            ("x-tc-timestamp", "MissingParameter"),
+            ("authorization", "MissingParameter"),
+            ("content-type", "MissingParameter"),
+            ("host", "AuthFailure.InvalidAuthorization"),
+        ] {
+            let verdict = tampered(|s| assert!(s.headers.remove(header).is_some()));
+            assert_eq!(verdict, code, "{header}");
+        }
+        let refusal = Refusal::missing("Timestamp");
+        assert!(refusal.message(Language::English).contains("`Timestamp`"));
+    }
+
+    #[test]
+    fn header_that_comes_twice_or_is_not_ascii_is_refused() {
+        let twice = tampered(|s| {
+            s.headers
+                .append("host", HeaderValue::from_static("cwp.tencentcloudapi.com"));
+        });
+        assert_eq!(twice, "InvalidRequest");
+        assert_eq!(tampered(|s| s.set("x-tc-action", "é")), "InvalidRequest");
+    }
+
+    #[test]
+    fn version_must_be_the_products() {
+        assert_eq!(
+            tampered(|s| s.set("x-tc-version", "2018-08-13")),
+            "NoSuchVersion"
+        );
+    }
+
+    #[test]
+    fn timestamp_must_be_an_integer() {
+        for value in ["soon", "1.5", "+1717200000", "-1", "99999999999999999999"] {
+            assert_eq!(
+                tampered(|s| s.set("x-tc-timestamp", value)),
+                "InvalidParameterValue"
+            );
+        }
+        let far = tampered(|s| s.set("x-tc-timestamp", "9223372036854775807"));
+        assert_eq!(far, "AuthFailure.SignatureExpire");
+    }
+
+    #[test]
+    fn signature_expires_after_five_minutes_either_way() {
+        for (skew, verdict) in [
+            (-301, "AuthFailure.SignatureExpire"),
+            (-300, "ok"),
+            (300, "ok"),
+            (301, "AuthFailure.SignatureExpire"),
+        ] {
+            assert_eq!(tampered(|s| s.now = NOW + skew), verdict, "{skew} s");
+        }
+    }
+
+    #[test]
+    fn authorization_of_another_form_is_refused() {
+        for (from, to) in [
+            ("TC3-HMAC-SHA256 ", "TC3-HMAC-SHA1 "),
+            ("TC3-HMAC-SHA256 ", "TC3-HMAC-SHA256"),
+            (", SignedHeaders", ",SignedHeaders"),
+            ("/tc3_request", ""),
+            ("/tc3_request", "/tc4_request"),
+            ("/tc3_request", "/tc3_request/more"),
+            ("Credential=AKID", "Credential=,"),
+            ("Signature=b", "Signature="),
+            ("Signature=b", "Signature=B"),
+            ("Signature=b", "signature=b"),
+            ("Signature=ba", "Signature=éé"),
+            ("2024-06-01", "2024-6-1"),
+            ("2024-06-01", "2024-06-02"),
+            ("/cwp/", "/cvm/"),
+            ("content-type;host", "host;content-type"),
+            ("content-type;host", "Content-Type;Host"),
+            ("content-type;host", "content-type;content-type;host"),
+            ("content-type;host", "content-type"),
+            ("content-type;host", "host"),
+            ("content-type;host", ""),
+            ("content-type;host", "content-type;host;x-tc-nonce"),
+        ] {
+            let verdict = tampered(|s| s.replace_authorization(from, to));
+            let expected = if to.contains('é') {
+                "InvalidRequest"
+            } else {
+                "AuthFailure.InvalidAuthorization"
+            };
+            assert_eq!(verdict, expected, "{from} -> {to}");
+        }
+        let other = tampered(|s| s.set("authorization", "SKIP"));
+        assert_eq!(other, "AuthFailure.InvalidAuthorization");
+    }
+
+    #[test]
+    fn whatever_was_signed_must_not_change() {
+        const FAILURE: &str = "AuthFailure.SignatureFailure";
+        assert_eq!(
+            tampered(|s| s.set("host", "cwp.tencentcloudapi.com:443")),
+            FAILURE
+        );
+        let charset = tampered(|s| s.set("content-type", "application/json; charset=utf-8"));
+        assert_eq!(charset, FAILURE);
+        assert_eq!(tampered(|s| s.body = b"{ }".to_vec()), FAILURE);
+        assert_eq!(tampered(|s| s.set("x-tc-timestamp", "1717200001")), FAILURE);
+        assert_eq!(
+            tampered(|s| s.replace_authorization("Signature=b", "Signature=c")),
+            FAILURE
+        );
+        let key = |s: &mut Sample| s.account = Some(Account::new("a", ID, "other", None));
+        assert_eq!(tampered(key), FAILURE);
+    }
+
+    #[test]
+    fn more_headers_may_be_signed_as_sent_or_in_lower_case() {
+        let signed = ["content-type", "host", "x-tc-action"];
+        assert_eq!(tampered(|s| s.sign(&signed, "cwp", str::to_owned)), "ok");
+        assert_eq!(
+            tampered(|s| s.sign(&signed, "cwp", str::to_lowercase)),
+            "ok"
+        );
+        let upper = tampered(|s| s.sign(&signed, "cwp", str::to_uppercase));
+        assert_eq!(upper, "AuthFailure.SignatureFailure");
+    }
+
+    #[test]
+    fn unknown_secret_id_is_not_found() {
+        assert_eq!(
+            tampered(|s| s.account = None),
+            "AuthFailure.SecretIdNotFound"
+        );
+        let other = |s: &mut Sample| s.account = Some(Account::new("a", "AKIDother", KEY, None));
+        assert_eq!(tampered(other), "AuthFailure.SecretIdNotFound");
+    }
+
+    #[test]
+    fn token_must_be_the_accounts() {
+        const FAILURE: &str = "AuthFailure.TokenFailure";
+        assert_eq!(tampered(|s| s.set("x-tc-token", "token")), FAILURE);
+        let token = |s: &mut Sample| s.account = Some(Account::new("a", ID, KEY, Some("token")));
+        assert_eq!(tampered(token), FAILURE);
+        let wrong = tampered(|s| {
+            token(s);
+            s.set("x-tc-token", "other");
+        });
+        assert_eq!(wrong, FAILURE);
+        let right = tampered(|s| {
+            token(s);
+            s.set("x-tc-token", "token");
+        });
+        assert_eq!(right, "ok");
+    }
+
+    #[test]
+    fn action_must_be_allowed() {
+        for (allow, verdict) in [
+            (vec![], "AuthFailure.UnauthorizedOperation"),
+            (
+                vec!["cwp:DescribeLicenseList"],
+                "AuthFailure.UnauthorizedOperation",
+            ),
+            (vec!["cvm:*", "cwp:DescribeLicenseGeneral"], "ok"),
+            (vec!["cwp:*"], "ok"),
+            (vec!["*"], "ok"),
+        ] {
+            let allowed = |s: &mut Sample| {
+                s.account = Some(Account::new("a", ID, KEY, None).allowing(&allow));
+            };
+            assert_eq!(tampered(allowed), verdict, "{allow:?}");
+        }
+    }
+
+    #[test]
+    fn forged_request_learns_nothing_of_permissions() {
+        let forged = tampered(|s| {
+            s.account = Some(Account::new("a", ID, "other", None).allowing(&[]));
+        });
+        assert_eq!(forged, "AuthFailure.SignatureFailure");
+    }
+
+    #[test]
+    fn body_is_an_empty_object() {
+        for (body, verdict) in [
+            ("{}", "ok"),
+            (" {\n} ", "ok"),
+            ("{\"Limit\":1}", "UnknownParameter"),
+            ("", "InvalidParameter"),
+            ("[]", "InvalidParameter"),
+            ("null", "InvalidParameter"),
+            ("{} {}", "InvalidParameter"),
+        ] {
+            let signed = tampered(|s| {
+                s.body = body.into();
+                s.sign(&["content-type", "host"], "cwp", str::to_owned);
+            });
+            assert_eq!(signed, verdict, "{body:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(
+            parameters(deep.as_bytes()).unwrap_err().code,
+            "InvalidParameter"
+        );
+    }
+
+    #[test]
+    fn claimed_secret_id_is_known_before_the_signature_is() {
+        let mut sample = Sample::good();
+        sample.replace_authorization("Signature=b", "Signature=c");
+        assert_eq!(secret_id(&sample.headers), Some(ID));
+        sample.set("authorization", "SKIP");
+        assert_eq!(secret_id(&sample.headers), None);
+    }
+
+    #[test]
+    fn chinese_is_spoken_when_asked_for() {
+        let mut sample = Sample::good();
+        assert_eq!(language(&sample.headers), Language::English);
+        sample.set("x-tc-language", "zh-CN");
+        assert_eq!(language(&sample.headers), Language::Chinese);
+    }
+}
