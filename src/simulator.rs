@@ -127,5 +127,4 @@ impl Simulator {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;

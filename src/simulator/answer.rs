@@ -131,7 +131,6 @@ pub fn documented_example() -> Fields {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
 

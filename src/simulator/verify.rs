@@ -310,7 +310,6 @@ impl<'a> Authorization<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use http::{HeaderName, HeaderValue};
 
