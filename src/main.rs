@@ -1,3 +1,7 @@
-//! The command line of the exporter.
+//! The program `cwp-exporter`. Everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cwp_exporter::cli::run()
+}

@@ -1,0 +1,449 @@
+//! The client of the cloud's API: one signed request, its answer and its retries.
+
+mod envelope;
+pub mod http;
+#[cfg(test)]
+pub(crate) mod scripted;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::debug;
+
+pub use envelope::{Answer, Fields};
+
+use crate::api::http::HttpSend;
+use crate::budget::Budgets;
+use crate::clock::Clock;
+use crate::config::Endpoint;
+use crate::credentials::{Credential, Provider};
+use crate::metrics::{ActionMetrics, ExporterMetrics};
+use crate::reason::Reason;
+use crate::tc3::{self, CanonicalRequest, CredentialScope};
+
+/// How many times one call is sent at the most.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The longest pause before a second attempt. It doubles for the third.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// The shortest pause after the API said that it had too many requests.
+const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The value of `Content-Type`, exactly as it is signed.
+const CONTENT_TYPE: &str = "application/json";
+
+/// What to ask the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// The API's product, such as `cwp`.
+    pub service: &'static str,
+    /// The action, such as `DescribeLicenseGeneral`.
+    pub action: &'static str,
+    /// The version of the API, such as `2018-02-28`.
+    pub version: &'static str,
+    /// The JSON object of parameters, exactly as it is sent and signed.
+    pub body: &'static [u8],
+}
+
+/// Whom to ask, and as whom.
+#[derive(Clone)]
+pub struct Target {
+    /// Where the API is.
+    pub endpoint: Endpoint,
+    /// The value of `X-TC-Region`, sent only when set.
+    pub region: Option<String>,
+    /// Where the key comes from.
+    pub credentials: Arc<dyn Provider>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The closed class.
+    pub reason: Reason,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+    /// What happened, in words. Never holds a secret.
+    pub message: String,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+}
+
+impl Error {
+    /// An error that the API had no part in naming.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            code: None,
+            message: message.into(),
+            request_id: None,
+        }
+    }
+}
+
+/// Sends signed requests within the budget.
+pub struct ApiClient {
+    http: Arc<dyn HttpSend>,
+    budgets: Budgets,
+    clock: Clock,
+    timeout: Duration,
+    patience: Duration,
+    metrics: ExporterMetrics,
+}
+
+impl ApiClient {
+    /// A client that allows each request `timeout` and starts no retry once
+    /// `patience`, the interval between collections, has passed.
+    #[must_use]
+    pub fn new(
+        http: Arc<dyn HttpSend>,
+        budgets: Budgets,
+        clock: Clock,
+        timeout: Duration,
+        patience: Duration,
+        metrics: ExporterMetrics,
+    ) -> Self {
+        Self {
+            http,
+            budgets,
+            clock,
+            timeout,
+            patience,
+            metrics,
+        }
+    }
+
+    /// The instruments of an action, to be handed to [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the label names are fixed.
+    pub fn instruments(&self, action: &'static str) -> prometheus::Result<ActionMetrics> {
+        let rate_limit = f64::from(self.budgets.rate_limit().get());
+        self.metrics.action(action, rate_limit)
+    }
+
+    /// The answer to `request`, after retries where the failure is transient.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's failure.
+    pub async fn call(
+        &self,
+        target: &Target,
+        request: Request,
+        metrics: &ActionMetrics,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let credential = target
+                .credentials
+                .credential()
+                .await
+                .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
+            let permit = self
+                .budgets
+                .permit(credential.secret_id(), request.action)
+                .await;
+            metrics.wait.inc_by(permit.waited.as_secs_f64());
+            let result = self.attempt(target, request, &credential, metrics).await;
+            drop(permit);
+
+            let error = match result {
+                Err(error) if error.reason.is_transient() && attempt < MAX_ATTEMPTS => error,
+                result => return result,
+            };
+            let pause = backoff(error.reason, attempt, fastrand::f64());
+            if started.elapsed() + pause >= self.patience {
+                return Err(error);
+            }
+            debug!(
+                action = request.action,
+                attempt,
+                reason = %error.reason,
+                code = error.code,
+                request_id = error.request_id,
+                error = %error,
+                retry_in = ?pause,
+                "request failed, will be sent again"
+            );
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends `request` once.
+    async fn attempt(
+        &self,
+        target: &Target,
+        request: Request,
+        credential: &Credential,
+        metrics: &ActionMetrics,
+    ) -> Result<Answer, Error> {
+        let http_request = signed(target, request, credential, self.clock.now())?;
+        metrics.requests.inc();
+        let sent = Instant::now();
+        let outcome = tokio::time::timeout(self.timeout, self.http.send(http_request)).await;
+        metrics.duration.observe(sent.elapsed().as_secs_f64());
+
+        let result = match outcome {
+            Err(_) => Err(Error::new(
+                Reason::Timeout,
+                format!("no whole answer within {:?}", self.timeout),
+            )),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(response)) => {
+                self.note_clock_skew(response.headers());
+                envelope::read(response.status(), response.body())
+            }
+        };
+        result.map_err(|error| {
+            metrics.count_failure(error.reason);
+            Error {
+                reason: error.reason,
+                code: error.code.map(|code| credential.redact(&code)),
+                message: credential.redact(&error.message),
+                request_id: error.request_id.map(|id| credential.redact(&id)),
+            }
+        })
+    }
+
+    fn note_clock_skew(&self, headers: &HeaderMap) {
+        let date = headers
+            .get(header::DATE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+            .and_then(|date| Timestamp::try_from(date).ok());
+        if let Some(date) = date {
+            let skew = self.clock.now().duration_since(date);
+            self.metrics.set_clock_skew(skew.as_secs_f64());
+        }
+    }
+}
+
+impl fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiClient")
+            .field("budgets", &self.budgets)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The HTTP request that carries `request`, signed as of `now`.
+fn signed(
+    target: &Target,
+    request: Request,
+    credential: &Credential,
+    now: Timestamp,
+) -> Result<::http::Request<Bytes>, Error> {
+    let scope = CredentialScope::new(request.service, now);
+    let authorization = tc3::authorization(
+        credential.secret_id(),
+        credential.secret_key(),
+        &scope,
+        &CanonicalRequest {
+            method: "POST",
+            query: "",
+            headers: &[
+                ("content-type", CONTENT_TYPE),
+                ("host", target.endpoint.host()),
+            ],
+            payload: request.body,
+        },
+    );
+    let mut builder = ::http::Request::builder()
+        .method(Method::POST)
+        .uri(format!("{}/", target.endpoint.url()))
+        .header(header::CONTENT_TYPE, CONTENT_TYPE)
+        .header(header::HOST, target.endpoint.host())
+        .header(header::AUTHORIZATION, sensitive(&authorization)?)
+        .header("X-TC-Action", request.action)
+        .header("X-TC-Version", request.version)
+        .header("X-TC-Timestamp", scope.timestamp())
+        .header("X-TC-Language", "en-US");
+    if let Some(region) = &target.region {
+        builder = builder.header("X-TC-Region", region);
+    }
+    if let Some(token) = credential.token() {
+        builder = builder.header("X-TC-Token", sensitive(token)?);
+    }
+    builder
+        .body(Bytes::from_static(request.body))
+        .map_err(|error| {
+            Error::new(
+                Reason::Request,
+                format!("cannot build the request: {error}"),
+            )
+        })
+}
+
+/// A header value that no debug output shows.
+fn sensitive(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::new(
+            Reason::Credentials,
+            "the secret id or token has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// How long to pause after failed attempt number `attempt`; `jitter` is in `0.0..1.0`.
+///
+/// The pause is drawn from the whole span (full jitter), so that callers that
+/// failed together do not come back together.
+fn backoff(reason: Reason, attempt: u32, jitter: f64) -> Duration {
+    let span = 2_u32.saturating_pow(attempt.saturating_sub(1));
+    match reason {
+        Reason::Throttled => THROTTLED_BACKOFF + (THROTTLED_BACKOFF * span).mul_f64(jitter),
+        _ => (BACKOFF * span).mul_f64(jitter),
+    }
+}
+
+/// The failure behind a status other than 200 whose body explains nothing.
+fn status_error(status: StatusCode) -> Error {
+    Error::new(
+        Reason::from_status(status),
+        format!("the endpoint answered with HTTP status {status}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::scripted::{Scripted, failure, success};
+    use super::*;
+    use crate::collector::Collector as _;
+    use crate::collector::license_general::LicenseGeneral;
+
+    /// A client in front of `http`, with its registry, on paused time.
+    async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
+        let registry = Registry::new();
+        let client = scripted::client(&registry, Arc::clone(&http), 20, 64);
+        let request = LicenseGeneral.request();
+        let instruments = client.instruments(request.action).unwrap();
+        let target = scripted::target("AKIDtest");
+        let answer = client.call(&target, request, &instruments).await;
+        (answer, registry)
+    }
+
+    fn counted(registry: &Registry, name: &str, reason: Option<&str>) -> f64 {
+        registry
+            .gather()
+            .iter()
+            .filter(|family| family.name() == name)
+            .flat_map(|family| family.get_metric())
+            .filter(|metric| {
+                let mut labels = metric.get_label().iter();
+                reason.is_none_or(|reason| labels.any(|label| label.value() == reason))
+            })
+            .map(|metric| metric.get_counter().get_value())
+            .sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_request_is_the_one_that_the_vendors_sdk_would_sign() {
+        let http = Scripted::new(|_| success("{}"));
+        let (answer, _) = call(Arc::clone(&http)).await;
+        answer.unwrap();
+        let sent = http.sent();
+        let headers = sent[0].request.headers();
+        let text = |name: &str| headers.get(name).unwrap().to_str().unwrap();
+        assert_eq!(text("content-type"), "application/json");
+        assert_eq!(text("host"), "cwp.tencentcloudapi.com");
+        assert_eq!(text("x-tc-action"), "DescribeLicenseGeneral");
+        assert_eq!(text("x-tc-version"), "2018-02-28");
+        assert_eq!(text("x-tc-timestamp"), "1717200000");
+        assert!(headers.get("x-tc-region").is_none());
+        assert!(headers.get("x-tc-token").is_none());
+        assert!(text("authorization").starts_with(
+            "TC3-HMAC-SHA256 Credential=AKIDtest/2024-06-01/cwp/tc3_request, SignedHeaders=content-type;host, Signature="
+        ));
+        let shown = format!("{:?}", sent[0].request);
+        assert!(!shown.contains("Signature"), "{shown}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transient_failure_is_sent_again_and_each_request_is_counted() {
+        let http = Scripted::new(|earlier| match earlier {
+            0 => failure("InternalError"),
+            1 => failure("RequestLimitExceeded"),
+            _ => success("{}"),
+        });
+        let (answer, registry) = call(Arc::clone(&http)).await;
+        answer.unwrap();
+        let sent = http.sent();
+        assert_eq!(sent.len(), 3);
+        let pause = sent[2].at - sent[1].at;
+        assert!(pause >= THROTTLED_BACKOFF, "{pause:?} after throttling");
+        let failures = "cwp_exporter_api_request_failures_total";
+        assert!(counted(&registry, "cwp_exporter_api_requests_total", None).eq(&3.0));
+        assert!(counted(&registry, failures, Some("server")).eq(&1.0));
+        assert!(counted(&registry, failures, Some("throttled")).eq(&1.0));
+        assert!(counted(&registry, failures, None).eq(&2.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transient_failure_that_stays_is_given_up_after_three_requests() {
+        let http = Scripted::new(|_| failure("InternalError"));
+        let (answer, _) = call(Arc::clone(&http)).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Server);
+        assert_eq!(http.sent().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_will_not_pass_is_not_sent_again() {
+        for code in [
+            "AuthFailure.SignatureFailure",
+            "AuthFailure.SignatureExpire",
+            "UnauthorizedOperation",
+            "InvalidAction",
+        ] {
+            let http = Scripted::new(move |_| failure(code));
+            let (answer, _) = call(Arc::clone(&http)).await;
+            assert_eq!(answer.unwrap_err().code.as_deref(), Some(code));
+            assert_eq!(http.sent().len(), 1, "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_retry_starts_once_the_next_collection_is_due() {
+        let http = Scripted::hanging();
+        let started = Instant::now();
+        let (answer, _) = call(Arc::clone(&http)).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Timeout);
+        // Ten seconds each of an interval of sixteen.
+        assert_eq!(http.sent().len(), 2);
+        assert!(started.elapsed() < Duration::from_secs(21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_that_an_endpoint_echoes_is_blotted_out() {
+        let http = Scripted::new(|_| failure("UnauthorizedOperation.scripted-secret"));
+        let (answer, _) = call(http).await;
+        let error = answer.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("scripted-secret"), "{shown}");
+    }
+
+    #[test]
+    fn pauses_are_drawn_from_a_span_that_doubles() {
+        let pause = |reason, attempt, jitter| backoff(reason, attempt, jitter).as_secs_f64();
+        assert!(pause(Reason::Server, 1, 0.0).eq(&0.0));
+        assert!(pause(Reason::Server, 1, 1.0).eq(&0.5));
+        assert!(pause(Reason::Server, 2, 1.0).eq(&1.0));
+        assert!(pause(Reason::Throttled, 1, 0.0).eq(&1.0));
+        assert!(pause(Reason::Throttled, 2, 1.0).eq(&3.0));
+    }
+}

@@ -1,0 +1,272 @@
+//! What the API's answers look like: success, failure, and everything else that
+//! an endpoint, a gateway or a proxy in between has been seen to send.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Error, status_error};
+use crate::reason::Reason;
+
+/// The longest part of a foreign message that is kept, in characters.
+const MAX_MESSAGE: usize = 300;
+
+/// A successful answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The fields of `Response`, but for `RequestId`.
+    pub fields: Fields,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+}
+
+/// The fields of an answer, each as JSON text.
+///
+/// They are read one by one, so that one bad field spoils no other. A name that
+/// occurs twice spoils the answer: nobody could say which value holds.
+#[derive(Debug, Default)]
+pub struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    /// The JSON text of the field `name`, or nothing if it is absent.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.get())
+    }
+
+    /// The names of all fields, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Takes the field `name` out, unless it is absent or null.
+    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
+        self.0.remove(name).filter(|value| value.get() != "null")
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if fields.contains_key(&name) {
+                        return Err(A::Error::custom("a field occurs twice"));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// `Response.Error`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ApiError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The answer in `body`, which came with `status`.
+///
+/// The content decides, not `Content-Type`: gateways are careless with it.
+pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
+    let outcome = read_body(body);
+    match outcome {
+        // Whatever the body is, the API answers with 200.
+        Ok(_) if status != StatusCode::OK => Err(status_error(status)),
+        Err(error) if status != StatusCode::OK && error.code.is_none() => Err(status_error(status)),
+        outcome => outcome,
+    }
+}
+
+fn read_body(body: &[u8]) -> Result<Answer, Error> {
+    if body.is_empty() {
+        return Err(unreadable("the answer is empty"));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
+    let mut envelope: Fields = serde_json::from_str(text)
+        .map_err(|error| unreadable(format!("the answer is not a JSON object: {error}")))?;
+    let Some(response) = envelope.take("Response") else {
+        return Err(legacy_error(&mut envelope).unwrap_or_else(|| {
+            unreadable("the answer has no Response, so it is not from the API")
+        }));
+    };
+    let mut fields: Fields = serde_json::from_str(response.get())
+        .map_err(|error| unreadable(format!("Response is not a JSON object: {error}")))?;
+    let request_id = fields
+        .take("RequestId")
+        .and_then(|json| serde_json::from_str::<String>(json.get()).ok())
+        .map(|id| printable(&id));
+    let Some(error) = fields.take("Error") else {
+        return Ok(Answer { fields, request_id });
+    };
+    let error = match serde_json::from_str::<ApiError>(error.get()) {
+        Ok(error) => named(&error.code, &error.message),
+        Err(error) => unreadable(format!("Response.Error is malformed: {error}")),
+    };
+    Err(Error {
+        request_id,
+        ..error
+    })
+}
+
+/// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.
+fn legacy_error(envelope: &mut Fields) -> Option<Error> {
+    let code: i64 = serde_json::from_str(envelope.take("code")?.get()).ok()?;
+    if code == 0 {
+        return None;
+    }
+    let mut text =
+        |name| -> Option<String> { serde_json::from_str(envelope.take(name)?.get()).ok() };
+    let message = text("message").unwrap_or_default();
+    let code = text("codeDesc").unwrap_or_else(|| code.to_string());
+    Some(named(&code, &message))
+}
+
+/// A failure to which the API gave a code.
+fn named(code: &str, message: &str) -> Error {
+    let code = printable(code);
+    Error {
+        reason: Reason::from_code(&code),
+        message: format!("{code}: {}", printable(message)),
+        code: Some(code),
+        request_id: None,
+    }
+}
+
+fn unreadable(message: impl Into<String>) -> Error {
+    Error::new(Reason::Response, message)
+}
+
+/// `text` on one line and of bounded length.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(MAX_MESSAGE)
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(status: u16, body: &str) -> Error {
+        read(StatusCode::from_u16(status).unwrap(), body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_success_keeps_its_fields_and_its_request_id() {
+        let body = r#"{"Response":{"LicenseCnt":7,"Error":null,"RequestId":"r-1"}}"#;
+        let answer = read(StatusCode::OK, body.as_bytes()).unwrap();
+        assert_eq!(answer.request_id.as_deref(), Some("r-1"));
+        assert_eq!(answer.fields.names().collect::<Vec<_>>(), ["LicenseCnt"]);
+        assert_eq!(answer.fields.get("LicenseCnt"), Some("7"));
+    }
+
+    #[test]
+    fn an_api_error_keeps_code_message_and_request_id() {
+        let error = failure(
+            200,
+            r#"{"Response":{"Error":{"Code":"AuthFailure.SecretIdNotFound","Message":"The\nSecretId is not found"},"RequestId":"r-2"}}"#,
+        );
+        assert_eq!(error.reason, Reason::Credentials);
+        assert_eq!(error.code.as_deref(), Some("AuthFailure.SecretIdNotFound"));
+        assert_eq!(error.request_id.as_deref(), Some("r-2"));
+        assert_eq!(
+            error.to_string(),
+            "AuthFailure.SecretIdNotFound: The SecretId is not found"
+        );
+    }
+
+    #[test]
+    fn the_old_gateways_error_is_understood() {
+        let error = failure(
+            200,
+            r#"{"code":4000,"message":"no such","codeDesc":"InvalidParameter.Thing"}"#,
+        );
+        assert_eq!(error.reason, Reason::Request);
+        assert_eq!(error.code.as_deref(), Some("InvalidParameter.Thing"));
+        let error = failure(200, r#"{"code":4000,"message":"no such"}"#);
+        assert_eq!(error.reason, Reason::Server);
+        assert_eq!(error.code.as_deref(), Some("4000"));
+    }
+
+    #[test]
+    fn anything_unreadable_is_a_response_failure() {
+        let nested = "[".repeat(20_000);
+        let nested_response = format!("{{\"Response\":{nested}");
+        for body in [
+            "",
+            "not json",
+            "<html><body>502</body></html>",
+            "null",
+            "[]",
+            "7",
+            "\"Response\"",
+            "{}",
+            r#"{"Response":null}"#,
+            r#"{"Response":[]}"#,
+            r#"{"Response":"x"}"#,
+            r#"{"Response":{"LicenseCnt":7"#,
+            r#"{"Response":{}} trailing"#,
+            r#"{"Response":{"LicenseCnt":7,"LicenseCnt":8}}"#,
+            r#"{"Response":{"LicenseCnt":7},"Response":{"LicenseCnt":8}}"#,
+            r#"{"Response":{"Error":"denied"}}"#,
+            r#"{"Response":{"Error":{"Message":"no code"}}}"#,
+            r#"{"code":0,"message":"","codeDesc":"Success"}"#,
+            r#"{"code":"x"}"#,
+            &nested,
+            &nested_response,
+        ] {
+            assert_eq!(failure(200, body).reason, Reason::Response, "{body:.60}");
+        }
+        let error = read(StatusCode::OK, b"{\"Response\":{\"A\":\"\xff\"}}").unwrap_err();
+        assert_eq!(error.reason, Reason::Response);
+    }
+
+    #[test]
+    fn a_status_other_than_200_is_a_failure_whatever_the_body() {
+        let success = r#"{"Response":{"LicenseCnt":7,"RequestId":"r"}}"#;
+        assert_eq!(failure(502, success).reason, Reason::Server);
+        assert_eq!(failure(502, "<html>").reason, Reason::Server);
+        assert_eq!(failure(302, "").reason, Reason::Request);
+        assert_eq!(failure(429, "slow down").reason, Reason::Throttled);
+        assert_eq!(failure(204, "").reason, Reason::Response);
+    }
+
+    #[test]
+    fn a_body_that_names_the_error_beats_the_status() {
+        let body = r#"{"Response":{"Error":{"Code":"AuthFailure.SignatureExpire","Message":""},"RequestId":"r"}}"#;
+        assert_eq!(failure(401, body).reason, Reason::Clock);
+    }
+
+    #[test]
+    fn foreign_messages_stay_on_one_line_and_bounded() {
+        let body = format!(
+            r#"{{"Response":{{"Error":{{"Code":"InternalError","Message":"a\r\nb{}"}}}}}}"#,
+            "x".repeat(10_000)
+        );
+        let message = failure(200, &body).message;
+        assert!(message.starts_with("InternalError: a  bx"));
+        assert!(message.len() < 400);
+    }
+}

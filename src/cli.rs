@@ -1,0 +1,282 @@
+//! The command line: flags as Prometheus' own tools spell them, and what each
+//! command does.
+
+mod demo;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing::info;
+
+use crate::app::{App, Pipeline, WebOptions};
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::logging::{self, Format, Threshold};
+use crate::once;
+use crate::signals::StopSignals;
+use crate::simulator::{Scenario, Simulator};
+
+/// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
+///
+/// Without a command it serves. Without a configuration file it collects one account
+/// with the key in TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
+#[derive(Debug, Parser)]
+#[command(name = "cwp-exporter", version = VERSION, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("CWP_EXPORTER_REVISION"),
+    ", rustc ",
+    env!("CWP_EXPORTER_RUSTC"),
+    ")"
+);
+
+#[derive(Debug, Args)]
+struct Flags {
+    /// Configuration file (YAML).
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    config_file: Option<PathBuf>,
+
+    /// Check the configuration, say what is wrong with it, and exit.
+    #[arg(long = "config.check")]
+    config_check: bool,
+
+    /// Address to listen on, HOST:PORT; without a host, every address. Repeatable.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":10064",
+        global = true
+    )]
+    listen_addresses: Vec<String>,
+
+    /// Path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = telemetry_path,
+        global = true
+    )]
+    telemetry_path: String,
+
+    /// Log only events of this level or above.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        value_enum,
+        default_value_t = Threshold::Info,
+        global = true
+    )]
+    log_level: Threshold,
+
+    /// Format of the log lines on standard error.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Logfmt,
+        global = true
+    )]
+    log_format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect every account once and print the exposition; exit 1 if any account failed.
+    Once {
+        /// Write to this file instead, replacing it whole or not at all.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Play the CWP API on a loopback address, verifying requests as the real one does.
+    Simulate {
+        /// Loopback address to listen on.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10065")]
+        listen: SocketAddr,
+        /// Scenario file (YAML); the demo's scenario when absent.
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
+    },
+    /// Serve simulated accounts in one process, with nothing to configure.
+    Demo,
+}
+
+/// Why a command did not do what was asked, as an exit code.
+enum Failure {
+    /// Exit code 1: it failed while running.
+    Running(String),
+    /// Exit code 1: it has said why already.
+    Said,
+    /// Exit code 2: usage or configuration.
+    Usage(String),
+}
+
+impl Failure {
+    fn running(error: impl ToString) -> Self {
+        Self::Running(error.to_string())
+    }
+
+    fn usage(error: impl ToString) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
+/// running, 2 wrong usage or configuration.
+#[must_use]
+pub fn run() -> ExitCode {
+    // Wrong usage makes clap exit with code 2.
+    let cli = Cli::parse();
+    let clock = Clock::system();
+    logging::init(cli.flags.log_format, cli.flags.log_level, clock.clone());
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return exit(Err(Failure::running(error))),
+    };
+    exit(runtime.block_on(execute(cli, &Environment::process(), &clock)))
+}
+
+fn exit(outcome: Result<(), Failure>) -> ExitCode {
+    let (code, message) = match outcome {
+        Ok(()) => (0, None),
+        Err(Failure::Said) => (1, None),
+        Err(Failure::Running(message)) => (1, Some(message)),
+        Err(Failure::Usage(message)) => (2, Some(message)),
+    };
+    if let Some(message) = message {
+        // There is nowhere to tell that standard error is closed.
+        let _ = writeln!(io::stderr(), "cwp-exporter: {message}");
+    }
+    ExitCode::from(code)
+}
+
+async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
+    let Cli { flags, command } = cli;
+    let load = || Config::load(flags.config_file.as_deref(), environment).map_err(Failure::usage);
+    match command {
+        _ if flags.config_check => {
+            let config = load()?;
+            let accounts = config.accounts.len();
+            say(&format!("configuration is good: {accounts} account(s)\n"))
+        }
+        None => serve(load()?, environment, clock, web_options(flags)).await,
+        Some(Command::Once { output }) => {
+            let config = load()?;
+            once(&config, environment, clock, output.as_deref()).await
+        }
+        Some(Command::Simulate { listen, scenario }) => {
+            simulate(listen, scenario.as_deref(), clock).await
+        }
+        Some(Command::Demo) => demo::run(clock, web_options(flags)).await,
+    }
+}
+
+fn web_options(flags: Flags) -> WebOptions {
+    WebOptions {
+        listen_addresses: flags.listen_addresses,
+        telemetry_path: flags.telemetry_path,
+    }
+}
+
+async fn serve(
+    config: Config,
+    environment: &Environment,
+    clock: &Clock,
+    web: WebOptions,
+) -> Result<(), Failure> {
+    let signals = StopSignals::catch().map_err(Failure::running)?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        revision = env!("CWP_EXPORTER_REVISION"),
+        "starting cwp-exporter"
+    );
+    let app = App::bind(config, environment, clock, web)
+        .await
+        .map_err(Failure::running)?;
+    app.run_until(signals.received())
+        .await
+        .map_err(Failure::running)
+}
+
+async fn once(
+    config: &Config,
+    environment: &Environment,
+    clock: &Clock,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let pipeline = Pipeline::new(config, environment, clock, None).map_err(Failure::running)?;
+    let (text, failed) = once::collect(pipeline).await.map_err(Failure::running)?;
+    match output {
+        Some(path) => once::replace_file(path, &text).map_err(|error| {
+            Failure::Running(format!(
+                "cannot write {}: {error}; name a file in a folder that this user may write to",
+                path.display()
+            ))
+        })?,
+        None => say(&text)?,
+    }
+    // The log, where there is one, has said why each of them failed.
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+async fn simulate(
+    listen: SocketAddr,
+    scenario: Option<&Path>,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let scenario = match scenario {
+        Some(path) => read_scenario(path)?,
+        None => Scenario::demo().map_err(Failure::running)?,
+    };
+    let signals = StopSignals::catch().map_err(Failure::running)?;
+    let simulator = Simulator::bind(listen, scenario, clock.clone())
+        .await
+        .map_err(|error| Failure::Running(format!("cannot listen on {listen}: {error}")))?;
+    info!(url = %format_args!("http://{}", simulator.local_addr()), "simulating the CWP API");
+    simulator.run_until(signals.received()).await;
+    Ok(())
+}
+
+fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
+    Scenario::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+}
+
+/// Writes to standard output. A reader that has seen enough is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::running(error)),
+        _ => Ok(()),
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let taken = matches!(text, "/" | "/-/healthy" | "/-/ready");
+    if taken || !text.starts_with('/') || text.contains(['?', '#']) {
+        return Err("a path such as /metrics that is not used otherwise".to_owned());
+    }
+    Ok(text.to_owned())
+}

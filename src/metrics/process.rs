@@ -1,0 +1,92 @@
+//! The `process_*` metrics, under the names every Prometheus client uses.
+//!
+//! The `prometheus` crate has its own, but counts CPU time in whole seconds and
+//! takes the start time from `/proc/stat`, which a hardened service cannot read.
+
+use jiff::Timestamp;
+use procfs::process::{LimitValue, Process};
+
+use super::MetricDef;
+
+/// The definitions of the process metrics.
+pub mod defs {
+    crate::metrics::define_metrics! {
+        CPU = Counter "process_cpu_seconds_total" []
+            "Total user and system CPU time spent in seconds."
+        MAX_FDS = Gauge "process_max_fds" []
+            "Maximum number of open file descriptors."
+        OPEN_FDS = Gauge "process_open_fds" []
+            "Number of open file descriptors."
+        RESIDENT = Gauge "process_resident_memory_bytes" []
+            "Resident memory size in bytes."
+        START_TIME = Gauge "process_start_time_seconds" []
+            "Start time of the process since unix epoch in seconds."
+        THREADS = Gauge "process_threads" []
+            "Number of operating system threads in the process."
+        VIRTUAL = Gauge "process_virtual_memory_bytes" []
+            "Virtual memory size in bytes."
+    }
+}
+
+/// Reads this process's figures from `/proc/self`.
+#[derive(Debug)]
+pub struct ProcessMetrics {
+    started: Timestamp,
+}
+
+impl ProcessMetrics {
+    /// Metrics of a process that started at `started`.
+    #[must_use]
+    pub fn new(started: Timestamp) -> Self {
+        Self { started }
+    }
+
+    /// The figures as they are now. One that cannot be read is left out.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    pub fn read(&self) -> Vec<(&'static MetricDef, f64)> {
+        let mut figures = vec![(defs::START_TIME, self.started.as_millisecond() as f64 / 1e3)];
+        let Ok(process) = Process::myself() else {
+            return figures;
+        };
+        if let Ok(stat) = process.stat() {
+            let ticks = (stat.utime + stat.stime) as f64;
+            figures.extend([
+                (defs::CPU, ticks / procfs::ticks_per_second() as f64),
+                (defs::RESIDENT, (stat.rss * procfs::page_size()) as f64),
+                (defs::THREADS, stat.num_threads as f64),
+                (defs::VIRTUAL, stat.vsize as f64),
+            ]);
+        }
+        if let Ok(count) = process.fd_count() {
+            figures.push((defs::OPEN_FDS, count as f64));
+        }
+        if let Ok(limits) = process.limits()
+            && let LimitValue::Value(most) = limits.max_open_files.soft_limit
+        {
+            figures.push((defs::MAX_FDS, most as f64));
+        }
+        figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_those_of_this_process() {
+        let started = Timestamp::from_millisecond(1_717_200_000_250).unwrap();
+        let figures = ProcessMetrics::new(started).read();
+        let figure = |def: &MetricDef| {
+            let found = figures.iter().find(|(each, _)| each.name == def.name);
+            found.map(|(_, value)| *value).unwrap()
+        };
+        assert!((figure(defs::START_TIME) - 1_717_200_000.25).abs() < 1e-6);
+        assert!(figure(defs::RESIDENT) > 500_000.0);
+        assert!(figure(defs::VIRTUAL) >= figure(defs::RESIDENT));
+        assert!(figure(defs::OPEN_FDS) >= 3.0);
+        assert!(figure(defs::THREADS) >= 1.0);
+        assert_eq!(figures.len(), defs::ALL.len());
+    }
+}

@@ -1,0 +1,255 @@
+//! Why a collection failed: the closed set that metrics, logs and alerts share,
+//! how the cloud's many error codes map onto it, and what an operator does about each.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// Why a collection failed. The names are label values and never grow without notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The local clock and the API's differ too much for a signature to hold.
+    Clock,
+    /// The key is unknown, disabled, mismatched or expired, or could not be read.
+    Credentials,
+    /// No connection, or one that broke before an answer came.
+    Network,
+    /// The key is good, but may not call this action.
+    Permission,
+    /// The API says that the request itself was wrong.
+    Request,
+    /// The answer was unreadable, cut, oversized, empty or of another shape.
+    Response,
+    /// The API failed on its side, or gave a code nobody has documented.
+    Server,
+    /// The API counts more requests than it allows.
+    Throttled,
+    /// No whole answer within the time allowed for one request.
+    Timeout,
+}
+
+impl Reason {
+    /// Every reason, in the order of their names.
+    pub const ALL: [Self; 9] = [
+        Self::Clock,
+        Self::Credentials,
+        Self::Network,
+        Self::Permission,
+        Self::Request,
+        Self::Response,
+        Self::Server,
+        Self::Throttled,
+        Self::Timeout,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Credentials => "credentials",
+            Self::Network => "network",
+            Self::Permission => "permission",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Server => "server",
+            Self::Throttled => "throttled",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// Whether the same request may well succeed in a moment.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Network | Self::Response | Self::Server | Self::Throttled | Self::Timeout => true,
+            Self::Clock | Self::Credentials | Self::Permission | Self::Request => false,
+        }
+    }
+
+    /// What an operator does about it, as an instruction.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Clock => {
+                "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
+            }
+            Self::Credentials => {
+                "check in the CAM console that the key exists and is enabled, and that secret id, secret key and token belong together"
+            }
+            Self::Network => {
+                "check name resolution, routes, firewall, proxy and TLS certificates between here and the endpoint"
+            }
+            Self::Permission => {
+                "attach the CAM policy printed in the README to the key's user or role: the action is named in the message"
+            }
+            Self::Request => {
+                "check the account's endpoint and region; if both are right, report this with the RequestId"
+            }
+            Self::Response => {
+                "check that the endpoint is the CWP API and that no proxy rewrites its answers; retried at the next interval"
+            }
+            Self::Server => {
+                "wait for the next interval; if it lasts, open a ticket with Tencent Cloud and quote the RequestId"
+            }
+            Self::Throttled => {
+                "lower api.rate_limit or raise poll.interval: other callers of the same sub-account count too"
+            }
+            Self::Timeout => {
+                "check the network path to the endpoint, or raise poll.timeout; retried at the next interval"
+            }
+        }
+    }
+
+    /// The reason behind an API error code such as `AuthFailure.SignatureFailure`.
+    ///
+    /// The longest dotted prefix that is known decides; an unknown code is `server`.
+    #[must_use]
+    pub fn from_code(code: &str) -> Self {
+        if code.split('.').any(|part| part == "RequestLimitExceeded") {
+            return Self::Throttled;
+        }
+        let mut prefix = code;
+        loop {
+            if let Some((_, reason)) = CODES.iter().find(|(known, _)| *known == prefix) {
+                return *reason;
+            }
+            match prefix.rsplit_once('.') {
+                Some((shorter, _)) => prefix = shorter,
+                None => return Self::Server,
+            }
+        }
+    }
+
+    /// The reason behind an HTTP status other than 200 whose body explains nothing.
+    #[must_use]
+    pub fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Self::Throttled,
+            StatusCode::REQUEST_TIMEOUT => Self::Server,
+            _ if status.is_server_error() => Self::Server,
+            _ if status.is_success() || status.is_informational() => Self::Response,
+            _ => Self::Request,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// API codes, those of STS included, that are not simply `server`.
+///
+/// Source: the vendor's common error table and the SDKs' own lists.
+const CODES: &[(&str, Reason)] = &[
+    ("ActionOffline", Reason::Request),
+    ("AuthFailure", Reason::Credentials),
+    ("AuthFailure.SignatureExpire", Reason::Clock),
+    ("AuthFailure.UnRealNameAuthenticated", Reason::Permission),
+    ("AuthFailure.UnauthorizedOperation", Reason::Permission),
+    ("AuthFailure.UnsupportedOperation", Reason::Permission),
+    ("DryRunOperation", Reason::Request),
+    ("FailedOperation.TempKeyNotAllowed", Reason::Credentials),
+    ("InternalError.GetRoleError", Reason::Credentials),
+    ("InternalError.IllegalRole", Reason::Credentials),
+    ("InvalidAction", Reason::Request),
+    ("InvalidParameter", Reason::Request),
+    ("InvalidParameter.AccessKeyNotSupport", Reason::Credentials),
+    ("InvalidParameter.AccountNotAvaliable", Reason::Credentials),
+    ("InvalidParameter.OverLimit", Reason::Throttled),
+    (
+        "InvalidParameter.WebIdentityTokenError",
+        Reason::Credentials,
+    ),
+    ("InvalidParameterValue", Reason::Request),
+    ("InvalidRequest", Reason::Request),
+    ("IpInBlacklist", Reason::Permission),
+    ("IpNotInWhitelist", Reason::Permission),
+    ("LimitExceeded", Reason::Request),
+    ("MissingParameter", Reason::Request),
+    ("NoSuchProduct", Reason::Request),
+    ("NoSuchVersion", Reason::Request),
+    ("OperationDenied", Reason::Permission),
+    ("RequestSizeLimitExceeded", Reason::Request),
+    ("ResourceNotFound", Reason::Request),
+    ("ResourceNotFound.RoleNotFound", Reason::Credentials),
+    ("ResponseSizeLimitExceeded", Reason::Request),
+    ("UnauthorizedOperation", Reason::Permission),
+    ("UnknownParameter", Reason::Request),
+    ("UnsupportedOperation", Reason::Request),
+    ("UnsupportedProtocol", Reason::Request),
+    ("UnsupportedRegion", Reason::Request),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_the_contract() {
+        let values: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(
+            values,
+            [
+                "clock",
+                "credentials",
+                "network",
+                "permission",
+                "request",
+                "response",
+                "server",
+                "throttled",
+                "timeout"
+            ]
+        );
+    }
+
+    #[test]
+    fn codes_map_by_their_longest_known_prefix() {
+        for (code, reason) in [
+            ("AuthFailure", Reason::Credentials),
+            ("AuthFailure.SignatureFailure", Reason::Credentials),
+            ("AuthFailure.SecretIdNotFound", Reason::Credentials),
+            ("AuthFailure.TokenFailure", Reason::Credentials),
+            ("AuthFailure.SignatureExpire", Reason::Clock),
+            ("AuthFailure.UnauthorizedOperation", Reason::Permission),
+            ("UnauthorizedOperation.CamNoAuth", Reason::Permission),
+            ("IpNotInWhitelist", Reason::Permission),
+            ("RequestLimitExceeded", Reason::Throttled),
+            ("RequestLimitExceeded.UinLimitExceeded", Reason::Throttled),
+            ("LimitExceeded.RequestLimitExceeded", Reason::Throttled),
+            ("LimitExceeded.Quota", Reason::Request),
+            ("InvalidParameter.OverLimit", Reason::Throttled),
+            ("InvalidParameter.Other", Reason::Request),
+            ("InternalError.MainDBFail", Reason::Server),
+            ("InternalError.IllegalRole", Reason::Credentials),
+            ("FailedOperation.APIServerFail", Reason::Server),
+            ("ServiceUnavailable", Reason::Server),
+            ("ResourceNotFound.RoleNotFound", Reason::Credentials),
+            ("ResourceNotFound.Thing", Reason::Request),
+            ("UnknownParameter", Reason::Request),
+            ("NobodyHasSeenThis", Reason::Server),
+            ("", Reason::Server),
+        ] {
+            assert_eq!(Reason::from_code(code), reason, "{code}");
+        }
+    }
+
+    #[test]
+    fn statuses_map_when_the_body_explains_nothing() {
+        for (status, reason) in [
+            (500, Reason::Server),
+            (502, Reason::Server),
+            (408, Reason::Server),
+            (429, Reason::Throttled),
+            (301, Reason::Request),
+            (403, Reason::Request),
+            (204, Reason::Response),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Reason::from_status(status), reason, "{status}");
+        }
+    }
+}

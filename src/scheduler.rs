@@ -1,0 +1,285 @@
+//! When to collect: one task for each account and collector, spread evenly over
+//! the interval, each on its own, so that none can hold up another.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::collection::Collection;
+
+/// The widest shift of all starts, which keeps replicas that were started
+/// together from asking together.
+const MAX_JITTER: Duration = Duration::from_secs(1);
+
+/// How often the heart beats.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long after its last beat the heart counts as stopped.
+const STOPPED_AFTER: Duration = Duration::from_secs(15);
+
+/// The running tasks. Dropping it does not stop them, [`stop`](Self::stop) does.
+#[derive(Debug)]
+pub struct Scheduler {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    heart: Heart,
+}
+
+/// Tells whether the scheduler is alive. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Heart(Arc<Mutex<Instant>>);
+
+impl Scheduler {
+    /// Starts collecting every `interval`. `jitter`, in `0.0..1.0`, shifts all starts.
+    #[must_use]
+    pub fn start(collections: Vec<Collection>, interval: Duration, jitter: f64) -> Self {
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let now = Instant::now();
+        let offsets = offsets(collections.len(), interval, jitter);
+        for (collection, offset) in collections.into_iter().zip(offsets) {
+            tasks.spawn(repeat(collection, now + offset, interval, stop.clone()));
+        }
+        tasks.close();
+
+        let heart = Heart(Arc::new(Mutex::new(now)));
+        let beat = beat(heart.clone(), tasks.clone(), tasks.len());
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(beat).await });
+        Self { tasks, stop, heart }
+    }
+
+    /// The scheduler's heart.
+    #[must_use]
+    pub fn heart(&self) -> Heart {
+        self.heart.clone()
+    }
+
+    /// Gives up the calls in flight, which change nothing in the cloud, and
+    /// returns when every task has ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Heart {
+    /// Whether every task is alive and the runtime gets around to them.
+    #[must_use]
+    pub fn beats(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.elapsed() < STOPPED_AFTER
+    }
+}
+
+/// Beats for as long as none of the `expected` tasks has died.
+async fn beat(heart: Heart, tasks: TaskTracker, expected: usize) {
+    let mut ticks = tokio::time::interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while tasks.len() == expected {
+        *heart.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        ticks.tick().await;
+    }
+    tracing::error!("a collection task has died; restart the exporter and report this");
+}
+
+/// When each of `count` tasks starts: one after the other, evenly over the interval.
+fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item = Duration> {
+    let tasks = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    let shift = (interval / tasks).min(MAX_JITTER).mul_f64(jitter);
+    (0..tasks).map(move |task| interval.mul_f64(f64::from(task) / f64::from(tasks)) + shift)
+}
+
+async fn repeat(
+    mut collection: Collection,
+    start: Instant,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval_at(start, interval);
+    // A collection that outlasts its interval costs the ticks it overran. Making up
+    // for them would burst, and moving the later ones would undo the even spread.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let forever = async {
+        loop {
+            ticks.tick().await;
+            // The outcome is in the snapshot and the log.
+            let _ = collection.run().await;
+        }
+    };
+    stop.run_until_cancelled(forever).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use futures_util::future;
+    use http::Response;
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::api::scripted::{self, Scripted, Sent, failure, success};
+    use crate::collector::license_general::LicenseGeneral;
+    use crate::collector::{Collector, Parsed};
+    use crate::metrics::MetricDef;
+    use crate::snapshot::{AccountState, Slot};
+
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Accounts `AKID0`, `AKID1`, … that are collected over `http` by `collector`.
+    struct Accounts {
+        scheduler: Scheduler,
+        slots: Vec<Arc<Slot>>,
+        started: Instant,
+    }
+
+    impl Accounts {
+        fn start(count: usize, http: &Arc<Scripted>, collector: &'static dyn Collector) -> Self {
+            let registry = Registry::new();
+            let api = Arc::new(scripted::client(&registry, Arc::clone(http), 20, 64));
+            let slots: Vec<_> = (0..count).map(|_| Arc::new(Slot::new(collector))).collect();
+            let collections = slots.iter().enumerate().map(|(number, slot)| {
+                let account = Arc::new(AccountState {
+                    name: format!("account {number}"),
+                    endpoint: String::new(),
+                    region: None,
+                    labels: BTreeMap::new(),
+                    slots: vec![Arc::clone(slot)],
+                });
+                Collection::new(
+                    Arc::clone(&api),
+                    scripted::target(&format!("AKID{number}")),
+                    account,
+                    Arc::clone(slot),
+                    api.instruments(collector.request().action).unwrap(),
+                    scripted::clock(),
+                )
+            });
+            let started = Instant::now();
+            Self {
+                scheduler: Scheduler::start(collections.collect(), INTERVAL, 0.0),
+                slots,
+                started,
+            }
+        }
+
+        /// When `secret_id` was asked, in seconds since the start.
+        fn asked(&self, sent: &[Sent], secret_id: &str) -> Vec<u64> {
+            sent.iter()
+                .filter(|sent| sent.is_from(secret_id))
+                .map(|sent| (sent.at - self.started).as_secs())
+                .collect()
+        }
+    }
+
+    #[test]
+    fn starts_are_spread_evenly_over_the_interval() {
+        let rounded = |count, jitter| -> Vec<f64> {
+            offsets(count, INTERVAL, jitter)
+                .map(|offset| (offset.as_secs_f64() * 1000.0).round() / 1000.0)
+                .collect()
+        };
+        assert_eq!(rounded(1, 0.0), [0.0]);
+        assert_eq!(rounded(1, 0.5), [0.5]);
+        assert_eq!(rounded(4, 0.0), [0.0, 15.0, 30.0, 45.0]);
+        assert_eq!(rounded(120, 0.5)[..3], [0.25, 0.75, 1.25]);
+        let last = *rounded(1000, 0.5).last().unwrap();
+        assert!((59.9..60.0).contains(&last), "{last}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_accounts_never_burst() {
+        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        let _accounts = Accounts::start(1000, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_millis(179_999)).await;
+        let sent = http.sent();
+        let mut seconds = BTreeMap::new();
+        for each in &sent {
+            *seconds.entry((each.at - sent[0].at).as_secs()).or_insert(0) += 1;
+        }
+        assert_eq!(seconds.len(), 180);
+        assert!(
+            seconds.values().all(|requests| *requests <= 17),
+            "{seconds:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hung_api_delays_no_other_account_and_missed_ticks_are_not_replayed() {
+        let http = Scripted::with(|sent, _| {
+            if sent.is_from("AKID0") && sent.at.elapsed().is_zero() {
+                // Answers long after the next collection was due.
+                return Box::pin(async {
+                    tokio::time::sleep(Duration::from_secs(9)).await;
+                    Ok(Response::new(Bytes::from(failure("InternalError"))))
+                });
+            }
+            let body = success(r#"{"LicenseCnt":1}"#);
+            Box::pin(future::ready(Ok(Response::new(Bytes::from(body)))))
+        });
+        let accounts = Accounts::start(3, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        let sent = http.sent();
+        assert_eq!(accounts.asked(&sent, "AKID1"), [20, 80, 140]);
+        assert_eq!(accounts.asked(&sent, "AKID2"), [40, 100, 160]);
+        let slow = accounts.asked(&sent, "AKID0");
+        let on_time: Vec<_> = slow.iter().filter(|second| *second % 60 == 0).collect();
+        assert_eq!(on_time, [&0, &60, &120, &180], "{slow:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_a_counted_failure_of_one_account_and_no_outage() {
+        struct Panics;
+        impl Collector for Panics {
+            fn name(&self) -> &'static str {
+                "panics"
+            }
+            fn metrics(&self) -> &'static [&'static MetricDef] {
+                &[]
+            }
+            fn request(&self) -> crate::api::Request {
+                LicenseGeneral.request()
+            }
+            fn parse(&self, _: &crate::api::Fields) -> Parsed {
+                panic!("a bug in a collector");
+            }
+        }
+        let http = Scripted::new(|_| success("{}"));
+        let accounts = Accounts::start(1, &http, &Panics);
+        let heart = accounts.scheduler.heart();
+        tokio::time::sleep(Duration::from_secs(121)).await;
+        assert_eq!(accounts.slots[0].load().failures, 3);
+        assert!(heart.beats());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_does_not_wait_for_calls_in_flight() {
+        let http = Scripted::hanging();
+        let accounts = Accounts::start(10, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        assert_eq!(http.sent().len(), 2);
+        let stopping = Instant::now();
+        accounts.scheduler.stop().await;
+        assert_eq!(stopping.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_heart_stops_when_a_task_has_died() {
+        let tasks = TaskTracker::new();
+        let death = CancellationToken::new();
+        tasks.spawn(death.clone().cancelled_owned());
+        tasks.close();
+        let heart = Heart(Arc::new(Mutex::new(Instant::now())));
+        tokio::spawn(beat(heart.clone(), tasks.clone(), 1));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(heart.beats());
+        death.cancel();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!heart.beats());
+    }
+}

@@ -1,0 +1,125 @@
+//! What is answered at which path.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+use tracing::error;
+
+use crate::exposition::{self, Exposition};
+use crate::scheduler::Heart;
+use crate::snapshot::Store;
+
+/// The body of an answer: one piece of bytes.
+pub type Body = Full<Bytes>;
+
+/// What the server answers from.
+#[derive(Debug)]
+pub struct Site {
+    /// Where the metrics are, such as `/metrics`.
+    pub telemetry_path: String,
+    /// What a scrape sees.
+    pub exposition: Exposition,
+    /// What readiness and the landing page are told from.
+    pub store: Arc<Store>,
+    /// What liveness is told from.
+    pub heart: Heart,
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+impl Site {
+    /// The answer to a request. Takes no time worth mentioning and waits for nothing.
+    #[must_use]
+    pub fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        let known = path == self.telemetry_path || matches!(path, "/" | "/-/healthy" | "/-/ready");
+        if !known {
+            let text = "Not found. The metrics are at ";
+            let text = format!("{text}{}.\n", self.telemetry_path);
+            return answer(StatusCode::NOT_FOUND, PLAIN, text);
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut refusal = answer(
+                StatusCode::METHOD_NOT_ALLOWED,
+                PLAIN,
+                "Only GET and HEAD are answered here.\n",
+            );
+            let allow = HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(header::ALLOW, allow);
+            return refusal;
+        }
+        match path {
+            "/-/healthy" if self.heart.beats() => answer(StatusCode::OK, PLAIN, "Healthy\n"),
+            "/-/healthy" => answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                "The scheduler has stopped. Restart the exporter.\n",
+            ),
+            "/-/ready" if self.store.is_ready() => answer(StatusCode::OK, PLAIN, "Ready\n"),
+            "/-/ready" => answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                "Some account's first collection has not ended yet.\n",
+            ),
+            path if path == self.telemetry_path => self.metrics(),
+            _ => answer(StatusCode::OK, HTML, self.landing_page()),
+        }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        match self.exposition.render() {
+            Ok(text) => answer(StatusCode::OK, exposition::CONTENT_TYPE, text),
+            Err(error) => {
+                error!(%error, "cannot render the metrics; please report this");
+                answer(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    PLAIN,
+                    "The metrics cannot be rendered. The log says why.\n",
+                )
+            }
+        }
+    }
+
+    fn landing_page(&self) -> String {
+        let accounts = self.store.accounts();
+        let mut works = 0;
+        let mut fails = 0;
+        let mut waits = 0;
+        for account in accounts {
+            let states = account.slots.iter().map(|slot| slot.load().succeeded());
+            match states.min().flatten() {
+                Some(true) => works += 1,
+                Some(false) => fails += 1,
+                None => waits += 1,
+            }
+        }
+        format!(
+            include_str!("landing.html"),
+            version = env!("CARGO_PKG_VERSION"),
+            metrics = self.telemetry_path,
+            accounts = accounts.len(),
+            works = works,
+            fails = fails,
+            waits = waits,
+        )
+    }
+}
+
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

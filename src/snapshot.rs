@@ -1,0 +1,255 @@
+//! What is known of each account: the last answer, the last attempt, and their ages.
+//!
+//! A slot holds one collector's state for one account and is replaced whole at the
+//! end of each collection, so a scrape never sees half of one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::api::Error;
+use crate::collector::{Collector, Drift, Sample};
+
+/// The states of all accounts.
+#[derive(Debug)]
+pub struct Store {
+    accounts: Vec<Arc<AccountState>>,
+    max_age: Duration,
+}
+
+/// The states of one account.
+#[derive(Debug)]
+pub struct AccountState {
+    /// The configured name.
+    pub name: String,
+    /// Where its API is.
+    pub endpoint: String,
+    /// The configured region.
+    pub region: Option<String>,
+    /// The configured labels.
+    pub labels: BTreeMap<String, String>,
+    /// One slot for each collector.
+    pub slots: Vec<Arc<Slot>>,
+}
+
+/// One collector's state for one account.
+pub struct Slot {
+    collector: &'static dyn Collector,
+    state: ArcSwap<CollectorState>,
+}
+
+/// What one collector knows of one account at a moment.
+#[derive(Debug, Clone, Default)]
+pub struct CollectorState {
+    /// The last collection that ended.
+    pub last_attempt: Option<Attempt>,
+    /// The last collection that succeeded.
+    pub last_success: Option<Success>,
+    /// How the last readable answer differed from its documentation.
+    pub drift: Arc<[Drift]>,
+    /// Collections that failed so far.
+    pub failures: u64,
+}
+
+/// A collection that ended.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, retries and waits included.
+    pub duration: Duration,
+    /// Why it failed, if it did.
+    pub failure: Option<Error>,
+}
+
+/// A collection that succeeded.
+#[derive(Debug, Clone)]
+pub struct Success {
+    /// When it ended, by the wall clock.
+    pub at: Timestamp,
+    /// When it ended, by a clock that nobody sets.
+    pub instant: Instant,
+    /// What it found.
+    pub samples: Arc<[Sample]>,
+}
+
+impl Store {
+    /// A store of accounts whose values are exposed for `max_age` after a success.
+    #[must_use]
+    pub fn new(accounts: Vec<AccountState>, max_age: Duration) -> Self {
+        Self {
+            accounts: accounts.into_iter().map(Arc::new).collect(),
+            max_age,
+        }
+    }
+
+    /// All accounts, in the order of the configuration.
+    #[must_use]
+    pub fn accounts(&self) -> &[Arc<AccountState>] {
+        &self.accounts
+    }
+
+    /// How long values are exposed after the success that found them.
+    #[must_use]
+    pub fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// Whether every account's first collection has ended, well or badly.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let mut slots = self.accounts.iter().flat_map(|account| &account.slots);
+        slots.all(|slot| slot.load().last_attempt.is_some())
+    }
+}
+
+impl Slot {
+    /// A slot in which nothing has been collected.
+    #[must_use]
+    pub fn new(collector: &'static dyn Collector) -> Self {
+        Self {
+            collector,
+            state: ArcSwap::default(),
+        }
+    }
+
+    /// The collector whose state this is.
+    #[must_use]
+    pub fn collector(&self) -> &'static dyn Collector {
+        self.collector
+    }
+
+    /// The state as of now.
+    #[must_use]
+    pub fn load(&self) -> Arc<CollectorState> {
+        self.state.load_full()
+    }
+
+    /// Replaces the state. Only the slot's collection task does this.
+    pub fn store(&self, state: CollectorState) {
+        self.state.store(Arc::new(state));
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot")
+            .field("collector", &self.collector.name())
+            .field("state", &self.state.load())
+            .finish()
+    }
+}
+
+impl CollectorState {
+    /// Whether the last collection succeeded; nothing before the first has ended.
+    #[must_use]
+    pub fn succeeded(&self) -> Option<bool> {
+        self.last_attempt
+            .as_ref()
+            .map(|attempt| attempt.failure.is_none())
+    }
+
+    /// The values to expose at `now`: those of the last success, unless they are
+    /// older than `max_age`.
+    ///
+    /// Age is the larger of what the two clocks say: the monotonic one stands still
+    /// while a machine sleeps, the wall clock may be set back.
+    #[must_use]
+    pub fn samples(&self, now: Timestamp, max_age: Duration) -> &[Sample] {
+        match &self.last_success {
+            Some(success) if success.age(now) < max_age => &success.samples,
+            _ => &[],
+        }
+    }
+}
+
+impl Success {
+    /// How old the values are at `now`.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        let by_wall_clock = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
+        by_wall_clock.max(self.instant.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::collector::license_general::{LicenseGeneral, defs};
+    use crate::reason::Reason;
+
+    const MAX_AGE: Duration = Duration::from_secs(600);
+
+    fn collected(at: Timestamp) -> CollectorState {
+        let sample = Sample {
+            metric: defs::LICENSES,
+            label: "".into(),
+            value: 7.0,
+        };
+        CollectorState {
+            last_success: Some(Success {
+                at,
+                instant: Instant::now(),
+                samples: [sample].into(),
+            }),
+            ..CollectorState::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn values_are_withdrawn_once_they_reach_max_age() {
+        let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let state = collected(noon);
+        assert_eq!(state.samples(noon, MAX_AGE).len(), 1);
+        tokio::time::advance(Duration::from_millis(599_999)).await;
+        assert_eq!(state.samples(noon, MAX_AGE).len(), 1);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(state.samples(noon, MAX_AGE).len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn values_age_while_the_machine_sleeps_and_despite_a_clock_set_back() {
+        let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let state = collected(noon);
+        let after_sleep = noon + SignedDuration::from_secs(600);
+        assert_eq!(state.samples(after_sleep, MAX_AGE).len(), 0);
+
+        let set_back = noon - SignedDuration::from_hours(1);
+        assert_eq!(state.samples(set_back, MAX_AGE).len(), 1);
+        tokio::time::advance(MAX_AGE).await;
+        assert_eq!(state.samples(set_back, MAX_AGE).len(), 0);
+    }
+
+    #[test]
+    fn the_store_is_ready_once_every_first_collection_has_ended() {
+        let account = |name: &str| AccountState {
+            name: name.to_owned(),
+            endpoint: String::new(),
+            region: None,
+            labels: BTreeMap::new(),
+            slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+        };
+        let store = Store::new(vec![account("a"), account("b")], MAX_AGE);
+        let end_badly = |account: usize| {
+            store.accounts()[account].slots[0].store(CollectorState {
+                last_attempt: Some(Attempt {
+                    at: Timestamp::UNIX_EPOCH,
+                    duration: Duration::ZERO,
+                    failure: Some(Error::new(Reason::Timeout, "")),
+                }),
+                ..CollectorState::default()
+            });
+        };
+        assert!(!store.is_ready());
+        end_badly(0);
+        assert!(!store.is_ready());
+        end_badly(1);
+        assert!(store.is_ready());
+    }
+}
