@@ -126,7 +126,7 @@ pub fn documented_example() -> Fields {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), Value::from(count)))
         .chain(SWITCHES.map(|name| (name.to_owned(), Value::Bool(false))))
-        .chain([("ProtectType".to_owned(), Value::from("PROVERSION_POSTPAY"))])
+        .chain([("ProtectType".to_owned(), Value::from("FLAGSHIP_PREPAY"))])
         .collect()
 }
 

@@ -1,3 +1,4 @@
-//! Integration tests.
+//! Integration tests: one binary, a module per behaviour.
 
-fn main() {}
+mod harness;
+mod scrape;

@@ -1,0 +1,316 @@
+//! What the stories need: a simulated cloud, an exporter in this process or as a
+//! program, and scrapes that can be asked for values.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use cwp_exporter::app::{App, WebOptions};
+use cwp_exporter::clock::Clock;
+use cwp_exporter::config::{Config, Environment};
+use cwp_exporter::simulator::{Handle, Scenario, Simulator};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long a test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for `future`, but not for ever.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// A simulated cloud. It ends when dropped.
+pub struct Cloud {
+    pub handle: Handle,
+    pub url: String,
+    _stop: DropGuard,
+}
+
+impl Cloud {
+    /// Plays `scenario`, YAML, on a free port.
+    pub async fn start(scenario: &str) -> Self {
+        let scenario = Scenario::parse(scenario).unwrap();
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let simulator = Simulator::bind(anywhere, scenario, Clock::system())
+            .await
+            .unwrap();
+        let handle = simulator.handle();
+        let url = format!("http://{}", simulator.local_addr());
+        let stop = CancellationToken::new();
+        tokio::spawn(simulator.run_until(stop.clone().cancelled_owned()));
+        Self {
+            handle,
+            url,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// A cloud of accounts `a0`, `a1`, … with the secret ids `AKIDa0`, … and keys `key-a0`, ….
+    pub async fn with_accounts(count: usize) -> Self {
+        let accounts: String = (0..count)
+            .map(|number| {
+                format!(
+                    "  - {{name: a{number}, secret_id: AKIDa{number}, secret_key: key-a{number}}}\n"
+                )
+            })
+            .collect();
+        Self::start(&format!("accounts:\n{accounts}")).await
+    }
+}
+
+/// The configuration and environment that fit [`Cloud::with_accounts`], collected every second.
+pub fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, String)>) {
+    let accounts: String = (0..count)
+        .map(|number| {
+            format!(
+                "  - {{name: a{number}, credentials: {{type: static, secret_id: AKIDa{number}, secret_key_env: KEY_A{number}}}}}\n"
+            )
+        })
+        .collect();
+    let config = format!(
+        "poll: {{interval: 1s, timeout: 500ms, max_age: 2s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        cloud.url
+    );
+    let keys = (0..count).map(|number| (format!("KEY_A{number}"), format!("key-a{number}")));
+    (config, keys.collect())
+}
+
+/// An exporter in this process. It ends when dropped.
+pub struct Exporter {
+    pub url: String,
+    http: reqwest::Client,
+    _stop: DropGuard,
+}
+
+impl Exporter {
+    /// Serves what `config`, YAML, asks for, on a free port.
+    pub async fn start(config: &str, variables: Vec<(String, String)>) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
+        let environment = Environment::from_iter(variables);
+        let config = Config::load(Some(file.path()), &environment).unwrap();
+        let web = WebOptions {
+            listen_addresses: vec!["127.0.0.1:0".to_owned()],
+            telemetry_path: "/metrics".to_owned(),
+        };
+        let app = App::bind(config, &environment, &Clock::system(), web)
+            .await
+            .unwrap();
+        let url = format!("http://{}", app.local_addrs()[0]);
+        let stop = CancellationToken::new();
+        tokio::spawn(app.run_until(stop.clone().cancelled_owned()));
+        Self {
+            url,
+            http: client(),
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// An exporter of the first `count` accounts of `cloud`.
+    pub async fn of(cloud: &Cloud, count: usize) -> Self {
+        let (config, variables) = config_for(cloud, count);
+        Self::start(&config, variables).await
+    }
+
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        let url = format!("{}{path}", self.url);
+        self.http.get(url).send().await.unwrap()
+    }
+
+    pub async fn scrape(&self) -> Scrape {
+        let response = self.get("/metrics").await;
+        assert_eq!(response.status(), 200);
+        Scrape::parse(&response.text().await.unwrap())
+    }
+
+    /// Scrapes until `condition` holds, and returns the scrape in which it did.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+        within(what, async {
+            loop {
+                let scrape = self.scrape().await;
+                if condition(&scrape) {
+                    return scrape;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+
+    /// Waits until every account's first collection has ended.
+    pub async fn ready(&self) -> Scrape {
+        within("readiness", async {
+            while self.get("/-/ready").await.status() != 200 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        self.scrape().await
+    }
+}
+
+/// An HTTP client that heeds no proxy.
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap()
+}
+
+/// What a scrape said.
+pub struct Scrape {
+    pub text: String,
+    /// From `name{label="value"}`, as written, to the value.
+    pub samples: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    pub fn parse(text: &str) -> Self {
+        let samples = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                (series.to_owned(), value.parse().unwrap())
+            })
+            .collect();
+        Self {
+            text: text.to_owned(),
+            samples,
+        }
+    }
+
+    /// The value of a series, or nothing if it is absent.
+    pub fn value(&self, series: &str) -> Option<f64> {
+        self.samples.get(series).copied()
+    }
+
+    /// Whether the last collection of `account` succeeded.
+    pub fn succeeded(&self, account: &str) -> Option<bool> {
+        let series = format!(
+            "cwp_exporter_collector_success{{account=\"{account}\",collector=\"license_general\"}}"
+        );
+        self.value(&series).map(|value| value > 0.5)
+    }
+
+    /// Why the last collection of `account` failed.
+    pub fn failure_reason(&self, account: &str) -> Option<&str> {
+        let start = format!(
+            "cwp_exporter_collector_failure_reason{{account=\"{account}\",collector=\"license_general\",reason=\""
+        );
+        let mut reasons = self
+            .samples
+            .keys()
+            .filter_map(|series| series.strip_prefix(&start)?.strip_suffix("\"}"));
+        let reason = reasons.next();
+        assert_eq!(reasons.next(), None, "more than one reason");
+        reason
+    }
+
+    /// All cloud series of `account`, but for those that are always there.
+    pub fn licence_series(&self, account: &str) -> Vec<&str> {
+        let account = format!("account=\"{account}\"");
+        let series = self.samples.keys().map(String::as_str);
+        series
+            .filter(|series| series.starts_with("tencentcloud_cwp_") && series.contains(&account))
+            .filter(|series| {
+                !series.starts_with("tencentcloud_cwp_up{")
+                    && !series.starts_with("tencentcloud_cwp_account_info{")
+            })
+            .collect()
+    }
+}
+
+/// The program, run with nothing in its environment but what the test gives it.
+pub struct Program {
+    child: Child,
+    log: watch::Receiver<Vec<String>>,
+}
+
+/// The program with `arguments`, ready to be run.
+pub fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cwp-exporter"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the program to its end.
+pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let running = program(arguments, variables).output();
+    within("the program to end", running).await.unwrap()
+}
+
+impl Program {
+    /// Starts the program. Its log is kept; it is killed when dropped.
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = program(arguments, variables)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                sender.send_modify(|log| log.push(line));
+            }
+        });
+        Self { child, log }
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub async fn logged(&mut self, text: &str) -> String {
+        let log = self
+            .log
+            .wait_for(|log| log.iter().any(|line| line.contains(text)));
+        let log = within(text, log).await.expect("the program has ended");
+        log.iter().find(|line| line.contains(text)).unwrap().clone()
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.borrow().clone()
+    }
+
+    /// The URL that the program serves.
+    pub async fn url(&mut self) -> String {
+        let line = self.logged("msg=listening").await;
+        let address = line.split("address=").nth(1).unwrap();
+        format!("http://{}", address.split(' ').next().unwrap())
+    }
+
+    /// Sends the signal `name`, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.await.unwrap().success());
+    }
+
+    /// Waits for the program's end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        within("the program to end", self.child.wait())
+            .await
+            .unwrap()
+    }
+}
+
+/// A file of this repository, as text.
+pub fn repository_file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
