@@ -1,4 +1,17 @@
 //! Integration tests: one binary, a module per behaviour.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod budget;
+mod collectors;
+mod failure;
 mod harness;
+mod program;
 mod scrape;
+mod tls;
