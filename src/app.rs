@@ -7,7 +7,7 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::http::{ClientError, HttpSend, Network};
+use crate::api::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::api::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
@@ -76,13 +76,10 @@ impl Pipeline {
         clock: &Clock,
         process: Option<ProcessMetrics>,
     ) -> Result<Self, StartError> {
-        let remote = config
-            .accounts
-            .iter()
-            .any(|account| !account.endpoint.is_loopback_http());
+        let mut accounts = config.accounts.iter();
         let network = Network::new(
-            remote,
-            config.api.proxy_url.as_ref(),
+            accounts.any(|account| account.endpoint.is_https()),
+            ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
             config.api.ca_file.as_deref(),
         )?;
         Self::with_http(config, environment, clock, process, Arc::new(network))

@@ -13,5 +13,6 @@ mod collectors;
 mod failure;
 mod harness;
 mod program;
+mod proxy;
 mod scrape;
 mod tls;
