@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
@@ -23,7 +24,7 @@ const RATE_LIMIT: NonZeroU32 = match NonZeroU32::new(20) {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Script {
+struct Script {
     rate_limit: Option<NonZeroU32>,
     repeat: Option<Spanned<Time>>,
     clock_offset: Option<Offset>,
@@ -91,13 +92,41 @@ struct HttpScript {
     location: Option<String>,
 }
 
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with it, each with its line and a remedy, and never with a secret.
+    pub fn parse(yaml: &str) -> Result<Self, ScenarioError> {
+        Script::parse(yaml)?.into_scenario()
+    }
+
+    /// The scenario of the demo.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: it is embedded, and tested.
+    pub fn demo() -> Result<Self, ScenarioError> {
+        Self::parse(include_str!("demo.yml"))
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = ScenarioError;
+
+    fn from_str(yaml: &str) -> Result<Self, Self::Err> {
+        Self::parse(yaml)
+    }
+}
+
 impl Script {
-    pub(crate) fn parse(yaml: &str) -> Result<Self, ScenarioError> {
+    fn parse(yaml: &str) -> Result<Self, ScenarioError> {
         serde_saphyr::from_str(yaml).map_err(|error| ScenarioError::unreadable(yaml, &error))
     }
 
     /// Checks what the form alone does not say.
-    pub(crate) fn into_scenario(self) -> Result<Scenario, ScenarioError> {
+    fn into_scenario(self) -> Result<Scenario, ScenarioError> {
         let mut problems = Vec::new();
         let repeat = self.repeat.as_ref().map(|repeat| repeat.value.0);
         if let Some(Spanned { value, defined, .. }) = &self.repeat
