@@ -7,10 +7,10 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::api::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::collection::Collection;
 use crate::collector;
 use crate::config::{Account, Config, Environment};

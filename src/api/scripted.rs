@@ -9,12 +9,13 @@ use http::{Request, Response};
 use prometheus::Registry;
 use tokio::time::Instant;
 
-use super::http::HttpSend;
-use super::{ApiClient, Error, Target};
+use super::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Credential, Error};
 use crate::config::{Config, Environment};
-use crate::credentials::{Credential, Provider, Unavailable};
+use crate::credentials::{Provider, Unavailable};
 use crate::metrics::ExporterMetrics;
 
 type Script = dyn Fn(&Sent, usize) -> Reply + Send + Sync;
