@@ -94,22 +94,31 @@ fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item 
     (0..tasks).map(move |task| interval.mul_f64(f64::from(task) / f64::from(tasks)) + shift)
 }
 
+/// The first tick after `now` of those that come every `interval` from `start` on.
+///
+/// A collection that outlasts its interval costs the ticks it overran. Making up for
+/// them would burst; going on at once would undo the even spread.
+fn next_tick(start: Instant, interval: Duration, now: Instant) -> Instant {
+    let interval = interval.as_nanos().max(1);
+    let since_tick = now.saturating_duration_since(start).as_nanos() % interval;
+    let until_tick = u64::try_from(interval - since_tick).unwrap_or(u64::MAX);
+    now.max(start) + Duration::from_nanos(until_tick)
+}
+
 async fn repeat(
     collection: Collection,
     start: Instant,
     interval: Duration,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval_at(start, interval);
-    // A collection that outlasts its interval costs the ticks it overran. Making up
-    // for them would burst, and moving the later ones would undo the even spread.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut log = FailureLog::default();
+    let mut tick = start;
     let forever = async {
         loop {
-            ticks.tick().await;
+            tokio::time::sleep_until(tick).await;
             let outcome = collection.run().await;
             log.note(collection.account(), collection.collector(), &outcome);
+            tick = next_tick(start, interval, Instant::now());
         }
     };
     stop.run_until_cancelled(forever).await;
