@@ -2,7 +2,7 @@
 //! exchange.
 
 #[cfg(test)]
-pub(crate) mod scripted;
+pub(crate) mod fixture;
 
 use std::fmt;
 use std::sync::Arc;
@@ -95,6 +95,7 @@ impl ApiClient {
     ) -> Result<Answer, Error> {
         let started = Instant::now();
         let mut attempt = 1;
+        let mut renewed = false;
         loop {
             let credential = target
                 .credentials
@@ -103,13 +104,21 @@ impl ApiClient {
                 .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
             let permit = self
                 .budgets
-                .permit(credential.secret_id(), request.action)
+                .permit(credential.quota_key(), request.action)
                 .await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
             let result = self.attempt(target, request, &credential, metrics).await;
             drop(permit);
 
             let error = match result {
+                Err(error) if error.wants_another_key() && !renewed => {
+                    target.credentials.renew(&credential).await;
+                    if target.credentials.current() == Some(Arc::clone(&credential)) {
+                        return Err(error);
+                    }
+                    renewed = true;
+                    continue;
+                }
                 Err(error) if error.reason.is_transient() && attempt < MAX_ATTEMPTS => error,
                 result => return result,
             };
@@ -186,18 +195,18 @@ fn backoff(reason: Reason, attempt: u32, jitter: f64) -> Duration {
 mod tests {
     use prometheus::Registry;
 
-    use super::scripted::{Scripted, failure, success};
     use super::*;
+    use crate::cloud::scripted::{Scripted, failure, success};
     use crate::collector::Collector as _;
     use crate::collector::license_general::LicenseGeneral;
 
     /// A client in front of `http`, with its registry, on paused time.
     async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
         let registry = Registry::new();
-        let client = scripted::client(&registry, Arc::clone(&http), 20, 64);
+        let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
         let request = LicenseGeneral.request();
         let instruments = client.instruments(request.action).unwrap();
-        let target = scripted::target("AKIDtest");
+        let target = fixture::target("AKIDtest");
         let answer = client.call(&target, &request, &instruments).await;
         (answer, registry)
     }

@@ -5,6 +5,8 @@
 mod credential;
 mod envelope;
 pub mod http;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::time::Duration;
 
@@ -51,6 +53,15 @@ pub struct Error {
 }
 
 impl Error {
+    /// Whether the key itself was refused, so that a newer one may be accepted.
+    #[must_use]
+    pub fn wants_another_key(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AuthFailure.TokenFailure" | "AuthFailure.SecretIdNotFound")
+        )
+    }
+
     /// An error that the API had no part in naming.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {

@@ -134,7 +134,8 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::api::scripted::{self, Scripted, Sent, failure, success};
+    use crate::api::fixture;
+    use crate::cloud::scripted::{self, Scripted, Sent, failure, success};
     use crate::collector::license_general::LicenseGeneral;
     use crate::collector::{Collector, Parsed};
     use crate::metrics::MetricDef;
@@ -161,7 +162,7 @@ mod tests {
             collector: &'static dyn Collector,
         ) -> Self {
             let registry = Registry::new();
-            let api = Arc::new(scripted::client(&registry, Arc::clone(http), 20, 64));
+            let api = Arc::new(fixture::client(&registry, Arc::clone(http), 20, 64));
             let slots: Vec<_> = (0..count).map(|_| Arc::new(Slot::new(collector))).collect();
             let collections = slots.iter().enumerate().map(|(number, slot)| {
                 let account = Arc::new(AccountState {
@@ -173,7 +174,7 @@ mod tests {
                 });
                 Collection::new(
                     Arc::clone(&api),
-                    scripted::target(&format!("AKID{number}")),
+                    fixture::target(&format!("AKID{number}")),
                     account,
                     Arc::clone(slot),
                     api.instruments(collector.request().action).unwrap(),

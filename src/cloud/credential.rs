@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 /// A key and, for temporary keys, its token. Never changes: a rotated key is
 /// another credential, so no request is signed with halves of two.
 #[derive(Clone, PartialEq, Eq)]
@@ -9,17 +11,44 @@ pub struct Credential {
     secret_id: String,
     secret_key: String,
     token: Option<String>,
+    expires_at: Option<Timestamp>,
+    holder: Option<String>,
 }
 
 impl Credential {
-    /// A credential of the given parts.
+    /// A credential of the given parts that does not say when it expires.
     #[must_use]
     pub fn new(secret_id: String, secret_key: String, token: Option<String>) -> Self {
         Self {
             secret_id,
             secret_key,
             token,
+            expires_at: None,
+            holder: None,
         }
+    }
+
+    /// The same as a temporary key of `holder`, such as a role, until `expires_at`.
+    #[must_use]
+    pub fn temporary(self, holder: String, expires_at: Timestamp) -> Self {
+        Self {
+            expires_at: Some(expires_at),
+            holder: Some(holder),
+            ..self
+        }
+    }
+
+    /// When it stops being valid, if it is known to.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    /// Whose quota its requests are charged to: its holder's, which outlives a
+    /// temporary key, or its own.
+    #[must_use]
+    pub fn quota_key(&self) -> &str {
+        self.holder.as_deref().unwrap_or(&self.secret_id)
     }
 
     /// The public name of the key.
