@@ -1,41 +1,40 @@
-//! The daemon: the only place that knows all parts and puts them together.
+//! The daemon: binds, starts, reloads and stops everything.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus::Registry;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::api::{ApiClient, Target};
-use crate::budget::Budgets;
 use crate::clock::Clock;
-use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
-use crate::collection::Collection;
-use crate::collector;
-use crate::config::{Account, Config, Environment};
-use crate::credentials::{self, Context};
+use crate::config::{Config, Source};
 use crate::exposition::Exposition;
-use crate::metrics::ExporterMetrics;
+use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
 use crate::scheduler::Scheduler;
 use crate::server::Server;
 use crate::server::listen::{self, ListenError};
-use crate::server::site::Site;
-use crate::snapshot::{AccountState, Slot, Store};
+use crate::server::site::{ReloadRequest, Site};
+use crate::signals::Hangups;
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The API client cannot be made.
+    /// The configuration cannot be put to work.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Fleet(#[from] FleetError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Two metrics have the same name, which is a bug.
     #[error("cannot register the metrics: {0}; please report this")]
     Metrics(#[from] prometheus::Error),
+    /// The system hands over no signals.
+    #[error("cannot catch signals: {0}")]
+    Signals(#[from] io::Error),
 }
 
 /// The HTTP server has ended although nobody asked it to.
@@ -50,129 +49,31 @@ pub struct WebOptions {
     pub listen_addresses: Vec<String>,
     /// Where the metrics are.
     pub telemetry_path: String,
-}
-
-/// Everything that collects and renders, before anything runs.
-pub struct Pipeline {
-    /// What is known of the accounts.
-    pub store: Arc<Store>,
-    /// One for each account and collector.
-    pub collections: Vec<Collection>,
-    /// What a scrape sees.
-    pub exposition: Exposition,
-}
-
-impl Pipeline {
-    /// The pipeline that `config` asks for, on the real network.
-    ///
-    /// `process` is for a daemon only, see [`Exposition::new`].
-    ///
-    /// # Errors
-    ///
-    /// When the API client or the metrics cannot be set up.
-    pub fn new(
-        config: &Config,
-        environment: &Environment,
-        clock: &Clock,
-        process: Option<ProcessMetrics>,
-    ) -> Result<Self, StartError> {
-        let mut accounts = config.accounts.iter();
-        let network = Network::new(
-            accounts.any(|account| account.endpoint.is_https()),
-            ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
-            config.api.ca_file.as_deref(),
-        )?;
-        Self::with_http(config, environment, clock, process, Arc::new(network))
-    }
-
-    /// The same on any network.
-    ///
-    /// # Errors
-    ///
-    /// When the metrics cannot be set up.
-    pub fn with_http(
-        config: &Config,
-        environment: &Environment,
-        clock: &Clock,
-        process: Option<ProcessMetrics>,
-        http: Arc<dyn HttpSend>,
-    ) -> Result<Self, StartError> {
-        let registry = Registry::new();
-        let metrics = ExporterMetrics::register(&registry)?;
-        let api = Arc::new(ApiClient::new(
-            Arc::clone(&http),
-            Budgets::new(config.api.rate_limit, config.api.max_in_flight),
-            clock.clone(),
-            config.poll.timeout,
-            config.poll.interval,
-            metrics.clone(),
-        ));
-        let accounts = config.accounts.iter().map(account_state).collect();
-        let store = Arc::new(Store::new(accounts, config.poll.max_age));
-
-        let context = Context {
-            environment: environment.clone(),
-            http: Arc::clone(&http),
-            clock: clock.clone(),
-            metrics,
-        };
-        let mut collections = Vec::new();
-        for (account, state) in config.accounts.iter().zip(store.accounts()) {
-            let target = Target {
-                endpoint: account.endpoint.clone(),
-                region: account.region.clone(),
-                credentials: credentials::provider(&account.credentials, &context),
-            };
-            for slot in &state.slots {
-                collections.push(Collection::new(
-                    Arc::clone(&api),
-                    target.clone(),
-                    Arc::clone(state),
-                    Arc::clone(slot),
-                    api.instruments(slot.collector().request().action)?,
-                    clock.clone(),
-                ));
-            }
-        }
-        let exposition = Exposition::new(registry, Arc::clone(&store), clock.clone(), process)?;
-        Ok(Self {
-            store,
-            collections,
-            exposition,
-        })
-    }
-}
-
-fn account_state(account: &Account) -> AccountState {
-    AccountState {
-        name: account.name.clone(),
-        endpoint: account.endpoint.url(),
-        region: account.region.clone(),
-        labels: account.labels.clone(),
-        slots: collector::all()
-            .iter()
-            .map(|collector| Arc::new(Slot::new(*collector)))
-            .collect(),
-    }
+    /// Whether a client may ask for a reload.
+    pub enable_lifecycle: bool,
 }
 
 /// A bound daemon.
 pub struct App {
+    source: Source,
+    clock: Clock,
     server: Server,
-    pipeline: Pipeline,
-    config: Config,
-    telemetry_path: String,
+    fleet: Fleet,
+    exposition: Exposition,
+    web: WebOptions,
+    hangups: Hangups,
 }
 
 impl App {
-    /// Binds the addresses and prepares everything, but collects nothing yet.
+    /// Reads the configuration of `source`, binds the addresses and prepares
+    /// everything, but collects nothing yet.
     ///
     /// # Errors
     ///
     /// See [`StartError`].
     pub async fn bind(
-        config: Config,
-        environment: &Environment,
+        source: Source,
+        config: &Config,
         clock: &Clock,
         web: WebOptions,
     ) -> Result<Self, StartError> {
@@ -180,13 +81,25 @@ impl App {
         for address in &web.listen_addresses {
             listeners.push(listen::bind(address).await?);
         }
-        let process = ProcessMetrics::new(clock.now());
-        let pipeline = Pipeline::new(&config, environment, clock, Some(process))?;
+        let registry = Registry::new();
+        let fleet = Fleet::new(config, &source.environment, clock, &registry)?;
+        fleet.metrics().note_reload(Some(clock.now()));
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
         Ok(Self {
+            exposition: Exposition::new(
+                registry,
+                Arc::clone(fleet.store()),
+                clock.clone(),
+                Some(ProcessMetrics::new(clock.now())),
+            )?,
+            source,
+            clock: clock.clone(),
             server: Server::new(listeners),
-            pipeline,
-            config,
-            telemetry_path: web.telemetry_path,
+            fleet,
+            web,
+            hangups: Hangups::catch()?,
         })
     }
 
@@ -202,42 +115,48 @@ impl App {
     ///
     /// When the server has ended although nobody asked it to.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerDied> {
-        for warning in self.config.warnings() {
-            warn!("{warning}");
-        }
         for address in self.local_addrs() {
-            info!(%address, path = self.telemetry_path, "listening");
+            info!(%address, path = self.web.telemetry_path, "listening");
         }
-        info!(
-            accounts = self.config.accounts.len(),
-            interval = ?self.config.poll.interval,
-            max_age = ?self.config.poll.max_age,
-            rate_limit = self.config.api.rate_limit,
-            requests_per_day = requests_per_day(&self.pipeline, &self.config),
-            "collecting"
-        );
-        let Pipeline {
-            store,
-            collections,
-            exposition,
-        } = self.pipeline;
-        let scheduler = Scheduler::start(collections, self.config.poll.interval, fastrand::f64());
+        let (requests, mut requested) = mpsc::channel(1);
+        let scheduler = Scheduler::new(fastrand::f64());
         let site = Arc::new(Site {
-            telemetry_path: self.telemetry_path,
-            exposition,
-            store,
+            telemetry_path: self.web.telemetry_path,
+            exposition: self.exposition,
+            store: Arc::clone(self.fleet.store()),
             heart: scheduler.heart(),
+            reload: self.web.enable_lifecycle.then_some(requests),
         });
+        let mut collecting = Collecting {
+            source: self.source,
+            clock: self.clock,
+            fleet: self.fleet,
+            scheduler,
+        };
+        collecting.start();
         let stop = CancellationToken::new();
         let mut serving = tokio::spawn(self.server.serve(site, stop.clone()));
-        let outcome = tokio::select! {
-            () = shutdown => Ok(()),
-            // It ends only when told to, or by a panic.
-            _ = &mut serving => Err(ServerDied),
+        let mut hangups = self.hangups;
+        let mut shutdown = std::pin::pin!(shutdown);
+        let outcome = loop {
+            tokio::select! {
+                () = &mut shutdown => break Ok(()),
+                // It ends only when told to, or by a panic.
+                _ = &mut serving => break Err(ServerDied),
+                () = hangups.next() => {
+                    // The log and the metrics say what came of it.
+                    let _ = collecting.reload().await;
+                }
+                Some(request) = requested.recv() => {
+                    let request: ReloadRequest = request;
+                    // Whoever asked may have left in the meantime.
+                    let _ = request.send(collecting.reload().await);
+                }
+            }
         };
         info!("stopping");
         stop.cancel();
-        scheduler.stop().await;
+        collecting.scheduler.stop().await;
         if outcome.is_ok() {
             // A panic while draining no longer matters.
             let _ = serving.await;
@@ -247,10 +166,70 @@ impl App {
     }
 }
 
-/// How many requests a day cost, retries aside.
-fn requests_per_day(pipeline: &Pipeline, config: &Config) -> u64 {
-    let day_in_millis = 24 * 60 * 60 * 1000_u128;
-    let interval = config.poll.interval.as_millis().max(1);
-    let collections = pipeline.collections.len() as u128;
-    u64::try_from(collections * day_in_millis / interval).unwrap_or(u64::MAX)
+/// What changes at a reload.
+struct Collecting {
+    source: Source,
+    clock: Clock,
+    fleet: Fleet,
+    scheduler: Scheduler,
+}
+
+impl Collecting {
+    fn start(&mut self) {
+        self.fleet.schedule(&self.scheduler);
+        self.log_load("collecting");
+    }
+
+    /// Puts the configuration to work as it is now, or keeps the one before and
+    /// says why.
+    async fn reload(&mut self) -> Result<(), String> {
+        let source = self.source.clone();
+        let config = tokio::task::spawn_blocking(move || source.load())
+            .await
+            .map_err(|error| error.to_string())
+            .and_then(|config| config.map_err(|error| error.to_string()));
+        let applied = config.and_then(|config| {
+            for warning in config.warnings() {
+                warn!("{warning}");
+            }
+            self.fleet.apply(&config).map_err(|error| error.to_string())
+        });
+        match applied {
+            Ok(changes) => {
+                self.fleet.schedule(&self.scheduler);
+                self.fleet.metrics().note_reload(Some(self.clock.now()));
+                info!(
+                    added = changes.added,
+                    changed = changes.changed,
+                    kept = changes.kept,
+                    removed = changes.removed,
+                    "configuration reloaded"
+                );
+                self.log_load("collecting");
+                Ok(())
+            }
+            Err(error) => {
+                self.fleet.metrics().note_reload(None);
+                error!(
+                    error,
+                    "configuration not reloaded, the one before stays at work"
+                );
+                Err(error)
+            }
+        }
+    }
+
+    fn log_load(&self, message: &str) {
+        let poll = self.fleet.poll();
+        let collections = self.fleet.collections().count() as u128;
+        let day_in_millis = 24 * 60 * 60 * 1000_u128;
+        let requests_per_day = collections * day_in_millis / poll.interval.as_millis().max(1);
+        info!(
+            accounts = self.fleet.store().load().list().len(),
+            interval = ?poll.interval,
+            max_age = ?poll.max_age,
+            requests_per_day = u64::try_from(requests_per_day).unwrap_or(u64::MAX),
+            "{message}"
+        );
+    }
 }

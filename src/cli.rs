@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing::info;
 
-use crate::app::{App, Pipeline, WebOptions};
+use crate::app::{App, WebOptions};
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Source};
 use crate::logging::{self, Format, Threshold};
 use crate::once;
 use crate::signals::StopSignals;
@@ -69,6 +69,10 @@ struct Flags {
         global = true
     )]
     telemetry_path: String,
+
+    /// Let clients reload the configuration with POST or PUT /-/reload.
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    enable_lifecycle: bool,
 
     /// Log only events of this level or above.
     #[arg(
@@ -173,7 +177,11 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             "this command has no configuration file; leave out --config.file and --config.check";
         return Err(Failure::usage(text));
     }
-    let load = || Config::load(flags.config_file.as_deref(), environment).map_err(Failure::usage);
+    let source = Source {
+        file: flags.config_file.clone(),
+        environment: environment.clone(),
+    };
+    let load = || source.load().map_err(Failure::usage);
     match command {
         _ if flags.config_check => {
             let config = load()?;
@@ -183,7 +191,10 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             };
             say(&format!("configuration is good: {accounts}\n"))
         }
-        None => serve(load()?, environment, clock, web_options(flags)).await,
+        None => {
+            let config = load()?;
+            serve(source, &config, clock, web_options(flags)).await
+        }
         Some(Command::Once { output }) => {
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
@@ -199,12 +210,13 @@ fn web_options(flags: Flags) -> WebOptions {
     WebOptions {
         listen_addresses: flags.listen_addresses,
         telemetry_path: flags.telemetry_path,
+        enable_lifecycle: flags.enable_lifecycle,
     }
 }
 
 async fn serve(
-    config: Config,
-    environment: &Environment,
+    source: Source,
+    config: &Config,
     clock: &Clock,
     web: WebOptions,
 ) -> Result<(), Failure> {
@@ -214,7 +226,7 @@ async fn serve(
         revision = env!("CWP_EXPORTER_REVISION"),
         "starting cwp-exporter"
     );
-    let app = App::bind(config, environment, clock, web)
+    let app = App::bind(source, config, clock, web)
         .await
         .map_err(Failure::running)?;
     app.run_until(signals.received())
@@ -228,8 +240,9 @@ async fn once(
     clock: &Clock,
     output: Option<&Path>,
 ) -> Result<(), Failure> {
-    let pipeline = Pipeline::new(config, environment, clock, None).map_err(Failure::running)?;
-    let (text, all_succeeded) = once::collect(&pipeline).await.map_err(Failure::running)?;
+    let (text, all_succeeded) = once::collect(config, environment, clock)
+        .await
+        .map_err(Failure::running)?;
     match output {
         Some(path) => once::replace_file(path, &text).map_err(|error| {
             Failure::Running(format!(
@@ -283,7 +296,7 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let taken = matches!(text, "/" | "/-/healthy" | "/-/ready");
+    let taken = matches!(text, "/" | "/-/healthy" | "/-/ready" | "/-/reload");
     if taken || !text.starts_with('/') || text.contains(['?', '#']) {
         return Err("a path such as /metrics that is not used otherwise".to_owned());
     }

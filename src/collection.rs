@@ -13,25 +13,25 @@ use crate::cloud::Error;
 use crate::collector::Parsed;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
-use crate::snapshot::{AccountState, Attempt, CollectorState, Slot, Success};
+use crate::snapshot::{Attempt, CollectorState, Slot, Success};
 
 /// Collects one account with one collector, over and over.
 pub struct Collection {
     api: Arc<ApiClient>,
     target: Target,
-    account: Arc<AccountState>,
+    account: String,
     slot: Arc<Slot>,
     instruments: ActionMetrics,
     clock: Clock,
 }
 
 impl Collection {
-    /// The collection that fills `slot` of `account`.
+    /// The collection that fills `slot` of the account with the name `account`.
     #[must_use]
     pub fn new(
         api: Arc<ApiClient>,
         target: Target,
-        account: Arc<AccountState>,
+        account: String,
         slot: Arc<Slot>,
         instruments: ActionMetrics,
         clock: Clock,
@@ -49,7 +49,7 @@ impl Collection {
     /// The configured name of the account.
     #[must_use]
     pub fn account(&self) -> &str {
-        &self.account.name
+        &self.account
     }
 
     /// The name of the collector.

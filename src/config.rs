@@ -38,6 +38,26 @@ use self::reader::{Reader, show};
 /// The API's own ceiling, in requests per second and action, for most accounts.
 const USUAL_CEILING: u32 = 20;
 
+/// Where the configuration is.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The variables that overlay it.
+    pub environment: Environment,
+}
+
+impl Source {
+    /// Reads the configuration as it is now.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.file.as_deref(), &self.environment)
+    }
+}
+
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::core::{Collector as PrometheusCollector, Desc};
@@ -15,7 +16,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::clock::Clock;
 use crate::collector;
 use crate::metrics::process::{self, ProcessMetrics};
-use crate::metrics::{self, Kind, MetricDef};
+use crate::metrics::{self, Kind, MetricDef, unix_seconds};
 use crate::snapshot::{AccountState, Slot, Store};
 
 /// The exact `Content-Type` of what [`Exposition::render`] returns.
@@ -121,20 +122,21 @@ impl PrometheusCollector for FromSnapshots {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let now = self.clock.now();
+        let accounts = self.store.load();
         let mut families = Families::default();
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        families.add(defs::ACCOUNTS, &[], self.store.accounts().len() as f64);
-        for account in self.store.accounts() {
-            add_account(&mut families, account, now, &self.store);
+        families.add(defs::ACCOUNTS, &[], accounts.list().len() as f64);
+        for account in accounts.list() {
+            add_account(&mut families, account, now, accounts.max_age());
         }
         families.finish()
     }
 }
 
-fn add_account(families: &mut Families, account: &AccountState, now: Timestamp, store: &Store) {
+fn add_account(families: &mut Families, account: &AccountState, now: Timestamp, max_age: Duration) {
     let mut up = true;
     for slot in &account.slots {
-        up &= add_slot(families, &account.name, slot, now, store);
+        up &= add_slot(families, &account.name, slot, now, max_age);
     }
     families.add(defs::UP, &[&account.name], one_if(up));
 
@@ -156,11 +158,11 @@ fn add_slot(
     account: &str,
     slot: &Slot,
     now: Timestamp,
-    store: &Store,
+    max_age: Duration,
 ) -> bool {
     let collector = slot.collector().name();
     let state = slot.load();
-    let samples = state.samples(now, store.max_age());
+    let samples = state.samples(now, max_age);
     for sample in samples {
         let labels = [account, &sample.label];
         // A metric without a second label takes the first alone.
@@ -175,7 +177,7 @@ fn add_slot(
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     families.add(defs::FAILURES, &labels, state.failures as f64);
     if let Some(success) = &state.last_success {
-        families.add(defs::LAST_SUCCESS, &labels, seconds(success.at));
+        families.add(defs::LAST_SUCCESS, &labels, unix_seconds(success.at));
     }
     let Some(attempt) = &state.last_attempt else {
         return false;
@@ -183,7 +185,7 @@ fn add_slot(
     let succeeded = attempt.failure.is_none();
     families.add(defs::SUCCESS, &labels, one_if(succeeded));
     families.add(defs::DURATION, &labels, attempt.duration.as_secs_f64());
-    families.add(defs::LAST_ATTEMPT, &labels, seconds(attempt.at));
+    families.add(defs::LAST_ATTEMPT, &labels, unix_seconds(attempt.at));
     if let Some(failure) = &attempt.failure {
         let labels = [account, collector, failure.reason.as_str()];
         families.add(defs::FAILURE_REASON, &labels, 1.0);
@@ -295,9 +297,4 @@ fn pair(name: &str, value: &str) -> LabelPair {
 
 fn one_if(condition: bool) -> f64 {
     f64::from(u8::from(condition))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn seconds(at: Timestamp) -> f64 {
-    at.as_millisecond() as f64 / 1e3
 }

@@ -16,8 +16,9 @@
 //!
 //! - [`cli`]: flags and commands; `main.rs` only calls it.
 //! - [`once`]: the command that collects once and prints or writes the result.
-//! - [`app`]: the daemon, the only place that knows all parts.
+//! - [`app`]: the daemon: binds, starts, reloads and stops everything.
 //! - [`server`]: HTTP listeners, connections and what is answered at which path.
+//! - [`fleet`]: the accounts that are collected, and how a reload changes them.
 //! - [`scheduler`]: when to collect; one task for each account and collector.
 //! - [`collection`]: one collection, from the question to the new snapshot.
 //! - [`failure_log`]: what the log says of failed collections.
@@ -34,7 +35,7 @@
 //! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
 //! - [`tc3`]: the request signature, pure.
 //! - [`logging`]: log lines as logfmt or JSON.
-//! - [`signals`]: the signals that ask the process to stop.
+//! - [`signals`]: the signals that ask the process to stop or to reload.
 //! - [`clock`]: the wall clock, passed in.
 //!
 //! # What holds everywhere
@@ -58,6 +59,7 @@ pub mod config;
 pub mod credentials;
 pub mod exposition;
 pub mod failure_log;
+pub mod fleet;
 pub mod logging;
 pub mod metrics;
 pub mod once;

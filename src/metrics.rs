@@ -6,6 +6,7 @@
 
 pub mod process;
 
+use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
@@ -84,6 +85,10 @@ pub mod defs {
             "Time that requests waited for the rate budget or a place in flight, in seconds."
         CLOCK_SKEW = Gauge "cwp_exporter_clock_skew_seconds" []
             "Local clock minus the API's Date header at its last answer, in seconds; the API refuses more than 300."
+        RELOAD_SUCCESSFUL = Gauge "cwp_exporter_config_last_reload_successful" []
+            "1 if the configuration was read without a problem the last time, else 0."
+        RELOAD_SUCCESS_TIMESTAMP = Gauge "cwp_exporter_config_last_reload_success_timestamp_seconds" []
+            "When the configuration was last read without a problem, in seconds since the Unix epoch."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
             "Credentials read anew after they had changed at their source, and failed attempts to read them."
     }
@@ -109,6 +114,8 @@ pub struct ExporterMetrics {
     clock_skew: GaugeVec,
     refreshes_succeeded: Counter,
     refreshes_failed: Counter,
+    reload_successful: GaugeVec,
+    reload_success_timestamp: GaugeVec,
 }
 
 impl ExporterMetrics {
@@ -142,6 +149,8 @@ impl ExporterMetrics {
             clock_skew: add(registry, gauges(defs::CLOCK_SKEW)?)?,
             refreshes_succeeded: refreshes.get_metric_with_label_values(&["success"])?,
             refreshes_failed: refreshes.get_metric_with_label_values(&["failure"])?,
+            reload_successful: add(registry, gauges(defs::RELOAD_SUCCESSFUL)?)?,
+            reload_success_timestamp: add(registry, gauges(defs::RELOAD_SUCCESS_TIMESTAMP)?)?,
         })
     }
 
@@ -175,11 +184,17 @@ impl ExporterMetrics {
 
     /// Notes the difference between the local clock and the API's, in seconds.
     pub fn set_clock_skew(&self, seconds: f64) {
-        let gauge: prometheus::Result<Gauge> =
-            self.clock_skew.get_metric_with_label_values::<&str>(&[]);
-        // The gauge has no labels, so it always exists.
-        if let Ok(gauge) = gauge {
-            gauge.set(seconds);
+        set(&self.clock_skew, seconds);
+    }
+
+    /// Notes that the configuration was read at the given time, or that it could not be.
+    pub fn note_reload(&self, succeeded_at: Option<Timestamp>) {
+        set(
+            &self.reload_successful,
+            f64::from(u8::from(succeeded_at.is_some())),
+        );
+        if let Some(at) = succeeded_at {
+            set(&self.reload_success_timestamp, unix_seconds(at));
         }
     }
 
@@ -213,6 +228,22 @@ impl ActionMetrics {
                 counter.inc();
             }
         }
+    }
+}
+
+/// A time as metrics tell it.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub fn unix_seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
+/// Sets a gauge without labels, which is absent until then.
+fn set(gauge: &GaugeVec, value: f64) {
+    let gauge: prometheus::Result<Gauge> = gauge.get_metric_with_label_values::<&str>(&[]);
+    // Without labels there is nothing that could be wrong with them.
+    if let Ok(gauge) = gauge {
+        gauge.set(value);
     }
 }
 

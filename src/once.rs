@@ -5,22 +5,34 @@ use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use prometheus::Registry;
 use tracing::Level;
 
-use crate::app::Pipeline;
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::exposition::Exposition;
 use crate::failure_log::log_failure;
+use crate::fleet::{Fleet, FleetError};
 
 /// Collects every account once, all at a time within the budget. Returns the
 /// exposition and whether every account succeeded; the log says which did not.
 ///
 /// # Errors
 ///
-/// When the metrics cannot be rendered.
-pub async fn collect(pipeline: &Pipeline) -> prometheus::Result<(String, bool)> {
-    let outcomes = pipeline.collections.iter().map(|collection| async move {
+/// When the configuration cannot be put to work or the metrics cannot be rendered.
+pub async fn collect(
+    config: &Config,
+    environment: &Environment,
+    clock: &Clock,
+) -> Result<(String, bool), FleetError> {
+    let registry = Registry::new();
+    let fleet = Fleet::new(config, environment, clock, &registry)?;
+    fleet.metrics().note_reload(Some(clock.now()));
+    let outcomes = fleet.collections().map(|collection| async move {
         let outcome = collection.run().await;
         if let Err(error) = &outcome {
             // The result of the command, so no threshold of the log hides it.
@@ -34,7 +46,9 @@ pub async fn collect(pipeline: &Pipeline) -> prometheus::Result<(String, bool)> 
         outcome.is_ok()
     });
     let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
-    Ok((pipeline.exposition.render()?, all_succeeded))
+    let store = Arc::clone(fleet.store());
+    let exposition = Exposition::new(registry, store, clock.clone(), None)?;
+    Ok((exposition.render()?, all_succeeded))
 }
 
 /// Replaces the file at `path` with `text`, whole or not at all.

@@ -1,11 +1,12 @@
 //! When to collect: one task for each account and collector, spread evenly over
 //! the interval, each on its own, so that none can hold up another.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::collection::Collection;
@@ -21,12 +22,15 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How long after its last beat the heart counts as stopped.
 const STOPPED_AFTER: Duration = Duration::from_secs(15);
 
-/// The running tasks. Dropping it does not stop them, [`stop`](Self::stop) does.
+/// Runs the tasks, as many as there are at a time.
 #[derive(Debug)]
 pub struct Scheduler {
     tasks: TaskTracker,
     stop: CancellationToken,
     heart: Heart,
+    /// Tasks that were started and not asked to end.
+    wanted: Arc<AtomicUsize>,
+    jitter: f64,
 }
 
 /// Tells whether the scheduler is alive. A cheap handle.
@@ -34,23 +38,54 @@ pub struct Scheduler {
 pub struct Heart(Arc<Mutex<Instant>>);
 
 impl Scheduler {
-    /// Starts collecting every `interval`. `jitter`, in `0.0..1.0`, shifts all starts.
+    /// A scheduler without tasks. `jitter`, in `0.0..1.0`, shifts all starts.
+    ///
+    /// Must be called on a tokio runtime: its heart beats from now on.
     #[must_use]
-    pub fn start(collections: Vec<Collection>, interval: Duration, jitter: f64) -> Self {
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let now = Instant::now();
-        let offsets = offsets(collections.len(), interval, jitter);
-        for (collection, offset) in collections.into_iter().zip(offsets) {
-            tasks.spawn(repeat(collection, now + offset, interval, stop.clone()));
-        }
-        tasks.close();
+    pub fn new(jitter: f64) -> Self {
+        let scheduler = Self {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            heart: Heart(Arc::new(Mutex::new(Instant::now()))),
+            wanted: Arc::default(),
+            jitter,
+        };
+        let beat = beat(
+            scheduler.heart(),
+            scheduler.tasks.clone(),
+            Arc::clone(&scheduler.wanted),
+        );
+        let stop = scheduler.stop.clone();
+        tokio::spawn(async move { stop.run_until_cancelled(beat).await });
+        scheduler
+    }
 
-        let heart = Heart(Arc::new(Mutex::new(now)));
-        let beat = beat(heart.clone(), tasks.clone(), tasks.len());
+    /// When each of `count` tasks starts: one after the other, evenly over the interval.
+    pub fn spread(&self, interval: Duration, count: usize) -> impl Iterator<Item = Instant> {
+        let now = Instant::now();
+        offsets(count, interval, self.jitter).map(move |offset| now + offset)
+    }
+
+    /// Collects at `start` and every `interval` from then on, until the guard is dropped.
+    #[must_use]
+    pub fn spawn(
+        &self,
+        collection: Arc<Collection>,
+        start: Instant,
+        interval: Duration,
+    ) -> DropGuard {
+        let stop = self.stop.child_token();
         let stopped = stop.clone();
-        tokio::spawn(async move { stopped.run_until_cancelled(beat).await });
-        Self { tasks, stop, heart }
+        let wanted = Arc::clone(&self.wanted);
+        wanted.fetch_add(1, Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            stopped
+                .run_until_cancelled(repeat(collection, start, interval))
+                .await;
+            // Not reached by a task that dies of a panic.
+            wanted.fetch_sub(1, Ordering::Relaxed);
+        });
+        stop.drop_guard()
     }
 
     /// The scheduler's heart.
@@ -63,6 +98,7 @@ impl Scheduler {
     /// returns when every task has ended.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.tasks.close();
         self.tasks.wait().await;
     }
 }
@@ -76,11 +112,11 @@ impl Heart {
     }
 }
 
-/// Beats for as long as none of the `expected` tasks has died.
-async fn beat(heart: Heart, tasks: TaskTracker, expected: usize) {
+/// Beats for as long as none of the `wanted` tasks has died.
+async fn beat(heart: Heart, tasks: TaskTracker, wanted: Arc<AtomicUsize>) {
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while tasks.len() == expected {
+    while tasks.len() >= wanted.load(Ordering::Relaxed) {
         *heart.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         ticks.tick().await;
     }
@@ -105,23 +141,15 @@ fn next_tick(start: Instant, interval: Duration, now: Instant) -> Instant {
     now.max(start) + Duration::from_nanos(until_tick)
 }
 
-async fn repeat(
-    collection: Collection,
-    start: Instant,
-    interval: Duration,
-    stop: CancellationToken,
-) {
+async fn repeat(collection: Arc<Collection>, start: Instant, interval: Duration) {
     let mut log = FailureLog::default();
     let mut tick = start;
-    let forever = async {
-        loop {
-            tokio::time::sleep_until(tick).await;
-            let outcome = collection.run().await;
-            log.note(collection.account(), collection.collector(), &outcome);
-            tick = next_tick(start, interval, Instant::now());
-        }
-    };
-    stop.run_until_cancelled(forever).await;
+    loop {
+        tokio::time::sleep_until(tick).await;
+        let outcome = collection.run().await;
+        log.note(collection.account(), collection.collector(), &outcome);
+        tick = next_tick(start, interval, Instant::now());
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +167,7 @@ mod tests {
     use crate::collector::license_general::LicenseGeneral;
     use crate::collector::{Collector, Parsed};
     use crate::metrics::MetricDef;
-    use crate::snapshot::{AccountState, Slot};
+    use crate::snapshot::Slot;
 
     const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -147,6 +175,7 @@ mod tests {
     struct Accounts {
         scheduler: Scheduler,
         slots: Vec<Arc<Slot>>,
+        guards: Vec<DropGuard>,
         started: Instant,
     }
 
@@ -164,27 +193,26 @@ mod tests {
             let registry = Registry::new();
             let api = Arc::new(fixture::client(&registry, Arc::clone(http), 20, 64));
             let slots: Vec<_> = (0..count).map(|_| Arc::new(Slot::new(collector))).collect();
-            let collections = slots.iter().enumerate().map(|(number, slot)| {
-                let account = Arc::new(AccountState {
-                    name: format!("account {number}"),
-                    endpoint: String::new(),
-                    region: None,
-                    labels: BTreeMap::new(),
-                    slots: vec![Arc::clone(slot)],
-                });
-                Collection::new(
+            let scheduler = Scheduler::new(0.0);
+            let started = Instant::now();
+            let starts = scheduler.spread(interval, count);
+            let guards = slots.iter().zip(starts).enumerate();
+            let guards = guards.map(|(number, (slot, start))| {
+                let collection = Collection::new(
                     Arc::clone(&api),
                     fixture::target(&format!("AKID{number}")),
-                    account,
+                    format!("account {number}"),
                     Arc::clone(slot),
                     api.instruments(collector.request().action).unwrap(),
                     scripted::clock(),
-                )
+                );
+                scheduler.spawn(Arc::new(collection), start, interval)
             });
-            let started = Instant::now();
+            let guards = guards.collect();
             Self {
-                scheduler: Scheduler::start(collections.collect(), interval, 0.0),
+                scheduler,
                 slots,
+                guards,
                 started,
             }
         }
@@ -297,13 +325,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_account_that_is_dropped_is_asked_no_more_and_the_heart_goes_on() {
+        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        let mut accounts = Accounts::start(2, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        accounts.guards.remove(0);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let sent = http.sent();
+        assert_eq!(accounts.asked(&sent, "AKID0"), [0, 60]);
+        assert_eq!(accounts.asked(&sent, "AKID1"), [30, 90, 150]);
+        assert!(accounts.scheduler.heart().beats());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_heart_stops_when_a_task_has_died() {
         let tasks = TaskTracker::new();
         let death = CancellationToken::new();
         tasks.spawn(death.clone().cancelled_owned());
         tasks.close();
         let heart = Heart(Arc::new(Mutex::new(Instant::now())));
-        tokio::spawn(beat(heart.clone(), tasks.clone(), 1));
+        tokio::spawn(beat(heart.clone(), tasks.clone(), Arc::new(1.into())));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(heart.beats());
         death.cancel();

@@ -114,8 +114,8 @@ fn connection(
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = site.answer(request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(answer) }
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.answer(request.method(), request.uri().path()).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

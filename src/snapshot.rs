@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,10 +15,18 @@ use tokio::time::Instant;
 use crate::cloud::Error;
 use crate::collector::{Collector, Drift, Sample};
 
-/// The states of all accounts.
+/// The accounts of this process. The set is replaced whole, too.
 #[derive(Debug)]
 pub struct Store {
-    accounts: Vec<Arc<AccountState>>,
+    accounts: ArcSwap<Accounts>,
+    /// Once everything has been collected, new accounts do not take it back.
+    ready: AtomicBool,
+}
+
+/// The states of all accounts at a moment.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    list: Vec<Arc<AccountState>>,
     max_age: Duration,
 }
 
@@ -80,17 +89,42 @@ pub struct Success {
 impl Store {
     /// A store of accounts whose values are exposed for `max_age` after a success.
     #[must_use]
-    pub fn new(accounts: Vec<AccountState>, max_age: Duration) -> Self {
-        Self {
-            accounts: accounts.into_iter().map(Arc::new).collect(),
-            max_age,
-        }
+    pub fn new(accounts: Vec<Arc<AccountState>>, max_age: Duration) -> Self {
+        let store = Self {
+            accounts: ArcSwap::default(),
+            ready: AtomicBool::new(false),
+        };
+        store.replace(accounts, max_age);
+        store
     }
 
-    /// All accounts, in the order of the configuration.
+    /// The accounts as of now.
     #[must_use]
-    pub fn accounts(&self) -> &[Arc<AccountState>] {
-        &self.accounts
+    pub fn load(&self) -> Arc<Accounts> {
+        self.accounts.load_full()
+    }
+
+    /// Replaces the set of accounts.
+    pub fn replace(&self, list: Vec<Arc<AccountState>>, max_age: Duration) {
+        self.accounts.store(Arc::new(Accounts { list, max_age }));
+    }
+
+    /// Whether every account's first collection has ended, well or badly.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) || {
+            let ready = self.load().are_collected();
+            self.ready.store(ready, Ordering::Relaxed);
+            ready
+        }
+    }
+}
+
+impl Accounts {
+    /// The accounts, in the order of the configuration.
+    #[must_use]
+    pub fn list(&self) -> &[Arc<AccountState>] {
+        &self.list
     }
 
     /// How long values are exposed after the success that found them.
@@ -99,10 +133,8 @@ impl Store {
         self.max_age
     }
 
-    /// Whether every account's first collection has ended, well or badly.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let mut slots = self.accounts.iter().flat_map(|account| &account.slots);
+    fn are_collected(&self) -> bool {
+        let mut slots = self.list.iter().flat_map(|account| &account.slots);
         slots.all(|slot| slot.load().last_attempt.is_some())
     }
 }
@@ -228,16 +260,18 @@ mod tests {
 
     #[test]
     fn the_store_is_ready_once_every_first_collection_has_ended() {
-        let account = |name: &str| AccountState {
-            name: name.to_owned(),
-            endpoint: String::new(),
-            region: None,
-            labels: BTreeMap::new(),
-            slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+        let account = |name: &str| {
+            Arc::new(AccountState {
+                name: name.to_owned(),
+                endpoint: String::new(),
+                region: None,
+                labels: BTreeMap::new(),
+                slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+            })
         };
         let store = Store::new(vec![account("a"), account("b")], MAX_AGE);
         let end_badly = |account: usize| {
-            store.accounts()[account].slots[0].store(CollectorState {
+            store.load().list()[account].slots[0].store(CollectorState {
                 last_attempt: Some(Attempt {
                     at: Timestamp::UNIX_EPOCH,
                     duration: Duration::ZERO,
@@ -251,5 +285,7 @@ mod tests {
         assert!(!store.is_ready());
         end_badly(1);
         assert!(store.is_ready());
+        store.replace(vec![account("c")], MAX_AGE);
+        assert!(store.is_ready(), "a reload does not take readiness back");
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, say};
 use crate::app::{App, WebOptions};
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::{Environment, Source};
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
 
@@ -48,9 +48,13 @@ pub(super) async fn run(clock: &Clock, web: WebOptions) -> Result<(), Failure> {
         ]);
     }
     let environment = Environment::from_iter(variables);
-    let config = Config::load(None, &environment).map_err(Failure::running)?;
+    let source = Source {
+        file: None,
+        environment,
+    };
+    let config = source.load().map_err(Failure::running)?;
     let telemetry_path = web.telemetry_path.clone();
-    let app = App::bind(config, &environment, clock, web)
+    let app = App::bind(source, &config, clock, web)
         .await
         .map_err(Failure::running)?;
 

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use procfs::process::{LimitValue, Process};
 
-use super::MetricDef;
+use super::{MetricDef, unix_seconds};
 
 /// The definitions of the process metrics.
 pub mod defs {
@@ -45,7 +45,7 @@ impl ProcessMetrics {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn read(&self) -> Vec<(&'static MetricDef, f64)> {
-        let mut figures = vec![(defs::START_TIME, self.started.as_millisecond() as f64 / 1e3)];
+        let mut figures = vec![(defs::START_TIME, unix_seconds(self.started))];
         let Ok(process) = Process::myself() else {
             return figures;
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
+use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::exposition::{self, Exposition};
@@ -25,29 +26,37 @@ pub struct Site {
     pub store: Arc<Store>,
     /// What liveness is told from.
     pub heart: Heart,
+    /// Where a client's wish for a reload goes, if clients may wish that.
+    pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
 
+/// A wish for a reload: where to say what came of it.
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+
+const RELOAD: &str = "/-/reload";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
 impl Site {
-    /// The answer to a request. Takes no time worth mentioning and waits for nothing.
-    #[must_use]
-    pub fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known = path == self.telemetry_path || matches!(path, "/" | "/-/healthy" | "/-/ready");
+    /// The answer to a request. Only a reload takes time worth mentioning.
+    pub async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        let known =
+            path == self.telemetry_path || matches!(path, "/" | "/-/healthy" | "/-/ready" | RELOAD);
         if !known {
-            let text = "Not found. The metrics are at ";
-            let text = format!("{text}{}.\n", self.telemetry_path);
+            let text = format!("Not found. The metrics are at {}.\n", self.telemetry_path);
             return answer(StatusCode::NOT_FOUND, PLAIN, text);
         }
-        if method != Method::GET && method != Method::HEAD {
-            let mut refusal = answer(
-                StatusCode::METHOD_NOT_ALLOWED,
-                PLAIN,
-                "Only GET and HEAD are answered here.\n",
-            );
-            let allow = HeaderValue::from_static("GET, HEAD");
-            refusal.headers_mut().insert(header::ALLOW, allow);
+        let allowed = match path {
+            RELOAD => [Method::POST, Method::PUT],
+            _ => [Method::GET, Method::HEAD],
+        };
+        if !allowed.contains(method) {
+            let allowed = allowed.map(|method| method.to_string()).join(", ");
+            let text = format!("Only {allowed} are answered here.\n");
+            let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, text);
+            if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+                refusal.headers_mut().insert(header::ALLOW, allowed);
+            }
             return refusal;
         }
         match path {
@@ -63,8 +72,28 @@ impl Site {
                 PLAIN,
                 "Some account's first collection has not ended yet.\n",
             ),
+            RELOAD => self.reload().await,
             path if path == self.telemetry_path => self.metrics(),
             _ => answer(StatusCode::OK, HTML, self.landing_page()),
+        }
+    }
+
+    async fn reload(&self) -> Response<Body> {
+        let Some(requests) = &self.reload else {
+            let text =
+                "Reloading is switched off. Start with --web.enable-lifecycle, or send SIGHUP.\n";
+            return answer(StatusCode::FORBIDDEN, PLAIN, text);
+        };
+        let (request, outcome) = oneshot::channel();
+        let sent = requests.send(request).await;
+        match (sent, outcome.await) {
+            (Ok(()), Ok(Ok(()))) => answer(StatusCode::OK, PLAIN, "Reloaded\n"),
+            (Ok(()), Ok(Err(error))) => {
+                let text =
+                    format!("Not reloaded, the configuration before stays at work.\n{error}\n");
+                answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+            }
+            _ => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Stopping\n"),
         }
     }
 
@@ -83,7 +112,8 @@ impl Site {
     }
 
     fn landing_page(&self) -> String {
-        let accounts = self.store.accounts();
+        let accounts = self.store.load();
+        let accounts = accounts.list();
         let mut works = 0;
         let mut fails = 0;
         let mut waits = 0;

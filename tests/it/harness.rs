@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cwp_exporter::app::{App, WebOptions};
 use cwp_exporter::clock::Clock;
-use cwp_exporter::config::{Config, Environment};
+use cwp_exporter::config::{Environment, Source};
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -87,6 +87,7 @@ pub(crate) fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, S
 pub(crate) struct Exporter {
     pub(crate) url: String,
     http: reqwest::Client,
+    file: tempfile::NamedTempFile,
     _stop: DropGuard,
 }
 
@@ -95,13 +96,17 @@ impl Exporter {
     pub(crate) async fn start(config: &str, variables: Vec<(String, String)>) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config).unwrap();
-        let environment = Environment::from_iter(variables);
-        let config = Config::load(Some(file.path()), &environment).unwrap();
+        let source = Source {
+            file: Some(file.path().to_owned()),
+            environment: Environment::from_iter(variables),
+        };
+        let config = source.load().unwrap();
         let web = WebOptions {
             listen_addresses: vec!["127.0.0.1:0".to_owned()],
             telemetry_path: "/metrics".to_owned(),
+            enable_lifecycle: true,
         };
-        let app = App::bind(config, &environment, &Clock::system(), web)
+        let app = App::bind(source, &config, &Clock::system(), web)
             .await
             .unwrap();
         let url = format!("http://{}", app.local_addrs()[0]);
@@ -110,6 +115,7 @@ impl Exporter {
         Self {
             url,
             http: client(),
+            file,
             _stop: stop.drop_guard(),
         }
     }
@@ -123,6 +129,13 @@ impl Exporter {
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         let url = format!("{}{path}", self.url);
         self.http.get(url).send().await.unwrap()
+    }
+
+    /// Replaces the configuration and asks for a reload.
+    pub(crate) async fn reload(&self, config: &str) -> reqwest::Response {
+        std::fs::write(self.file.path(), config).unwrap();
+        let url = format!("{}/-/reload", self.url);
+        self.http.post(url).send().await.unwrap()
     }
 
     pub(crate) async fn scrape(&self) -> Scrape {

@@ -14,5 +14,6 @@ mod failure;
 mod harness;
 mod program;
 mod proxy;
+mod reload;
 mod scrape;
 mod tls;

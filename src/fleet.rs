@@ -1,0 +1,518 @@
+//! The accounts that are collected, and how that set changes when the configuration
+//! does: what stays the same keeps its snapshot, its schedule and its credential.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prometheus::Registry;
+use tokio_util::sync::DropGuard;
+
+use crate::api::{ApiClient, Target};
+use crate::budget::Budgets;
+use crate::clock::Clock;
+use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
+use crate::collection::Collection;
+use crate::collector;
+use crate::config::{Account, Api, Config, Environment, Poll};
+use crate::credentials::{self, Context, Provider};
+use crate::metrics::ExporterMetrics;
+use crate::scheduler::Scheduler;
+use crate::snapshot::{AccountState, Slot, Store};
+
+/// Why a configuration cannot be put to work. What was at work before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The API client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Two metrics have the same name, which is a bug.
+    #[error("cannot register the metrics: {0}; please report this")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The accounts, and what they share.
+pub struct Fleet {
+    environment: Environment,
+    clock: Clock,
+    metrics: ExporterMetrics,
+    store: Arc<Store>,
+    shared: Shared,
+    members: HashMap<String, Member>,
+}
+
+/// What all accounts share, and the settings that it was made from.
+#[derive(Clone)]
+struct Shared {
+    poll: Poll,
+    api: Api,
+    tls: bool,
+    client: Arc<ApiClient>,
+    context: Context,
+}
+
+/// One account.
+struct Member {
+    account: Account,
+    state: Arc<AccountState>,
+    provider: Arc<dyn Provider>,
+    collections: Vec<Arc<Collection>>,
+    /// Its tasks, which end when these are dropped.
+    tasks: Vec<DropGuard>,
+}
+
+/// What a new configuration changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Accounts that are new, or whose endpoint, region or credentials are.
+    pub added: usize,
+    /// Accounts that go on with other labels or settings.
+    pub changed: usize,
+    /// Accounts that go on as they were.
+    pub kept: usize,
+    /// Accounts that are gone.
+    pub removed: usize,
+}
+
+impl Fleet {
+    /// The accounts of `config`, none of them collected yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`FleetError`].
+    pub fn new(
+        config: &Config,
+        environment: &Environment,
+        clock: &Clock,
+        registry: &Registry,
+    ) -> Result<Self, FleetError> {
+        let http = network(config, environment)?;
+        Self::on(http, config, environment, clock, registry)
+    }
+
+    fn on(
+        http: Arc<dyn HttpSend>,
+        config: &Config,
+        environment: &Environment,
+        clock: &Clock,
+        registry: &Registry,
+    ) -> Result<Self, FleetError> {
+        let metrics = ExporterMetrics::register(registry)?;
+        let mut fleet = Self {
+            environment: environment.clone(),
+            clock: clock.clone(),
+            store: Arc::new(Store::new(Vec::new(), config.poll.max_age)),
+            shared: Shared::new(config, environment, clock, &metrics, http),
+            metrics,
+            members: HashMap::new(),
+        };
+        fleet.apply(config)?;
+        Ok(fleet)
+    }
+
+    /// What is known of the accounts.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// When the accounts are polled.
+    #[must_use]
+    pub fn poll(&self) -> &Poll {
+        &self.shared.poll
+    }
+
+    /// What the exporter counts about itself.
+    #[must_use]
+    pub fn metrics(&self) -> &ExporterMetrics {
+        &self.metrics
+    }
+
+    /// One for each account and collector.
+    pub fn collections(&self) -> impl Iterator<Item = &Arc<Collection>> {
+        let members = self.members.values();
+        members.flat_map(|member| &member.collections)
+    }
+
+    /// Puts `config` to work instead of the one before; either all of it or, in the
+    /// case of an error, none.
+    ///
+    /// # Errors
+    ///
+    /// See [`FleetError`].
+    pub fn apply(&mut self, config: &Config) -> Result<Changes, FleetError> {
+        let shared =
+            self.shared
+                .for_config(config, &self.environment, &self.clock, &self.metrics)?;
+        let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
+        let same_network = Arc::ptr_eq(&shared.context.http, &self.shared.context.http);
+
+        let mut changes = Changes::default();
+        let mut members = HashMap::with_capacity(config.accounts.len());
+        let mut states = Vec::with_capacity(config.accounts.len());
+        for account in &config.accounts {
+            let before = self.members.get(&account.name);
+            let before = before.filter(|member| member.is_of(account));
+            let provider = match before {
+                Some(member) if same_network => Arc::clone(&member.provider),
+                _ => credentials::provider(&account.credentials, &shared.context),
+            };
+            let state = match before {
+                Some(member) if member.account == *account => Arc::clone(&member.state),
+                _ => Arc::new(account_state(account, before)),
+            };
+            let collections = match before {
+                Some(member) if same_client => member.collections.clone(),
+                _ => collections(account, &state, &provider, &shared, &self.clock)?,
+            };
+            match before {
+                None => changes.added += 1,
+                Some(member) if same_client && member.account == *account => changes.kept += 1,
+                Some(_) => changes.changed += 1,
+            }
+            states.push(Arc::clone(&state));
+            let member = Member {
+                account: account.clone(),
+                state,
+                provider,
+                collections,
+                tasks: Vec::new(),
+            };
+            members.insert(account.name.clone(), member);
+        }
+
+        // Nothing can fail from here on.
+        for (name, member) in &mut members {
+            if let Some(before) = self.members.get_mut(name)
+                && same_client
+                && before.is_of(&member.account)
+            {
+                member.tasks = std::mem::take(&mut before.tasks);
+            }
+        }
+        let gone = |name: &&String| !members.contains_key(*name);
+        changes.removed = self.members.keys().filter(gone).count();
+        self.store.replace(states, config.poll.max_age);
+        self.members = members;
+        self.shared = Shared {
+            poll: config.poll.clone(),
+            ..shared
+        };
+        Ok(changes)
+    }
+
+    /// Starts the tasks of all accounts that have none, evenly over the interval.
+    pub fn schedule(&mut self, scheduler: &Scheduler) {
+        let interval = self.shared.poll.interval;
+        let accounts = self.store.load();
+        let tasks = accounts.list().len() * collector::all().len();
+        let mut starts = scheduler.spread(interval, tasks);
+        for account in accounts.list() {
+            let Some(member) = self.members.get_mut(&account.name) else {
+                continue;
+            };
+            // Every account has its moment, whether it is needed now or not, so that
+            // new ones fall between the old ones.
+            let starts: Vec<_> = starts.by_ref().take(member.collections.len()).collect();
+            if member.tasks.is_empty() {
+                let collections = member.collections.iter().zip(starts);
+                member.tasks = collections
+                    .map(|(collection, start)| {
+                        scheduler.spawn(Arc::clone(collection), start, interval)
+                    })
+                    .collect();
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn new(
+        config: &Config,
+        environment: &Environment,
+        clock: &Clock,
+        metrics: &ExporterMetrics,
+        http: Arc<dyn HttpSend>,
+    ) -> Self {
+        let client = ApiClient::new(
+            Arc::clone(&http),
+            Budgets::new(config.api.rate_limit, config.api.max_in_flight),
+            clock.clone(),
+            config.poll.timeout,
+            config.poll.interval,
+            metrics.clone(),
+        );
+        Self {
+            poll: config.poll.clone(),
+            api: config.api.clone(),
+            tls: needs_tls(config),
+            client: Arc::new(client),
+            context: Context {
+                environment: environment.clone(),
+                http,
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            },
+        }
+    }
+
+    /// The same if `config` has the same settings, otherwise another, with as much
+    /// of this one as still fits.
+    fn for_config(
+        &self,
+        config: &Config,
+        environment: &Environment,
+        clock: &Clock,
+        metrics: &ExporterMetrics,
+    ) -> Result<Self, FleetError> {
+        let same_network = self.api.proxy_url == config.api.proxy_url
+            && self.api.ca_file == config.api.ca_file
+            && self.tls == needs_tls(config);
+        let poll = Poll {
+            max_age: self.poll.max_age,
+            ..config.poll.clone()
+        };
+        if same_network && self.poll == poll && self.api == config.api {
+            return Ok(self.clone());
+        }
+        let http = if same_network {
+            Arc::clone(&self.context.http)
+        } else {
+            network(config, environment)?
+        };
+        Ok(Self::new(config, environment, clock, metrics, http))
+    }
+}
+
+impl Member {
+    /// Whether `account` is the same one to the cloud, whatever else has changed.
+    fn is_of(&self, account: &Account) -> bool {
+        self.account.endpoint == account.endpoint
+            && self.account.region == account.region
+            && self.account.credentials == account.credentials
+    }
+}
+
+fn needs_tls(config: &Config) -> bool {
+    let mut accounts = config.accounts.iter();
+    accounts.any(|account| account.endpoint.is_https())
+}
+
+fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSend>, ClientError> {
+    let network = Network::new(
+        needs_tls(config),
+        ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
+        config.api.ca_file.as_deref(),
+    )?;
+    Ok(Arc::new(network))
+}
+
+/// The state of `account`, with the snapshots that are known already.
+fn account_state(account: &Account, before: Option<&Member>) -> AccountState {
+    AccountState {
+        name: account.name.clone(),
+        endpoint: account.endpoint.url(),
+        region: account.region.clone(),
+        labels: account.labels.clone(),
+        slots: match before {
+            Some(member) => member.state.slots.clone(),
+            None => collector::all()
+                .iter()
+                .map(|collector| Arc::new(Slot::new(*collector)))
+                .collect(),
+        },
+    }
+}
+
+fn collections(
+    account: &Account,
+    state: &AccountState,
+    provider: &Arc<dyn Provider>,
+    shared: &Shared,
+    clock: &Clock,
+) -> Result<Vec<Arc<Collection>>, FleetError> {
+    let target = Target {
+        endpoint: account.endpoint.clone(),
+        region: account.region.clone(),
+        credentials: Arc::clone(provider),
+    };
+    let collections = state.slots.iter().map(|slot| {
+        let action = slot.collector().request().action;
+        Ok(Arc::new(Collection::new(
+            Arc::clone(&shared.client),
+            target.clone(),
+            account.name.clone(),
+            Arc::clone(slot),
+            shared.client.instruments(action)?,
+            clock.clone(),
+        )))
+    });
+    collections.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::cloud::scripted::{self, Scripted, success};
+
+    /// A fleet over a scripted network, and its scheduler.
+    struct Running {
+        fleet: Fleet,
+        scheduler: Scheduler,
+        http: Arc<Scripted>,
+        started: Instant,
+    }
+
+    fn environment() -> Environment {
+        Environment::from([("KEY", "key"), ("OTHER", "other")])
+    }
+
+    fn config(yaml: &str) -> Config {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        Config::load(Some(file.path()), &environment()).unwrap()
+    }
+
+    /// Settings, and an account of a minute's interval for each name.
+    fn accounts(names: &[&str]) -> String {
+        let accounts: String = names
+            .iter()
+            .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: {name}, secret_key_env: KEY}}}}\n"))
+            .collect();
+        format!("accounts:\n{accounts}")
+    }
+
+    impl Running {
+        fn start(yaml: &str) -> Self {
+            let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+            let network = Arc::clone(&http);
+            let registry = Registry::new();
+            let clock = scripted::clock();
+            let config = config(yaml);
+            let fleet = Fleet::on(network, &config, &environment(), &clock, &registry);
+            let mut running = Self {
+                fleet: fleet.unwrap(),
+                scheduler: Scheduler::new(0.0),
+                http,
+                started: Instant::now(),
+            };
+            running.fleet.schedule(&running.scheduler);
+            running
+        }
+
+        fn apply(&mut self, yaml: &str) -> Changes {
+            let changes = self.fleet.apply(&config(yaml)).unwrap();
+            self.fleet.schedule(&self.scheduler);
+            changes
+        }
+
+        /// Waits until `second` since the start.
+        async fn until(&self, second: u64) {
+            tokio::time::sleep_until(self.started + Duration::from_secs(second)).await;
+        }
+
+        /// When the account `name` was asked, in seconds since the start.
+        fn asked(&self, name: &str) -> Vec<u64> {
+            let sent = self.http.sent();
+            let sent = sent.iter().filter(|sent| sent.is_from(name));
+            sent.map(|sent| (sent.at - self.started).as_secs())
+                .collect()
+        }
+
+        fn names(&self) -> Vec<String> {
+            let accounts = self.fleet.store().load();
+            let accounts = accounts.list().iter();
+            accounts.map(|account| account.name.clone()).collect()
+        }
+
+        fn has_values(&self, name: &str) -> bool {
+            let accounts = self.fleet.store().load();
+            let account = accounts.list().iter().find(|account| account.name == name);
+            account.unwrap().slots[0].load().last_success.is_some()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
+        let mut running = Running::start(&accounts(&["a", "b"]));
+        running.until(45).await;
+        let changes = running.apply(&accounts(&["a", "b", "c"]));
+        let expected = Changes {
+            added: 1,
+            kept: 2,
+            ..Changes::default()
+        };
+        assert_eq!(changes, expected);
+        assert!(running.has_values("a") && running.has_values("b"));
+        running.until(165).await;
+        assert_eq!(running.asked("a"), [0, 60, 120]);
+        assert_eq!(running.asked("b"), [30, 90, 150]);
+        assert_eq!(
+            running.asked("c"),
+            [85, 145],
+            "within the interval, last of three"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
+        let mut running = Running::start(&accounts(&["a", "b"]));
+        running.until(45).await;
+        assert_eq!(running.apply(&accounts(&["b"])).removed, 1);
+        assert_eq!(running.names(), ["b"]);
+        running.until(165).await;
+        assert_eq!(running.asked("a"), [0]);
+        assert_eq!(running.asked("b"), [30, 90, 150]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_key_or_endpoint_makes_it_another_account() {
+        let mut running = Running::start(&accounts(&["a"]));
+        running.until(45).await;
+        assert!(running.has_values("a"));
+        let other_key = accounts(&["a"]).replace("KEY", "OTHER");
+        assert_eq!(running.apply(&other_key).added, 1);
+        assert!(!running.has_values("a"), "whose values would these be?");
+        let elsewhere = other_key.replace("name: a,", "name: a, endpoint: 'https://cwp.example',");
+        assert_eq!(running.apply(&elsewhere).added, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_labels_leave_values_and_schedule_alone() {
+        let mut running = Running::start(&accounts(&["a"]));
+        running.until(45).await;
+        let labelled = accounts(&["a"]).replace("name: a,", "name: a, labels: {team: x},");
+        assert_eq!(running.apply(&labelled).changed, 1);
+        assert!(running.has_values("a"));
+        let store = running.fleet.store().load();
+        assert_eq!(store.list()[0].labels["team"], "x");
+        running.until(165).await;
+        assert_eq!(running.asked("a"), [0, 60, 120]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
+        let mut running = Running::start(&accounts(&["a"]));
+        running.until(45).await;
+        let faster = format!("poll: {{interval: 10s}}\n{}", accounts(&["a"]));
+        assert_eq!(running.apply(&faster).changed, 1);
+        assert!(running.has_values("a"));
+        running.until(70).await;
+        assert_eq!(running.asked("a"), [0, 45, 55, 65]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_max_age_holds_at_once_and_changes_nothing_else() {
+        let mut running = Running::start(&accounts(&["a"]));
+        running.until(45).await;
+        let shorter = format!("poll: {{max_age: 2m}}\n{}", accounts(&["a"]));
+        assert_eq!(running.apply(&shorter).kept, 1);
+        let max_age = running.fleet.store().load().max_age();
+        assert_eq!(max_age, Duration::from_secs(120));
+        running.until(165).await;
+        assert_eq!(running.asked("a"), [0, 60, 120]);
+    }
+}

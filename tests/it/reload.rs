@@ -1,0 +1,127 @@
+//! Reloading the configuration of a running exporter.
+
+use crate::harness::{Cloud, Exporter, Program, client, config_for};
+
+const SUCCESSFUL: &str = "cwp_exporter_config_last_reload_successful";
+const TIMESTAMP: &str = "cwp_exporter_config_last_reload_success_timestamp_seconds";
+
+#[tokio::test]
+async fn a_reload_adds_and_removes_accounts() {
+    let cloud = Cloud::with_accounts(3).await;
+    let (config, variables) = config_for(&cloud, 3);
+    let (fewer, _) = config_for(&cloud, 2);
+    let exporter = Exporter::start(&config, variables).await;
+    assert_eq!(exporter.ready().await.licence_series("a2").len(), 25);
+
+    let answer = exporter.reload(&fewer).await;
+    assert_eq!(answer.status(), 200);
+    let scrape = exporter.scrape().await;
+    assert!(!scrape.text.contains("account=\"a2\""));
+    assert_eq!(scrape.licence_series("a0").len(), 25);
+    assert_eq!(scrape.value("cwp_exporter_accounts"), Some(2.0));
+
+    assert_eq!(exporter.reload(&config).await.status(), 200);
+    let back = exporter
+        .until("the account to come back", |scrape| {
+            scrape.licence_series("a2").len() == 25
+        })
+        .await;
+    assert_eq!(back.value(SUCCESSFUL), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_configuration_with_problems_is_not_put_to_work_and_all_of_them_are_told() {
+    let cloud = Cloud::with_accounts(1).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let exporter = Exporter::start(&config, variables).await;
+    let before = exporter.ready().await;
+    assert_eq!(before.value(SUCCESSFUL), Some(1.0));
+
+    let bad = config
+        .replace("interval", "intervall")
+        .replace("name: a0", "nam: a0");
+    let answer = exporter.reload(&bad).await;
+    assert_eq!(answer.status(), 500);
+    let text = answer.text().await.unwrap();
+    for problem in ["poll.intervall", "accounts[0].nam", "accounts[0].name"] {
+        assert!(text.contains(problem), "{problem} is missing: {text}");
+    }
+    let after = exporter.scrape().await;
+    assert_eq!(after.licence_series("a0").len(), 25);
+    assert_eq!(after.value(SUCCESSFUL), Some(0.0));
+    assert_eq!(after.value(TIMESTAMP), before.value(TIMESTAMP));
+
+    assert_eq!(exporter.reload(&config).await.status(), 200);
+    assert_eq!(exporter.scrape().await.value(SUCCESSFUL), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_reloads_lose_no_sample_of_unchanged_accounts() {
+    let cloud = Cloud::with_accounts(3).await;
+    let (all, variables) = config_for(&cloud, 3);
+    let (fewer, _) = config_for(&cloud, 2);
+    let exporter = Exporter::start(&all, variables).await;
+    exporter.ready().await;
+    for reload in 0..100 {
+        let config = if reload % 2 == 0 { &fewer } else { &all };
+        let (answer, scrape) = tokio::join!(exporter.reload(config), exporter.scrape());
+        assert_eq!(answer.status(), 200);
+        for scrape in [scrape, exporter.scrape().await] {
+            assert_eq!(scrape.licence_series("a0").len(), 25);
+            assert_eq!(scrape.licence_series("a1").len(), 25);
+            assert_eq!(scrape.succeeded("a0"), Some(true));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_reloads_and_a_client_may_not_unless_allowed() {
+    let cloud = Cloud::with_accounts(2).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let (more, more_variables) = config_for(&cloud, 2);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let variables: Vec<_> = variables.into_iter().chain(more_variables).collect();
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut program = Program::start(
+        &[
+            "--config.file",
+            file.path().to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        &variables.collect::<Vec<_>>(),
+    );
+    let url = program.url().await;
+    let post = client()
+        .post(format!("{url}/-/reload"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(post.status(), 403);
+    let get = client()
+        .get(format!("{url}/-/reload"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(get.status(), 405);
+    assert_eq!(get.headers()["allow"], "POST, PUT");
+
+    std::fs::write(file.path(), more).unwrap();
+    program.signal("HUP").await;
+    let line = program.logged("configuration reloaded").await;
+    assert!(
+        line.contains("added=1") && line.contains("kept=1"),
+        "{line}"
+    );
+    cloud.handle.wait_for("a1", 1).await;
+
+    std::fs::write(file.path(), "accounts: []").unwrap();
+    program.signal("HUP").await;
+    let line = program.logged("configuration not reloaded").await;
+    assert!(
+        line.contains("level=error") && line.contains("accounts"),
+        "{line}"
+    );
+}
