@@ -317,7 +317,7 @@ accounts:
     let complaints: Vec<&str> = log
         .lines()
         .filter(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"))
-        .filter(|line| !line.contains("SIGTERM"))
+        .filter(|line| !line.contains("exiting gracefully"))
         .collect();
     assert_eq!(complaints, Vec::<&str>::new());
     exporter.signal("TERM").await;
