@@ -170,8 +170,11 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     match command {
         _ if flags.config_check => {
             let config = load()?;
-            let accounts = config.accounts.len();
-            say(&format!("configuration is good: {accounts} account(s)\n"))
+            let accounts = match config.accounts.len() {
+                1 => "1 account".to_owned(),
+                count => format!("{count} accounts"),
+            };
+            say(&format!("configuration is good: {accounts}\n"))
         }
         None => serve(load()?, environment, clock, web_options(flags)).await,
         Some(Command::Once { output }) => {
@@ -219,7 +222,7 @@ async fn once(
     output: Option<&Path>,
 ) -> Result<(), Failure> {
     let pipeline = Pipeline::new(config, environment, clock, None).map_err(Failure::running)?;
-    let (text, failed) = once::collect(pipeline).await.map_err(Failure::running)?;
+    let (text, all_succeeded) = once::collect(&pipeline).await.map_err(Failure::running)?;
     match output {
         Some(path) => once::replace_file(path, &text).map_err(|error| {
             Failure::Running(format!(
@@ -229,8 +232,7 @@ async fn once(
         })?,
         None => say(&text)?,
     }
-    // The log, where there is one, has said why each of them failed.
-    if failed.is_empty() {
+    if all_succeeded {
         Ok(())
     } else {
         Err(Failure::Said)

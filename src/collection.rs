@@ -1,12 +1,11 @@
-//! One collection: ask the API, understand the answer, replace the snapshot, and
-//! say in the log what an operator needs to know.
+//! One collection: ask the API, understand the answer, replace the snapshot.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use tracing::{Level, debug, info};
+use tracing::debug;
 
 use crate::api::{ApiClient, Error, Target};
 use crate::clock::Clock;
@@ -23,15 +22,6 @@ pub struct Collection {
     slot: Arc<Slot>,
     instruments: ActionMetrics,
     clock: Clock,
-    /// The failure that was logged last and is not over.
-    ongoing: Option<Ongoing>,
-}
-
-/// A failure that goes on.
-struct Ongoing {
-    reason: Reason,
-    code: Option<String>,
-    times: u64,
 }
 
 impl Collection {
@@ -52,7 +42,6 @@ impl Collection {
             slot,
             instruments,
             clock,
-            ongoing: None,
         }
     }
 
@@ -62,18 +51,18 @@ impl Collection {
         &self.account.name
     }
 
-    /// The action that is asked.
+    /// The name of the collector.
     #[must_use]
-    pub fn action(&self) -> &'static str {
-        self.slot.collector().request().action
+    pub fn collector(&self) -> &'static str {
+        self.slot.collector().name()
     }
 
-    /// Collects once. The snapshot is replaced and the log written either way.
+    /// Collects once. The snapshot is replaced either way.
     ///
     /// # Errors
     ///
     /// Why the collection failed; a panic on the way counts as a failure.
-    pub async fn run(&mut self) -> Result<(), Error> {
+    pub async fn run(&self) -> Result<(), Error> {
         let started = Instant::now();
         let outcome = AssertUnwindSafe(self.ask())
             .catch_unwind()
@@ -117,7 +106,6 @@ impl Collection {
             failure: result.clone().err(),
         });
         self.slot.store(after);
-        self.log(&result);
         result
     }
 
@@ -129,57 +117,10 @@ impl Collection {
             .await?;
         debug!(
             account = self.account(),
-            collector = collector.name(),
+            collector = self.collector(),
             request_id = answer.request_id,
             "collected"
         );
         Ok((collector.parse(&answer.fields), answer.request_id))
-    }
-
-    /// Logs a failure once at warn and its repetitions at debug, and the end of it.
-    fn log(&mut self, result: &Result<(), Error>) {
-        let collector = self.slot.collector().name();
-        let Err(error) = result else {
-            if let Some(ongoing) = self.ongoing.take() {
-                info!(
-                    account = self.account(),
-                    collector,
-                    reason = %ongoing.reason,
-                    failures = ongoing.times,
-                    "collection works again"
-                );
-            }
-            return;
-        };
-        macro_rules! failed {
-            ($level:expr) => {
-                tracing::event!(
-                    $level,
-                    account = self.account(),
-                    collector,
-                    reason = %error.reason,
-                    code = error.code,
-                    request_id = error.request_id,
-                    error = %error,
-                    remedy = error.reason.remedy(),
-                    "collection failed"
-                )
-            };
-        }
-        match &mut self.ongoing {
-            Some(ongoing) if ongoing.reason == error.reason && ongoing.code == error.code => {
-                ongoing.times += 1;
-                failed!(Level::DEBUG);
-            }
-            ongoing => {
-                let times = ongoing.as_ref().map_or(0, |ongoing| ongoing.times) + 1;
-                *ongoing = Some(Ongoing {
-                    reason: error.reason,
-                    code: error.code.clone(),
-                    times,
-                });
-                failed!(Level::WARN);
-            }
-        }
     }
 }

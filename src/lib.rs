@@ -1,4 +1,49 @@
 //! Prometheus exporter for Tencent Cloud Workload Protection (CWP) licences.
+//!
+//! A scheduler collects every account on a timer, because the cloud's quota is per
+//! account; each collection replaces a snapshot; a scrape renders the snapshots and
+//! never causes a call.
+//!
+//! ```text
+//! scheduler -> collection -> api -> cloud          exposition <- server <- Prometheus
+//!                  |                                   |
+//!                  +-----------> snapshot <------------+
+//! ```
+//!
+//! # Code map
+//!
+//! A module uses only modules below it. From the top:
+//!
+//! - [`cli`]: flags and commands; `main.rs` only calls it.
+//! - [`once`]: the command that collects once and prints or writes the result.
+//! - [`app`]: the daemon, the only place that knows all parts.
+//! - [`server`]: HTTP listeners, connections and what is answered at which path.
+//! - [`scheduler`]: when to collect; one task for each account and collector.
+//! - [`collection`]: one collection, from the question to the new snapshot.
+//! - [`failure_log`]: what the log says of failed collections.
+//! - [`exposition`]: what a scrape sees, built from the snapshots.
+//! - [`snapshot`]: what is known of each account, and its age.
+//! - [`collector`]: the table of collectors and what their answers mean.
+//! - [`api`]: one signed request to the cloud, its answer and its retries.
+//! - [`credentials`]: the key to sign with, whole, for each request.
+//! - [`budget`]: how many requests may be sent.
+//! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
+//! - [`reason`]: the closed set of reasons why a collection failed.
+//! - [`config`]: the file and the environment, checked.
+//! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
+//! - [`tc3`]: the request signature, pure.
+//! - [`logging`]: log lines as logfmt or JSON.
+//! - [`signals`]: the signals that ask the process to stop.
+//! - [`clock`]: the wall clock, passed in.
+//!
+//! # What holds everywhere
+//!
+//! - A value that is missing, malformed or too old is absent: never 0, never NaN.
+//! - Only [`api`] talks to the cloud, and every request takes a permit of [`budget`].
+//! - Only the task that owns a snapshot slot replaces it, and only whole.
+//! - A secret is in no configuration, log line, error or debug output.
+//! - No input, answer or configuration can make the process panic or exit, but for a
+//!   configuration that is wrong at start.
 
 pub mod api;
 pub mod app;
@@ -10,6 +55,7 @@ pub mod collector;
 pub mod config;
 pub mod credentials;
 pub mod exposition;
+pub mod failure_log;
 pub mod logging;
 pub mod metrics;
 pub mod once;

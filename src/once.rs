@@ -8,40 +8,33 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 
-use crate::api::Error;
+use tracing::Level;
+
 use crate::app::Pipeline;
+use crate::failure_log::log_failure;
 
-/// An account that could not be collected.
-#[derive(Debug)]
-pub struct Failed {
-    /// The account's configured name.
-    pub account: String,
-    /// The action that failed.
-    pub action: &'static str,
-    /// Why.
-    pub error: Error,
-}
-
-/// Collects every account once, all at a time within the budget, and returns the
-/// exposition beside the accounts that failed.
+/// Collects every account once, all at a time within the budget. Returns the
+/// exposition and whether every account succeeded; the log says which did not.
 ///
 /// # Errors
 ///
 /// When the metrics cannot be rendered.
-pub async fn collect(mut pipeline: Pipeline) -> prometheus::Result<(String, Vec<Failed>)> {
-    let outcomes = pipeline
-        .collections
-        .iter_mut()
-        .map(|collection| async move {
-            let error = collection.run().await.err()?;
-            Some(Failed {
-                account: collection.account().to_owned(),
-                action: collection.action(),
+pub async fn collect(pipeline: &Pipeline) -> prometheus::Result<(String, bool)> {
+    let outcomes = pipeline.collections.iter().map(|collection| async move {
+        let outcome = collection.run().await;
+        if let Err(error) = &outcome {
+            // The result of the command, so no threshold of the log hides it.
+            log_failure(
+                Level::ERROR,
+                collection.account(),
+                collection.collector(),
                 error,
-            })
-        });
-    let failed = join_all(outcomes).await.into_iter().flatten().collect();
-    Ok((pipeline.exposition.render()?, failed))
+            );
+        }
+        outcome.is_ok()
+    });
+    let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
+    Ok((pipeline.exposition.render()?, all_succeeded))
 }
 
 /// Replaces the file at `path` with `text`, whole or not at all.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collection::Collection;
+use crate::failure_log::FailureLog;
 
 /// The widest shift of all starts, which keeps replicas that were started
 /// together from asking together.
@@ -94,7 +95,7 @@ fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item 
 }
 
 async fn repeat(
-    mut collection: Collection,
+    collection: Collection,
     start: Instant,
     interval: Duration,
     stop: CancellationToken,
@@ -103,11 +104,12 @@ async fn repeat(
     // A collection that outlasts its interval costs the ticks it overran. Making up
     // for them would burst, and moving the later ones would undo the even spread.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut log = FailureLog::default();
     let forever = async {
         loop {
             ticks.tick().await;
-            // The outcome is in the snapshot and the log.
-            let _ = collection.run().await;
+            let outcome = collection.run().await;
+            log.note(collection.account(), collection.collector(), &outcome);
         }
     };
     stop.run_until_cancelled(forever).await;

@@ -17,10 +17,10 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a test waits for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits for `future`, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} for {what}"),
@@ -28,15 +28,15 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// A simulated cloud. It ends when dropped.
-pub struct Cloud {
-    pub handle: Handle,
-    pub url: String,
+pub(crate) struct Cloud {
+    pub(crate) handle: Handle,
+    pub(crate) url: String,
     _stop: DropGuard,
 }
 
 impl Cloud {
     /// Plays `scenario`, YAML, on a free port.
-    pub async fn start(scenario: &str) -> Self {
+    pub(crate) async fn start(scenario: &str) -> Self {
         let scenario = Scenario::parse(scenario).unwrap();
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let simulator = Simulator::bind(anywhere, scenario, Clock::system())
@@ -54,7 +54,7 @@ impl Cloud {
     }
 
     /// A cloud of accounts `a0`, `a1`, … with the secret ids `AKIDa0`, … and keys `key-a0`, ….
-    pub async fn with_accounts(count: usize) -> Self {
+    pub(crate) async fn with_accounts(count: usize) -> Self {
         let accounts: String = (0..count)
             .map(|number| {
                 format!(
@@ -67,7 +67,7 @@ impl Cloud {
 }
 
 /// The configuration and environment that fit [`Cloud::with_accounts`], collected every second.
-pub fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, String)>) {
+pub(crate) fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, String)>) {
     let accounts: String = (0..count)
         .map(|number| {
             format!(
@@ -84,15 +84,15 @@ pub fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, String)>
 }
 
 /// An exporter in this process. It ends when dropped.
-pub struct Exporter {
-    pub url: String,
+pub(crate) struct Exporter {
+    pub(crate) url: String,
     http: reqwest::Client,
     _stop: DropGuard,
 }
 
 impl Exporter {
     /// Serves what `config`, YAML, asks for, on a free port.
-    pub async fn start(config: &str, variables: Vec<(String, String)>) -> Self {
+    pub(crate) async fn start(config: &str, variables: Vec<(String, String)>) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config).unwrap();
         let environment = Environment::from_iter(variables);
@@ -115,24 +115,24 @@ impl Exporter {
     }
 
     /// An exporter of the first `count` accounts of `cloud`.
-    pub async fn of(cloud: &Cloud, count: usize) -> Self {
+    pub(crate) async fn of(cloud: &Cloud, count: usize) -> Self {
         let (config, variables) = config_for(cloud, count);
         Self::start(&config, variables).await
     }
 
-    pub async fn get(&self, path: &str) -> reqwest::Response {
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         let url = format!("{}{path}", self.url);
         self.http.get(url).send().await.unwrap()
     }
 
-    pub async fn scrape(&self) -> Scrape {
+    pub(crate) async fn scrape(&self) -> Scrape {
         let response = self.get("/metrics").await;
         assert_eq!(response.status(), 200);
         Scrape::parse(&response.text().await.unwrap())
     }
 
     /// Scrapes until `condition` holds, and returns the scrape in which it did.
-    pub async fn until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
         within(what, async {
             loop {
                 let scrape = self.scrape().await;
@@ -146,7 +146,7 @@ impl Exporter {
     }
 
     /// Waits until every account's first collection has ended.
-    pub async fn ready(&self) -> Scrape {
+    pub(crate) async fn ready(&self) -> Scrape {
         within("readiness", async {
             while self.get("/-/ready").await.status() != 200 {
                 tokio::task::yield_now().await;
@@ -158,7 +158,7 @@ impl Exporter {
 }
 
 /// An HTTP client that heeds no proxy.
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
@@ -168,14 +168,14 @@ pub fn client() -> reqwest::Client {
 }
 
 /// What a scrape said.
-pub struct Scrape {
-    pub text: String,
+pub(crate) struct Scrape {
+    pub(crate) text: String,
     /// From `name{label="value"}`, as written, to the value.
-    pub samples: BTreeMap<String, f64>,
+    pub(crate) samples: BTreeMap<String, f64>,
 }
 
 impl Scrape {
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let samples = text
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -191,12 +191,12 @@ impl Scrape {
     }
 
     /// The value of a series, or nothing if it is absent.
-    pub fn value(&self, series: &str) -> Option<f64> {
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
         self.samples.get(series).copied()
     }
 
     /// Whether the last collection of `account` succeeded.
-    pub fn succeeded(&self, account: &str) -> Option<bool> {
+    pub(crate) fn succeeded(&self, account: &str) -> Option<bool> {
         let series = format!(
             "cwp_exporter_collector_success{{account=\"{account}\",collector=\"license_general\"}}"
         );
@@ -204,7 +204,7 @@ impl Scrape {
     }
 
     /// Why the last collection of `account` failed.
-    pub fn failure_reason(&self, account: &str) -> Option<&str> {
+    pub(crate) fn failure_reason(&self, account: &str) -> Option<&str> {
         let start = format!(
             "cwp_exporter_collector_failure_reason{{account=\"{account}\",collector=\"license_general\",reason=\""
         );
@@ -218,7 +218,7 @@ impl Scrape {
     }
 
     /// All cloud series of `account`, but for those that are always there.
-    pub fn licence_series(&self, account: &str) -> Vec<&str> {
+    pub(crate) fn licence_series(&self, account: &str) -> Vec<&str> {
         let account = format!("account=\"{account}\"");
         let series = self.samples.keys().map(String::as_str);
         series
@@ -232,13 +232,13 @@ impl Scrape {
 }
 
 /// The program, run with nothing in its environment but what the test gives it.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     log: watch::Receiver<Vec<String>>,
 }
 
 /// The program with `arguments`, ready to be run.
-pub fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cwp-exporter"));
     command
         .args(arguments)
@@ -250,14 +250,14 @@ pub fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
 }
 
 /// Runs the program to its end.
-pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let running = program(arguments, variables).output();
     within("the program to end", running).await.unwrap()
 }
 
 impl Program {
     /// Starts the program. Its log is kept; it is killed when dropped.
-    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = program(arguments, variables)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -274,7 +274,7 @@ impl Program {
     }
 
     /// Waits for a line of the log that contains `text`.
-    pub async fn logged(&mut self, text: &str) -> String {
+    pub(crate) async fn logged(&mut self, text: &str) -> String {
         let log = self
             .log
             .wait_for(|log| log.iter().any(|line| line.contains(text)));
@@ -283,26 +283,26 @@ impl Program {
     }
 
     /// The log so far.
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.log.borrow().clone()
     }
 
     /// The URL that the program serves.
-    pub async fn url(&mut self) -> String {
+    pub(crate) async fn url(&mut self) -> String {
         let line = self.logged("msg=listening").await;
         let address = line.split("address=").nth(1).unwrap();
         format!("http://{}", address.split(' ').next().unwrap())
     }
 
     /// Sends the signal `name`, such as `TERM`.
-    pub async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.await.unwrap().success());
     }
 
     /// Waits for the program's end.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         within("the program to end", self.child.wait())
             .await
             .unwrap()
@@ -310,7 +310,7 @@ impl Program {
 }
 
 /// A file of this repository, as text.
-pub fn repository_file(path: &str) -> String {
+pub(crate) fn repository_file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -1,6 +1,19 @@
 //! Integration tests: one binary, a module per behaviour.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod architecture;
+mod budget;
+mod collectors;
+mod failure;
 mod harness;
+mod program;
 mod prometheus;
 mod scrape;
+mod tls;

@@ -1,27 +1,28 @@
 //! What Prometheus sees.
 
-use cwp_exporter::simulator::{Answer, documented_example};
+use cwp_exporter::simulator::Answer;
 use http::header;
 
-use crate::harness::{Cloud, Exporter, client, repository_file};
-
-/// The lines of `text` that concern the cloud.
-fn cloud_lines(text: &str) -> Vec<&str> {
-    text.lines()
-        .filter(|line| line.contains("tencentcloud_cwp_"))
-        .collect()
-}
+use crate::harness::{Cloud, Exporter, Scrape, client, repository_file};
 
 #[tokio::test]
 async fn the_documents_example_gives_exactly_the_documented_values() {
     let cloud = Cloud::with_accounts(1).await;
-    let example = documented_example();
-    cloud.handle.play("a0", Answer::Fields(example)).unwrap();
     let exporter = Exporter::of(&cloud, 1).await;
+    let scrape = exporter.ready().await;
 
-    let text = exporter.ready().await.text.replace(&cloud.url, "ENDPOINT");
-    let expected = repository_file("tests/fixtures/exposition/documented-example.prom");
-    assert_eq!(cloud_lines(&text), cloud_lines(&expected));
+    let expected = repository_file("tests/fixtures/api/license_general/documented-example.txt");
+    let expected = Scrape::parse(&expected.replace("ACCOUNT", "a0"));
+    assert_eq!(expected.samples.len(), 25);
+    let series: Vec<&str> = expected.samples.keys().map(String::as_str).collect();
+    assert_eq!(scrape.licence_series("a0"), series);
+    for series in series {
+        assert_eq!(scrape.value(series), expected.value(series), "{series}");
+    }
+    assert_eq!(
+        scrape.value("tencentcloud_cwp_up{account=\"a0\"}"),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,393 @@
+//! The program from outside: its commands, exit codes, signals and what it prints.
+
+use std::time::Duration;
+
+use cwp_exporter::simulator::Answer;
+use tokio::net::TcpListener;
+
+use crate::harness::{Cloud, Program, Scrape, client, config_for, run};
+
+/// A configuration file for the first `count` accounts of `cloud`, and the environment.
+struct Setup {
+    file: tempfile::NamedTempFile,
+    variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    fn of(cloud: &Cloud, count: usize) -> Self {
+        let (config, variables) = config_for(cloud, count);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
+        Self { file, variables }
+    }
+
+    fn path(&self) -> &str {
+        self.file.path().to_str().unwrap()
+    }
+
+    fn variables(&self) -> Vec<(&str, &str)> {
+        let variables = self.variables.iter();
+        variables
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let file = ["--config.file", self.path()];
+        run(&[&file, arguments].concat(), &self.variables()).await
+    }
+
+    fn serve(&self) -> Program {
+        Program::start(
+            &[
+                "--config.file",
+                self.path(),
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            &self.variables(),
+        )
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn two_environment_variables_are_the_whole_set_up() {
+    let cloud = Cloud::with_accounts(1).await;
+    let variables = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDa0"),
+        ("TENCENTCLOUD_SECRET_KEY", "key-a0"),
+        ("CWP_EXPORTER_API__ENDPOINT", &cloud.url),
+    ];
+    let mut program = Program::start(&["--web.listen-address=127.0.0.1:0"], &variables);
+    let url = program.url().await;
+    cloud.handle.wait_for("a0", 1).await;
+    let page = client().get(format!("{url}/metrics")).send().await.unwrap();
+    let scrape = Scrape::parse(&page.text().await.unwrap());
+    assert!(
+        scrape
+            .value("tencentcloud_cwp_up{account=\"default\"}")
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn either_signal_stops_it_cleanly_within_five_seconds_with_calls_in_flight() {
+    let cloud = Cloud::with_accounts(2).await;
+    cloud.handle.play("a0", Answer::Hang).unwrap();
+    let mut setup = Setup::of(&cloud, 2);
+    let config = std::fs::read_to_string(setup.path()).unwrap();
+    std::fs::write(
+        &mut setup.file,
+        config.replace("timeout: 500ms", "timeout: 1h"),
+    )
+    .unwrap();
+    for (signal, calls) in [("TERM", 1), ("INT", 2)] {
+        let mut program = setup.serve();
+        let url = program.url().await;
+        cloud.handle.wait_for("a0", calls).await;
+        // A connection that stays open must not hold it up either.
+        let client = client();
+        client.get(format!("{url}/metrics")).send().await.unwrap();
+        program.signal(signal).await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), program.ended()).await;
+        assert_eq!(ended.unwrap().code(), Some(0), "after {signal}");
+    }
+}
+
+#[tokio::test]
+async fn once_prints_the_exposition_and_succeeds() {
+    let cloud = Cloud::with_accounts(2).await;
+    let output = Setup::of(&cloud, 2).run(&["once"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let scrape = Scrape::parse(text(&output.stdout));
+    assert_eq!(scrape.licence_series("a0").len(), 25);
+    assert_eq!(scrape.licence_series("a1").len(), 25);
+    // node_exporter has these itself, and refuses them from a textfile.
+    assert!(!scrape.text.contains("process_"));
+}
+
+#[tokio::test]
+async fn once_says_which_account_failed_and_why() {
+    let cloud = Cloud::with_accounts(2).await;
+    let setup = Setup::of(&cloud, 2);
+    let wrong_key = [("KEY_A0", "wrong"), ("KEY_A1", "key-a1")];
+    let output = run(&["--config.file", setup.path(), "once"], &wrong_key).await;
+    assert_eq!(output.status.code(), Some(1));
+    let scrape = Scrape::parse(text(&output.stdout));
+    assert_eq!(scrape.failure_reason("a0"), Some("credentials"));
+    assert_eq!(scrape.succeeded("a1"), Some(true));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("account=a0") && stderr.contains("reason=credentials"));
+    assert!(!stderr.contains("account=a1"), "{stderr}");
+}
+
+#[tokio::test]
+async fn once_still_says_so_when_the_log_is_silenced() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud, 1);
+    let arguments = ["--config.file", setup.path(), "--log.level=error", "once"];
+    let output = run(&arguments, &[("KEY_A0", "wrong")]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("a0") && stderr.contains("credentials"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn once_writes_a_file_whole_and_readable_by_others() {
+    let cloud = Cloud::with_accounts(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cwp.prom");
+    let output = Setup::of(&cloud, 1)
+        .run(&["once", "--output", path.to_str().unwrap()])
+        .await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+    let scrape = Scrape::parse(&std::fs::read_to_string(&path).unwrap());
+    assert_eq!(scrape.licence_series("a0").len(), 25);
+
+    let output = Setup::of(&cloud, 1)
+        .run(&["once", "--output", "/nowhere/cwp.prom"])
+        .await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/cwp.prom"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_rotated_in_its_file_needs_no_restart() {
+    let cloud = Cloud::with_accounts(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |key: &str| {
+        let fresh = folder.path().join("key.new");
+        std::fs::write(&fresh, key).unwrap();
+        std::fs::rename(fresh, folder.path().join("key")).unwrap();
+    };
+    write("key-a0");
+    let config = folder.path().join("cwp.yml");
+    std::fs::write(
+        &config,
+        format!(
+            "poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_file: key}}}}]",
+            cloud.url
+        ),
+    )
+    .unwrap();
+    let mut program = Program::start(
+        &[
+            "--config.file",
+            config.to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        &[],
+    );
+    let url = program.url().await;
+    cloud.handle.set_secret("a0", "rotated", None).unwrap();
+    program.logged("reason=credentials").await;
+    write("rotated");
+    program.logged("collection works again").await;
+    let page = client().get(format!("{url}/metrics")).send().await.unwrap();
+    let scrape = Scrape::parse(&page.text().await.unwrap());
+    let refreshes = "cwp_exporter_credential_refreshes_total{result=\"success\"}";
+    assert_eq!(scrape.value(refreshes), Some(1.0));
+}
+
+#[tokio::test]
+async fn wrong_usage_and_wrong_configuration_exit_with_2_and_say_what_to_do() {
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(bad.path(), "poll: {intervall: 1s, timeout: 5}\n").unwrap();
+    let bad = bad.path().to_str().unwrap();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["--log.level=loud"], &["debug, info, warn, error"]),
+        (&["--web.telemetry-path=metrics"], &["--web.telemetry-path"]),
+        (
+            &["--web.telemetry-path=/-/ready"],
+            &["--web.telemetry-path"],
+        ),
+        (&[], &["TENCENTCLOUD_SECRET_ID", "accounts"]),
+        (
+            &["--config.file", bad],
+            &[
+                "poll.intervall",
+                "did you mean `interval`",
+                "poll.timeout",
+                "accounts",
+            ],
+        ),
+        (
+            &["--config.file", bad, "--config.check"],
+            &["poll.intervall"],
+        ),
+        (&["--config.file", bad, "once"], &["poll.intervall"]),
+        (&["--config.file=/nowhere.yml"], &["/nowhere.yml"]),
+        (&["simulate", "--scenario=/nowhere.yml"], &["/nowhere.yml"]),
+        (&["simulate", "--scenario", bad], &["poll"]),
+    ];
+    for (arguments, expected) in cases {
+        let output = run(arguments, &[]).await;
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        for part in *expected {
+            assert!(
+                stderr.contains(part),
+                "{arguments:?}: no {part} in {stderr}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_good_configuration_is_called_good() {
+    let cloud = Cloud::with_accounts(3).await;
+    let output = Setup::of(&cloud, 3).run(&["--config.check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "configuration is good: 3 accounts\n");
+    assert!(cloud.handle.received().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_in_use_exits_with_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let cloud = Cloud::with_accounts(1).await;
+    let output = Setup::of(&cloud, 1)
+        .run(&["--web.listen-address", &address])
+        .await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(&address) && stderr.contains("--web.listen-address"));
+}
+
+#[tokio::test]
+async fn several_addresses_are_listened_on() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud, 1);
+    let mut program = Program::start(
+        &[
+            "--config.file",
+            setup.path(),
+            "--web.listen-address=127.0.0.1:0",
+            "--web.listen-address=127.0.0.2:0",
+        ],
+        &setup.variables(),
+    );
+    program.logged("msg=collecting").await;
+    let log = program.log();
+    let addresses = log.iter().filter(|line| line.contains("msg=listening"));
+    for line in addresses {
+        let address = line.split("address=").nth(1).unwrap().split(' ').next();
+        let url = format!("http://{}/-/healthy", address.unwrap());
+        assert_eq!(client().get(url).send().await.unwrap().status(), 200);
+    }
+    assert_eq!(
+        log.iter().filter(|line| line.contains("listening")).count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_simulated_api_plays_a_scenario_file_for_a_program_that_collects_it() {
+    let scenario = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        scenario.path(),
+        "accounts: [{name: mine, secret_id: AKIDmine, secret_key: mine, fields: {LicenseCnt: 7}}]",
+    )
+    .unwrap();
+    let scenario = scenario.path().to_str().unwrap();
+    let mut simulator = Program::start(
+        &["simulate", "--listen=127.0.0.1:0", "--scenario", scenario],
+        &[],
+    );
+    let line = simulator.logged("url=").await;
+    let url = line
+        .split("url=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    let output = run(
+        &["once"],
+        &[
+            ("TENCENTCLOUD_SECRET_ID", "AKIDmine"),
+            ("TENCENTCLOUD_SECRET_KEY", "mine"),
+            ("CWP_EXPORTER_API__ENDPOINT", url),
+        ],
+    )
+    .await;
+    let scrape = Scrape::parse(text(&output.stdout));
+    assert_eq!(
+        scrape.value("tencentcloud_cwp_licenses{account=\"default\"}"),
+        Some(7.0)
+    );
+    simulator.signal("TERM").await;
+    assert_eq!(simulator.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_simulated_api_stays_on_this_machine() {
+    let output = run(&["simulate", "--listen=0.0.0.0:0"], &[]).await;
+    assert_ne!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("loopback"));
+}
+
+#[tokio::test]
+async fn the_version_names_revision_and_compiler() {
+    let output = run(&["--version"], &[]).await;
+    let version = text(&output.stdout);
+    assert!(
+        version.starts_with("cwp-exporter 0.1.0 (revision "),
+        "{version}"
+    );
+    assert!(version.contains("rustc 1."), "{version}");
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_log_the_metrics_or_a_page_even_when_echoed() {
+    let cloud = Cloud::start(
+        "accounts: [{name: a0, secret_id: AKIDa0, secret_key: s3cr3t-key, token: s3cr3t-token}]",
+    )
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("cwp.yml");
+    std::fs::write(
+        &config,
+        format!(
+            "poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY, token_env: TOKEN}}}}]",
+            cloud.url
+        ),
+    )
+    .unwrap();
+    let config = config.to_str().unwrap();
+    let echo = Answer::Error {
+        code: "InternalError.s3cr3t-key".to_owned(),
+        message: "you sent s3cr3t-key and s3cr3t-token".to_owned(),
+    };
+    for (key, token) in [("s3cr3t-key", "s3cr3t-token"), ("wr0ng-key", "wr0ng-token")] {
+        cloud.handle.resume("a0").unwrap();
+        let mut program = Program::start(
+            &[
+                "--config.file",
+                config,
+                "--log.level=debug",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            &[("KEY", key), ("TOKEN", token)],
+        );
+        let url = program.url().await;
+        cloud.handle.play("a0", echo.clone()).unwrap();
+        program.logged("collection failed").await;
+        for path in ["/metrics", "/", "/-/ready", "/none"] {
+            let page = client().get(format!("{url}{path}")).send().await.unwrap();
+            let page = page.text().await.unwrap();
+            assert!(!page.contains(key) && !page.contains(token), "{path}");
+        }
+        let log = program.log().join("\n");
+        assert!(!log.contains(key) && !log.contains(token), "{log}");
+    }
+}

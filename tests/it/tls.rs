@@ -1,0 +1,136 @@
+//! The API over TLS: certificates that are trusted and not, and what is sent.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use cwp_exporter::simulator::documented_example;
+use cwp_exporter::tc3::{self, CanonicalRequest, CredentialScope};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::Exporter;
+
+type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
+/// An API behind TLS with a certificate of its own for `localhost`.
+struct TlsApi {
+    port: u16,
+    certificate: String,
+    received: Received,
+}
+
+impl TlsApi {
+    async fn start() -> Self {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let received = Received::default();
+        let log = Arc::clone(&received);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let log = Arc::clone(&log);
+                let service = service_fn(move |request| answer(request, Arc::clone(&log)));
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        Self {
+            port,
+            certificate: signed.cert.pem(),
+            received,
+        }
+    }
+
+    /// An exporter of this API with a temporary key and a region.
+    async fn exporter(&self, ca_file: &str) -> Exporter {
+        let config = format!(
+            "poll: {{interval: 1s}}
+api: {{endpoint: 'https://localhost:{}'{ca_file}}}
+accounts:
+  - name: a0
+    region: ap-guangzhou
+    credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY, token_env: TOKEN}}
+",
+            self.port
+        );
+        let variables = [("KEY", "key-a0"), ("TOKEN", "token-a0")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Exporter::start(&config, variables.to_vec()).await
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    log: Received,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    log.lock().unwrap().push((head.headers, body));
+    let mut fields = documented_example();
+    fields.insert("RequestId".to_owned(), "r-1".into());
+    let body = serde_json::json!({ "Response": fields }).to_string();
+    Ok(Response::new(Full::new(body.into())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_tls_carry_token_region_and_the_host_as_signed() {
+    let api = TlsApi::start().await;
+    let ca_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca_file.path(), &api.certificate).unwrap();
+    let setting = format!(", ca_file: '{}'", ca_file.path().display());
+    let exporter = api.exporter(&setting).await;
+    let scrape = exporter.ready().await;
+    assert_eq!(scrape.succeeded("a0"), Some(true));
+
+    let received = api.received.lock().unwrap();
+    let (headers, body) = &received[0];
+    let text = |name: &str| headers[name].to_str().unwrap();
+    let host = format!("localhost:{}", api.port);
+    assert_eq!(text("host"), host);
+    assert_eq!(text("x-tc-token"), "token-a0");
+    assert_eq!(text("x-tc-region"), "ap-guangzhou");
+    assert_eq!(body.as_ref(), b"{}");
+    let time = Timestamp::from_second(text("x-tc-timestamp").parse().unwrap()).unwrap();
+    let expected = tc3::authorization(
+        "AKIDa0",
+        "key-a0",
+        &CredentialScope::new("cwp", time),
+        &CanonicalRequest {
+            method: "POST",
+            query: "",
+            headers: &[("content-type", text("content-type")), ("host", &host)],
+            payload: body,
+        },
+    );
+    assert_eq!(text("authorization"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_vouches_for_is_a_network_failure() {
+    let api = TlsApi::start().await;
+    let exporter = api.exporter("").await;
+    let scrape = exporter.ready().await;
+    assert_eq!(scrape.failure_reason("a0"), Some("network"));
+    assert!(api.received.lock().unwrap().is_empty());
+}
