@@ -1,30 +1,24 @@
-//! The client of the cloud's API: one signed request, its answer and its retries.
+//! The client of the cloud's API: a credential, the budget and retries around each
+//! exchange.
 
-mod envelope;
-pub mod http;
 #[cfg(test)]
-pub(crate) mod scripted;
+pub(crate) mod fixture;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::debug;
 
-pub use envelope::{Answer, Fields};
-
-use crate::api::http::HttpSend;
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Answer, Call, Credential, Error, Request};
 use crate::config::Endpoint;
-use crate::credentials::{Credential, Provider};
+use crate::credentials::Provider;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::reason::Reason;
-use crate::tc3::{self, CanonicalRequest, CredentialScope};
 
 /// How many times one call is sent at the most.
 const MAX_ATTEMPTS: u32 = 3;
@@ -35,22 +29,6 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// The shortest pause after the API said that it had too many requests.
 const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The value of `Content-Type`, exactly as it is signed.
-const CONTENT_TYPE: &str = "application/json";
-
-/// What to ask the API.
-#[derive(Debug, Clone, Copy)]
-pub struct Request {
-    /// The API's product, such as `cwp`.
-    pub service: &'static str,
-    /// The action, such as `DescribeLicenseGeneral`.
-    pub action: &'static str,
-    /// The version of the API, such as `2018-02-28`.
-    pub version: &'static str,
-    /// The JSON object of parameters, exactly as it is sent and signed.
-    pub body: &'static [u8],
-}
-
 /// Whom to ask, and as whom.
 #[derive(Clone)]
 pub struct Target {
@@ -60,32 +38,6 @@ pub struct Target {
     pub region: Option<String>,
     /// Where the key comes from.
     pub credentials: Arc<dyn Provider>,
-}
-
-/// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// The closed class.
-    pub reason: Reason,
-    /// The API's own code, if it gave one.
-    pub code: Option<String>,
-    /// What happened, in words. Never holds a secret.
-    pub message: String,
-    /// The handle by which the cloud's support finds the call.
-    pub request_id: Option<String>,
-}
-
-impl Error {
-    /// An error that the API had no part in naming.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            code: None,
-            message: message.into(),
-            request_id: None,
-        }
-    }
 }
 
 /// Sends signed requests within the budget.
@@ -138,11 +90,12 @@ impl ApiClient {
     pub async fn call(
         &self,
         target: &Target,
-        request: Request,
+        request: &Request,
         metrics: &ActionMetrics,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
         let mut attempt = 1;
+        let mut renewed = false;
         loop {
             let credential = target
                 .credentials
@@ -151,13 +104,21 @@ impl ApiClient {
                 .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
             let permit = self
                 .budgets
-                .permit(credential.secret_id(), request.action)
+                .permit(credential.quota_key(), request.action)
                 .await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
             let result = self.attempt(target, request, &credential, metrics).await;
             drop(permit);
 
             let error = match result {
+                Err(error) if error.wants_another_key() && !renewed => {
+                    target.credentials.renew(&credential).await;
+                    if target.credentials.current() == Some(Arc::clone(&credential)) {
+                        return Err(error);
+                    }
+                    renewed = true;
+                    continue;
+                }
                 Err(error) if error.reason.is_transient() && attempt < MAX_ATTEMPTS => error,
                 result => return result,
             };
@@ -184,48 +145,28 @@ impl ApiClient {
     async fn attempt(
         &self,
         target: &Target,
-        request: Request,
+        request: &Request,
         credential: &Credential,
         metrics: &ActionMetrics,
     ) -> Result<Answer, Error> {
-        let http_request = signed(target, request, credential, self.clock.now())?;
+        let call = Call {
+            endpoint: &target.endpoint,
+            region: target.region.as_deref(),
+            request,
+            credential: Some(credential),
+        };
         metrics.requests.inc();
         let sent = Instant::now();
-        let outcome = tokio::time::timeout(self.timeout, self.http.send(http_request)).await;
+        let reply = call.send(&*self.http, self.clock.now(), self.timeout).await;
         metrics.duration.observe(sent.elapsed().as_secs_f64());
-
-        let result = match outcome {
-            Err(_) => Err(Error::new(
-                Reason::Timeout,
-                format!("no whole answer within {:?}", self.timeout),
-            )),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(response)) => {
-                self.note_clock_skew(response.headers());
-                envelope::read(response.status(), response.body())
-            }
-        };
-        result.map_err(|error| {
-            metrics.count_failure(error.reason);
-            Error {
-                reason: error.reason,
-                code: error.code.map(|code| credential.redact(&code)),
-                message: credential.redact(&error.message),
-                request_id: error.request_id.map(|id| credential.redact(&id)),
-            }
-        })
-    }
-
-    fn note_clock_skew(&self, headers: &HeaderMap) {
-        let date = headers
-            .get(header::DATE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| httpdate::parse_http_date(text).ok())
-            .and_then(|date| Timestamp::try_from(date).ok());
-        if let Some(date) = date {
+        if let Some(date) = reply.date {
             let skew = self.clock.now().duration_since(date);
             self.metrics.set_clock_skew(skew.as_secs_f64());
         }
+        if let Err(error) = &reply.outcome {
+            metrics.count_failure(error.reason);
+        }
+        reply.outcome
     }
 }
 
@@ -236,66 +177,6 @@ impl fmt::Debug for ApiClient {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// The HTTP request that carries `request`, signed as of `now`.
-fn signed(
-    target: &Target,
-    request: Request,
-    credential: &Credential,
-    now: Timestamp,
-) -> Result<::http::Request<Bytes>, Error> {
-    let scope = CredentialScope::new(request.service, now);
-    let authorization = tc3::authorization(
-        credential.secret_id(),
-        credential.secret_key(),
-        &scope,
-        &CanonicalRequest {
-            method: "POST",
-            query: "",
-            headers: &[
-                ("content-type", CONTENT_TYPE),
-                ("host", target.endpoint.host()),
-            ],
-            payload: request.body,
-        },
-    );
-    let mut builder = ::http::Request::builder()
-        .method(Method::POST)
-        .uri(format!("{}/", target.endpoint.url()))
-        .header(header::CONTENT_TYPE, CONTENT_TYPE)
-        .header(header::HOST, target.endpoint.host())
-        .header(header::AUTHORIZATION, sensitive(&authorization)?)
-        .header("X-TC-Action", request.action)
-        .header("X-TC-Version", request.version)
-        .header("X-TC-Timestamp", scope.timestamp())
-        .header("X-TC-Language", "en-US");
-    if let Some(region) = &target.region {
-        builder = builder.header("X-TC-Region", region);
-    }
-    if let Some(token) = credential.token() {
-        builder = builder.header("X-TC-Token", sensitive(token)?);
-    }
-    builder
-        .body(Bytes::from_static(request.body))
-        .map_err(|error| {
-            Error::new(
-                Reason::Request,
-                format!("cannot build the request: {error}"),
-            )
-        })
-}
-
-/// A header value that no debug output shows.
-fn sensitive(text: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::new(
-            Reason::Credentials,
-            "the secret id or token has characters that no header can carry",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// How long to pause after failed attempt number `attempt`; `jitter` is in `0.0..1.0`.
@@ -310,31 +191,23 @@ fn backoff(reason: Reason, attempt: u32, jitter: f64) -> Duration {
     }
 }
 
-/// The failure behind a status other than 200 whose body explains nothing.
-fn status_error(status: StatusCode) -> Error {
-    Error::new(
-        Reason::from_status(status),
-        format!("the endpoint answered with HTTP status {status}"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus::Registry;
 
-    use super::scripted::{Scripted, failure, success};
     use super::*;
+    use crate::cloud::scripted::{Scripted, failure, success};
     use crate::collector::Collector as _;
     use crate::collector::license_general::LicenseGeneral;
 
     /// A client in front of `http`, with its registry, on paused time.
     async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
         let registry = Registry::new();
-        let client = scripted::client(&registry, Arc::clone(&http), 20, 64);
+        let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
         let request = LicenseGeneral.request();
         let instruments = client.instruments(request.action).unwrap();
-        let target = scripted::target("AKIDtest");
-        let answer = client.call(&target, request, &instruments).await;
+        let target = fixture::target("AKIDtest");
+        let answer = client.call(&target, &request, &instruments).await;
         (answer, registry)
     }
 

@@ -7,14 +7,14 @@ use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::http::{ClientError, HttpSend, Network};
 use crate::api::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::collection::Collection;
 use crate::collector;
 use crate::config::{Account, Config, Environment};
-use crate::credentials;
+use crate::credentials::{self, Context};
 use crate::exposition::Exposition;
 use crate::metrics::ExporterMetrics;
 use crate::metrics::process::ProcessMetrics;
@@ -76,13 +76,10 @@ impl Pipeline {
         clock: &Clock,
         process: Option<ProcessMetrics>,
     ) -> Result<Self, StartError> {
-        let remote = config
-            .accounts
-            .iter()
-            .any(|account| !account.endpoint.is_loopback_http());
+        let mut accounts = config.accounts.iter();
         let network = Network::new(
-            remote,
-            config.api.proxy_url.as_ref(),
+            accounts.any(|account| account.endpoint.is_https()),
+            ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
             config.api.ca_file.as_deref(),
         )?;
         Self::with_http(config, environment, clock, process, Arc::new(network))
@@ -103,7 +100,7 @@ impl Pipeline {
         let registry = Registry::new();
         let metrics = ExporterMetrics::register(&registry)?;
         let api = Arc::new(ApiClient::new(
-            http,
+            Arc::clone(&http),
             Budgets::new(config.api.rate_limit, config.api.max_in_flight),
             clock.clone(),
             config.poll.timeout,
@@ -113,12 +110,18 @@ impl Pipeline {
         let accounts = config.accounts.iter().map(account_state).collect();
         let store = Arc::new(Store::new(accounts, config.poll.max_age));
 
+        let context = Context {
+            environment: environment.clone(),
+            http: Arc::clone(&http),
+            clock: clock.clone(),
+            metrics,
+        };
         let mut collections = Vec::new();
         for (account, state) in config.accounts.iter().zip(store.accounts()) {
             let target = Target {
                 endpoint: account.endpoint.clone(),
                 region: account.region.clone(),
-                credentials: credentials::provider(&account.credentials, environment, &metrics),
+                credentials: credentials::provider(&account.credentials, &context),
             };
             for slot in &state.slots {
                 collections.push(Collection::new(

@@ -166,6 +166,13 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
 
 async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
     let Cli { flags, command } = cli;
+    if matches!(command, Some(Command::Simulate { .. } | Command::Demo))
+        && (flags.config_check || flags.config_file.is_some())
+    {
+        let text =
+            "this command has no configuration file; leave out --config.file and --config.check";
+        return Err(Failure::usage(text));
+    }
     let load = || Config::load(flags.config_file.as_deref(), environment).map_err(Failure::usage);
     match command {
         _ if flags.config_check => {

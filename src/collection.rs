@@ -7,8 +7,9 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::api::{ApiClient, Error, Target};
+use crate::api::{ApiClient, Target};
 use crate::clock::Clock;
+use crate::cloud::Error;
 use crate::collector::Parsed;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
@@ -113,7 +114,7 @@ impl Collection {
         let collector = self.slot.collector();
         let answer = self
             .api
-            .call(&self.target, collector.request(), &self.instruments)
+            .call(&self.target, &collector.request(), &self.instruments)
             .await?;
         debug!(
             account = self.account(),

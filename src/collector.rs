@@ -10,7 +10,7 @@ pub mod license_general;
 
 use std::borrow::Cow;
 
-use crate::api::{Fields, Request};
+use crate::cloud::{Fields, Request};
 use crate::metrics::MetricDef;
 
 /// One API action and the metrics it yields.

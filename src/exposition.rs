@@ -27,7 +27,7 @@ pub mod defs {
         UP = Gauge "tencentcloud_cwp_up" ["account"]
             "1 if the last collection of every collector of the account succeeded, else 0, before the first too."
         ACCOUNT_INFO = Gauge "tencentcloud_cwp_account_info" ["account", "endpoint", "region"]
-            "Every configured account, with its configured labels as label_<name>; always 1."
+            "Every configured account; always 1. Its configured labels carry the prefix label_."
         ACCOUNTS = Gauge "cwp_exporter_accounts" []
             "Accounts that this process collects."
         SUCCESS = Gauge "cwp_exporter_collector_success" ["account", "collector"]

@@ -3,7 +3,7 @@
 
 use tracing::{Level, info};
 
-use crate::api::Error;
+use crate::cloud::Error;
 use crate::reason::Reason;
 
 /// Remembers which failure of one account and collector was logged and is not over.

@@ -24,9 +24,10 @@
 //! - [`exposition`]: what a scrape sees, built from the snapshots.
 //! - [`snapshot`]: what is known of each account, and its age.
 //! - [`collector`]: the table of collectors and what their answers mean.
-//! - [`api`]: one signed request to the cloud, its answer and its retries.
-//! - [`credentials`]: the key to sign with, whole, for each request.
+//! - [`api`]: the client of the API: budget, retries, counting.
 //! - [`budget`]: how many requests may be sent.
+//! - [`credentials`]: the key to sign with, whole, for each request.
+//! - [`cloud`]: one signed exchange with the cloud.
 //! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
 //! - [`reason`]: the closed set of reasons why a collection failed.
 //! - [`config`]: the file and the environment, checked.
@@ -39,7 +40,7 @@
 //! # What holds everywhere
 //!
 //! - A value that is missing, malformed or too old is absent: never 0, never NaN.
-//! - Only [`api`] talks to the cloud, and every request takes a permit of [`budget`].
+//! - Only [`cloud`] talks to the cloud, and every request takes a permit of [`budget`].
 //! - Only the task that owns a snapshot slot replaces it, and only whole.
 //! - A secret is in no configuration, log line, error or debug output.
 //! - No input, answer or configuration can make the process panic or exit, but for a
@@ -50,6 +51,7 @@ pub mod app;
 pub mod budget;
 pub mod cli;
 pub mod clock;
+pub mod cloud;
 pub mod collection;
 pub mod collector;
 pub mod config;

@@ -31,10 +31,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 pub use self::answer::{Answer, Fields, documented_example};
-pub use self::handle::{Handle, Received, UnknownAccount};
+pub use self::handle::Handle;
 pub use self::problem::ScenarioError;
 pub use self::scenario::{Account, Scenario};
 use self::state::State;
+pub use self::state::{Received, UnknownAccount};
 use crate::clock::Clock;
 
 /// How long to wait when a connection cannot be accepted.

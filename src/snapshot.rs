@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::api::Error;
+use crate::cloud::Error;
 use crate::collector::{Collector, Drift, Sample};
 
 /// The states of all accounts.

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Collector, Drift, DriftKind, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Parsed, Sample};
-use crate::api::{Fields, Request};
+use bytes::Bytes;
+
+use crate::cloud::{Fields, Request};
 use crate::metrics::MetricDef;
 
 /// The definitions of the metrics.
@@ -205,7 +207,7 @@ impl Collector for LicenseGeneral {
             service: "cwp",
             action: "DescribeLicenseGeneral",
             version: "2018-02-28",
-            body: b"{}",
+            body: Bytes::from_static(b"{}"),
         }
     }
 

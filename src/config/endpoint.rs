@@ -85,10 +85,10 @@ impl Endpoint {
         &self.host
     }
 
-    /// Whether requests stay on this machine and are not encrypted.
+    /// Whether requests are encrypted.
     #[must_use]
-    pub fn is_loopback_http(&self) -> bool {
-        self.loopback && self.scheme == "http"
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
     }
 }
 
@@ -195,36 +195,20 @@ mod tests {
 
     #[test]
     fn endpoints_are_normalised() {
-        for (text, url, host, loopback) in [
-            ("https://a.example", "https://a.example", "a.example", false),
-            (
-                "HTTPS://A.Example/",
-                "https://a.example",
-                "a.example",
-                false,
-            ),
-            ("https://a:443", "https://a", "a", false),
-            ("https://a:8443/", "https://a:8443", "a:8443", false),
-            ("http://127.0.0.1:80", "http://127.0.0.1", "127.0.0.1", true),
-            (
-                "http://127.9.9.9:81",
-                "http://127.9.9.9:81",
-                "127.9.9.9:81",
-                true,
-            ),
-            ("http://[::1]:81", "http://[::1]:81", "[::1]:81", true),
-            (
-                "http://localhost:81",
-                "http://localhost:81",
-                "localhost:81",
-                true,
-            ),
-            ("https://localhost", "https://localhost", "localhost", false),
+        for (text, url, host) in [
+            ("https://a.example", "https://a.example", "a.example"),
+            ("HTTPS://A.Example/", "https://a.example", "a.example"),
+            ("https://a:443", "https://a", "a"),
+            ("https://a:8443/", "https://a:8443", "a:8443"),
+            ("http://127.0.0.1:80", "http://127.0.0.1", "127.0.0.1"),
+            ("http://127.9.9.9:81", "http://127.9.9.9:81", "127.9.9.9:81"),
+            ("http://[::1]:81", "http://[::1]:81", "[::1]:81"),
+            ("http://localhost:81", "http://localhost:81", "localhost:81"),
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
             assert_eq!(endpoint.url(), url);
             assert_eq!(endpoint.host(), host);
-            assert_eq!(endpoint.is_loopback_http(), loopback, "{text}");
+            assert_eq!(endpoint.is_https(), url.starts_with("https:"), "{text}");
         }
     }
 
@@ -283,7 +267,7 @@ mod tests {
     fn the_metadata_service_needs_no_tls() {
         let endpoint = Endpoint::parse_without_tls("http://metadata.tencentyun.com/").unwrap();
         assert_eq!(endpoint, Endpoint::http("metadata.tencentyun.com"));
-        assert!(!endpoint.is_loopback_http());
+        assert!(!endpoint.is_https());
     }
 
     #[test]

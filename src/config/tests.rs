@@ -181,7 +181,7 @@ fn variables_overlay_the_file() {
         panic!("three accounts: {config:?}");
     };
     assert_eq!(prod.region.as_deref(), Some("ap-beijing"));
-    assert!(prod.endpoint.is_loopback_http());
+    assert!(!prod.endpoint.is_https());
     // Relative to the working directory, as a variable sets it.
     assert!(format!("{prod:?}").contains(r#"File("tests/fixtures/config/token")"#));
     assert_eq!(prod.labels.get("team").unwrap(), "security");

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use tracing::{info, warn};
 
-use super::{Credential, Provider, Unavailable};
+use super::{Context, Provider, Unavailable};
+use crate::cloud::Credential;
 use crate::config::{Environment, Fault, IdSource, SecretSource};
 use crate::metrics::ExporterMetrics;
 
@@ -45,6 +46,7 @@ impl Sources {
 /// Reads a key from its sources.
 pub(super) struct StaticKey {
     sources: Arc<Sources>,
+    place: &'static str,
     environment: Environment,
     metrics: ExporterMetrics,
     known: Mutex<Known>,
@@ -58,22 +60,23 @@ struct Known {
 }
 
 impl StaticKey {
-    pub(super) fn new(
-        sources: Sources,
-        environment: Environment,
-        metrics: ExporterMetrics,
-    ) -> Self {
+    pub(super) fn new(sources: Sources, place: &'static str, context: &Context) -> Self {
         Self {
             sources: Arc::new(sources),
-            environment,
-            metrics,
+            place,
+            environment: context.environment.clone(),
+            metrics: context.metrics.clone(),
             known: Mutex::default(),
         }
     }
 
-    fn known(&self) -> Option<Arc<Credential>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.credential.clone()
+    async fn read_anew(&self) -> Result<Arc<Credential>, Unavailable> {
+        let sources = Arc::clone(&self.sources);
+        let environment = self.environment.clone();
+        let read = tokio::task::spawn_blocking(move || sources.read(&environment))
+            .await
+            .unwrap_or_else(|error| Err(Unavailable(error.to_string())));
+        self.settle(read)
     }
 
     /// Takes note of what was read and says what to use.
@@ -118,17 +121,30 @@ impl Provider for StaticKey {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
             if self.sources.are_fixed()
-                && let Some(credential) = self.known()
+                && let Some(credential) = self.current()
             {
                 return Ok(credential);
             }
-            let sources = Arc::clone(&self.sources);
-            let environment = self.environment.clone();
-            let read = tokio::task::spawn_blocking(move || sources.read(&environment))
-                .await
-                .unwrap_or_else(|error| Err(Unavailable(error.to_string())));
-            self.settle(read)
+            self.read_anew().await
         })
+    }
+
+    fn current(&self) -> Option<Arc<Credential>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.credential.clone()
+    }
+
+    /// Reads the files once more: they may have been replaced one by one, and the
+    /// refused key have been made of halves of two.
+    fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            // Why there is none, the next request for a credential tells.
+            let _ = self.read_anew().await;
+        })
+    }
+
+    fn source(&self) -> String {
+        self.place.to_owned()
     }
 }
 
@@ -139,6 +155,7 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
+    use crate::cloud::scripted::{self, Scripted};
 
     fn key_in_file(path: &Path) -> (StaticKey, Registry) {
         let registry = Registry::new();
@@ -147,11 +164,13 @@ mod tests {
             secret_key: SecretSource::File(path.to_owned()),
             token: None,
         };
-        let metrics = ExporterMetrics::register(&registry).unwrap();
-        (
-            StaticKey::new(sources, Environment::default(), metrics),
-            registry,
-        )
+        let context = Context {
+            environment: Environment::default(),
+            http: Scripted::hanging(),
+            clock: scripted::clock(),
+            metrics: ExporterMetrics::register(&registry).unwrap(),
+        };
+        (StaticKey::new(sources, "a test", &context), registry)
     }
 
     fn refreshes(registry: &Registry) -> Vec<f64> {
@@ -201,22 +220,5 @@ mod tests {
         let (key, _) = key_in_file(&path);
         let error = key.credential().await.unwrap_err().to_string();
         assert!(error.starts_with("secret key: the file"), "{error}");
-    }
-
-    #[test]
-    fn no_debug_output_or_redacted_text_shows_a_secret() {
-        let credential = Credential::new(
-            "AKIDtest".to_owned(),
-            "hunter2".to_owned(),
-            Some("t0ken".to_owned()),
-        );
-        assert_eq!(
-            format!("{credential:?}"),
-            r#"Credential { secret_id: "AKIDtest", .. }"#
-        );
-        assert_eq!(
-            credential.redact("hunter2 or t0ken?"),
-            "<secret> or <secret>?"
-        );
     }
 }

@@ -2,36 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::answer::Answer;
-use super::state::State;
+use super::state::{Received, State, UnknownAccount};
 
 /// Steers a [`Simulator`](super::Simulator) and tells what it has received.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) state: Arc<State>,
 }
-
-/// A request, answered or refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// When its headers had arrived.
-    pub at: Instant,
-    /// The account whose secret id it claimed, if there is such, forged or not.
-    pub account: Option<String>,
-    /// Its `X-TC-Action`, known or not.
-    pub action: Option<String>,
-    /// `ok`, or the API error code it was refused with.
-    ///
-    /// `ok` says that the request was good: the scenario may still answer it with a fault.
-    pub verdict: &'static str,
-}
-
-/// The scenario has no account of this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the scenario has no account `{0}`: use one of its names")]
-pub struct UnknownAccount(pub(crate) String);
 
 impl Handle {
     /// Answers an account's good requests with `answer`, whatever its timeline says,

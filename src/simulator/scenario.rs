@@ -2,12 +2,9 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 
 use jiff::SignedDuration;
 
-use super::problem::ScenarioError;
-use super::script::Script;
 use super::timeline::Timeline;
 
 /// A scripted stand-in for the cloud.
@@ -73,36 +70,10 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Reads a scenario.
-    ///
-    /// # Errors
-    ///
-    /// Whatever is wrong with it, each with its line and a remedy, and never with a secret.
-    pub fn parse(yaml: &str) -> Result<Self, ScenarioError> {
-        Script::parse(yaml)?.into_scenario()
-    }
-
-    /// The scenario of the demo.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: it is embedded, and tested.
-    pub fn demo() -> Result<Self, ScenarioError> {
-        Self::parse(include_str!("demo.yml"))
-    }
-
     /// The accounts, in the scenario's order.
     #[must_use]
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
         self.roles.iter().map(|(account, _)| account)
-    }
-}
-
-impl FromStr for Scenario {
-    type Err = ScenarioError;
-
-    fn from_str(yaml: &str) -> Result<Self, Self::Err> {
-        Self::parse(yaml)
     }
 }
 

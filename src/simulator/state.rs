@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Fields};
-use super::handle::{Received, UnknownAccount};
 use super::rate::RateWindow;
 use super::refusal::Refusal;
 use super::reply::Envelope;
@@ -54,6 +53,26 @@ struct Role {
     /// Requests so far.
     count: usize,
 }
+
+/// A request, answered or refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// When its headers had arrived.
+    pub at: Instant,
+    /// The account whose secret id it claimed, if there is such, forged or not.
+    pub account: Option<String>,
+    /// Its `X-TC-Action`, known or not.
+    pub action: Option<String>,
+    /// `ok`, or the API error code it was refused with.
+    ///
+    /// `ok` says that the request was good: the scenario may still answer it with a fault.
+    pub verdict: &'static str,
+}
+
+/// The scenario has no account of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the scenario has no account `{0}`: use one of its names")]
+pub struct UnknownAccount(pub(crate) String);
 
 impl State {
     pub(crate) fn new(scenario: Scenario, clock: Clock) -> Self {

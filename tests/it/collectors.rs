@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use cwp_exporter::api::Fields;
+use cwp_exporter::cloud::Fields;
 use cwp_exporter::collector::{self, Parsed};
 use cwp_exporter::simulator::documented_example;
 

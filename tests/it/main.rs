@@ -16,5 +16,6 @@ mod failure;
 mod harness;
 mod program;
 mod prometheus;
+mod proxy;
 mod scrape;
 mod tls;

@@ -225,6 +225,7 @@ async fn wrong_usage_and_wrong_configuration_exit_with_2_and_say_what_to_do() {
         ),
         (&["--config.file", bad, "once"], &["poll.intervall"]),
         (&["--config.file=/nowhere.yml"], &["/nowhere.yml"]),
+        (&["demo", "--config.file", bad], &["--config.file"]),
         (&["simulate", "--scenario=/nowhere.yml"], &["/nowhere.yml"]),
         (&["simulate", "--scenario", bad], &["poll"]),
     ];

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect, retry};
+use reqwest::{Certificate, Client, NoProxy, Proxy, redirect, retry};
 
 use super::Error;
-use crate::config::ProxyUrl;
+use crate::config::{Environment, ProxyUrl};
 use crate::reason::Reason;
 
 /// The largest answer that is read, after decompression, in bytes.
@@ -41,8 +41,10 @@ pub enum ClientError {
         why: String,
     },
     /// The proxy cannot be used.
-    #[error("api.proxy_url: {0}")]
-    Proxy(String),
+    #[error(
+        "the proxy is not a usable URL; write http://host:port in api.proxy_url or HTTPS_PROXY"
+    )]
+    Proxy,
     /// The TLS library refused to start.
     #[error(
         "cannot set up TLS: {0}; install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
@@ -50,76 +52,82 @@ pub enum ClientError {
     Tls(String),
 }
 
-/// The real network.
-#[derive(Debug)]
-pub struct Network {
-    /// For endpoints on this machine: a proxy has no business there.
-    loopback: Client,
-    /// For all others; absent when there are none, because it loads certificates.
-    remote: Option<Client>,
+/// The proxy of requests that leave this machine.
+#[derive(Clone)]
+pub struct ProxySettings {
+    url: String,
+    except: String,
 }
 
+impl ProxySettings {
+    /// The configured proxy, otherwise that of `HTTPS_PROXY` or `ALL_PROXY`, if any.
+    /// Hosts in `NO_PROXY` and this machine itself are reached without it.
+    #[must_use]
+    pub fn new(configured: Option<&ProxyUrl>, environment: &Environment) -> Option<Self> {
+        let first = |names: &[&str]| {
+            let mut set = names.iter().filter_map(|name| environment.get(name));
+            set.next().map(str::to_owned)
+        };
+        let url = configured.map(|url| url.expose().to_owned());
+        let variables = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+        let except = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        Some(Self {
+            url: url.or_else(|| first(&variables))?,
+            except: format!("localhost,127.0.0.0/8,::1,{except}"),
+        })
+    }
+}
+
+/// The real network.
+#[derive(Debug)]
+pub struct Network(Client);
+
 impl Network {
-    /// A client for loopback endpoints, and with `remote` for all others too.
+    /// A client for `http://` endpoints, and with `tls` for `https://` ones too.
     ///
-    /// `proxy` and `ca_file` (which replaces the system's certificates) concern
-    /// remote endpoints; without `proxy`, `HTTPS_PROXY` and `NO_PROXY` are heeded.
+    /// `ca_file` replaces the system's certificates, which are loaded only for TLS.
     ///
     /// # Errors
     ///
     /// When a certificate or the proxy cannot be used.
     pub fn new(
-        remote: bool,
-        proxy: Option<&ProxyUrl>,
+        tls: bool,
+        proxy: Option<&ProxySettings>,
         ca_file: Option<&Path>,
     ) -> Result<Self, ClientError> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("cwp-exporter/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .pool_idle_timeout(KEEP_ALIVE)
+            .no_proxy();
         let certificates = ca_file.map(read_certificates).transpose()?;
-        let loopback = builder()
-            .no_proxy()
-            .tls_certs_only(certificates.clone().unwrap_or_default())
-            .build()
-            .map_err(|error| ClientError::Tls(with_sources(&error)))?;
-        if !remote {
-            return Ok(Self {
-                loopback,
-                remote: None,
-            });
-        }
-        let mut builder = builder();
         if let Some(certificates) = certificates {
             builder = builder.tls_certs_only(certificates);
+        } else if !tls {
+            builder = builder.tls_certs_only([]);
         }
-        if let Some(proxy) = proxy {
-            let proxy = Proxy::all(proxy.expose())
-                .map_err(|_| ClientError::Proxy("not a usable URL".to_owned()))?;
-            builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
+        if let Some(ProxySettings { url, except }) = proxy {
+            // The error could quote the URL, which may hold a password.
+            let proxy = Proxy::https(url.as_str()).map_err(|_| ClientError::Proxy)?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(except)));
         }
-        let remote = builder
-            .build()
-            .map_err(|error| ClientError::Tls(with_sources(&error)))?;
-        Ok(Self {
-            loopback,
-            remote: Some(remote),
-        })
-    }
-
-    fn client_for(&self, request: &Request<Bytes>) -> &Client {
-        match &self.remote {
-            Some(remote) if request.uri().scheme_str() == Some("https") => remote,
-            _ => &self.loopback,
-        }
+        let client = builder.build();
+        client
+            .map(Self)
+            .map_err(|error| ClientError::Tls(with_sources(&error)))
     }
 }
 
 impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
-        let client = self.client_for(&request);
         Box::pin(async move {
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| Error::new(Reason::Request, with_sources(&error)))?;
-            let mut response = client.execute(request).await.map_err(no_answer)?;
+            let mut response = self.0.execute(request).await.map_err(no_answer)?;
             let mut head = Response::new(());
             *head.status_mut() = response.status();
             *head.headers_mut() = std::mem::take(response.headers_mut());
@@ -137,15 +145,6 @@ impl HttpSend for Network {
             Ok(head.map(|()| body.freeze()))
         })
     }
-}
-
-fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("cwp-exporter/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .referer(false)
-        .pool_idle_timeout(KEEP_ALIVE)
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {

@@ -1,21 +1,15 @@
 //! A network that plays a script, so that tests of timing can pause the clock.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture};
 use http::{Request, Response};
-use prometheus::Registry;
 use tokio::time::Instant;
 
+use super::Error;
 use super::http::HttpSend;
-use super::{ApiClient, Error, Target};
-use crate::budget::Budgets;
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
-use crate::credentials::{Credential, Provider, Unavailable};
-use crate::metrics::ExporterMetrics;
 
 type Script = dyn Fn(&Sent, usize) -> Reply + Send + Sync;
 type Reply = BoxFuture<'static, Result<Response<Bytes>, Error>>;
@@ -96,53 +90,7 @@ pub(crate) fn failure(code: &str) -> String {
     ))
 }
 
-/// A client with a timeout of 10 s, for an interval of 16 s, at noon of no particular day.
-pub(crate) fn client(
-    registry: &Registry,
-    http: Arc<Scripted>,
-    rate_limit: u32,
-    max_in_flight: usize,
-) -> ApiClient {
-    ApiClient::new(
-        http,
-        Budgets::new(
-            rate_limit.try_into().unwrap(),
-            max_in_flight.try_into().unwrap(),
-        ),
-        clock(),
-        Duration::from_secs(10),
-        Duration::from_secs(16),
-        ExporterMetrics::register(registry).unwrap(),
-    )
-}
-
+/// Midnight of the first of June 2024, for ever.
 pub(crate) fn clock() -> Clock {
     Clock::new(|| "2024-06-01T00:00:00Z".parse().unwrap())
-}
-
-/// The real endpoint, as the owner of `secret_id`.
-pub(crate) fn target(secret_id: &str) -> Target {
-    let environment = Environment::from_iter([
-        ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
-        ("TENCENTCLOUD_SECRET_KEY", "unused"),
-    ]);
-    let config = Config::load(None, &environment).unwrap();
-    let key = "scripted-secret".to_owned();
-    Target {
-        endpoint: config.accounts[0].endpoint.clone(),
-        region: None,
-        credentials: Arc::new(Fixed(Arc::new(Credential::new(
-            secret_id.to_owned(),
-            key,
-            None,
-        )))),
-    }
-}
-
-struct Fixed(Arc<Credential>);
-
-impl Provider for Fixed {
-    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
-        Box::pin(future::ready(Ok(Arc::clone(&self.0))))
-    }
 }

@@ -1,0 +1,74 @@
+//! An API client for tests, in front of a scripted network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{self, BoxFuture};
+use prometheus::Registry;
+
+use super::{ApiClient, Target};
+use crate::budget::Budgets;
+use crate::cloud::Credential;
+use crate::cloud::scripted::{Scripted, clock};
+use crate::config::{Config, Environment};
+use crate::credentials::{Provider, Unavailable};
+use crate::metrics::ExporterMetrics;
+
+/// A client with a timeout of 10 s, for an interval of 16 s.
+pub(crate) fn client(
+    registry: &Registry,
+    http: Arc<Scripted>,
+    rate_limit: u32,
+    max_in_flight: usize,
+) -> ApiClient {
+    ApiClient::new(
+        http,
+        Budgets::new(
+            rate_limit.try_into().unwrap(),
+            max_in_flight.try_into().unwrap(),
+        ),
+        clock(),
+        Duration::from_secs(10),
+        Duration::from_secs(16),
+        ExporterMetrics::register(registry).unwrap(),
+    )
+}
+
+/// The real endpoint, as the owner of `secret_id`.
+pub(crate) fn target(secret_id: &str) -> Target {
+    let environment = Environment::from_iter([
+        ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
+        ("TENCENTCLOUD_SECRET_KEY", "unused"),
+    ]);
+    let config = Config::load(None, &environment).unwrap();
+    let key = "scripted-secret".to_owned();
+    Target {
+        endpoint: config.accounts[0].endpoint.clone(),
+        region: None,
+        credentials: Arc::new(Fixed(Arc::new(Credential::new(
+            secret_id.to_owned(),
+            key,
+            None,
+        )))),
+    }
+}
+
+struct Fixed(Arc<Credential>);
+
+impl Provider for Fixed {
+    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+        Box::pin(future::ready(Ok(Arc::clone(&self.0))))
+    }
+
+    fn current(&self) -> Option<Arc<Credential>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
+        Box::pin(future::ready(()))
+    }
+
+    fn source(&self) -> String {
+        "a test".to_owned()
+    }
+}

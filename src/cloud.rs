@@ -1,0 +1,221 @@
+//! One exchange with the cloud: a signed request and its answer, or why there is none.
+//!
+//! No budget, no retry and no choice of credential: those are [`api`](crate::api)'s.
+
+mod credential;
+mod envelope;
+pub mod http;
+#[cfg(test)]
+pub(crate) mod scripted;
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+pub use credential::Credential;
+pub use envelope::{Answer, Fields};
+
+use crate::config::Endpoint;
+use crate::reason::Reason;
+use crate::tc3::{self, CanonicalRequest, CredentialScope};
+use http::HttpSend;
+
+/// The value of `Content-Type`, exactly as it is signed.
+const CONTENT_TYPE: &str = "application/json";
+
+/// What to ask the cloud.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The API's product, such as `cwp`.
+    pub service: &'static str,
+    /// The action, such as `DescribeLicenseGeneral`.
+    pub action: &'static str,
+    /// The version of the API, such as `2018-02-28`.
+    pub version: &'static str,
+    /// The JSON object of parameters, exactly as it is sent and signed.
+    pub body: Bytes,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The closed class.
+    pub reason: Reason,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+    /// What happened, in words. Never holds a secret.
+    pub message: String,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+}
+
+impl Error {
+    /// Whether the key itself was refused, so that a newer one may be accepted.
+    #[must_use]
+    pub fn wants_another_key(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AuthFailure.TokenFailure" | "AuthFailure.SecretIdNotFound")
+        )
+    }
+
+    /// An error that the API had no part in naming.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            code: None,
+            message: message.into(),
+            request_id: None,
+        }
+    }
+}
+
+/// A request on its way to somewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Where to.
+    pub endpoint: &'a Endpoint,
+    /// The value of `X-TC-Region`, sent only when set.
+    pub region: Option<&'a str>,
+    /// What to ask.
+    pub request: &'a Request,
+    /// Who asks; nobody for the few actions that take no signature.
+    pub credential: Option<&'a Credential>,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer, or why there is none.
+    pub outcome: Result<Answer, Error>,
+    /// The cloud's time of day, if it said.
+    pub date: Option<Timestamp>,
+}
+
+impl Call<'_> {
+    /// Sends the request, signed as of `now`, and waits for its answer no longer than
+    /// `timeout`.
+    pub async fn send(&self, http: &dyn HttpSend, now: Timestamp, timeout: Duration) -> Reply {
+        let request = match self.http_request(now) {
+            Ok(request) => request,
+            Err(error) => return Reply::failed(error),
+        };
+        let reply = match tokio::time::timeout(timeout, http.send(request)).await {
+            Ok(Ok(response)) => Reply::read(&response),
+            Ok(Err(error)) => Reply::failed(error),
+            Err(_) => Reply::failed(Error::new(
+                Reason::Timeout,
+                format!("no whole answer within {timeout:?}"),
+            )),
+        };
+        Reply {
+            outcome: reply.outcome.map_err(|error| self.redact(error)),
+            ..reply
+        }
+    }
+
+    /// Blots out what an endpoint may have echoed.
+    fn redact(&self, error: Error) -> Error {
+        let Some(credential) = self.credential else {
+            return error;
+        };
+        Error {
+            reason: error.reason,
+            code: error.code.map(|code| credential.redact(&code)),
+            message: credential.redact(&error.message),
+            request_id: error.request_id.map(|id| credential.redact(&id)),
+        }
+    }
+
+    fn http_request(&self, now: Timestamp) -> Result<::http::Request<Bytes>, Error> {
+        let Request {
+            service,
+            action,
+            version,
+            body,
+        } = self.request;
+        let host = self.endpoint.host();
+        let mut builder = ::http::Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}/", self.endpoint.url()))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(header::HOST, host)
+            .header("X-TC-Action", *action)
+            .header("X-TC-Version", *version)
+            .header("X-TC-Timestamp", now.as_second())
+            .header("X-TC-Language", "en-US");
+        if let Some(region) = self.region {
+            builder = builder.header("X-TC-Region", region);
+        }
+        if let Some(credential) = self.credential {
+            let authorization = tc3::authorization(
+                credential.secret_id(),
+                credential.secret_key(),
+                &CredentialScope::new(service, now),
+                &CanonicalRequest {
+                    method: "POST",
+                    query: "",
+                    headers: &[("content-type", CONTENT_TYPE), ("host", host)],
+                    payload: body,
+                },
+            );
+            builder = builder.header(header::AUTHORIZATION, sensitive(&authorization)?);
+            if let Some(token) = credential.token() {
+                builder = builder.header("X-TC-Token", sensitive(token)?);
+            }
+        } else {
+            builder = builder.header(header::AUTHORIZATION, "SKIP");
+        }
+        builder.body(body.clone()).map_err(|error| {
+            Error::new(
+                Reason::Request,
+                format!("cannot build the request: {error}"),
+            )
+        })
+    }
+}
+
+impl Reply {
+    fn failed(error: Error) -> Self {
+        Self {
+            outcome: Err(error),
+            date: None,
+        }
+    }
+
+    fn read(response: &Response<Bytes>) -> Self {
+        Self {
+            outcome: envelope::read(response.status(), response.body()),
+            date: date(response.headers()),
+        }
+    }
+}
+
+/// A header value that no debug output shows.
+fn sensitive(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::new(
+            Reason::Credentials,
+            "the secret id or token has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    let date = httpdate::parse_http_date(text).ok()?;
+    Timestamp::try_from(date).ok()
+}
+
+/// The failure behind a status other than 200 whose body explains nothing.
+fn status_error(status: StatusCode) -> Error {
+    Error::new(
+        Reason::from_status(status),
+        format!("the endpoint answered with HTTP status {status}"),
+    )
+}
