@@ -305,7 +305,8 @@ accounts:
     let last_success = prometheus.samples(last_success).await;
     for (at, value) in &seen {
         // One scrape's samples have one time. Prometheus may round it by 10 ms.
-        let (_, success) = last_success.iter().find(|(time, _)| time == at).unwrap();
+        let same_scrape = |(time, _): &&(f64, f64)| time.total_cmp(at).is_eq();
+        let (_, success) = last_success.iter().find(same_scrape).unwrap();
         let age = at - success;
         assert!(age < 3.01, "{value} was {age} s old");
     }
