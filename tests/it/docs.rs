@@ -156,6 +156,17 @@ fn every_table_and_snippet_has_a_test_here() {
 }
 
 #[test]
+fn the_versions_are_those_of_the_crate() {
+    let rust = concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"), " or newer");
+    assert!(readme().text.contains(rust), "{rust}");
+    let version = concat!("\n## ", env!("CARGO_PKG_VERSION"), " ");
+    assert!(
+        repository_file("CHANGELOG.md").contains(version),
+        "{version}"
+    );
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let readme = readme();
     let headings: BTreeSet<String> = readme

@@ -28,13 +28,13 @@ struct Prometheus {
 type Sample = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts Prometheus on a free port. It scrapes `target`, a URL, five times a second.
+    /// Starts Prometheus on a free port. It scrapes `target`, a URL, twice a second.
     async fn scraping(target: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         let target = target.strip_prefix("http://").unwrap();
         let settings = json!({
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
             "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": [target]}]}],
         });
         // JSON is YAML.
@@ -204,7 +204,7 @@ accounts:
     cloud.handle.play("failing", fields(4)).unwrap();
     let config = format!(
         r#"
-poll: {{interval: 1s, timeout: 500ms, max_age: 3s}}
+poll: {{interval: 1s, timeout: 1s, max_age: 4s}}
 api: {{endpoint: '{}'}}
 accounts:
   - name: {}
@@ -308,7 +308,7 @@ accounts:
         let same_scrape = |(time, _): &&(f64, f64)| time.total_cmp(at).is_eq();
         let (_, success) = last_success.iter().find(same_scrape).unwrap();
         let age = at - success;
-        assert!(age < 3.01, "{value} was {age} s old");
+        assert!(age < 4.01, "{value} was {age} s old");
     }
     let scrapes = prometheus.samples("up{job='cwp'}").await;
     assert!(scrapes.iter().all(|(_, up)| *up > 0.5), "{scrapes:?}");
