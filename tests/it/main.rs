@@ -8,11 +8,14 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod architecture;
 mod budget;
 mod collectors;
+mod docs;
 mod failure;
 mod harness;
 mod program;
+mod prometheus;
 mod proxy;
 mod reload;
 mod scrape;

@@ -1,0 +1,347 @@
+//! End to end: the simulated cloud, the exporter as a program, and a real Prometheus whose
+//! HTTP API says what it has seen.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use cwp_exporter::simulator::{Answer, Fields};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::{Cloud, Program, client, within};
+
+/// What to do when there is no Prometheus.
+const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
+
+/// A Prometheus with data of its own. It is killed when dropped.
+struct Prometheus {
+    url: String,
+    http: reqwest::Client,
+    child: Child,
+    log: tokio::task::JoinHandle<String>,
+    _folder: TempDir,
+}
+
+/// The labels of a series, without its name, and its value.
+type Sample = (BTreeMap<String, String>, f64);
+
+impl Prometheus {
+    /// Starts Prometheus on a free port. It scrapes `target`, a URL, twice a second.
+    async fn scraping(target: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        let target = target.strip_prefix("http://").unwrap();
+        let settings = json!({
+            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": [target]}]}],
+        });
+        // JSON is YAML.
+        std::fs::write(&config, settings.to_string()).unwrap();
+        let mut child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start prometheus: {error}; {REMEDY}"));
+
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        let address = within("Prometheus to listen", async {
+            loop {
+                let line = lines.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("prometheus has ended:\n{log}"));
+                log.push_str(&line);
+                log.push('\n');
+                if line.contains(r#"msg="Listening on""#) {
+                    let address = line.split("address=").nth(1).unwrap();
+                    return address.split(' ').next().unwrap().to_owned();
+                }
+            }
+        })
+        .await;
+        let log = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.push_str(&line);
+                log.push('\n');
+            }
+            log
+        });
+        Self {
+            url: format!("http://{address}"),
+            http: client(),
+            child,
+            log,
+            _folder: folder,
+        }
+    }
+
+    /// The `data` of an answer of the HTTP API; nothing while Prometheus is not ready.
+    async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
+        let url = format!("{}{path}", self.url);
+        let url = url::Url::parse_with_params(&url, parameters).unwrap();
+        let response = self.http.get(url).send().await.unwrap();
+        if response.status() == 503 {
+            return None;
+        }
+        let text = response.text().await.unwrap();
+        let mut answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
+        Some(answer["data"].take())
+    }
+
+    /// What an instant query gives now.
+    async fn query(&self, query: &str) -> Vec<Sample> {
+        let Some(data) = self.data("/api/v1/query", &[("query", query)]).await else {
+            return Vec::new();
+        };
+        let samples = data["result"].as_array().unwrap();
+        samples
+            .iter()
+            .map(|sample| {
+                let labels = sample["metric"].as_object().unwrap();
+                let labels = labels
+                    .iter()
+                    .filter(|(name, _)| !matches!(name.as_str(), "__name__" | "instance" | "job"))
+                    .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+                let value = sample["value"][1].as_str().unwrap().parse().unwrap();
+                (labels.collect(), value)
+            })
+            .collect()
+    }
+
+    /// The values of the series that an instant query gives now.
+    async fn values(&self, query: &str) -> Vec<f64> {
+        let samples = self.query(query).await;
+        samples.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Waits until a query gives exactly these values.
+    async fn until(&self, query: &str, values: &[f64]) {
+        within(&format!("{query} to be {values:?}"), async {
+            while self.values(query).await != values {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Every scraped sample of the one series that `selector` selects: time and value.
+    async fn samples(&self, selector: &str) -> Vec<(f64, f64)> {
+        let query = format!("{selector}[1h]");
+        let data = self.data("/api/v1/query", &[("query", &query)]).await;
+        let data = data.unwrap();
+        let series = data["result"].as_array().unwrap();
+        assert_eq!(series.len(), 1, "{selector}: {data}");
+        let samples = series[0]["values"].as_array().unwrap();
+        samples
+            .iter()
+            .map(|sample| {
+                let value = sample[1].as_str().unwrap().parse().unwrap();
+                (sample[0].as_f64().unwrap(), value)
+            })
+            .collect()
+    }
+
+    /// Asks Prometheus to end, waits for it, and returns its log.
+    async fn stop(mut self) -> String {
+        let pid = self.child.id().unwrap();
+        let kill = format!("kill -s TERM {pid}");
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(sent.unwrap().success());
+        let ended = within("Prometheus to end", self.child.wait()).await;
+        assert!(ended.unwrap().success());
+        within("the end of its log", self.log).await.unwrap()
+    }
+}
+
+/// What `promtool` says: whether all is well, and its words.
+pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start promtool: {error}; {REMEDY}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let output = within("promtool to end", async {
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        child.wait_with_output().await.unwrap()
+    })
+    .await;
+    let words = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(words).unwrap())
+}
+
+fn fields(near_expiry: u64) -> Answer {
+    let fields = json!({"LicenseCnt": 40, "NearExpiryLicenseCnt": near_expiry});
+    let fields: &Fields = fields.as_object().unwrap();
+    Answer::Fields(fields.clone())
+}
+
+/// A collected account that has every kind of trouble in its labels.
+const ODD: &str = "prod \"eu\"\\主机";
+
+#[tokio::test]
+async fn prometheus_sees_values_change_go_stale_and_come_back() {
+    let scenario = r#"
+accounts:
+  - {name: steady, secret_id: AKIDsteady, secret_key: key-steady, fields: {LicenseCnt: 7, ProtectType: "旗\"\\\n"}}
+  - {name: failing, secret_id: AKIDfailing, secret_key: key-failing}
+"#;
+    let cloud = Cloud::start(scenario).await;
+    cloud.handle.play("failing", fields(4)).unwrap();
+    let config = format!(
+        r#"
+poll: {{interval: 1s, timeout: 1s, max_age: 4s}}
+api: {{endpoint: '{}'}}
+accounts:
+  - name: {}
+    region: ap-guangzhou
+    labels: {{team: 'a "b" \c 安全'}}
+    credentials: {{type: static, secret_id: AKIDsteady, secret_key_env: KEY_STEADY}}
+  - name: failing
+    credentials: {{type: static, secret_id: AKIDfailing, secret_key_env: KEY_FAILING}}
+"#,
+        cloud.url,
+        json!(ODD)
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let mut exporter = Program::start(
+        &[
+            "--config.file",
+            file.path().to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        &[("KEY_STEADY", "key-steady"), ("KEY_FAILING", "key-failing")],
+    );
+    let prometheus = Prometheus::scraping(&exporter.url().await).await;
+
+    // The target is healthy, and the values are the simulator's.
+    prometheus.until("up{job='cwp'}", &[1.0]).await;
+    let targets = prometheus.data("/api/v1/targets", &[]).await.unwrap();
+    let target = &targets["activeTargets"][0];
+    assert_eq!(target["health"], "up", "{target}");
+    assert_eq!(target["lastError"], "", "{target}");
+    let near_expiry = "tencentcloud_cwp_licenses_near_expiry{account='failing'}";
+    let up = "tencentcloud_cwp_up{account='failing'}";
+    prometheus.until(near_expiry, &[4.0]).await;
+    prometheus.until(up, &[1.0]).await;
+    cloud.handle.play("failing", fields(9)).unwrap();
+    prometheus.until(near_expiry, &[9.0]).await;
+
+    // Label values arrive as they are.
+    let odd = |more: &[(&str, &str)]| -> Sample {
+        let labels = [&[("account", ODD)], more].concat();
+        let labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        (labels.collect(), 1.0)
+    };
+    prometheus
+        .until("tencentcloud_cwp_licenses == 7", &[7.0])
+        .await;
+    assert_eq!(
+        prometheus.query("tencentcloud_cwp_protect_type").await,
+        [odd(&[("type", "旗\"\\\n")])]
+    );
+    assert_eq!(
+        prometheus
+            .query("tencentcloud_cwp_account_info{region!=''}")
+            .await,
+        [odd(&[
+            ("endpoint", &cloud.url),
+            ("region", "ap-guangzhou"),
+            ("label_team", "a \"b\" \\c 安全"),
+        ])]
+    );
+
+    // A failing account keeps its values at first …
+    let error = Answer::Error {
+        code: "InternalError".to_owned(),
+        message: "An internal error has occurred.".to_owned(),
+    };
+    cloud.handle.play("failing", error).unwrap();
+    let kept = format!("{near_expiry} and on (account) tencentcloud_cwp_up == 0");
+    prometheus.until(&kept, &[9.0]).await;
+    let reason = "cwp_exporter_collector_failure_reason{account='failing', reason='server'}";
+    assert_eq!(prometheus.values(reason).await, [1.0]);
+
+    // … and loses all but its name when they are too old, at once and not 5 minutes later.
+    prometheus.until(near_expiry, &[]).await;
+    assert_eq!(prometheus.values(up).await, [0.0]);
+    let left = "count({__name__=~'tencentcloud_cwp_.+', account='failing'})";
+    assert_eq!(prometheus.values(left).await, [2.0]);
+    let info = "tencentcloud_cwp_account_info{account='failing'}";
+    assert_eq!(prometheus.values(info).await, [1.0]);
+    let others = "tencentcloud_cwp_licenses and on (account) tencentcloud_cwp_up == 1";
+    assert_eq!(prometheus.values(others).await, [7.0]);
+
+    // It recovers.
+    cloud.handle.play("failing", fields(12)).unwrap();
+    prometheus.until(near_expiry, &[12.0]).await;
+    prometheus.until(up, &[1.0]).await;
+    prometheus.until(reason, &[]).await;
+
+    // Over the whole story: no value that the cloud has not named, none older than max_age,
+    // and no failed scrape.
+    let seen = prometheus.samples(near_expiry).await;
+    let mut values: Vec<f64> = seen.iter().map(|(_, value)| *value).collect();
+    values.dedup();
+    assert_eq!(values, [4.0, 9.0, 12.0]);
+    let last_success = "cwp_exporter_collector_last_success_timestamp_seconds{account='failing'}";
+    let last_success = prometheus.samples(last_success).await;
+    for (at, value) in &seen {
+        // One scrape's samples have one time. Prometheus may round it by 10 ms.
+        let same_scrape = |(time, _): &&(f64, f64)| time.total_cmp(at).is_eq();
+        let (_, success) = last_success.iter().find(same_scrape).unwrap();
+        let age = at - success;
+        assert!(age < 4.01, "{value} was {age} s old");
+    }
+    let scrapes = prometheus.samples("up{job='cwp'}").await;
+    assert!(scrapes.iter().all(|(_, up)| *up > 0.5), "{scrapes:?}");
+
+    let log = prometheus.stop().await;
+    // Of duplicate, disordered or malformed samples it would complain.
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"))
+        .filter(|line| !line.contains("exiting gracefully"))
+        .collect();
+    assert_eq!(complaints, Vec::<&str>::new());
+    exporter.signal("TERM").await;
+    assert!(exporter.ended().await.success());
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_the_demo() {
+    let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
+    let url = demo.url().await;
+    let http = client();
+    let page = within("the demo to be ready", async {
+        loop {
+            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
+            if ready.status() == 200 {
+                let page = http.get(format!("{url}/metrics")).send().await.unwrap();
+                return page.text().await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(page.contains("tencentcloud_cwp_licenses{"), "{page}");
+    let verdict = promtool(&["check", "metrics"], &page).await;
+    assert_eq!(verdict, (true, String::new()));
+}
