@@ -29,9 +29,6 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Two metrics have the same name, which is a bug.
-    #[error("cannot register the metrics: {0}; please report this")]
-    Metrics(#[from] prometheus::Error),
     /// The system hands over no signals.
     #[error("cannot catch signals: {0}")]
     Signals(#[from] io::Error),
@@ -93,7 +90,7 @@ impl App {
                 Arc::clone(fleet.store()),
                 clock.clone(),
                 Some(ProcessMetrics::new(clock.now())),
-            )?,
+            ),
             source,
             clock: clock.clone(),
             server: Server::new(listeners),

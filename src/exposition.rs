@@ -1,23 +1,25 @@
-//! What a scrape sees: metric families built from the snapshots as they are at
-//! that moment, beside the live instruments, in the text format.
+//! What a scrape sees: the snapshots as they are at that moment, beside the live
+//! instruments, in the text format.
 //!
 //! Nothing here is updated from elsewhere. A value that is gone from the snapshots
 //! is gone from the exposition, and no scrape ever causes a request to the cloud.
+//! Text is written straight from the snapshots: families built in between would take
+//! many times the memory and time with thousands of accounts.
 
-use std::collections::BTreeMap;
+mod text;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::core::{Collector as PrometheusCollector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
 use crate::clock::Clock;
 use crate::collector;
 use crate::metrics::process::{self, ProcessMetrics};
-use crate::metrics::{self, Kind, MetricDef, unix_seconds};
-use crate::snapshot::{AccountState, Slot, Store};
+use crate::metrics::{self, MetricDef, unix_seconds};
+use crate::snapshot::{AccountState, CollectorState, Store};
+use text::Family;
 
 /// The exact `Content-Type` of what [`Exposition::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -60,28 +62,47 @@ pub fn catalogue() -> Vec<&'static MetricDef> {
 #[derive(Debug)]
 pub struct Exposition {
     registry: Registry,
+    store: Arc<Store>,
+    clock: Clock,
+    process: Option<ProcessMetrics>,
+    /// All definitions, in the order of their names.
+    defs: Vec<&'static MetricDef>,
+}
+
+/// An account, and the states of its collectors at the moment of the scrape.
+struct Seen<'a> {
+    account: &'a AccountState,
+    states: Vec<(&'static str, Arc<CollectorState>)>,
+}
+
+/// The moment of a scrape.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Timestamp,
+    max_age: Duration,
 }
 
 impl Exposition {
-    /// The exposition of `store` beside what `registry` has already.
+    /// The exposition of `store` beside what `registry` has.
     ///
     /// `process` is for a daemon only: in a textfile these metrics would clash with
     /// those of the exporter that reads it.
-    ///
-    /// # Errors
-    ///
-    /// When `registry` already has metrics of these names.
+    #[must_use]
     pub fn new(
         registry: Registry,
         store: Arc<Store>,
         clock: Clock,
         process: Option<ProcessMetrics>,
-    ) -> prometheus::Result<Self> {
-        registry.register(Box::new(FromSnapshots::new(store, clock)?))?;
-        if let Some(process) = process {
-            registry.register(Box::new(FromProcess::new(process)?))?;
+    ) -> Self {
+        let mut defs = catalogue();
+        defs.sort_by_key(|def| def.name);
+        Self {
+            registry,
+            store,
+            clock,
+            process,
+            defs,
         }
-        Ok(Self { registry })
     }
 
     /// The text of a scrape, in the format [`CONTENT_TYPE`] names. Its order never
@@ -89,210 +110,143 @@ impl Exposition {
     ///
     /// # Errors
     ///
-    /// None in practice: every family has a name and a sample.
+    /// None in practice: every live instrument has a name and a sample.
     pub fn render(&self) -> prometheus::Result<String> {
+        let accounts = self.store.load();
+        let seen: Vec<_> = accounts.list().iter().map(|each| Seen::new(each)).collect();
+        let moment = self.moment(accounts.max_age());
+        let live = self.registry.gather();
+        let process = self.process.as_ref().map(ProcessMetrics::read);
+
         let mut text = String::new();
-        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
+        for &def in &self.defs {
+            if let Some(family) = live.iter().find(|family| family.name() == def.name) {
+                TextEncoder::new().encode_utf8(std::slice::from_ref(family), &mut text)?;
+                continue;
+            }
+            let mut family = Family::new(&mut text, def);
+            for (known, value) in process.iter().flatten() {
+                if *known == def {
+                    family.sample(&[], *value);
+                }
+            }
+            if def == defs::ACCOUNTS {
+                #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+                family.sample(&[], seen.len() as f64);
+            }
+            for seen in &seen {
+                seen.write(&mut family, moment);
+            }
+        }
         Ok(text)
     }
-}
 
-/// The families of the accounts.
-struct FromSnapshots {
-    store: Arc<Store>,
-    clock: Clock,
-    descs: Vec<Desc>,
-}
-
-impl FromSnapshots {
-    fn new(store: Arc<Store>, clock: Clock) -> prometheus::Result<Self> {
-        let collectors = collector::all().iter().flat_map(|each| each.metrics());
-        Ok(Self {
-            store,
-            clock,
-            descs: descs(defs::ALL.iter().chain(collectors))?,
-        })
-    }
-}
-
-impl PrometheusCollector for FromSnapshots {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let now = self.clock.now();
+    /// What the cloud says of one account, or nothing if there is no such account.
+    #[must_use]
+    pub fn render_account(&self, name: &str) -> Option<String> {
         let accounts = self.store.load();
-        let mut families = Families::default();
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        families.add(defs::ACCOUNTS, &[], accounts.list().len() as f64);
-        for account in accounts.list() {
-            add_account(&mut families, account, now, accounts.max_age());
+        let account = accounts.list().iter().find(|each| each.name == name)?;
+        let seen = Seen::new(account);
+        let moment = self.moment(accounts.max_age());
+        let mut text = String::new();
+        for &def in &self.defs {
+            if def.name.starts_with("tencentcloud_cwp_") {
+                seen.write(&mut Family::new(&mut text, def), moment);
+            }
         }
-        families.finish()
+        Some(text)
+    }
+
+    fn moment(&self, max_age: Duration) -> Moment {
+        Moment {
+            now: self.clock.now(),
+            max_age,
+        }
     }
 }
 
-fn add_account(families: &mut Families, account: &AccountState, now: Timestamp, max_age: Duration) {
-    let mut up = true;
-    for slot in &account.slots {
-        up &= add_slot(families, &account.name, slot, now, max_age);
-    }
-    families.add(defs::UP, &[&account.name], one_if(up));
-
-    let region = account.region.as_deref().unwrap_or_default();
-    let values = [account.name.as_str(), &account.endpoint, region];
-    let mut labels = pairs(defs::ACCOUNT_INFO, &values);
-    labels.extend(
-        account
-            .labels
-            .iter()
-            .map(|(name, value)| pair(&format!("label_{name}"), value)),
-    );
-    families.add_with(defs::ACCOUNT_INFO, labels, 1.0);
-}
-
-/// Adds one collector's samples and health; says whether it is up.
-fn add_slot(
-    families: &mut Families,
-    account: &str,
-    slot: &Slot,
-    now: Timestamp,
-    max_age: Duration,
-) -> bool {
-    let collector = slot.collector().name();
-    let state = slot.load();
-    let samples = state.samples(now, max_age);
-    for sample in samples {
-        let labels = [account, &sample.label];
-        // A metric without a second label takes the first alone.
-        families.add(sample.metric, &labels, sample.value);
-    }
-    for drift in &*state.drift {
-        let labels = [account, collector, &drift.field, drift.kind.as_str()];
-        families.add(defs::SCHEMA_DRIFT, &labels, 1.0);
+impl<'a> Seen<'a> {
+    fn new(account: &'a AccountState) -> Self {
+        let slots = account.slots.iter();
+        Self {
+            account,
+            states: slots
+                .map(|slot| (slot.collector().name(), slot.load()))
+                .collect(),
+        }
     }
 
-    let labels = [account, collector];
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    families.add(defs::FAILURES, &labels, state.failures as f64);
-    if let Some(success) = &state.last_success {
-        families.add(defs::LAST_SUCCESS, &labels, unix_seconds(success.at));
+    /// Writes this account's samples of `family`.
+    fn write(&self, family: &mut Family<'_>, moment: Moment) {
+        let account = self.account.name.as_str();
+        let def = family.def();
+        if def == defs::UP {
+            family.sample(&[account], one_if(self.is_up(moment)));
+        } else if def == defs::ACCOUNT_INFO {
+            let region = self.account.region.as_deref().unwrap_or_default();
+            let labels = self.account.labels.iter();
+            family.sample_with(
+                &[account, &self.account.endpoint, region],
+                labels.map(|(name, value)| ("label_", name.as_str(), value.as_str())),
+                1.0,
+            );
+        }
+        for (collector, state) in &self.states {
+            for sample in state.samples(moment.now, moment.max_age) {
+                if sample.metric == def {
+                    // A metric without a second label takes the first alone.
+                    family.sample(&[account, &sample.label], sample.value);
+                }
+            }
+            write_state(family, account, collector, state);
+        }
     }
-    let Some(attempt) = &state.last_attempt else {
-        return false;
-    };
-    let succeeded = attempt.failure.is_none();
-    families.add(defs::SUCCESS, &labels, one_if(succeeded));
-    families.add(defs::DURATION, &labels, attempt.duration.as_secs_f64());
-    families.add(defs::LAST_ATTEMPT, &labels, unix_seconds(attempt.at));
-    if let Some(failure) = &attempt.failure {
-        let labels = [account, collector, failure.reason.as_str()];
-        families.add(defs::FAILURE_REASON, &labels, 1.0);
-    }
-    // A success whose values have grown too old to show is no longer one to rely on.
-    succeeded && !samples.is_empty()
-}
 
-/// The families of the process.
-struct FromProcess {
-    process: ProcessMetrics,
-    descs: Vec<Desc>,
-}
-
-impl FromProcess {
-    fn new(process: ProcessMetrics) -> prometheus::Result<Self> {
-        Ok(Self {
-            process,
-            descs: descs(process::defs::ALL)?,
+    /// Whether everything that was collected last can be relied on. Values that have
+    /// grown too old to show can not, whatever their collection said.
+    fn is_up(&self, moment: Moment) -> bool {
+        self.states.iter().all(|(_, state)| {
+            state.succeeded() == Some(true) && !state.samples(moment.now, moment.max_age).is_empty()
         })
     }
 }
 
-impl PrometheusCollector for FromProcess {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = Families::default();
-        for (def, value) in self.process.read() {
-            families.add(def, &[], value);
+/// Writes what `family` tells of a collector's state.
+fn write_state(family: &mut Family<'_>, account: &str, collector: &str, state: &CollectorState) {
+    let def = family.def();
+    let labels = [account, collector];
+    let attempt = state.last_attempt.as_ref();
+    if def == defs::SUCCESS {
+        if let Some(attempt) = attempt {
+            family.sample(&labels, one_if(attempt.failure.is_none()));
         }
-        families.finish()
-    }
-}
-
-/// Families under construction.
-#[derive(Default)]
-struct Families(BTreeMap<&'static str, (&'static MetricDef, Vec<Metric>)>);
-
-impl Families {
-    /// Adds a sample whose label values are those of the definition, in its order.
-    fn add(&mut self, def: &'static MetricDef, values: &[&str], value: f64) {
-        self.add_with(def, pairs(def, values), value);
-    }
-
-    fn add_with(&mut self, def: &'static MetricDef, labels: Vec<LabelPair>, value: f64) {
-        let mut metric = Metric::from_label(labels);
-        match def.kind {
-            Kind::Counter => {
-                let mut counter = Counter::default();
-                counter.set_value(value);
-                metric.set_counter(counter);
-            }
-            // A histogram is never built from a snapshot.
-            Kind::Gauge | Kind::Histogram => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(value);
-                metric.set_gauge(gauge);
-            }
+    } else if def == defs::FAILURE_REASON {
+        if let Some(failure) = attempt.and_then(|attempt| attempt.failure.as_ref()) {
+            family.sample(&[account, collector, failure.reason.as_str()], 1.0);
         }
-        let (_, metrics) = self.0.entry(def.name).or_insert((def, Vec::new()));
-        metrics.push(metric);
+    } else if def == defs::FAILURES {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        family.sample(&labels, state.failures as f64);
+    } else if def == defs::DURATION {
+        if let Some(attempt) = attempt {
+            family.sample(&labels, attempt.duration.as_secs_f64());
+        }
+    } else if def == defs::LAST_ATTEMPT {
+        if let Some(attempt) = attempt {
+            family.sample(&labels, unix_seconds(attempt.at));
+        }
+    } else if def == defs::LAST_SUCCESS {
+        if let Some(success) = &state.last_success {
+            family.sample(&labels, unix_seconds(success.at));
+        }
+    } else if def == defs::SCHEMA_DRIFT {
+        for drift in &*state.drift {
+            family.sample(
+                &[account, collector, &drift.field, drift.kind.as_str()],
+                1.0,
+            );
+        }
     }
-
-    fn finish(self) -> Vec<MetricFamily> {
-        let families = self.0.into_values().map(|(def, metrics)| {
-            let mut family = MetricFamily::default();
-            family.set_name(def.name.to_owned());
-            family.set_help(def.help.to_owned());
-            family.set_field_type(match def.kind {
-                Kind::Counter => MetricType::COUNTER,
-                Kind::Gauge | Kind::Histogram => MetricType::GAUGE,
-            });
-            family.set_metric(metrics);
-            family
-        });
-        families.collect()
-    }
-}
-
-fn descs<'a>(
-    defs: impl IntoIterator<Item = &'a &'static MetricDef>,
-) -> prometheus::Result<Vec<Desc>> {
-    let descs = defs.into_iter().map(|def| {
-        let labels = def.labels.iter().map(|&label| label.to_owned()).collect();
-        Desc::new(
-            def.name.to_owned(),
-            def.help.to_owned(),
-            labels,
-            Default::default(),
-        )
-    });
-    descs.collect()
-}
-
-fn pairs(def: &MetricDef, values: &[&str]) -> Vec<LabelPair> {
-    let labels = def.labels.iter().zip(values);
-    labels.map(|(name, value)| pair(name, value)).collect()
-}
-
-fn pair(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
 }
 
 fn one_if(condition: bool) -> f64 {

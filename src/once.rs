@@ -47,7 +47,7 @@ pub async fn collect(
     });
     let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
     let store = Arc::clone(fleet.store());
-    let exposition = Exposition::new(registry, store, clock.clone(), None)?;
+    let exposition = Exposition::new(registry, store, clock.clone(), None);
     Ok((exposition.render()?, all_succeeded))
 }
 
