@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::budget::Budgets;
+use crate::budget::{Budgets, Pace, Permit};
 use crate::clock::Clock;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Call, Credential, Error, Request};
+use crate::cloud::{Answer, Call, Credential, Error, Reply, Request};
 use crate::config::Endpoint;
 use crate::credentials::Provider;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
@@ -78,11 +78,12 @@ impl ApiClient {
     ///
     /// None in practice: the label names are fixed.
     pub fn instruments(&self, action: &'static str) -> prometheus::Result<ActionMetrics> {
-        let rate_limit = f64::from(self.budgets.rate_limit().get());
+        let rate_limit = self.budgets.rate_limit().share();
         self.metrics.action(action, rate_limit)
     }
 
-    /// The answer to `request`, after retries where the failure is transient.
+    /// The answer to `request`, after retries where the failure is transient and the
+    /// `pace` prompt.
     ///
     /// # Errors
     ///
@@ -92,9 +93,16 @@ impl ApiClient {
         target: &Target,
         request: &Request,
         metrics: &ActionMetrics,
+        pace: Pace,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
         let mut attempt = 1;
+        // An API that hung the last time is asked, but not asked again.
+        let attempts = match pace {
+            Pace::Prompt => MAX_ATTEMPTS,
+            Pace::Slow => 1,
+        };
+        let mut pace = pace;
         let mut renewed = false;
         loop {
             let credential = target
@@ -104,11 +112,12 @@ impl ApiClient {
                 .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
             let permit = self
                 .budgets
-                .permit(credential.quota_key(), request.action)
+                .permit(credential.quota_key(), request.action, pace)
                 .await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
-            let result = self.attempt(target, request, &credential, metrics).await;
-            drop(permit);
+            let result = self
+                .attempt(target, request, &credential, metrics, permit)
+                .await;
 
             let error = match result {
                 Err(error) if error.wants_another_key() && !renewed => {
@@ -119,9 +128,12 @@ impl ApiClient {
                     renewed = true;
                     continue;
                 }
-                Err(error) if error.reason.is_transient() && attempt < MAX_ATTEMPTS => error,
+                Err(error) if error.reason.is_transient() && attempt < attempts => error,
                 result => return result,
             };
+            if error.reason == Reason::Timeout {
+                pace = Pace::Slow;
+            }
             let pause = backoff(error.reason, attempt, fastrand::f64());
             if started.elapsed() + pause >= self.patience {
                 return Err(error);
@@ -148,6 +160,7 @@ impl ApiClient {
         request: &Request,
         credential: &Credential,
         metrics: &ActionMetrics,
+        mut permit: Permit,
     ) -> Result<Answer, Error> {
         let call = Call {
             endpoint: &target.endpoint,
@@ -157,11 +170,19 @@ impl ApiClient {
         };
         metrics.requests.inc();
         let sent = Instant::now();
-        let reply = call.send(&*self.http, self.clock.now(), self.timeout).await;
+        let reply = tokio::select! {
+            reply = call.send(&*self.http, self.clock.now(), self.timeout) => reply,
+            () = permit.outstayed() => Reply::failed(Error::new(
+                Reason::Timeout,
+                format!("no answer within {:?}, while others waited", sent.elapsed()),
+            )),
+        };
+        drop(permit);
         metrics.duration.observe(sent.elapsed().as_secs_f64());
         if let Some(date) = reply.date {
-            let skew = self.clock.now().duration_since(date);
-            self.metrics.set_clock_skew(skew.as_secs_f64());
+            // The header has whole seconds, so on average half of one is missing.
+            let skew = self.clock.now().duration_since(date).as_secs_f64() - 0.5;
+            self.metrics.set_clock_skew(skew);
         }
         if let Err(error) = &reply.outcome {
             metrics.count_failure(error.reason);
@@ -207,7 +228,9 @@ mod tests {
         let request = LicenseGeneral.request();
         let instruments = client.instruments(request.action).unwrap();
         let target = fixture::target("AKIDtest");
-        let answer = client.call(&target, &request, &instruments).await;
+        let answer = client
+            .call(&target, &request, &instruments, Pace::Prompt)
+            .await;
         (answer, registry)
     }
 

@@ -1,9 +1,13 @@
 //! How many requests may be sent: a rate per credential and action, which is what
 //! the cloud counts, and a number in flight for the whole process.
+//!
+//! Those whose API hangs must not take the places of those that answer: a thousand
+//! hung requests of ten seconds in every minute would hold 167 places at any time.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,11 +27,35 @@ const PACED_SECOND: Duration = Duration::from_millis(1125);
 /// Buckets below this number are never looked through for idle ones.
 const SWEEP_FROM: usize = 64;
 
+/// For how long a request may go unanswered before it must not hold up others.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// How often a request that is overdue looks whether others wait.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// All the budgets of the process.
 pub struct Budgets {
-    rate_limit: NonZeroU32,
-    in_flight: Arc<Semaphore>,
+    rate_limit: RateLimit,
+    lanes: Arc<Lanes>,
     buckets: Mutex<Buckets>,
+}
+
+/// Requests a second for each credential and action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What all replicas may send together.
+    pub requests: NonZeroU32,
+    /// How many replicas share it.
+    pub replicas: NonZeroU32,
+}
+
+/// Whether an answer is to be expected soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As far as is known.
+    Prompt,
+    /// No: the last time there was none.
+    Slow,
 }
 
 #[derive(Default)]
@@ -41,46 +69,78 @@ struct Buckets {
 pub struct Permit {
     /// How long the request waited for its turn.
     pub waited: Duration,
-    _in_flight: Option<OwnedSemaphorePermit>,
+    lanes: Arc<Lanes>,
+    pace: Pace,
+    place: Option<OwnedSemaphorePermit>,
+    since: Instant,
+}
+
+/// The places in flight. Those whose API hangs have a quarter of them, so that they
+/// cannot take the places of those that answer.
+#[derive(Debug)]
+struct Lanes {
+    prompt: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    /// Requests that wait for a place in the prompt lane.
+    waiting: AtomicUsize,
+    /// How long requests in the prompt lane usually take, in microseconds.
+    usual: AtomicU64,
+}
+
+impl RateLimit {
+    /// One replica's share, in requests a second.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.requests.get()) / f64::from(self.replicas.get())
+    }
+
+    /// What one replica can keep up, in requests a second.
+    #[must_use]
+    pub fn sustained(self) -> f64 {
+        self.share() / PACED_SECOND.as_secs_f64()
+    }
 }
 
 impl Budgets {
-    /// Budgets of `rate_limit` requests a second for each credential and action,
-    /// and `max_in_flight` requests at a time for all of them.
+    /// Budgets of `rate_limit` for each credential and action, and `max_in_flight`
+    /// requests at a time for all of them.
     #[must_use]
-    pub fn new(rate_limit: NonZeroU32, max_in_flight: NonZeroUsize) -> Self {
+    pub fn new(rate_limit: RateLimit, max_in_flight: NonZeroUsize) -> Self {
         Self {
             rate_limit,
-            in_flight: Arc::new(Semaphore::new(
-                max_in_flight.get().min(Semaphore::MAX_PERMITS),
-            )),
+            lanes: Arc::new(Lanes::new(max_in_flight)),
             buckets: Mutex::default(),
         }
     }
 
     /// Requests a second for each credential and action.
     #[must_use]
-    pub fn rate_limit(&self) -> NonZeroU32 {
+    pub fn rate_limit(&self) -> RateLimit {
         self.rate_limit
     }
 
     /// Waits until one more request of `credential` for `action` may be sent.
     ///
-    /// Requests of one bucket go in the order in which they asked. The place in
-    /// flight is taken before the rate is spent: the other way round, requests that
+    /// Requests of one bucket and pace go in the order in which they asked. The place
+    /// in flight is taken before the rate is spent: the other way round, requests that
     /// had already spent their rate would leave together when places become free.
-    pub async fn permit(&self, credential: &str, action: &'static str) -> Permit {
+    pub async fn permit(&self, credential: &str, action: &'static str, pace: Pace) -> Permit {
         let asked = Instant::now();
         let bucket = self.bucket(credential, action);
-        let _turn = bucket.turn.lock().await;
-        // The semaphore is never closed, so this is always a place.
-        let in_flight = Arc::clone(&self.in_flight).acquire_owned().await.ok();
+        let _turn = match pace {
+            Pace::Prompt => bucket.prompt_turn.lock().await,
+            Pace::Slow => bucket.slow_turn.lock().await,
+        };
+        let place = self.lanes.place(pace).await;
         while let Err(not_yet) = bucket.limiter.check() {
             tokio::time::sleep(not_yet.wait_time_from(bucket.limiter.clock().now())).await;
         }
         Permit {
             waited: asked.elapsed(),
-            _in_flight: in_flight,
+            lanes: Arc::clone(&self.lanes),
+            pace,
+            place,
+            since: Instant::now(),
         }
     }
 
@@ -103,25 +163,121 @@ impl fmt::Debug for Budgets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budgets")
             .field("rate_limit", &self.rate_limit)
-            .field("in_flight", &self.in_flight)
+            .field("lanes", &self.lanes)
             .finish_non_exhaustive()
     }
 }
 
+impl Lanes {
+    fn new(max_in_flight: NonZeroUsize) -> Self {
+        let all = max_in_flight.get().min(Semaphore::MAX_PERMITS);
+        let slow = (all / 4).max(1);
+        let prompt = Arc::new(Semaphore::new((all - slow).max(1)));
+        Self {
+            slow: if all > 1 {
+                Arc::new(Semaphore::new(slow))
+            } else {
+                Arc::clone(&prompt)
+            },
+            prompt,
+            waiting: AtomicUsize::new(0),
+            usual: AtomicU64::new(0),
+        }
+    }
+
+    async fn place(&self, pace: Pace) -> Option<OwnedSemaphorePermit> {
+        // The semaphores are never closed, so there is always a place in the end.
+        match pace {
+            Pace::Slow => Arc::clone(&self.slow).acquire_owned().await.ok(),
+            Pace::Prompt => {
+                let _waiting = Waiting::new(&self.waiting);
+                Arc::clone(&self.prompt).acquire_owned().await.ok()
+            }
+        }
+    }
+
+    /// How long a request may take before it is overdue: a second, or much longer
+    /// than usual where the API is slow for everybody.
+    fn patience(&self) -> Duration {
+        PROMPT.max(Duration::from_micros(self.usual.load(Ordering::Relaxed)) * 4)
+    }
+
+    /// Takes note of how long a request in the prompt lane took.
+    fn note(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 16);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // A moving average; that a concurrent note may be lost does not matter.
+        self.usual
+            .store(usual / 8 * 7 + took / 8, Ordering::Relaxed);
+    }
+}
+
+impl Permit {
+    /// Returns when the request, still unanswered, must be given up because it holds
+    /// up others. Before that it moves to the slow lane, if there is a place.
+    pub async fn outstayed(&mut self) {
+        if self.pace == Pace::Slow {
+            return std::future::pending().await;
+        }
+        let patience = self.lanes.patience();
+        tokio::time::sleep_until(self.since + patience).await;
+        loop {
+            if let Ok(place) = Arc::clone(&self.lanes.slow).try_acquire_owned() {
+                self.place = Some(place);
+                self.pace = Pace::Slow;
+                return std::future::pending().await;
+            }
+            if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
+                // Should the API have become slow for everybody, this makes the next
+                // requests more patient.
+                self.lanes.note(patience * 2);
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.pace == Pace::Prompt {
+            self.lanes.note(self.since.elapsed());
+        }
+    }
+}
+
+/// Counts itself for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Bucket {
-    /// Held by the request whose turn it is, so that a bucket never holds more
-    /// than one place in flight while it waits for its rate.
-    turn: tokio::sync::Mutex<()>,
+    /// Held by the request whose turn it is, so that a bucket never holds more than
+    /// one place of a lane while it waits for its rate.
+    prompt_turn: tokio::sync::Mutex<()>,
+    slow_turn: tokio::sync::Mutex<()>,
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
 }
 
 impl Bucket {
-    fn new(rate_limit: NonZeroU32) -> Self {
-        let spacing = PACED_SECOND / rate_limit.get();
+    fn new(rate_limit: RateLimit) -> Self {
+        let spacing = Duration::from_secs_f64(1.0 / rate_limit.sustained());
         let quota = Quota::with_period(spacing.max(Duration::from_nanos(1)))
-            .unwrap_or_else(|| Quota::per_second(rate_limit));
+            .unwrap_or_else(|| Quota::per_second(rate_limit.requests));
         Self {
-            turn: tokio::sync::Mutex::new(()),
+            prompt_turn: tokio::sync::Mutex::new(()),
+            slow_turn: tokio::sync::Mutex::new(()),
             limiter: RateLimiter::direct_with_clock(quota, TokioClock(Instant::now())),
         }
     }
@@ -149,8 +305,12 @@ mod tests {
     use super::*;
 
     fn budgets(rate_limit: u32, max_in_flight: usize) -> Arc<Budgets> {
+        let rate_limit = RateLimit {
+            requests: NonZeroU32::new(rate_limit).unwrap(),
+            replicas: NonZeroU32::MIN,
+        };
         Arc::new(Budgets::new(
-            NonZeroU32::new(rate_limit).unwrap(),
+            rate_limit,
             NonZeroUsize::new(max_in_flight).unwrap(),
         ))
     }
@@ -162,7 +322,9 @@ mod tests {
             .map(|_| {
                 let budgets = Arc::clone(budgets);
                 tokio::spawn(async move {
-                    budgets.permit(credential, "DescribeLicenseGeneral").await;
+                    budgets
+                        .permit(credential, "DescribeLicenseGeneral", Pace::Prompt)
+                        .await;
                     start.elapsed().as_secs_f64()
                 })
             })
@@ -201,23 +363,106 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn replicas_share_the_rate_limit() {
+        let rate_limit = RateLimit {
+            requests: NonZeroU32::new(10).unwrap(),
+            replicas: NonZeroU32::new(4).unwrap(),
+        };
+        let budgets = Arc::new(Budgets::new(rate_limit, NonZeroUsize::MIN));
+        let moments = grants(&budgets, "AKIDa", 5).await;
+        assert!((1.8..1.9).contains(moments.last().unwrap()), "{moments:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_more_requests_are_in_flight_than_allowed() {
-        let budgets = budgets(1000, 2);
-        let first = budgets.permit("AKIDa", "A").await;
-        let _second = budgets.permit("AKIDb", "A").await;
-        let third = budgets.permit("AKIDc", "A");
-        tokio::pin!(third);
-        let blocked = tokio::time::timeout(Duration::from_secs(60), &mut third).await;
-        assert!(blocked.is_err());
+        for places in [1, 2, 3, 4, 5, 64] {
+            let budgets = budgets(1000, places);
+            let mut permits = Vec::new();
+            for pace in [Pace::Prompt, Pace::Slow] {
+                for key in 0..100 {
+                    let key = format!("AKID{pace:?}{key}");
+                    let permit = budgets.permit(&key, "A", pace);
+                    if let Ok(permit) = tokio::time::timeout(PROMPT / 2, permit).await {
+                        permits.push(permit);
+                    }
+                }
+            }
+            assert_eq!(permits.len(), places);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slow_never_take_the_places_of_the_prompt() {
+        let budgets = budgets(1000, 8);
+        let mut slow = Vec::new();
+        for key in ["AKIDa", "AKIDb"] {
+            slow.push(budgets.permit(key, "A", Pace::Slow).await);
+        }
+        let third = budgets.permit("AKIDc", "A", Pace::Slow);
+        assert!(tokio::time::timeout(PROMPT, third).await.is_err());
+        assert_eq!(
+            budgets.permit("AKIDd", "A", Pace::Prompt).await.waited,
+            Duration::ZERO
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_request_moves_to_the_slow_lane_and_makes_room() {
+        let budgets = budgets(1000, 4);
+        let mut hung = budgets.permit("AKIDa", "A", Pace::Prompt).await;
+        let _second = budgets.permit("AKIDb", "A", Pace::Prompt).await;
+        let _third = budgets.permit("AKIDc", "A", Pace::Prompt).await;
+        tokio::spawn(async move { hung.outstayed().await });
+        let fourth = budgets.permit("AKIDd", "A", Pace::Prompt).await;
+        assert!(fourth.waited <= PROMPT + LOOK, "{:?}", fourth.waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_request_is_given_up_only_when_others_wait() {
+        let budgets = budgets(1000, 4);
+        let _slow = budgets.permit("AKIDa", "A", Pace::Slow).await;
+        let mut hung = Vec::new();
+        for key in ["AKIDb", "AKIDc", "AKIDd"] {
+            hung.push(budgets.permit(key, "A", Pace::Prompt).await);
+        }
+        let mut first = hung.remove(0);
+        let alone = tokio::time::timeout(PROMPT * 60, first.outstayed()).await;
+        assert!(alone.is_err(), "nobody waits");
+        let waiting = Arc::clone(&budgets);
+        let waiting =
+            tokio::spawn(async move { waiting.permit("AKIDe", "A", Pace::Prompt).await.waited });
+        first.outstayed().await;
         drop(first);
-        assert!(third.await.waited >= Duration::from_secs(60));
+        assert!(waiting.await.unwrap() <= LOOK * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
+        let budgets = budgets(1000, 1);
+        let mut given_up = 0;
+        for _ in 0..50 {
+            let mut permit = budgets.permit("AKIDa", "A", Pace::Prompt).await;
+            let other = Arc::clone(&budgets);
+            let waiting =
+                tokio::spawn(async move { other.permit("AKIDb", "A", Pace::Prompt).await });
+            tokio::select! {
+                () = permit.outstayed() => given_up += 1,
+                () = tokio::time::sleep(PROMPT * 3) => {}
+            }
+            drop(permit);
+            waiting.await.unwrap();
+        }
+        assert!((1..10).contains(&given_up), "{given_up} of 50");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_says_how_long_it_waited() {
         let budgets = budgets(2, 64);
-        assert_eq!(budgets.permit("AKIDa", "A").await.waited, Duration::ZERO);
-        let waited = budgets.permit("AKIDa", "A").await.waited;
+        assert_eq!(
+            budgets.permit("AKIDa", "A", Pace::Prompt).await.waited,
+            Duration::ZERO
+        );
+        let waited = budgets.permit("AKIDa", "A", Pace::Prompt).await.waited;
         assert!((0.5..0.6).contains(&waited.as_secs_f64()), "{waited:?}");
     }
 
@@ -225,7 +470,9 @@ mod tests {
     async fn buckets_of_rotated_keys_do_not_pile_up() {
         let budgets = budgets(10, 64);
         for key in 0..1000 {
-            budgets.permit(&format!("AKID{key}"), "A").await;
+            budgets
+                .permit(&format!("AKID{key}"), "A", Pace::Prompt)
+                .await;
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let left = budgets.buckets.lock().unwrap().by_key.len();

@@ -5,6 +5,7 @@ mod demo;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,9 +14,10 @@ use tracing::info;
 
 use crate::app::{App, WebOptions};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Source};
+use crate::config::{Config, Environment, Shard, Share, Source};
 use crate::logging::{self, Format, Threshold};
 use crate::once;
+use crate::server::site::PATHS;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
 
@@ -74,6 +76,34 @@ struct Flags {
     #[arg(long = "web.enable-lifecycle", global = true)]
     enable_lifecycle: bool,
 
+    /// Collect only the accounts of this shard, counted from 0; `auto` takes the number
+    /// at the end of POD_NAME or of the host's name.
+    #[arg(
+        long = "shard.index",
+        value_name = "INDEX",
+        requires = "shard_total",
+        global = true
+    )]
+    shard_index: Option<String>,
+
+    /// How many shards there are.
+    #[arg(
+        long = "shard.total",
+        value_name = "TOTAL",
+        requires = "shard_index",
+        global = true
+    )]
+    shard_total: Option<NonZeroU32>,
+
+    /// How many replicas collect the same accounts and share api.rate_limit.
+    #[arg(
+        long = "replica.count",
+        value_name = "COUNT",
+        default_value = "1",
+        global = true
+    )]
+    replica_count: NonZeroU32,
+
     /// Log only events of this level or above.
     #[arg(
         long = "log.level",
@@ -93,6 +123,50 @@ struct Flags {
         global = true
     )]
     log_format: Format,
+}
+
+impl Flags {
+    /// This process's part of the accounts and the budget.
+    fn share(&self, environment: &Environment) -> Result<Share, Failure> {
+        let shard = match (self.shard_index.as_deref(), self.shard_total) {
+            (Some(index), Some(total)) => {
+                let index = match index {
+                    "auto" => ordinal(environment).ok_or_else(|| {
+                        Failure::usage(
+                            "--shard.index=auto: neither POD_NAME nor the host's name ends in a \
+                             hyphen and a number; write the number",
+                        )
+                    })?,
+                    index => index.parse().map_err(|_| {
+                        Failure::usage("--shard.index: write a number from 0, or `auto`")
+                    })?,
+                };
+                let shard = Shard::new(index, total).ok_or_else(|| {
+                    Failure::Usage(format!(
+                        "--shard.index: there is no shard {index} of {total}; they are counted from 0"
+                    ))
+                })?;
+                Some(shard)
+            }
+            _ => None,
+        };
+        Ok(Share {
+            shard,
+            replicas: self.replica_count,
+        })
+    }
+}
+
+/// The number at the end of this pod's or host's name, as in `cwp-exporter-3`.
+fn ordinal(environment: &Environment) -> Option<u32> {
+    let host = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(name.trim().to_owned())
+    };
+    let pod = environment.get("POD_NAME").map(str::to_owned);
+    let name = pod.or_else(host)?;
+    let (_, number) = name.rsplit_once('-')?;
+    number.parse().ok()
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +254,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let source = Source {
         file: flags.config_file.clone(),
         environment: environment.clone(),
+        share: flags.share(environment)?,
     };
     let load = || source.load().map_err(Failure::usage);
     match command {
@@ -271,8 +346,10 @@ async fn simulate(
     let signals = StopSignals::catch().map_err(Failure::running)?;
     let simulator = Simulator::bind(listen, scenario, clock.clone())
         .await
-        .map_err(|error| Failure::Running(format!("cannot listen on {listen}: {error}")))?;
-    info!(url = %format_args!("http://{}", simulator.local_addr()), "simulating the CWP API");
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::usage(error),
+            _ => Failure::Running(format!("cannot listen on {listen}: {error}")),
+        })?;
     simulator.run_until(signals.received()).await;
     Ok(())
 }
@@ -296,8 +373,7 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    let taken = matches!(text, "/" | "/-/healthy" | "/-/ready" | "/-/reload");
-    if taken || !text.starts_with('/') || text.contains(['?', '#']) {
+    if PATHS.contains(&text) || !text.starts_with('/') || text.contains(['?', '#']) {
         return Err("a path such as /metrics that is not used otherwise".to_owned());
     }
     Ok(text.to_owned())

@@ -179,7 +179,9 @@ impl Call<'_> {
 }
 
 impl Reply {
-    fn failed(error: Error) -> Self {
+    /// No answer.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
         Self {
             outcome: Err(error),
             date: None,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::api::{ApiClient, Target};
+use crate::budget::Pace;
 use crate::clock::Clock;
 use crate::cloud::Error;
 use crate::collector::Parsed;
@@ -112,9 +113,15 @@ impl Collection {
 
     async fn ask(&self) -> Result<(Parsed, Option<String>), Error> {
         let collector = self.slot.collector();
+        let state = self.slot.load();
+        let last = state.last_attempt.as_ref();
+        let pace = match last.and_then(|last| last.failure.as_ref()) {
+            Some(failure) if failure.reason == Reason::Timeout => Pace::Slow,
+            _ => Pace::Prompt,
+        };
         let answer = self
             .api
-            .call(&self.target, &collector.request(), &self.instruments)
+            .call(&self.target, &collector.request(), &self.instruments, pace)
             .await?;
         debug!(
             account = self.account(),

@@ -17,6 +17,7 @@ mod layers;
 mod problem;
 mod read;
 mod reader;
+mod share;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,31 +33,12 @@ pub use self::credentials::{
 pub use self::endpoint::{Endpoint, ProxyUrl};
 pub use self::environment::Environment;
 pub use self::problem::{ConfigError, Fault, Place, Problem};
+pub use self::share::{Shard, Share, Source};
 
 use self::reader::{Reader, show};
 
 /// The API's own ceiling, in requests per second and action, for most accounts.
 const USUAL_CEILING: u32 = 20;
-
-/// Where the configuration is.
-#[derive(Debug, Clone, Default)]
-pub struct Source {
-    /// The file, if there is one.
-    pub file: Option<PathBuf>,
-    /// The variables that overlay it.
-    pub environment: Environment,
-}
-
-impl Source {
-    /// Reads the configuration as it is now.
-    ///
-    /// # Errors
-    ///
-    /// See [`Config::load`].
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.file.as_deref(), &self.environment)
-    }
-}
 
 /// Everything that can be configured, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +47,10 @@ pub struct Config {
     pub poll: Poll,
     /// How to reach the cloud.
     pub api: Api,
-    /// Whom to poll: at least one, with unique names.
+    /// Whom to poll: at least one before sharding, with unique names.
     pub accounts: Vec<Account>,
+    /// Which part of it all is this process's.
+    pub share: Share,
 }
 
 /// When to poll.
@@ -76,7 +60,8 @@ pub struct Poll {
     pub interval: Duration,
     /// How long one API request may take; more than 0.
     pub timeout: Duration,
-    /// How long values are kept without a success; at least `interval`.
+    /// How long values are kept without a success; at least `interval`. Unless it is
+    /// set, 10 minutes or three intervals, whichever is longer.
     pub max_age: Duration,
 }
 
@@ -172,8 +157,18 @@ impl Config {
             ));
         }
         let Poll {
-            interval, timeout, ..
+            interval,
+            timeout,
+            max_age,
         } = self.poll;
+        if max_age < interval * 2 {
+            warnings.push(format!(
+                "poll.max_age ({}) is less than two poll.interval ({}): one failed poll makes \
+                 values vanish",
+                show(max_age),
+                show(interval)
+            ));
+        }
         if timeout > interval {
             warnings.push(format!(
                 "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays \

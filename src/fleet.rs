@@ -97,6 +97,9 @@ impl Fleet {
         registry: &Registry,
     ) -> Result<Self, FleetError> {
         let metrics = ExporterMetrics::register(registry)?;
+        if let Some(shard) = config.share.shard {
+            metrics.set_shard(shard.index(), shard.total().get());
+        }
         let mut fleet = Self {
             environment: environment.clone(),
             clock: clock.clone(),
@@ -235,7 +238,7 @@ impl Shared {
     ) -> Self {
         let client = ApiClient::new(
             Arc::clone(&http),
-            Budgets::new(config.api.rate_limit, config.api.max_in_flight),
+            Budgets::new(config.rate_limit(), config.api.max_in_flight),
             clock.clone(),
             config.poll.timeout,
             config.poll.interval,

@@ -89,6 +89,10 @@ pub mod defs {
             "1 if the configuration was read without a problem the last time, else 0."
         RELOAD_SUCCESS_TIMESTAMP = Gauge "cwp_exporter_config_last_reload_success_timestamp_seconds" []
             "When the configuration was last read without a problem, in seconds since the Unix epoch."
+        SHARD_INDEX = Gauge "cwp_exporter_shard_index" []
+            "Which shard of the accounts this process collects, counted from 0; absent without shards."
+        SHARD_TOTAL = Gauge "cwp_exporter_shard_total" []
+            "How many shards the accounts are divided into; absent without shards."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
             "Credentials read anew after they had changed at their source, and failed attempts to read them."
     }
@@ -116,6 +120,8 @@ pub struct ExporterMetrics {
     refreshes_failed: Counter,
     reload_successful: GaugeVec,
     reload_success_timestamp: GaugeVec,
+    shard_index: GaugeVec,
+    shard_total: GaugeVec,
 }
 
 impl ExporterMetrics {
@@ -151,6 +157,8 @@ impl ExporterMetrics {
             refreshes_failed: refreshes.get_metric_with_label_values(&["failure"])?,
             reload_successful: add(registry, gauges(defs::RELOAD_SUCCESSFUL)?)?,
             reload_success_timestamp: add(registry, gauges(defs::RELOAD_SUCCESS_TIMESTAMP)?)?,
+            shard_index: add(registry, gauges(defs::SHARD_INDEX)?)?,
+            shard_total: add(registry, gauges(defs::SHARD_TOTAL)?)?,
         })
     }
 
@@ -196,6 +204,12 @@ impl ExporterMetrics {
         if let Some(at) = succeeded_at {
             set(&self.reload_success_timestamp, unix_seconds(at));
         }
+    }
+
+    /// Notes which of how many shards this process is.
+    pub fn set_shard(&self, index: u32, total: u32) {
+        set(&self.shard_index, f64::from(index));
+        set(&self.shard_total, f64::from(total));
     }
 
     /// Counts a credential that was read anew, or an attempt that failed.

@@ -115,7 +115,7 @@ fn connection(
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request.method(), request.uri().path()).await) }
+        async move { Ok::<_, Infallible>(site.answer(request.method(), request.uri()).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -99,7 +99,7 @@ impl Simulator {
             address,
             state,
         } = self;
-        tracing::info!(%address, "simulated API is listening");
+        tracing::info!(url = %format_args!("http://{address}"), "simulating the CWP API");
         state.start(Instant::now());
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);

@@ -1,5 +1,6 @@
 //! An API client for tests, in front of a scripted network.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use futures_util::future::{self, BoxFuture};
 use prometheus::Registry;
 
 use super::{ApiClient, Target};
-use crate::budget::Budgets;
+use crate::budget::{Budgets, RateLimit};
 use crate::cloud::Credential;
 use crate::cloud::scripted::{Scripted, clock};
 use crate::config::{Config, Environment};
@@ -24,7 +25,10 @@ pub(crate) fn client(
     ApiClient::new(
         http,
         Budgets::new(
-            rate_limit.try_into().unwrap(),
+            RateLimit {
+                requests: rate_limit.try_into().unwrap(),
+                replicas: NonZeroU32::MIN,
+            },
             max_in_flight.try_into().unwrap(),
         ),
         clock(),

@@ -49,8 +49,8 @@ pub(super) async fn run(clock: &Clock, web: WebOptions) -> Result<(), Failure> {
     }
     let environment = Environment::from_iter(variables);
     let source = Source {
-        file: None,
         environment,
+        ..Source::default()
     };
     let config = source.load().map_err(Failure::running)?;
     let telemetry_path = web.telemetry_path.clone();

@@ -22,7 +22,7 @@ pub const TOKEN_VARIABLES: [&str; 2] = ["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECU
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// How an account signs its requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credentials {
     /// Keys from files, named environment variables or, for the id, the file itself.
     Static {
@@ -39,7 +39,7 @@ pub enum Credentials {
 }
 
 /// Where a secret id comes from.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum IdSource {
     /// It is written in the configuration.
     Literal(String),
@@ -77,7 +77,7 @@ impl fmt::Debug for IdSource {
 
 /// Where a secret comes from. There is no literal: secrets stay out of the
 /// configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretSource {
     /// The file that holds it.
     File(PathBuf),

@@ -13,7 +13,7 @@ use super::environment::Environment;
 use super::problem::{Fault, Place};
 use super::reader::{Reader, Section, count, duration, show, text};
 use super::tree::{Node, Value, join};
-use super::{Account, Api, Config, Poll};
+use super::{Account, Api, Config, Poll, Share};
 
 /// The most requests in flight: far beyond use, far below what the runtime takes.
 const MAX_IN_FLIGHT: u32 = 100_000;
@@ -31,6 +31,7 @@ pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment
         poll,
         api,
         accounts,
+        share: Share::default(),
     }
 }
 
@@ -55,7 +56,8 @@ fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
     let poll = Poll {
         interval: interval.unwrap_or(default.interval),
         timeout: timeout.unwrap_or(default.timeout),
-        max_age: max_age.unwrap_or(default.max_age),
+        // Long intervals need longer than the default, or nothing would be shown.
+        max_age: max_age.unwrap_or(default.max_age.max(interval.unwrap_or_default() * 3)),
     };
     // A setting that could not be read is one problem, not two.
     let readable = ["interval", "max_age"]

@@ -63,6 +63,7 @@ fn two_variables_are_a_configuration() {
             labels: BTreeMap::new(),
             credentials: Credentials::Env,
         }],
+        share: Share::default(),
     };
     assert_eq!(config, expected);
     assert!(config.warnings().is_empty());

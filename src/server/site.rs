@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body_util::Full;
+use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
+use url::form_urlencoded;
 
 use crate::exposition::{self, Exposition};
 use crate::scheduler::Heart;
@@ -34,14 +36,19 @@ pub struct Site {
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 const RELOAD: &str = "/-/reload";
+
+/// All paths but that of the metrics.
+pub const PATHS: [&str; 6] = ["/", "/-/healthy", "/-/ready", RELOAD, "/probe", "/sd"];
+
+const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
 impl Site {
     /// The answer to a request. Only a reload takes time worth mentioning.
-    pub async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
-        let known =
-            path == self.telemetry_path || matches!(path, "/" | "/-/healthy" | "/-/ready" | RELOAD);
+    pub async fn answer(&self, method: &Method, uri: &Uri) -> Response<Body> {
+        let path = uri.path();
+        let known = path == self.telemetry_path || PATHS.contains(&path);
         if !known {
             let text = format!("Not found. The metrics are at {}.\n", self.telemetry_path);
             return answer(StatusCode::NOT_FOUND, PLAIN, text);
@@ -73,6 +80,8 @@ impl Site {
                 "Some account's first collection has not ended yet.\n",
             ),
             RELOAD => self.reload().await,
+            "/probe" => self.probe(uri.query().unwrap_or_default()),
+            "/sd" => answer(StatusCode::OK, JSON, self.targets()),
             path if path == self.telemetry_path => self.metrics(),
             _ => answer(StatusCode::OK, HTML, self.landing_page()),
         }
@@ -95,6 +104,47 @@ impl Site {
             }
             _ => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Stopping\n"),
         }
+    }
+
+    /// The cloud's metrics of one account, for Prometheus to have a target for each.
+    fn probe(&self, query: &str) -> Response<Body> {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let Some((_, target)) = pairs.find(|(name, _)| name == "target") else {
+            let text = "Name an account: /probe?target=ACCOUNT. The accounts are at /sd.\n";
+            return answer(StatusCode::BAD_REQUEST, PLAIN, text);
+        };
+        match self.exposition.render_account(&target) {
+            Some(text) => answer(StatusCode::OK, exposition::CONTENT_TYPE, text),
+            None => answer(
+                StatusCode::BAD_REQUEST,
+                PLAIN,
+                "This process collects no account of that name. Its accounts are at /sd.\n",
+            ),
+        }
+    }
+
+    /// The accounts as Prometheus' HTTP service discovery wants them.
+    fn targets(&self) -> String {
+        let accounts = self.store.load();
+        let groups = accounts.list().iter().map(|account| {
+            let meta = |name: &str| format!("__meta_tencentcloud_cwp_{name}");
+            let region = account.region.as_ref();
+            let region = region.map(|region| (meta("region"), region.clone()));
+            let configured = account.labels.iter();
+            let configured =
+                configured.map(|(name, value)| (meta(&format!("label_{name}")), value.clone()));
+            let labels: Map<String, Value> = [
+                (meta("account"), account.name.clone()),
+                (meta("endpoint"), account.endpoint.clone()),
+            ]
+            .into_iter()
+            .chain(region)
+            .chain(configured)
+            .map(|(name, value)| (name, value.into()))
+            .collect();
+            json!({"targets": [account.name], "labels": labels})
+        });
+        Value::from_iter(groups).to_string()
     }
 
     fn metrics(&self) -> Response<Body> {

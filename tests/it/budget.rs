@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cwp_exporter::simulator::Answer;
+
 use crate::harness::{Cloud, Exporter, within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,9 +15,14 @@ async fn the_api_never_sees_more_than_the_rate_limit_in_any_second() {
             format!("  - {{name: a{number}, credentials: {{type: static, secret_id: AKIDshared, secret_key_env: KEY}}}}\n")
         })
         .collect();
-    // More than twice what the budget allows, so it is always spent to the full.
+    // Failures are sent again, so the budget is always spent to the full.
+    let failure = Answer::Error {
+        code: "InternalError".to_owned(),
+        message: String::new(),
+    };
+    cloud.handle.play("shared", failure).unwrap();
     let config = format!(
-        "poll: {{interval: 1s}}\napi: {{endpoint: '{}', rate_limit: 20}}\naccounts:\n{accounts}",
+        "poll: {{interval: 3s}}\napi: {{endpoint: '{}', rate_limit: 20}}\naccounts:\n{accounts}",
         cloud.url
     );
     let exporter = Exporter::start(&config, vec![("KEY".to_owned(), "key".to_owned())]).await;

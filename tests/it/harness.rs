@@ -99,6 +99,7 @@ impl Exporter {
         let source = Source {
             file: Some(file.path().to_owned()),
             environment: Environment::from_iter(variables),
+            ..Source::default()
         };
         let config = source.load().unwrap();
         let web = WebOptions {
@@ -310,7 +311,9 @@ impl Program {
     /// Sends the signal `name`, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        // The shell has it built in; the program of this name is not everywhere.
+        let kill = format!("kill -s {name} {pid}");
+        let sent = Command::new("sh").args(["-c", &kill]).status();
         assert!(sent.await.unwrap().success());
     }
 

@@ -11,6 +11,7 @@
 mod architecture;
 mod budget;
 mod collectors;
+mod discovery;
 mod docs;
 mod failure;
 mod harness;

@@ -1,0 +1,273 @@
+//! Which part of it all is one process's: its shard of the accounts, its replica's
+//! part of the rate limit.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use super::problem::{ConfigError, Fault, Place, Problem};
+use super::reader::show;
+use super::{Config, Credentials, Environment, IdSource};
+use crate::budget::RateLimit;
+
+/// Where the configuration is, and which part of it is this process's.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The variables that overlay it.
+    pub environment: Environment,
+    /// This process's part.
+    pub share: Share,
+}
+
+/// This process's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// The accounts it collects; all of them without.
+    pub shard: Option<Shard>,
+    /// How many processes collect the same accounts, this one included.
+    pub replicas: NonZeroU32,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            shard: None,
+            replicas: NonZeroU32::MIN,
+        }
+    }
+}
+
+/// One of several processes that divide the accounts among themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: u32,
+    total: NonZeroU32,
+}
+
+impl Shard {
+    /// The shard `index`, counted from 0, of `total`; nothing if there is no such.
+    #[must_use]
+    pub fn new(index: u32, total: NonZeroU32) -> Option<Self> {
+        (index < total.get()).then_some(Self { index, total })
+    }
+
+    /// Its number, counted from 0.
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.index
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(self) -> NonZeroU32 {
+        self.total
+    }
+
+    /// Whether the account of this name is one of its own.
+    ///
+    /// Every account has a score with every shard, and belongs to the highest
+    /// (rendezvous hashing): one more shard takes its part from the others, and no
+    /// account moves between those.
+    #[must_use]
+    pub fn owns(self, account: &str) -> bool {
+        let scores = (0..self.total.get()).map(|shard| (score(account, shard), shard));
+        scores.max().is_some_and(|(_, shard)| shard == self.index)
+    }
+}
+
+/// A number that looks random, but is the same in every process and version: FNV-1a
+/// over the name, then the finish of SplitMix64 for each shard.
+fn score(account: &str, shard: u32) -> u64 {
+    let name = account.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mut mixed: u64 = (u64::from(shard) + 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(name);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+impl Source {
+    /// Reads this process's part of the configuration as it is now.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::load`]. Also when the rate budget cannot serve the accounts.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(self.file.as_deref(), &self.environment)?;
+        config.share = self.share;
+        if let Some(shard) = self.share.shard {
+            config.accounts.retain(|account| shard.owns(&account.name));
+        }
+        match config.overload() {
+            None => Ok(config),
+            Some(fault) => {
+                let problem = Problem {
+                    place: Place::whole(self.file.as_deref()),
+                    key: "poll.interval".to_owned(),
+                    fault,
+                };
+                Err(ConfigError::new(self.file.as_deref(), vec![problem]))
+            }
+        }
+    }
+}
+
+/// Accounts that are charged to one quota, as far as the configuration tells.
+#[derive(PartialEq, Eq, Hash)]
+enum Charged<'a> {
+    Key(&'a str),
+    Source(&'a Credentials),
+}
+
+impl Config {
+    /// This process's rate limit for each credential and action.
+    #[must_use]
+    pub fn rate_limit(&self) -> RateLimit {
+        RateLimit {
+            requests: self.api.rate_limit,
+            replicas: self.share.replicas,
+        }
+    }
+
+    /// What is wrong if some credential's accounts need more than its budget.
+    fn overload(&self) -> Option<Fault> {
+        let mut accounts = HashMap::new();
+        for account in &self.accounts {
+            let charged = match &account.credentials {
+                Credentials::Static {
+                    secret_id: IdSource::Literal(id),
+                    ..
+                } => Charged::Key(id),
+                other => Charged::Source(other),
+            };
+            *accounts.entry(charged).or_insert(0_u32) += 1;
+        }
+        let most = accounts.into_values().max()?;
+        let sustained = self.rate_limit().sustained();
+        let needed = f64::from(most) / self.poll.interval.as_secs_f64();
+        (needed > sustained).then(|| {
+            let interval = (f64::from(most) / sustained).ceil();
+            Fault::new(
+                format!(
+                    "{most} accounts of one credential every {} are {needed:.1} requests per \
+                     second, but `api.rate_limit` keeps up {sustained:.1}",
+                    show(self.poll.interval)
+                ),
+                format!("write at least `{interval}s`, or raise `api.rate_limit`"),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shards(total: u32) -> Vec<Shard> {
+        let total = NonZeroU32::new(total).unwrap();
+        (0..total.get())
+            .map(|index| Shard::new(index, total).unwrap())
+            .collect()
+    }
+
+    /// To which of `total` shards each of 10,000 accounts belongs.
+    fn owners(total: u32) -> Vec<u32> {
+        let shards = shards(total);
+        (0..10_000)
+            .map(|account| {
+                let name = format!("account-{account}");
+                let owners: Vec<_> = shards.iter().filter(|shard| shard.owns(&name)).collect();
+                assert_eq!(owners.len(), 1, "{name}");
+                owners[0].index()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_account_belongs_to_one_shard_and_the_shards_are_even() {
+        for total in [1, 2, 4, 5, 16] {
+            let owners = owners(total);
+            for shard in 0..total {
+                let own = owners.iter().filter(|owner| **owner == shard).count();
+                let even = 10_000 / total as usize;
+                assert!(own.abs_diff(even) < even / 8, "{own} of {total} shards");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fifth_shard_takes_its_part_and_nothing_else_moves() {
+        let (four, five) = (owners(4), owners(5));
+        let moved: Vec<_> = four.iter().zip(&five).filter(|(a, b)| a != b).collect();
+        assert!((1_800..=2_200).contains(&moved.len()), "{}", moved.len());
+        assert!(moved.iter().all(|(_, to)| **to == 4));
+    }
+
+    #[test]
+    fn the_hash_is_the_same_for_ever() {
+        let total = NonZeroU32::new(5).unwrap();
+        let owner = |name: &str| shards(5).into_iter().position(|shard| shard.owns(name));
+        assert_eq!(owner("prod"), Some(3));
+        assert_eq!(owner("主机"), Some(4));
+        assert!(Shard::new(5, total).is_none());
+    }
+
+    fn load(yaml: &str, share: Share) -> Result<Config, ConfigError> {
+        let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let source = Source {
+            file: Some(file.path().to_owned()),
+            environment: Environment::from([("KEY", "key")]),
+            share,
+        };
+        source.load()
+    }
+
+    fn accounts(count: u32, interval: &str) -> String {
+        let accounts: String = (0..count)
+            .map(|number| format!("  - {{name: a{number}, credentials: {{type: static, secret_id: shared, secret_key_env: KEY}}}}\n"))
+            .collect();
+        format!("poll: {{interval: {interval}}}\naccounts:\n{accounts}")
+    }
+
+    #[test]
+    fn a_shard_has_its_own_accounts_only_and_may_have_none() {
+        let yaml = accounts(3, "60s");
+        let of = |shard| {
+            let share = Share {
+                shard: Some(shard),
+                ..Share::default()
+            };
+            load(&yaml, share).unwrap().accounts.len()
+        };
+        let sizes: Vec<_> = shards(7).into_iter().map(of).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 3);
+        assert!(sizes.contains(&0));
+    }
+
+    #[test]
+    fn a_budget_that_cannot_serve_the_accounts_is_refused_with_the_interval_that_could() {
+        assert!(load(&accounts(8, "1s"), Share::default()).is_ok());
+        let error = load(&accounts(20, "2s"), Share::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.ends_with(
+                "poll.interval: 20 accounts of one credential every 2s are 10.0 requests per \
+                 second, but `api.rate_limit` keeps up 8.9; write at least `3s`, or raise \
+                 `api.rate_limit`"
+            ),
+            "{text}"
+        );
+        let pair = Share {
+            replicas: NonZeroU32::new(2).unwrap(),
+            ..Share::default()
+        };
+        assert!(load(&accounts(8, "1s"), pair).is_err());
+        assert!(load(&accounts(8, "2s"), pair).is_ok());
+    }
+}
