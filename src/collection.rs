@@ -83,6 +83,7 @@ impl Collection {
             Ok((parsed, request_id)) => {
                 after.drift = parsed.drift.into();
                 if parsed.recognized {
+                    after.restored = false;
                     after.last_success = Some(Success {
                         at,
                         instant: Instant::now(),

@@ -45,6 +45,8 @@ pub mod defs {
             "When the last collection ended, well or badly, in seconds since the Unix epoch."
         LAST_SUCCESS = Gauge "cwp_exporter_collector_last_success_timestamp_seconds" ["account", "collector"]
             "When the last successful collection ended, in seconds since the Unix epoch; absent before the first."
+        RESTORED = Gauge "cwp_exporter_collector_restored" ["account", "collector"]
+            "1 while the values come from the state folder and have not been collected anew; absent otherwise."
         SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
             "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
     }
@@ -238,6 +240,10 @@ fn write_state(family: &mut Family<'_>, account: &str, collector: &str, state: &
     } else if def == defs::LAST_SUCCESS {
         if let Some(success) = &state.last_success {
             family.sample(&labels, unix_seconds(success.at));
+        }
+    } else if def == defs::RESTORED {
+        if state.restored {
+            family.sample(&labels, 1.0);
         }
     } else if def == defs::SCHEMA_DRIFT {
         for drift in &*state.drift {

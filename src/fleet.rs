@@ -18,6 +18,7 @@ use crate::credentials::{self, Context, Provider};
 use crate::metrics::ExporterMetrics;
 use crate::scheduler::Scheduler;
 use crate::snapshot::{AccountState, Slot, Store};
+use crate::state_dir::identity;
 
 /// Why a configuration cannot be put to work. What was at work before still is.
 #[derive(Debug, thiserror::Error)]
@@ -313,6 +314,7 @@ fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSen
 fn account_state(account: &Account, before: Option<&Member>) -> AccountState {
     AccountState {
         name: account.name.clone(),
+        identity: identity((&account.endpoint, &account.region, &account.credentials)),
         endpoint: account.endpoint.url(),
         region: account.region.clone(),
         labels: account.labels.clone(),

@@ -19,5 +19,6 @@ mod program;
 mod prometheus;
 mod proxy;
 mod reload;
+mod restart;
 mod scrape;
 mod tls;
