@@ -14,7 +14,7 @@ use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::collection::Collection;
 use crate::collector;
 use crate::config::{Account, Config, Environment};
-use crate::credentials::{self, Context};
+use crate::credentials::{Context, Providers};
 use crate::exposition::Exposition;
 use crate::metrics::ExporterMetrics;
 use crate::metrics::process::ProcessMetrics;
@@ -76,9 +76,8 @@ impl Pipeline {
         clock: &Clock,
         process: Option<ProcessMetrics>,
     ) -> Result<Self, StartError> {
-        let mut accounts = config.accounts.iter();
         let network = Network::new(
-            accounts.any(|account| account.endpoint.is_https()),
+            needs_tls(config, environment),
             ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
             config.api.ca_file.as_deref(),
         )?;
@@ -115,13 +114,21 @@ impl Pipeline {
             http: Arc::clone(&http),
             clock: clock.clone(),
             metrics,
+            sts_endpoint: config.api.sts_endpoint.clone(),
+            metadata_endpoint: config.api.metadata_endpoint.clone(),
+            timeout: config.poll.timeout,
+            sts_budgets: Arc::new(Budgets::new(
+                config.api.rate_limit,
+                config.api.max_in_flight,
+            )),
         };
+        let mut providers = Providers::new(context);
         let mut collections = Vec::new();
         for (account, state) in config.accounts.iter().zip(store.accounts()) {
             let target = Target {
                 endpoint: account.endpoint.clone(),
                 region: account.region.clone(),
-                credentials: credentials::provider(&account.credentials, &context),
+                credentials: providers.provider(&account.credentials),
             };
             for slot in &state.slots {
                 collections.push(Collection::new(
@@ -141,6 +148,16 @@ impl Pipeline {
             exposition,
         })
     }
+}
+
+/// Whether any service that may be asked is behind TLS.
+fn needs_tls(config: &Config, environment: &Environment) -> bool {
+    let (sts, metadata) = (&config.api.sts_endpoint, &config.api.metadata_endpoint);
+    config.accounts.iter().any(|account| {
+        account.endpoint.is_https()
+            || (sts.is_https() && account.credentials.ask_sts(environment))
+            || (metadata.is_https() && account.credentials.ask_metadata())
+    })
 }
 
 fn account_state(account: &Account) -> AccountState {

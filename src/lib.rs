@@ -25,8 +25,8 @@
 //! - [`snapshot`]: what is known of each account, and its age.
 //! - [`collector`]: the table of collectors and what their answers mean.
 //! - [`api`]: the client of the API: budget, retries, counting.
-//! - [`budget`]: how many requests may be sent.
 //! - [`credentials`]: the key to sign with, whole, for each request.
+//! - [`budget`]: how many requests may be sent.
 //! - [`cloud`]: one signed exchange with the cloud.
 //! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
 //! - [`reason`]: the closed set of reasons why a collection failed.

@@ -85,7 +85,7 @@ pub mod defs {
         CLOCK_SKEW = Gauge "cwp_exporter_clock_skew_seconds" []
             "Local clock minus the API's Date header at its last answer, in seconds; the API refuses more than 300."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
-            "Credentials read anew after they had changed at their source, and failed attempts to read them."
+            "Credentials that were replaced, as they had changed at their source or were about to expire, and failed attempts to."
     }
 }
 
