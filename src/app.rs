@@ -271,3 +271,6 @@ fn requests_per_day(pipeline: &Pipeline, config: &Config) -> u64 {
     let collections = pipeline.collections.len() as u128;
     u64::try_from(collections * day_in_millis / interval).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

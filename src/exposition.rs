@@ -44,6 +44,8 @@ pub mod defs {
             "When the last successful collection ended, in seconds since the Unix epoch; absent before the first."
         SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
             "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
+        CREDENTIAL_EXPIRY = Gauge "cwp_exporter_credential_expiry_timestamp_seconds" ["account"]
+            "When the account's temporary credential expires unless it is replaced, in seconds since the Unix epoch; absent for other credentials."
     }
 }
 
@@ -137,6 +139,11 @@ fn add_account(families: &mut Families, account: &AccountState, now: Timestamp, 
         up &= add_slot(families, &account.name, slot, now, store);
     }
     families.add(defs::UP, &[&account.name], one_if(up));
+    let slots = account.slots.iter();
+    let expiry = slots.filter_map(|slot| slot.load().credential_expires_at);
+    if let Some(expiry) = expiry.max() {
+        families.add(defs::CREDENTIAL_EXPIRY, &[&account.name], seconds(expiry));
+    }
 
     let region = account.region.as_deref().unwrap_or_default();
     let values = [account.name.as_str(), &account.endpoint, region];

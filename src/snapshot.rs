@@ -53,6 +53,8 @@ pub struct CollectorState {
     pub drift: Arc<[Drift]>,
     /// Collections that failed so far.
     pub failures: u64,
+    /// When the key that the last collection used, or could have, expires.
+    pub credential_expires_at: Option<Timestamp>,
 }
 
 /// A collection that ended.
