@@ -1,12 +1,14 @@
 //! Accounts and their credentials put together, on a scripted network.
 
 use std::fmt::Write as _;
+use std::io::Seek as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{self, join_all};
 use http::Response;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::cloud::scripted::{Scripted, failure, running_clock, success};
@@ -123,4 +125,55 @@ async fn a_revoked_or_ageing_key_costs_no_collection() {
     }
     // The first, its replacement, and two replaced ahead of their expiry.
     assert_eq!(cloud.asked_sts(), 4);
+}
+
+fn refusal(echo: &str) -> String {
+    success(&format!(
+        r#"{{"Error":{{"Code":"AuthFailure.TokenFailure","Message":"echo {echo}"}}}}"#
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_is_logged_whatever_the_services_echo() {
+    let mut file = tempfile::tempfile().unwrap();
+    let lines = tracing_subscriber::fmt::layer().with_writer(Arc::new(file.try_clone().unwrap()));
+    let subscriber = tracing_subscriber::registry().with(lines);
+    let guard = tracing::subscriber::set_default(subscriber);
+
+    let clock = running_clock();
+    let cloud = Cloud::new(&clock);
+    let now = clock.clone();
+    let http = Scripted::with(move |sent, earlier| {
+        let is_sts = sent.request.uri().host() == Some("sts.tencentcloudapi.com");
+        let expires_at = now.now().as_second() + 7200;
+        let body = match (is_sts, earlier) {
+            (true, 0) => success(&format!(
+                r#"{{"Credentials":{{"TmpSecretId":"AKIDa","TmpSecretKey":"tmp-hunter2","Token":"t0ken-hunter2"}},"ExpiredTime":{expires_at}}}"#
+            )),
+            (true, _) => refusal("key-hunter2"),
+            (false, _) => refusal("tmp-hunter2 t0ken-hunter2"),
+        };
+        Box::pin(future::ready(Ok(Response::new(body.into()))))
+    });
+    let pipeline = pipeline(&Cloud { http, ..cloud }, &clock, &[ROLE]);
+    for _ in 0..300 {
+        for collection in &pipeline.collections {
+            if let Err(error) = collection.run().await {
+                crate::failure_log::log_failure(tracing::Level::ERROR, "a", "c", &error);
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    drop(guard);
+    file.rewind().unwrap();
+    let log = std::io::read_to_string(file).unwrap();
+    for text in [
+        "temporary key issued",
+        "the last one stays in use",
+        "AssumeRole: AuthFailure.TokenFailure: echo <secret>",
+        "AuthFailure.TokenFailure: echo <secret> <secret>",
+    ] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
 }
