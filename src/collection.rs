@@ -103,6 +103,8 @@ impl Collection {
             Err(error) => Err(error),
         };
         after.failures += u64::from(result.is_err());
+        let credential = self.target.credentials.current();
+        after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
         after.last_attempt = Some(Attempt {
             at,
             duration: started.elapsed(),

@@ -67,6 +67,8 @@ pub struct CollectorState {
     pub failures: u64,
     /// Whether the last success is another process's, read from disk.
     pub restored: bool,
+    /// When the key that the last collection used, or could have, expires.
+    pub credential_expires_at: Option<Timestamp>,
 }
 
 /// A collection that ended.
