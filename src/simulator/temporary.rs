@@ -91,7 +91,7 @@ impl TemporaryKeys {
             serial: self.issued,
             born,
             expires,
-            half: expires.saturating_sub(life / 2),
+            half: now.as_second().saturating_add(life / 2),
         };
         let secret_id = temporary.key.secret_id.clone();
         self.by_secret_id.insert(secret_id, temporary.clone());
@@ -159,6 +159,8 @@ mod tests {
         let key = issue(&mut keys, at(1_717_200_000), 7_200_000);
         assert_eq!(key.expiration(), "2024-06-01T02:00:00Z");
         assert_eq!(key.half, 1_717_203_600);
+        assert_eq!(issue(&mut keys, at(10), 5_000).half, 12);
+        assert_eq!(issue(&mut keys, at(10), 1_000).half, 10);
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl World {
                 if answer.is_good() {
                     metadata::key(&self.show(binding, at, now))
                 } else {
+                    // A fault is played instead of this.
                     metadata::role(&binding.role)
                 }
             }
