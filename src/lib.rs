@@ -28,7 +28,6 @@
 //! - [`collector`]: the table of collectors and what their answers mean.
 //! - [`api`]: the client of the API: budget, retries, counting.
 //! - [`credentials`]: the key to sign with, whole, for each request.
-//! - [`budget`]: how many requests may be sent.
 //! - [`cloud`]: one signed exchange with the cloud.
 //! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
 //! - [`reason`]: the closed set of reasons why a collection failed.
