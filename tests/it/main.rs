@@ -11,6 +11,7 @@
 mod architecture;
 mod budget;
 mod collectors;
+mod credentials;
 mod discovery;
 mod docs;
 mod failure;
