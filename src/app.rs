@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, Source};
+use crate::config::{ConfigError, Source};
 use crate::exposition::Exposition;
 use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
@@ -30,6 +30,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration has problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The configuration cannot be put to work.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -39,9 +42,9 @@ pub enum StartError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The system hands over no signals.
-    #[error("cannot catch signals: {0}")]
-    Signals(#[from] io::Error),
+    /// The system hands over no signals or threads.
+    #[error("cannot catch signals or start a thread: {0}")]
+    System(#[from] io::Error),
 }
 
 /// The HTTP server has ended although nobody asked it to.
@@ -75,7 +78,7 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the configuration of `source`, binds the addresses and prepares
+    /// Binds the addresses, reads the configuration of `source` and prepares
     /// everything, but collects nothing yet.
     ///
     /// # Errors
@@ -83,16 +86,21 @@ impl App {
     /// See [`StartError`].
     pub async fn bind(
         source: Source,
-        config: &Config,
         clock: &Clock,
         options: AppOptions,
     ) -> Result<Self, StartError> {
+        // First, so that whoever connects is not turned away while thousands of
+        // accounts are read, but served right after.
         let mut listeners = Vec::new();
         for address in &options.listen_addresses {
             listeners.push(listen::bind(address).await?);
         }
+        let reading = source.clone();
+        let config = tokio::task::spawn_blocking(move || reading.load())
+            .await
+            .map_err(io::Error::other)??;
         let registry = Registry::new();
-        let fleet = Fleet::new(config, &source.environment, clock, &registry)?;
+        let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
         fleet.metrics().note_reload(Some(clock.now()));
         for warning in config.warnings() {
             warn!("{warning}");

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing::info;
 
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Shard, Share, Source};
@@ -275,10 +275,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             };
             say(&format!("configuration is good: {accounts}\n"))
         }
-        None => {
-            let config = load()?;
-            serve(source, &config, clock, app_options(flags)).await
-        }
+        None => serve(source, clock, app_options(flags)).await,
         Some(Command::Once { output }) => {
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
@@ -299,21 +296,19 @@ fn app_options(flags: Flags) -> AppOptions {
     }
 }
 
-async fn serve(
-    source: Source,
-    config: &Config,
-    clock: &Clock,
-    options: AppOptions,
-) -> Result<(), Failure> {
+async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("CWP_EXPORTER_REVISION"),
         "starting cwp-exporter"
     );
-    let app = App::bind(source, config, clock, options)
+    let app = App::bind(source, clock, options)
         .await
-        .map_err(Failure::running)?;
+        .map_err(|error| match error {
+            StartError::Config(error) => Failure::usage(error),
+            error => Failure::running(error),
+        })?;
     app.run_until(signals.received())
         .await
         .map_err(Failure::running)

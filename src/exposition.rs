@@ -8,6 +8,7 @@
 
 mod text;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use jiff::Timestamp;
 use prometheus::{Registry, TextEncoder};
 
 use crate::clock::Clock;
-use crate::collector;
+use crate::collector::{self, Sample};
 use crate::metrics::process::{self, ProcessMetrics};
 use crate::metrics::{self, MetricDef, unix_seconds};
 use crate::snapshot::{AccountState, CollectorState, Store};
@@ -23,6 +24,9 @@ use text::Family;
 
 /// The exact `Content-Type` of what [`Exposition::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How large a piece of a scrape is, in bytes, about: large enough to cost nothing.
+const PAGE: usize = 256 * 1024;
 
 /// The definitions of the metrics that describe the snapshots.
 pub mod defs {
@@ -73,17 +77,27 @@ pub struct Exposition {
     defs: Vec<&'static MetricDef>,
 }
 
-/// An account, and the states of its collectors at the moment of the scrape.
-struct Seen<'a> {
-    account: &'a AccountState,
-    states: Vec<(&'static str, Arc<CollectorState>)>,
+/// A scrape in pieces. What it shows is what was known when it began; its text is
+/// written only as it is taken, so that it is never in memory as a whole.
+pub struct Pages {
+    defs: std::vec::IntoIter<&'static MetricDef>,
+    live: HashMap<&'static str, String>,
+    process: Vec<(&'static MetricDef, f64)>,
+    accounts: Vec<Seen>,
 }
 
-/// The moment of a scrape.
-#[derive(Clone, Copy)]
-struct Moment {
-    now: Timestamp,
-    max_age: Duration,
+/// An account, and the states of its collectors at the moment of the scrape.
+struct Seen {
+    account: Arc<AccountState>,
+    states: Vec<SeenState>,
+}
+
+/// The state of one collector at that moment.
+struct SeenState {
+    collector: &'static str,
+    state: Arc<CollectorState>,
+    /// Whether its values are young enough to be shown.
+    fresh: bool,
 }
 
 impl Exposition {
@@ -109,40 +123,41 @@ impl Exposition {
         }
     }
 
-    /// The text of a scrape, in the format [`CONTENT_TYPE`] names. Its order never
-    /// changes.
+    /// A scrape, in the format [`CONTENT_TYPE`] names. Its order never changes.
     ///
     /// # Errors
     ///
     /// None in practice: every live instrument has a name and a sample.
-    pub fn render(&self) -> prometheus::Result<String> {
-        let accounts = self.store.load();
-        let seen: Vec<_> = accounts.list().iter().map(|each| Seen::new(each)).collect();
-        let moment = self.moment(accounts.max_age());
-        let live = self.registry.gather();
-        let process = self.process.as_ref().map(ProcessMetrics::read);
-
-        let mut text = String::new();
+    pub fn pages(&self) -> prometheus::Result<Pages> {
+        let families = self.registry.gather();
+        let mut live = HashMap::with_capacity(families.len());
         for &def in &self.defs {
-            if let Some(family) = live.iter().find(|family| family.name() == def.name) {
+            if let Some(family) = families.iter().find(|family| family.name() == def.name) {
+                let mut text = String::new();
                 TextEncoder::new().encode_utf8(std::slice::from_ref(family), &mut text)?;
-                continue;
-            }
-            let mut family = Family::new(&mut text, def);
-            for (known, value) in process.iter().flatten() {
-                if *known == def {
-                    family.sample(&[], *value);
-                }
-            }
-            if def == defs::ACCOUNTS {
-                #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-                family.sample(&[], seen.len() as f64);
-            }
-            for seen in &seen {
-                seen.write(&mut family, moment);
+                live.insert(def.name, text);
             }
         }
-        Ok(text)
+        let process = self.process.as_ref().map(ProcessMetrics::read);
+        let (now, accounts) = (self.clock.now(), self.store.load());
+        let seen = accounts.list().iter();
+        Ok(Pages {
+            defs: self.defs.clone().into_iter(),
+            live,
+            process: process.unwrap_or_default(),
+            accounts: seen
+                .map(|account| Seen::new(account, now, accounts.max_age()))
+                .collect(),
+        })
+    }
+
+    /// The whole text of a scrape.
+    ///
+    /// # Errors
+    ///
+    /// See [`pages`](Self::pages).
+    pub fn render(&self) -> prometheus::Result<String> {
+        Ok(self.pages()?.collect())
     }
 
     /// What the cloud says of one account, or nothing if there is no such account.
@@ -150,45 +165,88 @@ impl Exposition {
     pub fn render_account(&self, name: &str) -> Option<String> {
         let accounts = self.store.load();
         let account = accounts.list().iter().find(|each| each.name == name)?;
-        let seen = Seen::new(account);
-        let moment = self.moment(accounts.max_age());
+        let seen = Seen::new(account, self.clock.now(), accounts.max_age());
         let mut text = String::new();
         for &def in &self.defs {
             if def.name.starts_with("tencentcloud_cwp_") {
-                seen.write(&mut Family::new(&mut text, def), moment);
+                seen.write(&mut Family::new(&mut text, def));
             }
         }
         Some(text)
     }
+}
 
-    fn moment(&self, max_age: Duration) -> Moment {
-        Moment {
-            now: self.clock.now(),
-            max_age,
+impl Iterator for Pages {
+    type Item = String;
+
+    /// The next families, as many as make a page.
+    fn next(&mut self) -> Option<String> {
+        let mut text = String::new();
+        while text.len() < PAGE
+            && let Some(def) = self.defs.next()
+        {
+            self.write(def, &mut text);
+        }
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+impl Pages {
+    fn write(&self, def: &'static MetricDef, text: &mut String) {
+        if let Some(live) = self.live.get(def.name) {
+            text.push_str(live);
+            return;
+        }
+        let mut family = Family::new(text, def);
+        for (known, value) in &self.process {
+            if *known == def {
+                family.sample(&[], *value);
+            }
+        }
+        if def == defs::ACCOUNTS {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+            family.sample(&[], self.accounts.len() as f64);
+        }
+        for seen in &self.accounts {
+            seen.write(&mut family);
         }
     }
 }
 
-impl<'a> Seen<'a> {
-    fn new(account: &'a AccountState) -> Self {
-        let slots = account.slots.iter();
+impl SeenState {
+    fn samples(&self) -> &[Sample] {
+        match &self.state.last_success {
+            Some(success) if self.fresh => &success.samples,
+            _ => &[],
+        }
+    }
+}
+
+impl Seen {
+    fn new(account: &Arc<AccountState>, now: Timestamp, max_age: Duration) -> Self {
+        let states = account.slots.iter().map(|slot| {
+            let state = slot.load();
+            SeenState {
+                collector: slot.collector().name(),
+                fresh: !state.samples(now, max_age).is_empty(),
+                state,
+            }
+        });
         Self {
-            account,
-            states: slots
-                .map(|slot| (slot.collector().name(), slot.load()))
-                .collect(),
+            account: Arc::clone(account),
+            states: states.collect(),
         }
     }
 
     /// Writes this account's samples of `family`.
-    fn write(&self, family: &mut Family<'_>, moment: Moment) {
+    fn write(&self, family: &mut Family<'_>) {
         let account = self.account.name.as_str();
         let def = family.def();
         if def == defs::UP {
-            family.sample(&[account], one_if(self.is_up(moment)));
+            family.sample(&[account], one_if(self.is_up()));
         } else if def == defs::CREDENTIAL_EXPIRY {
             let states = self.states.iter();
-            let expiry = states.filter_map(|(_, state)| state.credential_expires_at);
+            let expiry = states.filter_map(|seen| seen.state.credential_expires_at);
             if let Some(expiry) = expiry.max() {
                 family.sample(&[account], unix_seconds(expiry));
             }
@@ -201,23 +259,22 @@ impl<'a> Seen<'a> {
                 1.0,
             );
         }
-        for (collector, state) in &self.states {
-            for sample in state.samples(moment.now, moment.max_age) {
-                if sample.metric == def {
+        for seen in &self.states {
+            for sample in seen.samples() {
+                if sample.metric.name == def.name {
                     // A metric without a second label takes the first alone.
                     family.sample(&[account, &sample.label], sample.value);
                 }
             }
-            write_state(family, account, collector, state);
+            write_state(family, account, seen.collector, &seen.state);
         }
     }
 
     /// Whether everything that was collected last can be relied on. Values that have
     /// grown too old to show can not, whatever their collection said.
-    fn is_up(&self, moment: Moment) -> bool {
-        self.states.iter().all(|(_, state)| {
-            state.succeeded() == Some(true) && !state.samples(moment.now, moment.max_age).is_empty()
-        })
+    fn is_up(&self) -> bool {
+        let mut states = self.states.iter();
+        states.all(|seen| seen.state.succeeded() == Some(true) && seen.fresh)
     }
 }
 
@@ -265,4 +322,58 @@ fn write_state(family: &mut Family<'_>, account: &str, collector: &str, state: &
 
 fn one_if(condition: bool) -> f64 {
     f64::from(u8::from(condition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::license_general::LicenseGeneral;
+    use crate::snapshot::Slot;
+
+    fn exposition(accounts: usize) -> Exposition {
+        let accounts = (0..accounts).map(|number| {
+            Arc::new(AccountState {
+                name: format!("account-{number:05}"),
+                identity: String::new(),
+                endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
+                region: None,
+                labels: [("team".to_owned(), "x".to_owned())].into(),
+                slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+            })
+        });
+        let store = Store::new(accounts.collect(), Duration::from_secs(600));
+        let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
+        Exposition::new(Registry::new(), Arc::new(store), clock, None)
+    }
+
+    #[test]
+    fn a_small_scrape_is_one_page_and_a_large_one_the_same_text_in_several() {
+        assert_eq!(exposition(1).pages().unwrap().count(), 1);
+        let large = exposition(5_000);
+        let pages: Vec<String> = large.pages().unwrap().collect();
+        assert!(pages.len() > 1);
+        assert!(pages.iter().all(|page| page.ends_with('\n')));
+        let text = pages.concat();
+        assert_eq!(text, large.render().unwrap());
+        let infos = "tencentcloud_cwp_account_info{account=\"account-";
+        assert_eq!(text.matches(infos).count(), 5_000);
+        assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
+    }
+
+    #[test]
+    fn an_account_that_was_never_collected_is_down_and_has_no_values() {
+        assert_eq!(
+            exposition(1).render_account("account-00000").unwrap(),
+            "# HELP tencentcloud_cwp_account_info Every configured account; always 1. \
+             Its configured labels carry the prefix label_.\n\
+             # TYPE tencentcloud_cwp_account_info gauge\n\
+             tencentcloud_cwp_account_info{account=\"account-00000\",\
+             endpoint=\"https://cwp.tencentcloudapi.com\",region=\"\",label_team=\"x\"} 1\n\
+             # HELP tencentcloud_cwp_up 1 if the last collection of every collector of the \
+             account succeeded, else 0, before the first too.\n\
+             # TYPE tencentcloud_cwp_up gauge\n\
+             tencentcloud_cwp_up{account=\"account-00000\"} 0\n"
+        );
+        assert!(exposition(1).render_account("other").is_none());
+    }
 }

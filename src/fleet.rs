@@ -15,7 +15,7 @@ use crate::collection::Collection;
 use crate::collector;
 use crate::config::{Account, Api, Config, Environment, Poll};
 use crate::credentials::{Context, Provider, Providers};
-use crate::metrics::ExporterMetrics;
+use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::scheduler::Scheduler;
 use crate::snapshot::{AccountState, Slot, Store};
 use crate::state_dir::identity;
@@ -157,6 +157,14 @@ impl Fleet {
             Providers::new(shared.context.clone())
         };
 
+        let instruments = collector::all()
+            .iter()
+            .map(|collector| {
+                let action = collector.request().action;
+                Ok((action, shared.client.instruments(action)?))
+            })
+            .collect::<prometheus::Result<HashMap<_, _>>>()?;
+
         let mut changes = Changes::default();
         let mut members = HashMap::with_capacity(config.accounts.len());
         let mut states = Vec::with_capacity(config.accounts.len());
@@ -170,7 +178,7 @@ impl Fleet {
             };
             let collections = match before {
                 Some(member) if same_client => member.collections.clone(),
-                _ => collections(account, &state, &provider, &shared, &self.clock)?,
+                _ => collections(account, &state, &provider, &shared, &instruments),
             };
             match before {
                 None => changes.added += 1,
@@ -348,22 +356,23 @@ fn collections(
     state: &AccountState,
     provider: &Arc<dyn Provider>,
     shared: &Shared,
-    clock: &Clock,
-) -> Result<Vec<Arc<Collection>>, FleetError> {
+    instruments: &HashMap<&'static str, ActionMetrics>,
+) -> Vec<Arc<Collection>> {
     let target = Target {
         endpoint: account.endpoint.clone(),
         region: account.region.clone(),
         credentials: Arc::clone(provider),
     };
-    let collections = state.slots.iter().map(|slot| {
-        let action = slot.collector().request().action;
-        Ok(Arc::new(Collection::new(
+    let collections = state.slots.iter().filter_map(|slot| {
+        // Every collector has its instruments.
+        let instruments = instruments.get(slot.collector().request().action)?;
+        Some(Arc::new(Collection::new(
             Arc::clone(&shared.client),
             target.clone(),
             account.name.clone(),
             Arc::clone(slot),
-            shared.client.instruments(action)?,
-            clock.clone(),
+            instruments.clone(),
+            shared.context.clock.clone(),
         )))
     });
     collections.collect()

@@ -6,6 +6,8 @@
 
 pub mod process;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
@@ -231,13 +233,13 @@ pub struct ActionMetrics {
     pub duration: Histogram,
     /// Seconds spent waiting for the budget.
     pub wait: Counter,
-    failures: Vec<(Reason, Counter)>,
+    failures: Arc<[(Reason, Counter)]>,
 }
 
 impl ActionMetrics {
     /// Counts a failed request.
     pub fn count_failure(&self, reason: Reason) {
-        for (counted, counter) in &self.failures {
+        for (counted, counter) in &*self.failures {
             if *counted == reason {
                 counter.inc();
             }

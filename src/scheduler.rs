@@ -146,7 +146,8 @@ async fn repeat(collection: Arc<Collection>, start: Instant, interval: Duration)
     let mut tick = start;
     loop {
         tokio::time::sleep_until(tick).await;
-        let outcome = collection.run().await;
+        // Boxed, so that a task that waits, as nearly all do, holds nothing of it.
+        let outcome = Box::pin(collection.run()).await;
         log.note(collection.account(), collection.collector(), &outcome);
         tick = next_tick(start, interval, Instant::now());
     }

@@ -52,9 +52,8 @@ pub(super) async fn run(clock: &Clock, options: AppOptions) -> Result<(), Failur
         environment,
         ..Source::default()
     };
-    let config = source.load().map_err(Failure::running)?;
     let telemetry_path = options.telemetry_path.clone();
-    let app = App::bind(source, &config, clock, options)
+    let app = App::bind(source, clock, options)
         .await
         .map_err(Failure::running)?;
 

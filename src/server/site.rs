@@ -1,10 +1,14 @@
 //! What is answered at which path.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -14,8 +18,8 @@ use crate::exposition::{self, Exposition};
 use crate::scheduler::Heart;
 use crate::snapshot::Store;
 
-/// The body of an answer: one piece of bytes.
-pub type Body = Full<Bytes>;
+/// The body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What the server answers from.
 #[derive(Debug)]
@@ -148,8 +152,16 @@ impl Site {
     }
 
     fn metrics(&self) -> Response<Body> {
-        match self.exposition.render() {
-            Ok(text) => answer(StatusCode::OK, exposition::CONTENT_TYPE, text),
+        match self.exposition.pages() {
+            Ok(mut pages) => {
+                let first = pages.next().unwrap_or_default();
+                let response = answer(StatusCode::OK, exposition::CONTENT_TYPE, first);
+                let mut rest = pages.peekable();
+                if rest.peek().is_none() {
+                    return response;
+                }
+                response.map(|first| in_pieces(first, rest))
+            }
             Err(error) => {
                 error!(%error, "cannot render the metrics; please report this");
                 answer(
@@ -192,7 +204,7 @@ fn answer(
     content_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
     let headers = response.headers_mut();
@@ -202,4 +214,11 @@ fn answer(
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+/// A body of which only the first piece is there; the rest is written as it is sent.
+fn in_pieces(first: Body, rest: impl Iterator<Item = String> + Send + 'static) -> Body {
+    let rest = rest.map(|text| Ok(Frame::data(Bytes::from(text))));
+    let rest = StreamBody::new(stream::iter(rest));
+    StreamBody::new(first.into_data_stream().map_ok(Frame::data).chain(rest)).boxed_unsync()
 }

@@ -133,13 +133,9 @@ async fn main() -> Outcome<()> {
         .unwrap_or(10_000);
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let mut scenario = "accounts:\n".to_owned();
-    for number in 0..accounts {
-        writeln!(
-            scenario,
-            "- {{name: a{number}, secret_id: AKIDa{number}, secret_key: key}}"
-        )?;
-    }
+    let scenario = format!(
+        "accounts: [{{count: {accounts}, name: 'a{{n}}', secret_id: 'AKIDa{{n}}', secret_key: key}}]"
+    );
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::bind(anywhere, Scenario::parse(&scenario)?, Clock::system()).await?;
     let api = format!("http://{}", simulator.local_addr());

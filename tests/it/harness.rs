@@ -101,16 +101,13 @@ impl Exporter {
             environment: Environment::from_iter(variables),
             ..Source::default()
         };
-        let config = source.load().unwrap();
         let options = AppOptions {
             listen_addresses: vec!["127.0.0.1:0".to_owned()],
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,
             state_dir: None,
         };
-        let app = App::bind(source, &config, &Clock::system(), options)
-            .await
-            .unwrap();
+        let app = App::bind(source, &Clock::system(), options).await.unwrap();
         let url = format!("http://{}", app.local_addrs()[0]);
         let stop = CancellationToken::new();
         tokio::spawn(app.run_until(stop.clone().cancelled_owned()));
