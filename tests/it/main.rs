@@ -13,6 +13,7 @@ mod budget;
 mod collectors;
 mod discovery;
 mod docs;
+mod doctor;
 mod failure;
 mod harness;
 mod program;
