@@ -3,6 +3,7 @@
 //! Each account is examined at the same time as the others, with one real request of
 //! each collector within the budget. Nothing is logged: the report says it all.
 
+mod certificate;
 mod exchange;
 mod key;
 mod policy;
@@ -46,7 +47,7 @@ pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Repor
     };
     let (network, surveyor) = match equipment(&config, &source.environment) {
         Ok(equipment) => equipment,
-        Err(words) => return Ok(Report::unusable(vec![Trouble::of_network(&words)])),
+        Err(error) => return Ok(Report::unusable(vec![Trouble::of_network(&error)])),
     };
     // Providers count what they do, but here nobody reads it.
     let metrics = ExporterMetrics::register(&Registry::new())?;
@@ -72,8 +73,11 @@ pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Repor
     ))
 }
 
-/// What reaches the cloud, or why there is none, in words that end with a remedy.
-fn equipment(config: &Config, environment: &Environment) -> Result<(Network, Surveyor), String> {
+/// What reaches the cloud.
+fn equipment(
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Network, Surveyor), ClientError> {
     let proxy_url = config.api.proxy_url.as_ref();
     let proxy = ProxySettings::new(proxy_url, environment);
     let ca_file = config.api.ca_file.as_deref();
@@ -83,8 +87,7 @@ fn equipment(config: &Config, environment: &Environment) -> Result<(Network, Sur
         // Where no endpoint needs them, there may be no certificates.
         Err(ClientError::Tls(_)) if !needs_tls => network(false),
         network => network,
-    };
-    let network = network.map_err(|error| error.to_string())?;
+    }?;
     let surveyor = Surveyor {
         proxies: Proxies::new(proxy_url, environment),
         tls: needs_tls.then(|| Tls::new(ca_file)).transpose()?,

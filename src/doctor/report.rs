@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::policy::Policy;
+use crate::cloud::http::ClientError;
 use crate::config::{ConfigError, Problem};
 
 /// Everything that was found.
@@ -163,10 +164,11 @@ impl Trouble {
         error.problems().iter().map(Self::from).collect()
     }
 
-    /// What is wrong with the settings of the network, in words that end with
-    /// a semicolon and the remedy.
-    pub(super) fn of_network(words: &str) -> Self {
-        let (detail, remedy) = words.rsplit_once("; ").unwrap_or((words, ""));
+    /// What is wrong with the settings of the network. The error's words end with a
+    /// semicolon and the remedy.
+    pub(super) fn of_network(error: &ClientError) -> Self {
+        let words = error.to_string();
+        let (detail, remedy) = words.rsplit_once("; ").unwrap_or((&words, ""));
         Self {
             place: String::new(),
             key: String::new(),

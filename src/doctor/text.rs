@@ -1,7 +1,7 @@
 //! The report for people: a line for each account where all is well, the steps where
 //! something is not.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::report::{AccountReport, Report, Status, Step};
 
@@ -68,11 +68,17 @@ impl AccountReport {
 
 impl Step {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = self.detail.clone();
-        if let Some(request_id) = &self.request_id {
-            // Writing to a String cannot fail.
-            let _ = write!(line, " (RequestId {request_id})");
-        }
+        let collector = self.collector.filter(|_| self.status == Status::Failed);
+        let request_id = self.request_id.as_ref();
+        let handles = [
+            collector.map(str::to_owned),
+            request_id.map(|request_id| format!("RequestId {request_id}")),
+        ];
+        let handles: Vec<String> = handles.into_iter().flatten().collect();
+        let line = match handles.as_slice() {
+            [] => self.detail.clone(),
+            handles => format!("{} ({})", self.detail, handles.join(", ")),
+        };
         let (step, status) = (self.step.as_str(), self.status.as_str());
         writeln!(f, "  {step:<13} {status:<8} {}", plain(&line))?;
         match &self.remedy {

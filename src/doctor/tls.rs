@@ -11,7 +11,9 @@ use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::certificate::last_day;
 use super::report::{Step, Subject};
+use crate::cloud::http::ClientError;
 
 const INTERCEPTED: &str = "set api.ca_file to the certificates of whoever issued it, if you trust \
                            them: a proxy or firewall may be reading along; otherwise install the \
@@ -30,16 +32,17 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// Why the certificates cannot be used, in words.
-    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+    /// When a certificate cannot be used.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, ClientError> {
+        let refused = |error: rustls::Error| ClientError::Tls(error.to_string());
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
+            .map_err(refused)?;
         let config = match ca_file {
             Some(path) => builder.with_root_certificates(certificates(path)?),
             None => {
-                let verifier = Verifier::new(provider).map_err(|error| error.to_string())?;
+                let verifier = Verifier::new(provider).map_err(refused)?;
                 builder
                     .dangerous()
                     .with_custom_certificate_verifier(Arc::new(verifier))
@@ -61,14 +64,18 @@ impl Tls {
                     Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
                     _ => "TLS",
                 };
-                Step::ok(Subject::Tls, format!("{version}, certificate trusted"))
+                let certificates = connection.peer_certificates().unwrap_or_default();
+                let last_day = certificates.first().and_then(|own| last_day(own));
+                let until = last_day.map(|day| format!(", valid until {day}"));
+                let until = until.unwrap_or_default();
+                let detail = format!("{version}, certificate trusted{until}");
+                Step::ok(Subject::Tls, detail)
             }
             Err(error) => {
                 let cause = error.get_ref();
                 match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(error)) => refused(error),
-                    Some(error) => Step::failed(Subject::Tls, error.to_string(), OTHER),
-                    None => Step::failed(Subject::Tls, error.to_string(), OTHER),
+                    _ => Step::failed(Subject::Tls, error.to_string(), OTHER),
                 }
             }
         }
@@ -97,18 +104,17 @@ fn refused(error: &CertificateError) -> Step {
     Step::failed(Subject::Tls, what, remedy)
 }
 
-fn certificates(path: &Path) -> Result<RootCertStore, String> {
-    let unusable = |why: String| {
-        let path = path.display();
-        format!("api.ca_file: cannot use {path}: {why}; name a file of PEM certificates")
+fn certificates(path: &Path) -> Result<RootCertStore, ClientError> {
+    let unusable = |why: String| ClientError::CaFile {
+        path: path.display().to_string(),
+        why,
     };
     let mut store = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
     for certificate in found {
         let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        store
-            .add(certificate)
-            .map_err(|error| unusable(error.to_string()))?;
+        let added = store.add(certificate);
+        added.map_err(|error| unusable(error.to_string()))?;
     }
     Ok(store)
 }

@@ -626,7 +626,7 @@ async fn the_doctor_says_what_the_examples_show() {
     // But for what differs from run to run.
     let steady = |text: &str| -> Vec<String> {
         let text = text.replace(&cloud.url.replace("http://", ""), "127.0.0.1:10065");
-        let ends = [", clock ", "this machine is ", " in ", "(RequestId "];
+        let ends = [", clock ", "this machine is ", " in ", "RequestId "];
         let lines = text.lines().map(|line| {
             let ends = ends.iter().filter_map(|end| line.find(end));
             line[..ends.min().unwrap_or(line.len())].to_owned()

@@ -265,7 +265,10 @@ async fn a_certificate_is_refused_for_its_issuer_its_name_or_its_age() {
     // The greeting is all that this server is capable of.
     let found = Diagnosis::of_endpoint(&name, &trusting).await;
     found.assert_failed(&["answer"]);
-    found.assert_detail("tls", &["TLS 1.3, certificate trusted"]);
+    found.assert_detail(
+        "tls",
+        &["TLS 1.3, certificate trusted, valid until 2090-01-01"],
+    );
 
     let (port, file) = tls_server(2020).await;
     let trusting = format!(", ca_file: '{}'", file.path().display());
@@ -336,7 +339,7 @@ async fn a_wrong_key_is_a_failure_of_the_signature_with_code_and_request_id() {
     let request_id = signature["request_id"].as_str().unwrap();
     assert!(!request_id.is_empty());
     assert!(found.text.contains("AuthFailure.SignatureFailure: "));
-    assert!(found.text.contains("(RequestId "));
+    assert!(found.text.contains(" (license_general, RequestId "));
     assert_eq!(found.step(0, "permission")["status"], "skipped");
     assert_eq!(found.json["policy"], Value::Null);
 }
