@@ -35,6 +35,9 @@ pub use report::{AccountReport, Configuration, Report, Status, Step, Subject, Tr
 use route::{Route, Surveyor};
 use tls::Tls;
 
+/// Why nothing was asked, where the way is closed.
+const NO_WAY: &str = "the endpoint cannot be reached";
+
 /// Examines the configuration and every account of it.
 ///
 /// # Errors
@@ -128,17 +131,21 @@ impl Doctor<'_> {
                 let exchanges =
                     collectors.map(|collector| self.request(account, &credential, *collector));
                 let exchanges = join_all(exchanges).await;
-                if proxy.is_some()
-                    && let Some(found) = exchange::tunnel(&exchanges)
-                {
+                let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
+                if tunnel.is_some() {
                     steps.retain(|step| step.step != Subject::Tls);
-                    steps.push(found);
                 }
-                let (found, words) = exchange::judge(&exchanges);
-                steps.extend(found);
-                summary.extend(words);
+                let is_closed = tunnel.as_ref().is_some_and(Step::has_failed);
+                steps.extend(tunnel);
+                if is_closed {
+                    steps.extend(exchange::skip(NO_WAY));
+                } else {
+                    let (found, words) = exchange::judge(&exchanges);
+                    steps.extend(found);
+                    summary.extend(words);
+                }
             }
-            Some(_) => steps.extend(exchange::skip("the endpoint cannot be reached")),
+            Some(_) => steps.extend(exchange::skip(NO_WAY)),
             None => steps.extend(exchange::skip("there is no key to sign with")),
         }
         AccountReport {
