@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -19,6 +22,10 @@ use crate::server::Server;
 use crate::server::listen::{self, ListenError};
 use crate::server::site::{ReloadRequest, Site};
 use crate::signals::Hangups;
+use crate::state_dir::{StateDir, StateError};
+
+/// How often the last good values are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The system hands over no signals.
     #[error("cannot catch signals: {0}")]
     Signals(#[from] io::Error),
@@ -39,15 +49,17 @@ pub enum StartError {
 #[error("the HTTP server has ended unexpectedly; restart the exporter and report this")]
 pub struct ServerDied;
 
-/// How the daemon faces the world.
+/// How the daemon faces the world, and where it keeps what.
 #[derive(Debug, Clone)]
-pub struct WebOptions {
+pub struct AppOptions {
     /// Where to listen, each `HOST:PORT`.
     pub listen_addresses: Vec<String>,
     /// Where the metrics are.
     pub telemetry_path: String,
     /// Whether a client may ask for a reload.
     pub enable_lifecycle: bool,
+    /// Where the last good values are kept for the next start.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// A bound daemon.
@@ -57,7 +69,8 @@ pub struct App {
     server: Server,
     fleet: Fleet,
     exposition: Exposition,
-    web: WebOptions,
+    options: AppOptions,
+    state: Option<StateDir>,
     hangups: Hangups,
 }
 
@@ -72,10 +85,10 @@ impl App {
         source: Source,
         config: &Config,
         clock: &Clock,
-        web: WebOptions,
+        options: AppOptions,
     ) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
-        for address in &web.listen_addresses {
+        for address in &options.listen_addresses {
             listeners.push(listen::bind(address).await?);
         }
         let registry = Registry::new();
@@ -83,6 +96,17 @@ impl App {
         fleet.metrics().note_reload(Some(clock.now()));
         for warning in config.warnings() {
             warn!("{warning}");
+        }
+        let state = match &options.state_dir {
+            Some(folder) => Some(StateDir::open(folder, config.share.shard)?),
+            None => None,
+        };
+        if let Some(state) = &state {
+            match state.restore(fleet.store(), clock.now()) {
+                Ok(restored) => info!(restored, "restored the last good values"),
+                // They are a convenience: without them it starts as if for the first time.
+                Err(error) => warn!(%error, "cannot restore the last good values"),
+            }
         }
         Ok(Self {
             exposition: Exposition::new(
@@ -95,7 +119,8 @@ impl App {
             clock: clock.clone(),
             server: Server::new(listeners),
             fleet,
-            web,
+            options,
+            state,
             hangups: Hangups::catch()?,
         })
     }
@@ -113,18 +138,19 @@ impl App {
     /// When the server has ended although nobody asked it to.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerDied> {
         for address in self.local_addrs() {
-            info!(%address, path = self.web.telemetry_path, "listening");
+            info!(%address, path = self.options.telemetry_path, "listening");
         }
         let (requests, mut requested) = mpsc::channel(1);
         let scheduler = Scheduler::new(fastrand::f64());
         let site = Arc::new(Site {
-            telemetry_path: self.web.telemetry_path,
+            telemetry_path: self.options.telemetry_path,
             exposition: self.exposition,
             store: Arc::clone(self.fleet.store()),
             heart: scheduler.heart(),
-            reload: self.web.enable_lifecycle.then_some(requests),
+            reload: self.options.enable_lifecycle.then_some(requests),
         });
         let mut collecting = Collecting {
+            state: self.state,
             source: self.source,
             clock: self.clock,
             fleet: self.fleet,
@@ -134,12 +160,15 @@ impl App {
         let stop = CancellationToken::new();
         let mut serving = tokio::spawn(self.server.serve(site, stop.clone()));
         let mut hangups = self.hangups;
+        let mut saves = tokio::time::interval(SAVE_EVERY);
+        saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = std::pin::pin!(shutdown);
         let outcome = loop {
             tokio::select! {
                 () = &mut shutdown => break Ok(()),
                 // It ends only when told to, or by a panic.
                 _ = &mut serving => break Err(ServerDied),
+                _ = saves.tick() => collecting.save().await,
                 () = hangups.next() => {
                     // The log and the metrics say what came of it.
                     let _ = collecting.reload().await;
@@ -153,6 +182,7 @@ impl App {
         };
         info!("stopping");
         stop.cancel();
+        collecting.save().await;
         collecting.scheduler.stop().await;
         if outcome.is_ok() {
             // A panic while draining no longer matters.
@@ -165,6 +195,7 @@ impl App {
 
 /// What changes at a reload.
 struct Collecting {
+    state: Option<StateDir>,
     source: Source,
     clock: Clock,
     fleet: Fleet,
@@ -213,6 +244,18 @@ impl Collecting {
                 );
                 Err(error)
             }
+        }
+    }
+
+    /// Saves the last good values, if they are to be kept.
+    async fn save(&self) {
+        let Some(state) = self.state.clone() else {
+            return;
+        };
+        let store = Arc::clone(self.fleet.store());
+        let saved = tokio::task::spawn_blocking(move || state.save(&store)).await;
+        if let Ok(Err(error)) = saved {
+            warn!(%error, "cannot save the last good values");
         }
     }
 

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing::info;
 
-use crate::app::{App, WebOptions};
+use crate::app::{App, AppOptions};
+use crate::atomic_file;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Shard, Share, Source};
 use crate::doctor;
@@ -104,6 +105,11 @@ struct Flags {
         global = true
     )]
     replica_count: NonZeroU32,
+
+    /// Keep the last good values in this folder, and show them after a restart with
+    /// their true age until they have been collected anew.
+    #[arg(long = "state.dir", value_name = "FOLDER", global = true)]
+    state_dir: Option<PathBuf>,
 
     /// Log only events of this level or above.
     #[arg(
@@ -197,6 +203,9 @@ enum Command {
     Demo,
 }
 
+/// The permissions of a textfile: whoever reads it is another user.
+const READABLE: u32 = 0o644;
+
 /// Why a command did not do what was asked, as an exit code.
 enum Failure {
     /// Exit code 1: it failed while running.
@@ -224,7 +233,12 @@ pub fn run() -> ExitCode {
     // Wrong usage makes clap exit with code 2.
     let cli = Cli::parse();
     let clock = Clock::system();
-    logging::init(cli.flags.log_format, cli.flags.log_level, clock.clone());
+    let threshold = match (&cli.command, cli.flags.log_level) {
+        // What is usually worth a line is in the report.
+        (Some(Command::Doctor { .. }), Threshold::Info | Threshold::Warn) => Threshold::Error,
+        (_, threshold) => threshold,
+    };
+    logging::init(cli.flags.log_format, threshold, clock.clone());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -275,7 +289,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         }
         None => {
             let config = load()?;
-            serve(source, &config, clock, web_options(flags)).await
+            serve(source, &config, clock, app_options(flags)).await
         }
         Some(Command::Once { output }) => {
             let config = load()?;
@@ -285,15 +299,16 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
-        Some(Command::Demo) => demo::run(clock, web_options(flags)).await,
+        Some(Command::Demo) => demo::run(clock, app_options(flags)).await,
     }
 }
 
-fn web_options(flags: Flags) -> WebOptions {
-    WebOptions {
+fn app_options(flags: Flags) -> AppOptions {
+    AppOptions {
         listen_addresses: flags.listen_addresses,
         telemetry_path: flags.telemetry_path,
         enable_lifecycle: flags.enable_lifecycle,
+        state_dir: flags.state_dir,
     }
 }
 
@@ -301,7 +316,7 @@ async fn serve(
     source: Source,
     config: &Config,
     clock: &Clock,
-    web: WebOptions,
+    options: AppOptions,
 ) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     info!(
@@ -309,7 +324,7 @@ async fn serve(
         revision = env!("CWP_EXPORTER_REVISION"),
         "starting cwp-exporter"
     );
-    let app = App::bind(source, config, clock, web)
+    let app = App::bind(source, config, clock, options)
         .await
         .map_err(Failure::running)?;
     app.run_until(signals.received())
@@ -327,7 +342,7 @@ async fn once(
         .await
         .map_err(Failure::running)?;
     match output {
-        Some(path) => once::replace_file(path, &text).map_err(|error| {
+        Some(path) => atomic_file::replace(path, text.as_bytes(), READABLE).map_err(|error| {
             Failure::Running(format!(
                 "cannot write {}: {error}; name a file in a folder that this user may write to",
                 path.display()

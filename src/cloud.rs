@@ -8,13 +8,14 @@ pub mod http;
 #[cfg(test)]
 pub(crate) mod scripted;
 
+use std::fmt;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-pub use credential::Credential;
+pub use credential::{Credential, redact};
 pub use envelope::{Answer, Fields};
 
 use crate::config::Endpoint;
@@ -26,7 +27,7 @@ use http::HttpSend;
 const CONTENT_TYPE: &str = "application/json";
 
 /// What to ask the cloud.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     /// The API's product, such as `cwp`.
     pub service: &'static str,
@@ -36,6 +37,17 @@ pub struct Request {
     pub version: &'static str,
     /// The JSON object of parameters, exactly as it is sent and signed.
     pub body: Bytes,
+}
+
+/// The body does not show: some actions take a token.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("service", &self.service)
+            .field("action", &self.action)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a call failed.

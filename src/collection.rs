@@ -83,6 +83,7 @@ impl Collection {
             Ok((parsed, request_id)) => {
                 after.drift = parsed.drift.into();
                 if parsed.recognized {
+                    after.restored = false;
                     after.last_success = Some(Success {
                         at,
                         instant: Instant::now(),
@@ -102,6 +103,8 @@ impl Collection {
             Err(error) => Err(error),
         };
         after.failures += u64::from(result.is_err());
+        let credential = self.target.credentials.current();
+        after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
         after.last_attempt = Some(Attempt {
             at,
             duration: started.elapsed(),

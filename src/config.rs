@@ -28,7 +28,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::credentials::{
-    Credentials, IdSource, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TOKEN_VARIABLES,
+    AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, IdSource, Key, NoKey, Profile,
+    SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TKE_VARIABLES, TOKEN_VARIABLES, Tccli,
+    TccliKey, TkeOidc, is_role_name,
 };
 pub use self::endpoint::{Endpoint, ProxyUrl};
 pub use self::environment::Environment;

@@ -1,22 +1,59 @@
 //! Who we are to the cloud: one whole credential for each request.
+//!
+//! A file for each place that credentials come from. Those that lie on this machine
+//! (`static`, `env`, `profile`, `tccli`) are read again for each request, by `local`;
+//! those that a service issues (`cvm_role`, `tke_oidc`, `assume_role`) are kept and
+//! replaced ahead of their expiry, by `temporary`. `chain` is the first place that
+//! has any.
 
+mod assume_role;
+mod chain;
+mod cvm_role;
 mod env;
+#[cfg(test)]
+mod fixture;
+mod local;
+mod profile;
 mod static_key;
+mod sts;
+mod tccli;
+mod temporary;
+mod tke_oidc;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use self::local::Local;
+use self::temporary::Temporary;
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::cloud::Credential;
 use crate::cloud::http::HttpSend;
-use crate::config::{Credentials, Environment};
+use crate::config::{Credentials, Endpoint, Environment, NoKey, Profile};
 use crate::metrics::ExporterMetrics;
 
-/// No credential can be had from its source.
+/// No credential can be had from its source. The words never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unavailable(pub String);
+pub enum Unavailable {
+    /// Nobody put any there, so a chain asks the next place.
+    #[error("{0}")]
+    Absent(String),
+    /// There is something, but no credential came of it. A chain stops here.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<NoKey> for Unavailable {
+    fn from(no_key: NoKey) -> Self {
+        match no_key {
+            NoKey::Absent(fault) => Self::Absent(fault.to_string()),
+            NoKey::Broken(fault) => Self::Broken(fault.to_string()),
+        }
+    }
+}
 
 /// A place that credentials come from.
 pub trait Provider: Send + Sync {
@@ -45,25 +82,132 @@ pub struct Context {
     pub clock: Clock,
     /// Where refreshes are counted.
     pub metrics: ExporterMetrics,
+    /// The Security Token Service.
+    pub sts_endpoint: Endpoint,
+    /// The metadata service of a CVM instance.
+    pub metadata_endpoint: Endpoint,
+    /// How long one request to either may take.
+    pub timeout: Duration,
+    /// What may be asked of the Security Token Service, by all providers together.
+    pub sts_budgets: Arc<Budgets>,
 }
 
-/// The provider that the configuration asks for.
-#[must_use]
-pub fn provider(credentials: &Credentials, context: &Context) -> Arc<dyn Provider> {
-    let (sources, place) = match credentials.clone() {
-        Credentials::Static {
-            secret_id,
-            secret_key,
-            token,
-        } => {
-            let sources = static_key::Sources {
+impl Context {
+    /// Whether a provider of the other context would do the same in this one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.http, &other.http)
+            && self.sts_endpoint == other.sts_endpoint
+            && self.metadata_endpoint == other.metadata_endpoint
+            && self.timeout == other.timeout
+            && self.sts_budgets.rate_limit() == other.sts_budgets.rate_limit()
+    }
+}
+
+/// The providers of a process, one for each distinct configuration: a thousand
+/// accounts of one role refresh one key.
+#[derive(Clone)]
+pub struct Providers {
+    context: Context,
+    made: HashMap<Credentials, Arc<dyn Provider>>,
+}
+
+impl Providers {
+    /// No providers yet; they will work with `context`.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            made: HashMap::new(),
+        }
+    }
+
+    /// The provider that `credentials` ask for, the same one for equal ones.
+    pub fn provider(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
+        if let Some(made) = self.made.get(credentials) {
+            return Arc::clone(made);
+        }
+        let made = self.make(credentials);
+        self.made.insert(credentials.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Forgets the providers that only this remembers.
+    pub fn forget_unused(&mut self) {
+        // Those that others draw on go once these are gone.
+        let mut before = usize::MAX;
+        while self.made.len() < before {
+            before = self.made.len();
+            self.made
+                .retain(|_, provider| Arc::strong_count(provider) > 1);
+        }
+    }
+
+    fn make(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
+        match credentials.clone() {
+            Credentials::Static {
                 secret_id,
                 secret_key,
                 token,
-            };
-            (sources, "the configured key")
+            } => {
+                let place = static_key::Sources {
+                    secret_id,
+                    secret_key,
+                    token,
+                };
+                Arc::new(Local::new(place, &self.context))
+            }
+            Credentials::Env => Arc::new(Local::new(env::Variables, &self.context)),
+            Credentials::Profile(profile) => Arc::new(Local::new(profile, &self.context)),
+            Credentials::Tccli(tccli) => Arc::new(Local::new(tccli, &self.context)),
+            Credentials::CvmRole { role } => {
+                let issuer = cvm_role::CvmRole::new(role, &self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::TkeOidc => {
+                let issuer = tke_oidc::WebIdentity::new(&self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::AssumeRole(role) => {
+                let source = self.provider(&role.source);
+                let issuer = assume_role::AssumedRole::new(*role, source, &self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::Default => {
+                let places = [
+                    Credentials::Env,
+                    Credentials::Profile(Profile::default()),
+                    Credentials::CvmRole { role: None },
+                    Credentials::TkeOidc,
+                ];
+                let links = places.map(|place| self.provider(&place));
+                Arc::new(chain::Chain::new(links.into()))
+            }
         }
-        Credentials::Env => (env::sources(&context.environment), "the environment"),
-    };
-    Arc::new(static_key::StaticKey::new(sources, place, context))
+    }
+}
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Providers")
+            .field("made", &self.made.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::scripted::Scripted;
+
+    #[test]
+    fn equal_credentials_share_a_provider_and_so_do_their_sources() {
+        let mut providers = Providers::new(fixture::context(Scripted::hanging(), []));
+        let role = |name: &str| fixture::role(name, Credentials::Default);
+        let a = providers.provider(&role("a"));
+        assert!(Arc::ptr_eq(&a, &providers.provider(&role("a"))));
+        assert!(!Arc::ptr_eq(&a, &providers.provider(&role("b"))));
+        // Two roles, the chain and its four places.
+        assert_eq!(providers.made.len(), 7);
+    }
 }

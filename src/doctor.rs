@@ -21,11 +21,11 @@ use prometheus::Registry;
 
 use crate::budget::{Budgets, Pace};
 use crate::clock::Clock;
-use crate::cloud::http::{ClientError, Network, ProxySettings};
+use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::cloud::{Call, Credential};
 use crate::collector::{self, Collector};
 use crate::config::{Account, Config, Environment, Source};
-use crate::credentials::{self, Context};
+use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::ExporterMetrics;
 
 use exchange::Exchange;
@@ -52,22 +52,31 @@ pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Repor
         Ok(equipment) => equipment,
         Err(error) => return Ok(Report::unusable(vec![Trouble::of_network(&error)])),
     };
-    // Providers count what they do, but here nobody reads it.
-    let metrics = ExporterMetrics::register(&Registry::new())?;
+    let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
+    let http: Arc<dyn HttpSend> = Arc::new(network);
+    let mut providers = Providers::new(Context {
+        environment: source.environment.clone(),
+        http: Arc::clone(&http),
+        clock: clock.clone(),
+        // Providers count what they do, but here nobody reads it.
+        metrics: ExporterMetrics::register(&Registry::new())?,
+        sts_endpoint: config.api.sts_endpoint.clone(),
+        metadata_endpoint: config.api.metadata_endpoint.clone(),
+        timeout: config.poll.timeout,
+        sts_budgets: Arc::new(budgets()),
+    });
     let doctor = Doctor {
-        context: Context {
-            environment: source.environment.clone(),
-            http: Arc::new(network),
-            clock: clock.clone(),
-            metrics,
-        },
-        budgets: Budgets::new(config.rate_limit(), config.api.max_in_flight),
         config: &config,
+        http,
+        clock: clock.clone(),
+        budgets: budgets(),
     };
     let routes = routes(&config, &surveyor).await;
     let accounts = config.accounts.iter();
-    let reports =
-        accounts.map(|account| doctor.examine(account, routes.get(&account.endpoint.url())));
+    let reports = accounts.map(|account| {
+        let provider = providers.provider(&account.credentials);
+        doctor.examine(account, provider, routes.get(&account.endpoint.url()))
+    });
     let reports = join_all(reports).await;
     Ok(Report::new(
         config.warnings(),
@@ -112,14 +121,19 @@ async fn routes(config: &Config, surveyor: &Surveyor) -> BTreeMap<String, Route>
 /// What all examinations share.
 struct Doctor<'a> {
     config: &'a Config,
-    context: Context,
+    http: Arc<dyn HttpSend>,
+    clock: Clock,
     budgets: Budgets,
 }
 
 impl Doctor<'_> {
-    async fn examine(&self, account: &Account, route: Option<&Route>) -> AccountReport {
-        let provider = credentials::provider(&account.credentials, &self.context);
-        let key = key::ask(&*provider, || self.context.clock.now()).await;
+    async fn examine(
+        &self,
+        account: &Account,
+        provider: Arc<dyn Provider>,
+        route: Option<&Route>,
+    ) -> AccountReport {
+        let key = key::ask(&*provider, || self.clock.now()).await;
         let mut steps = vec![key.step];
         let mut summary = vec![key.summary];
         let is_open = route.is_some_and(Route::is_open);
@@ -174,13 +188,12 @@ impl Doctor<'_> {
             request: &request,
             credential: Some(credential),
         };
-        let clock = &self.context.clock;
         let permit = self
             .budgets
             .permit(credential.quota_key(), request.action, Pace::Prompt)
             .await;
         let timeout = self.config.poll.timeout;
-        let reply = call.send(&*self.context.http, clock.now(), timeout).await;
+        let reply = call.send(&*self.http, self.clock.now(), timeout).await;
         drop(permit);
         Exchange {
             collector: collector.name(),
@@ -188,7 +201,7 @@ impl Doctor<'_> {
             // The header has whole seconds, so on average half of one is missing.
             skew: reply
                 .date
-                .map(|date| clock.now().duration_since(date).as_secs_f64() - 0.5),
+                .map(|date| self.clock.now().duration_since(date).as_secs_f64() - 0.5),
             outcome: reply
                 .outcome
                 .map(|answer| (collector.parse(&answer.fields), answer.request_id)),

@@ -45,8 +45,12 @@ pub mod defs {
             "When the last collection ended, well or badly, in seconds since the Unix epoch."
         LAST_SUCCESS = Gauge "cwp_exporter_collector_last_success_timestamp_seconds" ["account", "collector"]
             "When the last successful collection ended, in seconds since the Unix epoch; absent before the first."
+        RESTORED = Gauge "cwp_exporter_collector_restored" ["account", "collector"]
+            "1 while the values come from the state folder and have not been collected anew; absent otherwise."
         SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
             "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
+        CREDENTIAL_EXPIRY = Gauge "cwp_exporter_credential_expiry_timestamp_seconds" ["account"]
+            "When the account's temporary credential expires unless it is replaced, in seconds since the Unix epoch; absent for other credentials."
     }
 }
 
@@ -182,6 +186,12 @@ impl<'a> Seen<'a> {
         let def = family.def();
         if def == defs::UP {
             family.sample(&[account], one_if(self.is_up(moment)));
+        } else if def == defs::CREDENTIAL_EXPIRY {
+            let states = self.states.iter();
+            let expiry = states.filter_map(|(_, state)| state.credential_expires_at);
+            if let Some(expiry) = expiry.max() {
+                family.sample(&[account], unix_seconds(expiry));
+            }
         } else if def == defs::ACCOUNT_INFO {
             let region = self.account.region.as_deref().unwrap_or_default();
             let labels = self.account.labels.iter();
@@ -238,6 +248,10 @@ fn write_state(family: &mut Family<'_>, account: &str, collector: &str, state: &
     } else if def == defs::LAST_SUCCESS {
         if let Some(success) = &state.last_success {
             family.sample(&labels, unix_seconds(success.at));
+        }
+    } else if def == defs::RESTORED {
+        if state.restored {
+            family.sample(&labels, 1.0);
         }
     } else if def == defs::SCHEMA_DRIFT {
         for drift in &*state.drift {

@@ -14,10 +14,11 @@ use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::collection::Collection;
 use crate::collector;
 use crate::config::{Account, Api, Config, Environment, Poll};
-use crate::credentials::{self, Context, Provider};
+use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::ExporterMetrics;
 use crate::scheduler::Scheduler;
 use crate::snapshot::{AccountState, Slot, Store};
+use crate::state_dir::identity;
 
 /// Why a configuration cannot be put to work. What was at work before still is.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,7 @@ pub struct Fleet {
     metrics: ExporterMetrics,
     store: Arc<Store>,
     shared: Shared,
+    providers: Providers,
     members: HashMap<String, Member>,
 }
 
@@ -54,7 +56,6 @@ struct Shared {
 struct Member {
     account: Account,
     state: Arc<AccountState>,
-    provider: Arc<dyn Provider>,
     collections: Vec<Arc<Collection>>,
     /// Its tasks, which end when these are dropped.
     tasks: Vec<DropGuard>,
@@ -100,11 +101,13 @@ impl Fleet {
         if let Some(shard) = config.share.shard {
             metrics.set_shard(shard.index(), shard.total().get());
         }
+        let shared = Shared::new(config, environment, clock, &metrics, http);
         let mut fleet = Self {
             environment: environment.clone(),
             clock: clock.clone(),
             store: Arc::new(Store::new(Vec::new(), config.poll.max_age)),
-            shared: Shared::new(config, environment, clock, &metrics, http),
+            providers: Providers::new(shared.context.clone()),
+            shared,
             metrics,
             members: HashMap::new(),
         };
@@ -147,7 +150,12 @@ impl Fleet {
             self.shared
                 .for_config(config, &self.environment, &self.clock, &self.metrics)?;
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
-        let same_network = Arc::ptr_eq(&shared.context.http, &self.shared.context.http);
+        // Providers that still fit go on with the keys they have.
+        let mut providers = if shared.context.is_same(&self.shared.context) {
+            self.providers.clone()
+        } else {
+            Providers::new(shared.context.clone())
+        };
 
         let mut changes = Changes::default();
         let mut members = HashMap::with_capacity(config.accounts.len());
@@ -155,10 +163,7 @@ impl Fleet {
         for account in &config.accounts {
             let before = self.members.get(&account.name);
             let before = before.filter(|member| member.is_of(account));
-            let provider = match before {
-                Some(member) if same_network => Arc::clone(&member.provider),
-                _ => credentials::provider(&account.credentials, &shared.context),
-            };
+            let provider = providers.provider(&account.credentials);
             let state = match before {
                 Some(member) if member.account == *account => Arc::clone(&member.state),
                 _ => Arc::new(account_state(account, before)),
@@ -176,7 +181,6 @@ impl Fleet {
             let member = Member {
                 account: account.clone(),
                 state,
-                provider,
                 collections,
                 tasks: Vec::new(),
             };
@@ -194,6 +198,8 @@ impl Fleet {
         }
         let gone = |name: &&String| !members.contains_key(*name);
         changes.removed = self.members.keys().filter(gone).count();
+        providers.forget_unused();
+        self.providers = providers;
         self.store.replace(states, config.poll.max_age);
         self.members = members;
         self.shared = Shared {
@@ -236,9 +242,10 @@ impl Shared {
         metrics: &ExporterMetrics,
         http: Arc<dyn HttpSend>,
     ) -> Self {
+        let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
         let client = ApiClient::new(
             Arc::clone(&http),
-            Budgets::new(config.rate_limit(), config.api.max_in_flight),
+            budgets(),
             clock.clone(),
             config.poll.timeout,
             config.poll.interval,
@@ -247,13 +254,17 @@ impl Shared {
         Self {
             poll: config.poll.clone(),
             api: config.api.clone(),
-            tls: needs_tls(config),
+            tls: needs_tls(config, environment),
             client: Arc::new(client),
             context: Context {
                 environment: environment.clone(),
                 http,
                 clock: clock.clone(),
                 metrics: metrics.clone(),
+                sts_endpoint: config.api.sts_endpoint.clone(),
+                metadata_endpoint: config.api.metadata_endpoint.clone(),
+                timeout: config.poll.timeout,
+                sts_budgets: Arc::new(budgets()),
             },
         }
     }
@@ -269,7 +280,7 @@ impl Shared {
     ) -> Result<Self, FleetError> {
         let same_network = self.api.proxy_url == config.api.proxy_url
             && self.api.ca_file == config.api.ca_file
-            && self.tls == needs_tls(config);
+            && self.tls == needs_tls(config, environment);
         let poll = Poll {
             max_age: self.poll.max_age,
             ..config.poll.clone()
@@ -295,14 +306,19 @@ impl Member {
     }
 }
 
-fn needs_tls(config: &Config) -> bool {
-    let mut accounts = config.accounts.iter();
-    accounts.any(|account| account.endpoint.is_https())
+/// Whether any service that may be asked is behind TLS.
+fn needs_tls(config: &Config, environment: &Environment) -> bool {
+    let (sts, metadata) = (&config.api.sts_endpoint, &config.api.metadata_endpoint);
+    config.accounts.iter().any(|account| {
+        account.endpoint.is_https()
+            || (sts.is_https() && account.credentials.ask_sts(environment))
+            || (metadata.is_https() && account.credentials.ask_metadata())
+    })
 }
 
 fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSend>, ClientError> {
     let network = Network::new(
-        needs_tls(config),
+        needs_tls(config, environment),
         ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
         config.api.ca_file.as_deref(),
     )?;
@@ -313,6 +329,7 @@ fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSen
 fn account_state(account: &Account, before: Option<&Member>) -> AccountState {
     AccountState {
         name: account.name.clone(),
+        identity: identity((&account.endpoint, &account.region, &account.credentials)),
         endpoint: account.endpoint.url(),
         region: account.region.clone(),
         labels: account.labels.clone(),
@@ -353,169 +370,4 @@ fn collections(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::cloud::scripted::{self, Scripted, success};
-
-    /// A fleet over a scripted network, and its scheduler.
-    struct Running {
-        fleet: Fleet,
-        scheduler: Scheduler,
-        http: Arc<Scripted>,
-        started: Instant,
-    }
-
-    fn environment() -> Environment {
-        Environment::from([("KEY", "key"), ("OTHER", "other")])
-    }
-
-    fn config(yaml: &str) -> Config {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), yaml).unwrap();
-        Config::load(Some(file.path()), &environment()).unwrap()
-    }
-
-    /// Settings, and an account of a minute's interval for each name.
-    fn accounts(names: &[&str]) -> String {
-        let accounts: String = names
-            .iter()
-            .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: {name}, secret_key_env: KEY}}}}\n"))
-            .collect();
-        format!("accounts:\n{accounts}")
-    }
-
-    impl Running {
-        fn start(yaml: &str) -> Self {
-            let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
-            let network = Arc::clone(&http);
-            let registry = Registry::new();
-            let clock = scripted::clock();
-            let config = config(yaml);
-            let fleet = Fleet::on(network, &config, &environment(), &clock, &registry);
-            let mut running = Self {
-                fleet: fleet.unwrap(),
-                scheduler: Scheduler::new(0.0),
-                http,
-                started: Instant::now(),
-            };
-            running.fleet.schedule(&running.scheduler);
-            running
-        }
-
-        fn apply(&mut self, yaml: &str) -> Changes {
-            let changes = self.fleet.apply(&config(yaml)).unwrap();
-            self.fleet.schedule(&self.scheduler);
-            changes
-        }
-
-        /// Waits until `second` since the start.
-        async fn until(&self, second: u64) {
-            tokio::time::sleep_until(self.started + Duration::from_secs(second)).await;
-        }
-
-        /// When the account `name` was asked, in seconds since the start.
-        fn asked(&self, name: &str) -> Vec<u64> {
-            let sent = self.http.sent();
-            let sent = sent.iter().filter(|sent| sent.is_from(name));
-            sent.map(|sent| (sent.at - self.started).as_secs())
-                .collect()
-        }
-
-        fn names(&self) -> Vec<String> {
-            let accounts = self.fleet.store().load();
-            let accounts = accounts.list().iter();
-            accounts.map(|account| account.name.clone()).collect()
-        }
-
-        fn has_values(&self, name: &str) -> bool {
-            let accounts = self.fleet.store().load();
-            let account = accounts.list().iter().find(|account| account.name == name);
-            account.unwrap().slots[0].load().last_success.is_some()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
-        let mut running = Running::start(&accounts(&["a", "b"]));
-        running.until(45).await;
-        let changes = running.apply(&accounts(&["a", "b", "c"]));
-        let expected = Changes {
-            added: 1,
-            kept: 2,
-            ..Changes::default()
-        };
-        assert_eq!(changes, expected);
-        assert!(running.has_values("a") && running.has_values("b"));
-        running.until(165).await;
-        assert_eq!(running.asked("a"), [0, 60, 120]);
-        assert_eq!(running.asked("b"), [30, 90, 150]);
-        assert_eq!(
-            running.asked("c"),
-            [85, 145],
-            "within the interval, last of three"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
-        let mut running = Running::start(&accounts(&["a", "b"]));
-        running.until(45).await;
-        assert_eq!(running.apply(&accounts(&["b"])).removed, 1);
-        assert_eq!(running.names(), ["b"]);
-        running.until(165).await;
-        assert_eq!(running.asked("a"), [0]);
-        assert_eq!(running.asked("b"), [30, 90, 150]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_key_or_endpoint_makes_it_another_account() {
-        let mut running = Running::start(&accounts(&["a"]));
-        running.until(45).await;
-        assert!(running.has_values("a"));
-        let other_key = accounts(&["a"]).replace("KEY", "OTHER");
-        assert_eq!(running.apply(&other_key).added, 1);
-        assert!(!running.has_values("a"), "whose values would these be?");
-        let elsewhere = other_key.replace("name: a,", "name: a, endpoint: 'https://cwp.example',");
-        assert_eq!(running.apply(&elsewhere).added, 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn other_labels_leave_values_and_schedule_alone() {
-        let mut running = Running::start(&accounts(&["a"]));
-        running.until(45).await;
-        let labelled = accounts(&["a"]).replace("name: a,", "name: a, labels: {team: x},");
-        assert_eq!(running.apply(&labelled).changed, 1);
-        assert!(running.has_values("a"));
-        let store = running.fleet.store().load();
-        assert_eq!(store.list()[0].labels["team"], "x");
-        running.until(165).await;
-        assert_eq!(running.asked("a"), [0, 60, 120]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
-        let mut running = Running::start(&accounts(&["a"]));
-        running.until(45).await;
-        let faster = format!("poll: {{interval: 10s}}\n{}", accounts(&["a"]));
-        assert_eq!(running.apply(&faster).changed, 1);
-        assert!(running.has_values("a"));
-        running.until(70).await;
-        assert_eq!(running.asked("a"), [0, 45, 55, 65]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_max_age_holds_at_once_and_changes_nothing_else() {
-        let mut running = Running::start(&accounts(&["a"]));
-        running.until(45).await;
-        let shorter = format!("poll: {{max_age: 2m}}\n{}", accounts(&["a"]));
-        assert_eq!(running.apply(&shorter).kept, 1);
-        let max_age = running.fleet.store().load().max_age();
-        assert_eq!(max_age, Duration::from_secs(120));
-        running.until(165).await;
-        assert_eq!(running.asked("a"), [0, 60, 120]);
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@
 //! - [`scheduler`]: when to collect; one task for each account and collector.
 //! - [`collection`]: one collection, from the question to the new snapshot.
 //! - [`failure_log`]: what the log says of failed collections.
+//! - [`state_dir`]: the last good snapshots on disk.
 //! - [`exposition`]: what a scrape sees, built from the snapshots.
 //! - [`snapshot`]: what is known of each account, and its age.
 //! - [`collector`]: the table of collectors and what their answers mean.
@@ -36,6 +37,7 @@
 //! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
 //! - [`tc3`]: the request signature, pure.
 //! - [`logging`]: log lines as logfmt or JSON.
+//! - [`atomic_file`]: files that are replaced whole or not at all.
 //! - [`signals`]: the signals that ask the process to stop or to reload.
 //! - [`clock`]: the wall clock, passed in.
 //!
@@ -51,6 +53,7 @@
 
 pub mod api;
 pub mod app;
+pub mod atomic_file;
 pub mod budget;
 pub mod cli;
 pub mod clock;
@@ -72,4 +75,5 @@ pub mod server;
 pub mod signals;
 pub mod simulator;
 pub mod snapshot;
+pub mod state_dir;
 pub mod tc3;

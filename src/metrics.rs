@@ -94,7 +94,7 @@ pub mod defs {
         SHARD_TOTAL = Gauge "cwp_exporter_shard_total" []
             "How many shards the accounts are divided into; absent without shards."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
-            "Credentials read anew after they had changed at their source, and failed attempts to read them."
+            "Credentials that were replaced, as they had changed at their source or were about to expire, and failed attempts to."
     }
 }
 

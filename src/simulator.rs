@@ -1,15 +1,23 @@
-//! A stand-in for the CWP API on loopback.
+//! A stand-in on loopback for the CWP API, the security token service and instance metadata.
 //!
-//! It verifies what the real API verifies, refuses with the same codes, and plays
-//! scripted [`Scenario`]s: figures that change, errors, cut and hanging connections.
+//! It verifies what the real ones verify, refuses with the same codes, and plays
+//! scripted [`Scenario`]s: figures that change, keys that are rotated, expire or are
+//! revoked, errors, cut and hanging connections. All three services have one address:
+//! a request's version and path tell which is meant.
 //! For the command line's `simulate` and `demo`, and for end-to-end tests.
 //!
 //! A scenario's answer is played for a request that is authentic, permitted and
 //! within the rate limit; any other is refused.
 
+mod action;
 mod answer;
 mod connection;
 mod handle;
+mod headers;
+mod key;
+mod log;
+mod metadata;
+mod player;
 mod problem;
 mod rate;
 mod refusal;
@@ -17,8 +25,12 @@ mod reply;
 mod scenario;
 mod script;
 mod state;
+mod sts;
+mod temporary;
+mod tenants;
 mod timeline;
 mod verify;
+mod world;
 
 use std::io;
 use std::net::SocketAddr;

@@ -35,6 +35,9 @@ pub struct Accounts {
 pub struct AccountState {
     /// The configured name.
     pub name: String,
+    /// Tells it from another account of this name, see
+    /// [`identity`](crate::state_dir::identity).
+    pub identity: String,
     /// Where its API is.
     pub endpoint: String,
     /// The configured region.
@@ -62,6 +65,10 @@ pub struct CollectorState {
     pub drift: Arc<[Drift]>,
     /// Collections that failed so far.
     pub failures: u64,
+    /// Whether the last success is another process's, read from disk.
+    pub restored: bool,
+    /// When the key that the last collection used, or could have, expires.
+    pub credential_expires_at: Option<Timestamp>,
 }
 
 /// A collection that ended.
@@ -263,6 +270,7 @@ mod tests {
         let account = |name: &str| {
             Arc::new(AccountState {
                 name: name.to_owned(),
+                identity: String::new(),
                 endpoint: String::new(),
                 region: None,
                 labels: BTreeMap::new(),

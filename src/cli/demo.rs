@@ -6,14 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, say};
-use crate::app::{App, WebOptions};
+use crate::app::{App, AppOptions};
 use crate::clock::Clock;
 use crate::config::{Environment, Source};
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
 
 /// Serves the demo scenario until a signal comes.
-pub(super) async fn run(clock: &Clock, web: WebOptions) -> Result<(), Failure> {
+pub(super) async fn run(clock: &Clock, options: AppOptions) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     let scenario = Scenario::demo().map_err(Failure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
@@ -53,8 +53,8 @@ pub(super) async fn run(clock: &Clock, web: WebOptions) -> Result<(), Failure> {
         ..Source::default()
     };
     let config = source.load().map_err(Failure::running)?;
-    let telemetry_path = web.telemetry_path.clone();
-    let app = App::bind(source, &config, clock, web)
+    let telemetry_path = options.telemetry_path.clone();
+    let app = App::bind(source, &config, clock, options)
         .await
         .map_err(Failure::running)?;
 

@@ -44,6 +44,12 @@ impl Credential {
         self.expires_at
     }
 
+    /// Whether it is known to have stopped being valid by `now`.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
     /// Whose quota its requests are charged to: its holder's, which outlives a
     /// temporary key, or its own.
     #[must_use]
@@ -73,13 +79,29 @@ impl Credential {
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         let secrets = [Some(self.secret_key()), self.token()];
-        secrets
-            .into_iter()
-            .flatten()
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| {
-                text.replace(secret, "<secret>")
-            })
+        let secrets = secrets.into_iter().flatten();
+        secrets.fold(text.to_owned(), |text, secret| redact(&text, secret))
+    }
+}
+
+/// `text` with `secret` blotted out, also where the text was cut off inside it.
+#[must_use]
+pub fn redact(text: &str, secret: &str) -> String {
+    /// Fewer characters than this at the end of a text are no sign of a secret.
+    const SHORTEST: usize = 8;
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let text = text.replace(secret, "<secret>");
+    let cut = secret
+        .char_indices()
+        .rev()
+        .map(|(length, _)| secret.split_at(length).0)
+        .take_while(|beginning| beginning.len() >= SHORTEST)
+        .find_map(|beginning| text.strip_suffix(beginning));
+    match cut {
+        Some(before) => format!("{before}<secret>"),
+        None => text,
     }
 }
 
@@ -110,5 +132,23 @@ mod tests {
             credential.redact("hunter2 or t0ken?"),
             "<secret> or <secret>?"
         );
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_off_is_blotted_out_too() {
+        let secret = "0123456789abcdef";
+        assert_eq!(redact("it was 0123456789a", secret), "it was <secret>");
+        assert_eq!(redact("it was 0123", secret), "it was 0123");
+    }
+
+    #[test]
+    fn a_temporary_key_expires_and_its_holder_stays() {
+        let key = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
+        let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        assert!(!key.has_expired(noon));
+        let key = key.temporary("a role".to_owned(), noon);
+        assert!(key.has_expired(noon));
+        assert!(!key.has_expired(noon - jiff::SignedDuration::from_secs(1)));
+        assert_eq!(key.quota_key(), "a role");
     }
 }

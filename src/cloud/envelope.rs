@@ -103,15 +103,20 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let mut envelope: Fields = serde_json::from_str(text)
-        .map_err(|error| unreadable(format!("the answer is not a JSON object: {error}")))?;
+    let mut envelope: Fields = serde_json::from_str(text).map_err(|error| {
+        unreadable(format!(
+            "the answer is not a JSON object ({})",
+            place(&error)
+        ))
+    })?;
     let Some(response) = envelope.take("Response") else {
         return Err(legacy_error(&mut envelope).unwrap_or_else(|| {
             unreadable("the answer has no Response, so it is not from the API")
         }));
     };
-    let mut fields: Fields = serde_json::from_str(response.get())
-        .map_err(|error| unreadable(format!("Response is not a JSON object: {error}")))?;
+    let mut fields: Fields = serde_json::from_str(response.get()).map_err(|error| {
+        unreadable(format!("Response is not a JSON object ({})", place(&error)))
+    })?;
     let request_id = fields
         .take("RequestId")
         .and_then(|json| serde_json::from_str::<String>(json.get()).ok())
@@ -121,7 +126,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
     };
     let error = match serde_json::from_str::<ApiError>(error.get()) {
         Ok(error) => named(&error.code, &error.message),
-        Err(error) => unreadable(format!("Response.Error is malformed: {error}")),
+        Err(error) => unreadable(format!("Response.Error is malformed ({})", place(&error))),
     };
     Err(Error {
         request_id,
@@ -155,6 +160,11 @@ fn named(code: &str, message: &str) -> Error {
 
 fn unreadable(message: impl Into<String>) -> Error {
     Error::new(Reason::Response, message)
+}
+
+/// Where JSON is not as expected. The parser's own words could quote a key.
+fn place(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
 }
 
 /// `text` on one line and of bounded length.
@@ -257,6 +267,20 @@ mod tests {
     fn a_body_that_names_the_error_beats_the_status() {
         let body = r#"{"Response":{"Error":{"Code":"AuthFailure.SignatureExpire","Message":""},"RequestId":"r"}}"#;
         assert_eq!(failure(401, body).reason, Reason::Clock);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_understood_is_not_quoted() {
+        for body in [
+            r#""hunter2""#,
+            r#"{"Response":"hunter2"}"#,
+            r#"{"Response":{"Error":"hunter2"}}"#,
+            r#"{"Response":{"Error":{"Code":{"hunter2":1}}}}"#,
+        ] {
+            let error = failure(200, body);
+            assert_eq!(error.reason, Reason::Response);
+            assert!(!error.message.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

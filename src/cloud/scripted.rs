@@ -94,3 +94,9 @@ pub(crate) fn failure(code: &str) -> String {
 pub(crate) fn clock() -> Clock {
     Clock::new(|| "2024-06-01T00:00:00Z".parse().unwrap())
 }
+
+/// A wall clock that starts there and moves with tokio's time, paused or not.
+pub(crate) fn running_clock() -> Clock {
+    let started = Instant::now();
+    Clock::new(move || clock().now() + jiff::SignedDuration::try_from(started.elapsed()).unwrap())
+}

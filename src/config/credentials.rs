@@ -1,12 +1,22 @@
 //! Where an account's credentials come from.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+mod key;
+mod profile;
+mod secret;
+mod tccli;
+mod tke_oidc;
+
+use std::time::Duration;
+
+pub use self::key::{Key, NoKey};
+pub use self::profile::{CREDENTIALS_FILE_VARIABLE, Profile};
+pub(super) use self::secret::open_file;
+pub use self::secret::{IdSource, SecretSource};
+pub(super) use self::tccli::is_profile;
+pub use self::tccli::{Tccli, TccliKey};
+pub use self::tke_oidc::{TKE_VARIABLES, TkeOidc};
 
 use super::environment::Environment;
-use super::problem::Fault;
 
 /// The variable that holds the secret id of [`Credentials::Env`].
 pub const SECRET_ID_VARIABLE: &str = "TENCENTCLOUD_SECRET_ID";
@@ -18,10 +28,7 @@ pub const SECRET_KEY_VARIABLE: &str = "TENCENTCLOUD_SECRET_KEY";
 /// is set and not empty counts.
 pub const TOKEN_VARIABLES: [&str; 2] = ["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"];
 
-/// The largest file that is read for a secret, in bytes.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
-
-/// How an account signs its requests.
+/// How an account signs its requests. Equal ones share their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credentials {
     /// Keys from files, named environment variables or, for the id, the file itself.
@@ -36,190 +43,69 @@ pub enum Credentials {
     /// The usual environment variables: [`SECRET_ID_VARIABLE`],
     /// [`SECRET_KEY_VARIABLE`] and maybe one of [`TOKEN_VARIABLES`].
     Env,
+    /// A profile of the SDKs' credentials file.
+    Profile(Profile),
+    /// A profile of the vendor's command line.
+    Tccli(Tccli),
+    /// The role of the CVM instance that this process runs on.
+    CvmRole {
+        /// The role's name; the metadata service is asked for it when absent.
+        role: Option<String>,
+    },
+    /// The role of the TKE service account that this process runs as.
+    TkeOidc,
+    /// A role that another credential assumes.
+    AssumeRole(Box<AssumeRole>),
+    /// The first place of the SDKs' chain that has credentials.
+    Default,
 }
 
-/// Where a secret id comes from.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub enum IdSource {
-    /// It is written in the configuration.
-    Literal(String),
-    /// The file that holds it.
-    File(PathBuf),
-    /// The name of the environment variable that holds it.
-    Env(String),
-}
-
-impl IdSource {
-    /// Reads the id; a file is read anew.
-    ///
-    /// # Errors
-    ///
-    /// As [`SecretSource::read`].
-    pub fn read(&self, environment: &Environment) -> Result<String, Fault> {
-        match self {
-            Self::Literal(id) => usable(id),
-            Self::File(path) => read_file(path),
-            Self::Env(name) => read_variable(name, environment),
-        }
-    }
-}
-
-/// A literal id does not show.
-impl fmt::Debug for IdSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Literal(_) => f.write_str("Literal(<secret>)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
-        }
-    }
-}
-
-/// Where a secret comes from. There is no literal: secrets stay out of the
-/// configuration.
+/// A role to assume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SecretSource {
-    /// The file that holds it.
-    File(PathBuf),
-    /// The name of the environment variable that holds it.
-    Env(String),
+pub struct AssumeRole {
+    /// The role: `qcs::cam::uin/<uin>:roleName/<name>` or `…:role/<id>`.
+    pub role_arn: String,
+    /// What the role's audit log calls this process.
+    pub session_name: String,
+    /// How long each key lives; from a minute to 12 hours, in whole seconds.
+    pub duration: Duration,
+    /// Where the secret agreed with the role's owner comes from.
+    pub external_id: Option<SecretSource>,
+    /// What signs the request for the role's key.
+    pub source: Credentials,
 }
 
-impl SecretSource {
-    /// Reads the secret without surrounding white space; a file is read anew.
-    ///
-    /// # Errors
-    ///
-    /// When it is missing, unreadable, empty, too long or cannot be a secret.
-    /// The error names neither the file or variable nor what is in it: when a
-    /// secret was put in place of its own file name, that name is the secret.
-    pub fn read(&self, environment: &Environment) -> Result<String, Fault> {
+impl Credentials {
+    /// Whether keys come, or may come, from the Security Token Service.
+    #[must_use]
+    pub fn ask_sts(&self, environment: &Environment) -> bool {
         match self {
-            Self::File(path) => read_file(path),
-            Self::Env(name) => read_variable(name, environment),
+            Self::TkeOidc | Self::AssumeRole(_) => true,
+            Self::Default => TkeOidc::is_set(environment),
+            Self::Static { .. }
+            | Self::Env
+            | Self::Profile(_)
+            | Self::Tccli(_)
+            | Self::CvmRole { .. } => false,
+        }
+    }
+
+    /// Whether keys come, or may come, from the metadata service.
+    #[must_use]
+    pub fn ask_metadata(&self) -> bool {
+        match self {
+            Self::CvmRole { .. } | Self::Default => true,
+            Self::AssumeRole(role) => role.source.ask_metadata(),
+            Self::Static { .. } | Self::Env | Self::Profile(_) | Self::Tccli(_) | Self::TkeOidc => {
+                false
+            }
         }
     }
 }
 
-fn read_variable(name: &str, environment: &Environment) -> Result<String, Fault> {
-    let Some(value) = environment.get(name) else {
-        return Err(Fault::new(
-            "the environment variable it names is not set",
-            "set it, or name another",
-        ));
-    };
-    usable(value)
-}
-
-fn read_file(path: &Path) -> Result<String, Fault> {
-    let mut bytes = Vec::new();
-    open_file(path)?
-        .take(MAX_SECRET_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET_BYTES) {
-        return Err(Fault::new(
-            "the file it names is larger than 64 KiB",
-            "name a file that holds nothing but the secret",
-        ));
-    }
-    usable(&String::from_utf8_lossy(&bytes))
-}
-
-/// Opens a regular file, following links.
-pub(super) fn open_file(path: &Path) -> Result<File, Fault> {
-    // Asked first, as opening a pipe would wait for its writer.
-    let metadata = path.metadata().map_err(|error| unreadable(&error))?;
-    if !metadata.is_file() {
-        return Err(Fault::new(
-            "what it names is not a file",
-            "name a regular file",
-        ));
-    }
-    File::open(path).map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &std::io::Error) -> Fault {
-    Fault::new(
-        format!("the file it names cannot be read: {error}"),
-        "create it and let the exporter's user read it, or name another",
-    )
-}
-
-/// Trims `text` and makes sure that it can stand in an HTTP header.
-fn usable(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Fault::new("the value is empty", "fill it in"));
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Fault::new(
-            "the value has white space, control or non-ASCII characters inside",
-            "copy it anew: one word, nothing else",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(bytes: &[u8]) -> Result<String, Fault> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        SecretSource::File(file.path().to_owned()).read(&Environment::default())
-    }
-
-    #[test]
-    fn a_secret_file_is_trimmed() {
-        assert_eq!(read(b" hunter2\r\n").unwrap(), "hunter2");
-        assert!(read(&[b'a'; 64 * 1024]).is_ok());
-    }
-
-    #[test]
-    fn a_file_that_holds_no_secret_is_refused() {
-        for (bytes, what) in [
-            (&b"\n"[..], "the value is empty"),
-            (
-                b"hunter2 hunter3",
-                "the value has white space, control or non-ASCII characters inside",
-            ),
-            (
-                b"hunter2\nhunter3",
-                "the value has white space, control or non-ASCII characters inside",
-            ),
-            (
-                b"\xff\xfe",
-                "the value has white space, control or non-ASCII characters inside",
-            ),
-            (
-                &[b'a'; 64 * 1024 + 1],
-                "the file it names is larger than 64 KiB",
-            ),
-        ] {
-            assert_eq!(read(bytes).unwrap_err().what, what);
-        }
-    }
-
-    #[test]
-    fn only_a_regular_file_is_opened() {
-        assert_eq!(
-            open_file(Path::new("/dev/null")).unwrap_err().what,
-            "what it names is not a file"
-        );
-        assert_eq!(
-            open_file(Path::new("/nowhere")).unwrap_err().what,
-            "the file it names cannot be read: No such file or directory (os error 2)"
-        );
-    }
-
-    #[test]
-    fn a_variable_is_read_and_trimmed() {
-        let environment = Environment::from([("KEY", "hunter2\n"), ("EMPTY", " ")]);
-        let read = |name: &str| SecretSource::Env(name.to_owned()).read(&environment);
-        assert_eq!(read("KEY").unwrap(), "hunter2");
-        assert_eq!(read("EMPTY").unwrap_err().what, "the value is empty");
-        assert!(read("OTHER").is_err());
-    }
+/// Whether `name` can be a role's: it becomes part of a URL.
+#[must_use]
+pub fn is_role_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    (1..=128).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with('.')
 }

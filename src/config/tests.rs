@@ -1,3 +1,4 @@
+mod credentials;
 mod odd;
 
 use std::path::{Path, PathBuf};
@@ -118,6 +119,10 @@ fn bad_configurations_say_exactly_what_is_wrong() {
         // One fixture is about the absence of the usual variables.
         let environment = match name {
             "bad-accounts-none.yml" => Environment::default(),
+            "bad-credentials-places.yml" => environment([
+                ("HOME", fixtures().to_str().unwrap()),
+                ("TKE_REGION", "ap-hunter2"),
+            ]),
             _ => environment([("EMPTY", " ")]),
         };
         let error = Config::load(Some(&path), &environment).unwrap_err();

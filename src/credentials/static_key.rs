@@ -1,15 +1,11 @@
-//! A key whose parts the configuration names: in files, which are read again for
-//! each request so that a rotated key needs no restart, or in the environment.
+//! A key whose parts the configuration names: in files or in the environment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use jiff::Timestamp;
 
-use futures_util::future::BoxFuture;
-use tracing::{info, warn};
-
-use super::{Context, Provider, Unavailable};
+use super::Unavailable;
+use super::local::Place;
 use crate::cloud::Credential;
 use crate::config::{Environment, Fault, IdSource, SecretSource};
-use crate::metrics::ExporterMetrics;
 
 /// Where the parts of a key are.
 #[derive(Debug)]
@@ -19,11 +15,10 @@ pub(super) struct Sources {
     pub(super) token: Option<SecretSource>,
 }
 
-impl Sources {
-    /// Reads the key as it is now. May block on files.
-    fn read(&self, environment: &Environment) -> Result<Credential, Unavailable> {
+impl Place for Sources {
+    fn read(&self, environment: &Environment, _: Timestamp) -> Result<Credential, Unavailable> {
         let named = |part, read: Result<String, Fault>| {
-            read.map_err(|fault| Unavailable(format!("{part}: {fault}")))
+            read.map_err(|fault| Unavailable::Broken(format!("{part}: {fault}")))
         };
         let token = self.token.as_ref().map(|token| token.read(environment));
         Ok(Credential::new(
@@ -33,118 +28,16 @@ impl Sources {
         ))
     }
 
-    /// Whether the key can change while the process runs.
-    fn are_fixed(&self) -> bool {
+    fn is_fixed(&self) -> bool {
         let secrets = [Some(&self.secret_key), self.token.as_ref()];
         !matches!(self.secret_id, IdSource::File(_))
             && !secrets
                 .iter()
                 .any(|secret| matches!(secret, Some(SecretSource::File(_))))
     }
-}
 
-/// Reads a key from its sources.
-pub(super) struct StaticKey {
-    sources: Arc<Sources>,
-    place: &'static str,
-    environment: Environment,
-    metrics: ExporterMetrics,
-    known: Mutex<Known>,
-}
-
-/// What was read last.
-#[derive(Default)]
-struct Known {
-    credential: Option<Arc<Credential>>,
-    failing: bool,
-}
-
-impl StaticKey {
-    pub(super) fn new(sources: Sources, place: &'static str, context: &Context) -> Self {
-        Self {
-            sources: Arc::new(sources),
-            place,
-            environment: context.environment.clone(),
-            metrics: context.metrics.clone(),
-            known: Mutex::default(),
-        }
-    }
-
-    async fn read_anew(&self) -> Result<Arc<Credential>, Unavailable> {
-        let sources = Arc::clone(&self.sources);
-        let environment = self.environment.clone();
-        let read = tokio::task::spawn_blocking(move || sources.read(&environment))
-            .await
-            .unwrap_or_else(|error| Err(Unavailable(error.to_string())));
-        self.settle(read)
-    }
-
-    /// Takes note of what was read and says what to use.
-    fn settle(
-        &self,
-        read: Result<Credential, Unavailable>,
-    ) -> Result<Arc<Credential>, Unavailable> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match (read, &known.credential) {
-            (Ok(credential), Some(current)) if credential == **current => {
-                known.failing = false;
-            }
-            (Ok(credential), current) => {
-                if current.is_some() {
-                    self.metrics.count_credential_refresh(true);
-                    info!(secret_id = credential.secret_id(), "credential has changed");
-                }
-                known.credential = Some(Arc::new(credential));
-                known.failing = false;
-            }
-            // A key file that is being replaced must not cost a collection.
-            (Err(error), Some(current)) => {
-                self.metrics.count_credential_refresh(false);
-                if !known.failing {
-                    warn!(secret_id = current.secret_id(), %error, "cannot read the credential again, the last one stays in use");
-                }
-                known.failing = true;
-            }
-            (Err(error), None) => {
-                self.metrics.count_credential_refresh(false);
-                return Err(error);
-            }
-        }
-        known
-            .credential
-            .clone()
-            .ok_or_else(|| Unavailable("no credential was read".to_owned()))
-    }
-}
-
-impl Provider for StaticKey {
-    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
-        Box::pin(async {
-            if self.sources.are_fixed()
-                && let Some(credential) = self.current()
-            {
-                return Ok(credential);
-            }
-            self.read_anew().await
-        })
-    }
-
-    fn current(&self) -> Option<Arc<Credential>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.credential.clone()
-    }
-
-    /// Reads the files once more: they may have been replaced one by one, and the
-    /// refused key have been made of halves of two.
-    fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
-        Box::pin(async {
-            // Why there is none, the next request for a credential tells.
-            let _ = self.read_anew().await;
-        })
-    }
-
-    fn source(&self) -> String {
-        self.place.to_owned()
+    fn source(&self, _: &Environment) -> String {
+        "the configured key".to_owned()
     }
 }
 
@@ -154,33 +47,20 @@ mod tests {
 
     use prometheus::Registry;
 
+    use super::super::fixture::{self, refreshes};
+    use super::super::{Provider as _, local::Local};
     use super::*;
-    use crate::cloud::scripted::{self, Scripted};
+    use crate::cloud::scripted::Scripted;
 
-    fn key_in_file(path: &Path) -> (StaticKey, Registry) {
-        let registry = Registry::new();
+    fn key_in_file(path: &Path) -> (Local<Sources>, Registry) {
         let sources = Sources {
             secret_id: IdSource::Literal("AKIDtest".to_owned()),
             secret_key: SecretSource::File(path.to_owned()),
             token: None,
         };
-        let context = Context {
-            environment: Environment::default(),
-            http: Scripted::hanging(),
-            clock: scripted::clock(),
-            metrics: ExporterMetrics::register(&registry).unwrap(),
-        };
-        (StaticKey::new(sources, "a test", &context), registry)
-    }
-
-    fn refreshes(registry: &Registry) -> Vec<f64> {
-        registry
-            .gather()
-            .iter()
-            .filter(|family| family.name() == "cwp_exporter_credential_refreshes_total")
-            .flat_map(|family| family.get_metric())
-            .map(|metric| metric.get_counter().get_value())
-            .collect()
+        let registry = Registry::new();
+        let context = fixture::context_of(&registry, Scripted::hanging(), []);
+        (Local::new(sources, &context), registry)
     }
 
     #[tokio::test]

@@ -25,8 +25,10 @@ pub(super) struct Key {
 
 /// Asks `provider` for the key that is to be used at the time `now`.
 pub(super) async fn ask(provider: &dyn Provider, now: impl Fn() -> Timestamp) -> Key {
+    let answer = provider.credential().await;
+    // Not before: the chain knows its place only once it has found one.
     let source = provider.source();
-    let credential = match provider.credential().await {
+    let credential = match answer {
         Ok(credential) => credential,
         Err(error) => {
             let detail = format!("no key can be had from {source}: {error}");
@@ -138,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_without_a_key_says_why() {
-        let error = Unavailable("the metadata service is silent".to_owned());
+        let error = Unavailable::Broken("the metadata service is silent".to_owned());
         let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH).await;
         assert_eq!(key.step.status, Status::Failed);
         let expected = "no key can be had from a role: the metadata service is silent";

@@ -87,6 +87,17 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Whether it shows, wholly or in part, what is answered where no fault is played.
+    pub(crate) fn is_good(&self) -> bool {
+        match self {
+            Self::Ok | Self::Gzip | Self::Cut(_) | Self::Oversized(_) => true,
+            Self::Delayed(_, answer) => answer.is_good(),
+            _ => false,
+        }
+    }
+}
+
 /// The fields of an account whose scenario names none.
 ///
 /// All 25, with the figures that the API's documentation contradicts itself with:

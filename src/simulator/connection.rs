@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::headers;
 use super::refusal::Refusal;
 use super::reply::{Body, Reply};
 use super::state::State;
@@ -96,9 +97,9 @@ async fn answer(
     };
     let envelope = state.envelope();
     let (delay, reply) = match verdict {
-        Ok((answer, fields)) => envelope.reply(&answer, fields),
+        Ok((answer, content)) => envelope.reply(&answer, &content),
         Err(refusal) => {
-            let message = refusal.message(verify::language(&parts.headers));
+            let message = refusal.message(headers::language(&parts.headers));
             (Duration::ZERO, envelope.refuse(refusal.code, message))
         }
     };

@@ -31,11 +31,59 @@ impl Handle {
         self.state.play(account, None)
     }
 
-    /// Gives an account another secret key, temporary if there is a token.
+    /// Answers good requests to the token service with `answer`, whatever its timeline
+    /// says, until [`resume_sts`](Self::resume_sts). A fault hands out no key.
+    pub fn play_sts(&self, answer: Answer) {
+        self.state.play_sts(Some(answer));
+    }
+
+    /// Returns the token service to its timeline.
+    pub fn resume_sts(&self) {
+        self.state.play_sts(None);
+    }
+
+    /// Answers requests for instance metadata with `answer`, whatever its timeline
+    /// says, until [`resume_metadata`](Self::resume_metadata). A fault hands out no key.
+    pub fn play_metadata(&self, answer: Answer) {
+        self.state.play_metadata(Some(answer));
+    }
+
+    /// Returns the metadata service to its timeline.
+    pub fn resume_metadata(&self) {
+        self.state.play_metadata(None);
+    }
+
+    /// Revokes all temporary keys that an account's role has had so far; new ones work.
     ///
     /// # Errors
     ///
     /// There is no such account.
+    pub fn revoke(&self, account: &str) -> Result<(), UnknownAccount> {
+        self.state.revoke(account)
+    }
+
+    /// Trusts this token of an account's identity provider instead of the one before.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account, or it has no `web_identity`.
+    pub fn set_web_identity(&self, account: &str, token: &str) -> Result<(), UnknownAccount> {
+        self.state.set_web_identity(account, token)
+    }
+
+    /// How many temporary keys have been handed out for an account; 0 for one that does
+    /// not exist.
+    #[must_use]
+    pub fn handed_out(&self, account: &str) -> usize {
+        self.state.handed_out(account).unwrap_or_default()
+    }
+
+    /// Gives an account's own key another secret, temporary if there is a token, from
+    /// now on and whatever its timeline says.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account, or it has no key of its own.
     pub fn set_secret(
         &self,
         account: &str,
@@ -51,18 +99,29 @@ impl Handle {
         self.state.received()
     }
 
-    /// Waits until an account has made `count` requests in all, refused ones included.
+    /// Waits until an account has signed `count` requests in all, refused ones included.
     ///
     /// Returns at once for an account that does not exist.
     pub async fn wait_for(&self, account: &str, count: usize) {
+        self.wait(|state| state.count(account).is_none_or(|so_far| so_far >= count))
+            .await;
+    }
+
+    /// Waits until the token service has had `count` requests in all.
+    pub async fn wait_for_sts(&self, count: usize) {
+        self.wait(|state| state.service_counts().0 >= count).await;
+    }
+
+    /// Waits until the metadata service has had `count` requests in all.
+    pub async fn wait_for_metadata(&self, count: usize) {
+        self.wait(|state| state.service_counts().1 >= count).await;
+    }
+
+    async fn wait(&self, is_over: impl Fn(&State) -> bool) {
         loop {
             let mut arrived = std::pin::pin!(self.state.arrived.notified());
             arrived.as_mut().enable();
-            if self
-                .state
-                .count(account)
-                .is_none_or(|so_far| so_far >= count)
-            {
+            if is_over(&self.state) {
                 return;
             }
             arrived.await;

@@ -115,5 +115,9 @@ fn near_secret(yaml: &str, line: u64) -> bool {
     yaml.lines()
         .take(last.saturating_add(1))
         .skip(last.saturating_sub(3))
-        .any(|line| line.contains("secret") || line.contains("token"))
+        .any(|line| {
+            ["secret", "token", "external_id"]
+                .iter()
+                .any(|key| line.contains(key))
+        })
 }

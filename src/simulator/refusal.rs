@@ -33,6 +33,22 @@ impl Refusal {
         Self::new("MissingParameter", message)
     }
 
+    pub(crate) fn unknown_parameter(name: &str) -> Self {
+        let message = format!("The parameter `{name}` is not recognized.");
+        Self::new("UnknownParameter", message)
+    }
+
+    pub(crate) fn role_not_found() -> Self {
+        Self::new("ResourceNotFound.RoleNotFound", "The role does not exist.")
+    }
+
+    pub(crate) fn web_identity() -> Self {
+        Self::new(
+            "InvalidParameter.WebIdentityTokenError",
+            "The identity provider's token is not valid for the role.",
+        )
+    }
+
     pub(crate) fn invalid_authorization(message: &str) -> Self {
         Self::new("AuthFailure.InvalidAuthorization", message)
     }
@@ -54,20 +70,19 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn token() -> Self {
-        Self::new(
-            "AuthFailure.TokenFailure",
-            "The token is invalid: temporary keys need the token they were issued with, \
-             permanent keys have none.",
-        )
+    /// `why` is ours: the API says no more than that the token is wrong.
+    pub(crate) fn token(why: &str) -> Self {
+        let message =
+            format!("Token verification failed. Please check your Token is correct. ({why})");
+        Self::new("AuthFailure.TokenFailure", message)
     }
 
-    pub(crate) fn unauthorized(action: &str) -> Self {
+    pub(crate) fn unauthorized(service: &str, action: &str, resource: &str) -> Self {
         Self::new(
             "AuthFailure.UnauthorizedOperation",
             format!(
-                "you are not authorized to perform operation (cwp:{action})\n\
-                 resource (*) has no permission"
+                "you are not authorized to perform operation ({service}:{action})\n\
+                 resource ({resource}) has no permission"
             ),
         )
     }
@@ -126,7 +141,7 @@ mod tests {
     #[test]
     fn missing_permission_names_action_and_resource() {
         assert!(
-            Refusal::unauthorized("DescribeLicenseGeneral")
+            Refusal::unauthorized("cwp", "DescribeLicenseGeneral", "*")
                 .message(Language::English)
                 .ends_with(
                     "you are not authorized to perform operation (cwp:DescribeLicenseGeneral)\n\

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::answer::{Answer, Fields, MAX_NESTED};
 
@@ -23,6 +26,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// How much of an oversized answer is sent at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
@@ -39,6 +43,15 @@ pub(crate) enum Reply {
     Break(Bytes),
 }
 
+/// What is answered where no fault is played.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// The fields of an API's answer.
+    Fields(Arc<Fields>),
+    /// The whole body of an answer that is not the API's, but instance metadata.
+    Plain(StatusCode, String),
+}
+
 /// What each answer carries.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
@@ -48,12 +61,16 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// How long `answer` takes, and what it is; `fields` hold in the account's timeline.
-    pub(crate) fn reply(&self, answer: &Answer, fields: Fields) -> (Duration, Reply) {
+    /// How long `answer` takes, and what it is.
+    pub(crate) fn reply(&self, answer: &Answer, content: &Content) -> (Duration, Reply) {
         let reply = match answer {
-            Answer::Ok => self.respond(JSON, self.ok(fields)),
-            Answer::Gzip => self.gzip(&self.ok(fields)),
-            Answer::Fields(fields) => self.respond(JSON, self.ok(fields.clone())),
+            Answer::Ok => self.good(content),
+            Answer::Gzip => self.gzip(&self.body(content)),
+            Answer::Fields(fields) => self.respond(JSON, self.ok(fields)),
+            Answer::Error { code, message } if matches!(content, Content::Plain(..)) => {
+                let body = json!({"Code": code, "Message": message});
+                self.respond(TEXT, body.to_string())
+            }
             Answer::Error { code, message } => self.respond(JSON, self.error(code, message)),
             Answer::LegacyError {
                 code,
@@ -71,9 +88,9 @@ impl Envelope {
             } => self.http(*status, body, content_type.as_deref(), location.as_deref()),
             Answer::Hang => Reply::Hang,
             Answer::Reset => Reply::Reset,
-            Answer::Cut(bytes) => self.cut(&self.ok(fields), *bytes),
+            Answer::Cut(bytes) => self.cut(&self.body(content), *bytes),
             Answer::Body(text) => self.respond(JSON, text.clone()),
-            Answer::Oversized(size) => self.oversized(fields, *size),
+            Answer::Oversized(size) => self.oversized(content, *size),
             Answer::Nested(depth) => {
                 let depth = (*depth).min(MAX_NESTED);
                 let (open, close) = ("[".repeat(depth), "]".repeat(depth));
@@ -83,7 +100,7 @@ impl Envelope {
                 self.respond(JSON, body)
             }
             Answer::Delayed(delay, answer) => {
-                let (more, reply) = self.reply(answer, fields);
+                let (more, reply) = self.reply(answer, content);
                 return (delay.saturating_add(more), reply);
             }
         };
@@ -95,11 +112,32 @@ impl Envelope {
         self.respond(JSON, self.error(code, message))
     }
 
-    fn ok(&self, mut fields: Fields) -> String {
-        fields
-            .entry("RequestId")
-            .or_insert_with(|| Value::from(self.request_id.as_str()));
-        json!({"Response": fields}).to_string()
+    fn good(&self, content: &Content) -> Reply {
+        let body = Full::new(Bytes::from(self.body(content))).boxed_unsync();
+        let (status, content_type) = match content {
+            Content::Fields(_) => (StatusCode::OK, JSON),
+            Content::Plain(status, _) => (*status, TEXT),
+        };
+        let mut response = self.response(content_type, body);
+        *response.status_mut() = status;
+        Reply::Respond(response)
+    }
+
+    fn body(&self, content: &Content) -> String {
+        match content {
+            Content::Fields(fields) => self.ok(fields),
+            Content::Plain(_, text) => text.clone(),
+        }
+    }
+
+    fn ok(&self, fields: &Fields) -> String {
+        let response = Identified {
+            fields,
+            request_id: &self.request_id,
+        };
+        // JSON values with text keys can always be written.
+        let response = serde_json::to_string(&response).unwrap_or_default();
+        format!(r#"{{"Response":{response}}}"#)
     }
 
     fn error(&self, code: &str, message: &str) -> String {
@@ -170,33 +208,51 @@ impl Envelope {
         Reply::Break(Bytes::from(raw))
     }
 
-    /// Good fields, and a text that makes it `size` bytes in all.
-    fn oversized(&self, fields: Fields, size: u64) -> Reply {
-        const MARK: &str = "@";
-        const END: &str = "\"}}";
-        let mut padded = Fields::new();
-        padded.extend(fields);
-        // Keys are sorted: this one comes last.
-        padded.insert("~Padding".to_owned(), Value::from(MARK));
-        let whole = self.ok(padded);
-        let start = whole
-            .strip_suffix(END)
-            .and_then(|rest| rest.strip_suffix(MARK))
-            .unwrap_or(&whole)
-            .to_owned();
-        let fixed = start.len().saturating_add(END.len());
+    /// A good answer, and as much more as makes it `size` bytes in all.
+    fn oversized(&self, content: &Content, size: u64) -> Reply {
+        const OPEN: &str = ",\"~Padding\":\"";
+        const CLOSE: &str = "\"}}";
+        let body = self.body(content);
+        // There is a RequestId before the comma.
+        let (start, fill, end) = match body.strip_suffix("}}") {
+            Some(fields) if matches!(content, Content::Fields(_)) => {
+                (format!("{fields}{OPEN}"), b'x', CLOSE)
+            }
+            _ => (body, b' ', ""),
+        };
+        let fixed = start.len().saturating_add(end.len());
         let padding = size.saturating_sub(u64::try_from(fixed).unwrap_or(u64::MAX));
-        let chunk = Bytes::from(vec![b'x'; CHUNK]);
+        let chunk = Bytes::from(vec![fill; CHUNK]);
         let chunk_size = u64::try_from(CHUNK).unwrap_or(u64::MAX);
         let rest = usize::try_from(padding % chunk_size).unwrap_or_default();
-        let rest = Bytes::from(vec![b'x'; rest]);
+        let rest = Bytes::from(vec![fill; rest]);
         let chunks = (0..padding / chunk_size).map(move |_| chunk.clone());
         let frames = std::iter::once(Bytes::from(start))
             .chain(chunks)
-            .chain([rest, Bytes::from_static(END.as_bytes())])
+            .chain([rest, Bytes::from_static(end.as_bytes())])
             .map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
         let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
         Reply::Respond(self.response(JSON, body))
+    }
+}
+
+/// Fields and a request id, unless the fields have one.
+struct Identified<'a> {
+    fields: &'a Fields,
+    request_id: &'a str,
+}
+
+impl Serialize for Identified<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const NAME: &str = "RequestId";
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.fields {
+            map.serialize_entry(name, value)?;
+        }
+        if !self.fields.contains_key(NAME) {
+            map.serialize_entry(NAME, self.request_id)?;
+        }
+        map.end()
     }
 }
 
@@ -207,129 +263,4 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn envelope() -> Envelope {
-        Envelope {
-            request_id: "id-1".to_owned(),
-            date: Timestamp::from_second(1_717_200_000).unwrap(),
-        }
-    }
-
-    fn fields() -> Fields {
-        let mut fields = Fields::new();
-        fields.insert("LicenseCnt".to_owned(), Value::from(5));
-        fields
-    }
-
-    async fn respond(answer: &Answer) -> (http::response::Parts, Bytes) {
-        match envelope().reply(answer, fields()) {
-            (_, Reply::Respond(response)) => {
-                let (parts, body) = response.into_parts();
-                (parts, body.collect().await.unwrap().to_bytes())
-            }
-            other => panic!("no response: {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn good_answer_has_fields_date_and_request_id() {
-        let (parts, body) = respond(&Answer::Ok).await;
-        assert_eq!(parts.status, 200);
-        assert_eq!(parts.headers["date"], "Sat, 01 Jun 2024 00:00:00 GMT");
-        assert_eq!(parts.headers["content-type"], "application/json");
-        assert_eq!(body, r#"{"Response":{"LicenseCnt":5,"RequestId":"id-1"}}"#);
-    }
-
-    #[tokio::test]
-    async fn given_fields_replace_the_timelines() {
-        let (_, body) = respond(&Answer::Fields(Fields::new())).await;
-        assert_eq!(body, r#"{"Response":{"RequestId":"id-1"}}"#);
-    }
-
-    #[tokio::test]
-    async fn errors_come_in_both_shapes() {
-        let error = Answer::Error {
-            code: "InternalError".to_owned(),
-            message: "Sorry.".to_owned(),
-        };
-        assert_eq!(
-            respond(&error).await.1,
-            r#"{"Response":{"Error":{"Code":"InternalError","Message":"Sorry."},"RequestId":"id-1"}}"#
-        );
-        let legacy = Answer::LegacyError {
-            code: 4000,
-            message: "Sorry.".to_owned(),
-            code_desc: "InvalidParameter".to_owned(),
-        };
-        assert_eq!(
-            respond(&legacy).await.1,
-            r#"{"code":4000,"codeDesc":"InvalidParameter","message":"Sorry."}"#
-        );
-    }
-
-    #[tokio::test]
-    async fn oversized_answer_is_valid_and_of_the_size_asked_for() {
-        for size in [1_000, 64 * 1024, 1_000_000] {
-            let (_, body) = respond(&Answer::Oversized(size)).await;
-            assert_eq!(body.len(), usize::try_from(size).unwrap());
-            let value: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(value["Response"]["LicenseCnt"], 5);
-        }
-        let (_, body) = respond(&Answer::Oversized(0)).await;
-        assert!(serde_json::from_slice::<Value>(&body).is_ok());
-    }
-
-    #[tokio::test]
-    async fn nested_answer_is_balanced() {
-        let (_, body) = respond(&Answer::Nested(3)).await;
-        assert_eq!(
-            body,
-            r#"{"Response":{"LicenseCnt":[[[]]],"RequestId":"id-1"}}"#
-        );
-        let (_, body) = respond(&Answer::Nested(20_000)).await;
-        assert!(serde_json::from_slice::<Value>(&body).is_err());
-    }
-
-    #[tokio::test]
-    async fn gateways_answer_keeps_status_and_headers() {
-        let (parts, body) = respond(&Answer::Http {
-            status: StatusCode::FOUND,
-            body: "<html>".to_owned(),
-            content_type: None,
-            location: Some("/elsewhere".to_owned()),
-        })
-        .await;
-        assert_eq!(parts.status, 302);
-        assert_eq!(parts.headers["content-type"], "text/html");
-        assert_eq!(parts.headers["location"], "/elsewhere");
-        assert_eq!(body, "<html>");
-    }
-
-    #[test]
-    fn cut_answer_is_never_whole() {
-        for (bytes, body) in [
-            (0, ""),
-            (13, r#"{"Response":{"#),
-            (9_999, r#"{"Response":{"LicenseCnt":5,"RequestId":"id-1"}"#),
-        ] {
-            let (_, Reply::Break(raw)) = envelope().reply(&Answer::Cut(bytes), fields()) else {
-                panic!("not cut");
-            };
-            let raw = String::from_utf8(raw.to_vec()).unwrap();
-            assert!(raw.contains("content-length: 48\r\n"), "{raw}");
-            assert_eq!(raw.split_once("\r\n\r\n").unwrap().1, body);
-        }
-    }
-
-    #[test]
-    fn delays_add_up() {
-        let second = Duration::from_secs(1);
-        let answer = Answer::Delayed(second, Box::new(Answer::Hang));
-        let answer = Answer::Delayed(second, Box::new(answer));
-        let (delay, reply) = envelope().reply(&answer, fields());
-        assert_eq!(delay, 2 * second);
-        assert!(matches!(reply, Reply::Hang));
-    }
-}
+mod tests;

@@ -2,23 +2,43 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::key::{Key, Permissions};
+use super::refusal::Refusal;
+use super::sts::Wish;
 use super::timeline::Timeline;
 
 /// A scripted stand-in for the cloud.
 ///
-/// Written in YAML. Of the whole: `accounts`, and if need be `rate_limit` (requests per
-/// second per secret id and action, 20), `repeat` (after which time begins anew) and
-/// `clock_offset` (how far the API's clock is ahead, negative if behind).
+/// Written in YAML. Times are such as `500ms`, `10s` or `1m30s`.
 ///
-/// Of an account: `name`, `secret_id` and `secret_key`, and if need be `token` (then
-/// demanded in `X-TC-Token`), `allow` (such as `["cwp:DescribeLicenseGeneral"]`;
-/// otherwise everything), `fields` (what is answered at first, any names and values;
-/// otherwise [`documented_example`](super::documented_example)) and `timeline`.
+/// | of the whole | |
+/// |---|---|
+/// | `accounts: […]` | who is known; the only key that must be there |
+/// | `rate_limit: 20` | licence requests per second, account and action |
+/// | `repeat: 5m` | after which time begins anew |
+/// | `clock_offset: -6m` | how far the cloud's clock is ahead, negative if behind |
+/// | `sts: {lifetime: 5s, rate_limit: 600, timeline: […]}` | the token service: the longest life of its keys, shorter than a caller can ask for; its requests per second; its faults |
+/// | `metadata: {account: prod, role: CwpExporter, lifetime: 2h, timeline: […]}` | instance metadata: the account whose role is bound to the instance, none if absent; the role's name, otherwise taken from its ARN; how long its keys live; its faults |
 ///
-/// A step of the timeline says `at` which time, in ascending order, one of these
+/// | of an account | |
+/// |---|---|
+/// | `name: prod` | must be there |
+/// | `secret_id: …`, `secret_key: …` | its own key; must be there unless it has a `role` |
+/// | `token: …` | makes its own key a temporary one: demanded in `X-TC-Token` |
+/// | `allow: ["cwp:DescribeLicenseGeneral"]` | what it may do, by its own key and its role; otherwise everything |
+/// | `rate_limit: 5` | its own limit instead of those above; all keys of its role share it |
+/// | `role: {arn: "qcs::cam::uin/100000000001:roleName/CwpExporter"}` | a role to be assumed; also `external_id: …` (then demanded) and `trusts: [name, …]` (the accounts that may assume it; otherwise all) |
+/// | `web_identity: {provider: tke, token: …}` | what AssumeRoleWithWebIdentity must present for the role |
+/// | `fields: {LicenseCnt: 100}` | what is answered at first, any names and values; otherwise [`documented_example`](super::documented_example) |
+/// | `timeline: […]` | what changes |
+/// | `count: 10000` | so many accounts, 100,000 at most; `{n}` in any text but `allow`, `fields` and faults is the number of each, from 0 |
+///
+/// A step of a timeline says `at` which time, in ascending order, one of these
 /// begins to hold until the next step:
 ///
 /// | step | requests are answered |
@@ -37,6 +57,19 @@ use super::timeline::Timeline;
 ///
 /// Also `delay: 2s` with any of them, or alone, and `gzip: true` with the first two, or
 /// alone. A field that a step has changed stays so until another step changes it.
+///
+/// Of accounts also, with any of these or alone:
+///
+/// | step | from that moment |
+/// |---|---|
+/// | `rotate: {secret_key: …}` | the account's own key is this one, also with `secret_id: …` (otherwise the first one) and `token: …`; the one before is refused |
+/// | `revoke: true` | the temporary keys of before are refused with `AuthFailure.TokenFailure`; new ones work |
+///
+/// The timelines of `sts` and `metadata` take faults and `ok`. A fault hands out no key;
+/// an `error` of instance metadata is `{"Code": …, "Message": …}`.
+///
+/// Temporary keys stay good until their own end, whatever is handed out after them.
+/// Instance metadata show the same key until half of its life is over.
 ///
 /// ```
 /// use cwp_exporter::simulator::Scenario;
@@ -57,23 +90,68 @@ use super::timeline::Timeline;
 ///         ok: true
 /// ")?;
 /// assert_eq!(scenario.accounts().next().map(|account| account.name()), Some("prod"));
+///
+/// let ten_thousand = Scenario::parse("
+/// accounts:
+///   - {count: 10000, name: 'a{n}', secret_id: 'AKIDa{n}', secret_key: 'key-a{n}'}
+/// ")?;
+/// assert_eq!(ten_thousand.accounts().len(), 10_000);
 /// # Ok::<(), cwp_exporter::simulator::ScenarioError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// Requests per second per secret id and action.
+    /// Requests per second, account and action.
     pub(crate) rate_limit: NonZeroU32,
     /// How far the API's clock is ahead of ours.
     pub(crate) clock_offset: SignedDuration,
-    /// The accounts and their answers.
-    pub(crate) roles: Vec<(Account, Timeline)>,
+    /// The accounts and what becomes of them.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) sts: TokenService,
+    pub(crate) metadata: MetadataService,
+}
+
+/// An account's part in a scenario.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) account: Account,
+    /// Shared by accounts that are written as one.
+    pub(crate) timeline: Arc<Timeline>,
+    /// The keys that replace its first one, in the order of their times.
+    pub(crate) rotations: Vec<(Duration, Key)>,
+}
+
+/// What hands out keys of roles.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenService {
+    pub(crate) timeline: Arc<Timeline>,
+    /// Requests per second, account and action.
+    pub(crate) rate_limit: NonZeroU32,
+    /// The longest life of a key.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// What tells an instance about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct MetadataService {
+    pub(crate) timeline: Arc<Timeline>,
+    /// The instance's role, if it has one.
+    pub(crate) binding: Option<Binding>,
+}
+
+/// The role of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) role: String,
+    /// The role's account, by its place in the scenario.
+    pub(crate) tenant: usize,
+    pub(crate) lifetime: Duration,
 }
 
 impl Scenario {
     /// The accounts, in the scenario's order.
     #[must_use]
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
-        self.roles.iter().map(|(account, _)| account)
+        self.parts.iter().map(|part| &part.account)
     }
 }
 
@@ -84,8 +162,21 @@ pub struct Account {
     pub(crate) secret_id: String,
     pub(crate) secret_key: String,
     pub(crate) token: Option<String>,
-    /// Patterns such as `cwp:DescribeLicenseGeneral`; everything when absent.
-    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) permissions: Permissions,
+    /// Requests per second and action, if other than the scenario's.
+    pub(crate) rate_limit: Option<NonZeroU32>,
+    pub(crate) role: Option<Role>,
+}
+
+/// The role by which others act for an account.
+#[derive(Clone)]
+pub(crate) struct Role {
+    pub(crate) arn: String,
+    pub(crate) external_id: Option<String>,
+    /// The names of the accounts that may assume it; all when absent.
+    pub(crate) trusts: Option<Vec<String>>,
+    /// The provider and the token that it trusts.
+    pub(crate) web_identity: Option<(String, String)>,
 }
 
 impl Account {
@@ -95,13 +186,13 @@ impl Account {
         &self.name
     }
 
-    /// Unique in its scenario.
+    /// Unique in its scenario; empty if only its role has keys.
     #[must_use]
     pub fn secret_id(&self) -> &str {
         &self.secret_id
     }
 
-    /// What requests must be signed with.
+    /// What requests must be signed with at first.
     #[must_use]
     pub fn secret_key(&self) -> &str {
         &self.secret_key
@@ -113,33 +204,52 @@ impl Account {
         self.token.as_deref()
     }
 
-    /// Whether `action` of `service` is allowed.
-    pub(crate) fn may(&self, service: &str, action: &str) -> bool {
-        self.allow.as_ref().is_none_or(|patterns| {
-            patterns
-                .iter()
-                .any(|pattern| match pattern.split_once(':') {
-                    Some((product, name)) => product == service && (name == "*" || name == action),
-                    None => pattern == "*",
-                })
+    /// The ARN of the role by which others act for it.
+    #[must_use]
+    pub fn role_arn(&self) -> Option<&str> {
+        Some(&self.role.as_ref()?.arn)
+    }
+
+    /// Its own key, if it has one.
+    pub(crate) fn key(&self) -> Option<Key> {
+        (!self.secret_id.is_empty()).then(|| Key {
+            secret_id: self.secret_id.clone(),
+            secret_key: self.secret_key.clone(),
+            token: self.token.clone(),
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn new(name: &str, secret_id: &str, secret_key: &str, token: Option<&str>) -> Self {
-        Self {
-            name: name.to_owned(),
-            secret_id: secret_id.to_owned(),
-            secret_key: secret_key.to_owned(),
-            token: token.map(str::to_owned),
-            allow: None,
-        }
+    /// Gives its role's web identity another token; false if it has none.
+    pub(crate) fn set_web_identity(&mut self, token: &str) -> bool {
+        let trusted = self
+            .role
+            .as_mut()
+            .and_then(|role| role.web_identity.as_mut());
+        trusted
+            .map(|(_, trusted)| token.clone_into(trusted))
+            .is_some()
     }
 
-    #[cfg(test)]
-    pub(crate) fn allowing(mut self, patterns: &[&str]) -> Self {
-        self.allow = Some(patterns.iter().map(|&pattern| pattern.to_owned()).collect());
-        self
+    /// Checks that `caller`, or whoever has a web identity, may assume its role.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the API would answer with.
+    pub(crate) fn admit(&self, caller: &str, wish: &Wish) -> Result<(), Refusal> {
+        let role = self.role.as_ref().ok_or_else(Refusal::role_not_found)?;
+        if wish.web_identity.is_some() {
+            return match role.web_identity == wish.web_identity {
+                true => Ok(()),
+                false => Err(Refusal::web_identity()),
+            };
+        }
+        let trusts = role.trusts.as_ref();
+        let is_trusted = trusts.is_none_or(|names| names.iter().any(|name| name == caller));
+        let is_meant = role.external_id.is_none() || role.external_id == wish.external_id;
+        if is_trusted && is_meant {
+            return Ok(());
+        }
+        Err(Refusal::unauthorized("sts", "AssumeRole", &role.arn))
     }
 }
 
@@ -148,7 +258,7 @@ impl fmt::Debug for Account {
         f.debug_struct("Account")
             .field("name", &self.name)
             .field("secret_id", &self.secret_id)
-            .field("allow", &self.allow)
+            .field("permissions", &self.permissions)
             .finish_non_exhaustive()
     }
 }

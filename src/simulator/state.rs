@@ -1,6 +1,6 @@
-//! What the simulated API knows and remembers.
+//! What the simulated cloud knows and remembers.
 
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Fields};
-use super::rate::RateWindow;
+use super::answer::Answer;
+use super::headers;
+use super::key::Claim;
+use super::metadata;
 use super::refusal::Refusal;
-use super::reply::Envelope;
-use super::scenario::{Account, Scenario};
-use super::timeline::Timeline;
+use super::reply::{Content, Envelope};
+use super::scenario::Scenario;
+use super::tenants::Tenant;
 use super::verify::{self, Request};
+use super::world::{self, World};
 use crate::clock::Clock;
-
-/// How many requests are remembered one by one.
-const MEMORY: usize = 65_536;
 
 /// Shared by all connections and handles.
 #[derive(Debug)]
@@ -27,31 +27,9 @@ pub(crate) struct State {
     clock_offset: SignedDuration,
     /// Told whenever a request has arrived.
     pub(crate) arrived: Notify,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    /// When scenario time began, once it has.
-    start: Option<Instant>,
-    roles: Vec<Role>,
-    rate: RateWindow,
-    received: VecDeque<Received>,
     /// Request ids given out.
-    serial: u64,
-}
-
-/// An account and what becomes of it.
-#[derive(Debug)]
-struct Role {
-    account: Account,
-    timeline: Timeline,
-    /// Played instead of the timeline.
-    played: Option<Answer>,
-    /// What its last request met with: a step of the timeline, or none of them.
-    seen: Option<usize>,
-    /// Requests so far.
-    count: usize,
+    serial: AtomicU64,
+    world: Mutex<World>,
 }
 
 /// A request, answered or refused.
@@ -60,10 +38,13 @@ pub struct Received {
     /// When its headers had arrived.
     pub at: Instant,
     /// The account whose secret id it claimed, if there is such, forged or not.
+    ///
+    /// Of a request without a signature: the account for which it asks a key.
     pub account: Option<String>,
-    /// Its `X-TC-Action`, known or not.
+    /// Its `X-TC-Action`, known or not; of a request for instance metadata, its path.
     pub action: Option<String>,
-    /// `ok`, or the API error code it was refused with.
+    /// `ok`, or the API error code it was refused with; `NotFound` for instance metadata
+    /// that there are not.
     ///
     /// `ok` says that the request was good: the scenario may still answer it with a fault.
     pub verdict: &'static str,
@@ -76,24 +57,12 @@ pub struct UnknownAccount(pub(crate) String);
 
 impl State {
     pub(crate) fn new(scenario: Scenario, clock: Clock) -> Self {
-        let roles = scenario.roles.into_iter().map(|(account, timeline)| Role {
-            account,
-            timeline,
-            played: None,
-            seen: Some(0),
-            count: 0,
-        });
         Self {
             clock,
             clock_offset: scenario.clock_offset,
             arrived: Notify::new(),
-            inner: Mutex::new(Inner {
-                start: None,
-                roles: roles.collect(),
-                rate: RateWindow::new(scenario.rate_limit),
-                received: VecDeque::new(),
-                serial: 0,
-            }),
+            serial: AtomicU64::new(0),
+            world: Mutex::new(World::new(scenario)),
         }
     }
 
@@ -111,11 +80,10 @@ impl State {
     /// The date and a fresh id for an answer.
     pub(crate) fn envelope(&self) -> Envelope {
         let date = self.now();
-        let mut inner = self.lock();
-        inner.serial = inner.serial.wrapping_add(1);
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let seconds = date.as_second();
         Envelope {
-            request_id: format!("{seconds:08x}-0000-4000-8000-{:012x}", inner.serial),
+            request_id: format!("{seconds:08x}-0000-4000-8000-{serial:012x}"),
             date,
         }
     }
@@ -129,94 +97,63 @@ impl State {
         &self,
         request: &Request<'_>,
         at: Instant,
-    ) -> Result<(Answer, Fields), Refusal> {
-        let account = verify::secret_id(request.headers).and_then(|id| self.account(id));
-        // Out of the lock: a large body takes time to hash.
-        let authentic = verify::authenticate(request, self.now(), account.as_ref());
-        let mut inner = self.lock();
-        let inner = &mut *inner;
-        let result = authentic.and_then(|action| {
-            let secret_id = account.as_ref().map_or("", Account::secret_id);
-            inner
-                .rate
-                .admit(secret_id, action, at)
-                .map_err(|count| Refusal::rate(count, inner.rate.limit()))?;
-            verify::parameters(request.body)
-        });
-        self.remember(inner, request, at, account.as_ref(), &result);
-        result?;
-        // Unknown only if there had been no account, which is refused above.
-        let role = account.and_then(|account| inner.role(account.name()));
-        let elapsed = |start: Instant| at.saturating_duration_since(start);
-        let elapsed = inner.start.map_or(Duration::ZERO, elapsed);
-        match role.and_then(|index| inner.roles.get_mut(index)) {
-            Some(role) => Ok(role.answer(elapsed)),
-            None => Err(Refusal::secret_id_not_found()),
+    ) -> Result<(Answer, Content), Refusal> {
+        let now = self.now();
+        if let Some(question) = metadata::question(request.method, request.uri) {
+            let path = request.uri.path();
+            return Ok(self.lock_and_tell(|world| world.inform(&question, path, at, now)));
         }
+        let claim = self.claim(request, at, now);
+        // Out of the lock: a large body takes time to hash and to read.
+        let authentic = verify::authenticate(request, now, claim.as_ref())
+            .map(|action| (action, world::read(action, request.body)));
+        self.lock_and_tell(|world| {
+            let wish = match &authentic {
+                Ok((_, Ok(Some(wish)))) => Some(wish),
+                _ => None,
+            };
+            let asked_for = wish.and_then(|wish| world.tenants.of_role(&wish.role_arn));
+            let tenant = claim.as_ref().map(|claim| claim.tenant).or(asked_for);
+            let result =
+                authentic.and_then(|(action, asked)| world.serve(action, asked, tenant, (at, now)));
+            let refusal = result.as_ref().err();
+            world.remember(request, at, claim.as_ref(), tenant, refusal);
+            result
+        })
     }
 
     /// Remembers a request that is refused before it was read to its end.
     pub(crate) fn refuse(&self, request: &Request<'_>, at: Instant, refusal: &Refusal) {
-        let account = verify::secret_id(request.headers).and_then(|id| self.account(id));
-        let mut inner = self.lock();
-        self.remember(
-            &mut inner,
-            request,
-            at,
-            account.as_ref(),
-            &Err(refusal.clone()),
-        );
+        let claim = self.claim(request, at, self.now());
+        let tenant = claim.as_ref().map(|claim| claim.tenant);
+        self.lock_and_tell(|world| {
+            world.remember(request, at, claim.as_ref(), tenant, Some(refusal));
+        });
     }
 
-    fn remember(
-        &self,
-        inner: &mut Inner,
-        request: &Request<'_>,
-        at: Instant,
-        account: Option<&Account>,
-        result: &Result<(), Refusal>,
-    ) {
-        let received = Received {
-            at,
-            account: account.map(|account| account.name().to_owned()),
-            action: verify::action(request.headers).map(str::to_owned),
-            verdict: result
-                .as_ref()
-                .map_or_else(|refusal| refusal.code, |()| "ok"),
-        };
-        tracing::debug!(
-            account = received.account,
-            action = received.action,
-            verdict = received.verdict,
-            "request"
-        );
-        if let Some(role) = received
-            .account
-            .as_deref()
-            .and_then(|name| inner.role(name))
-            && let Some(role) = inner.roles.get_mut(role)
-        {
-            role.count = role.count.saturating_add(1);
-        }
-        if inner.received.len() >= MEMORY {
-            inner.received.pop_front();
-        }
-        inner.received.push_back(received);
-        self.arrived.notify_waiters();
-    }
-
-    /// The account with a secret id.
-    fn account(&self, secret_id: &str) -> Option<Account> {
-        let inner = self.lock();
-        let mut accounts = inner.roles.iter().map(|role| &role.account);
-        accounts
-            .find(|account| account.secret_id() == secret_id)
-            .cloned()
+    /// The key whose id a request claims.
+    fn claim(&self, request: &Request<'_>, at: Instant, now: Timestamp) -> Option<Claim> {
+        let secret_id = headers::secret_id(request.headers)?;
+        let world = self.lock();
+        world.tenants.claim(secret_id, world.elapsed(at), now)
     }
 
     /// Plays `answer` for an account, or its timeline again.
     pub(crate) fn play(&self, name: &str, answer: Option<Answer>) -> Result<(), UnknownAccount> {
-        self.change(name, |role| role.played = answer)
+        self.change(name, |tenant, _| {
+            tenant.player.play(answer);
+            true
+        })
+    }
+
+    /// Plays `answer` for the token service, or its timeline again.
+    pub(crate) fn play_sts(&self, answer: Option<Answer>) {
+        self.lock().sts.play(answer);
+    }
+
+    /// Plays `answer` for the metadata service, or its timeline again.
+    pub(crate) fn play_metadata(&self, answer: Option<Answer>) {
+        self.lock().metadata.play(answer);
     }
 
     pub(crate) fn set_secret(
@@ -225,61 +162,82 @@ impl State {
         secret_key: &str,
         token: Option<&str>,
     ) -> Result<(), UnknownAccount> {
-        self.change(name, |role| {
-            secret_key.clone_into(&mut role.account.secret_key);
-            role.account.token = token.map(str::to_owned);
+        self.change(name, |tenant, elapsed| {
+            tenant.set_secret(secret_key, token, elapsed)
         })?;
         tracing::info!(account = name, "account has another secret key");
         Ok(())
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Role)) -> Result<(), UnknownAccount> {
-        let mut inner = self.lock();
-        let unknown = || UnknownAccount(name.to_owned());
-        let index = inner.role(name).ok_or_else(unknown)?;
-        change(inner.roles.get_mut(index).ok_or_else(unknown)?);
+    pub(crate) fn set_web_identity(&self, name: &str, token: &str) -> Result<(), UnknownAccount> {
+        self.change(name, |tenant, _| tenant.account.set_web_identity(token))
+    }
+
+    pub(crate) fn revoke(&self, name: &str) -> Result<(), UnknownAccount> {
+        if !self.lock().tenants.revoke(name) {
+            return Err(UnknownAccount(name.to_owned()));
+        }
+        tracing::info!(account = name, "account's temporary keys are revoked");
         Ok(())
     }
 
-    pub(crate) fn received(&self) -> Vec<Received> {
-        self.lock().received.iter().cloned().collect()
+    fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Tenant, Duration) -> bool,
+    ) -> Result<(), UnknownAccount> {
+        let mut world = self.lock();
+        let elapsed = world.elapsed(Instant::now());
+        let place = world.tenants.named(name);
+        let tenant = place.and_then(|place| world.tenants.get_mut(place));
+        match tenant.map(|tenant| change(tenant, elapsed)) {
+            Some(true) => Ok(()),
+            _ => Err(UnknownAccount(name.to_owned())),
+        }
     }
 
-    /// How many requests an account has made; `None` if there is no such account.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        let world = self.lock();
+        let received = world.log.entries().map(|entry| Received {
+            at: entry.at,
+            account: world.name(entry.tenant).map(str::to_owned),
+            action: entry.action.as_deref().map(str::to_owned),
+            verdict: entry.verdict,
+        });
+        received.collect()
+    }
+
+    /// How many requests an account has signed; `None` if there is no such account.
     pub(crate) fn count(&self, name: &str) -> Option<usize> {
-        let inner = self.lock();
-        let index = inner.role(name)?;
-        inner.roles.get(index).map(|role| role.count)
+        self.look(name, |tenant| tenant.requests)
+    }
+
+    /// How many keys were handed out for an account; `None` if there is no such account.
+    pub(crate) fn handed_out(&self, name: &str) -> Option<usize> {
+        self.look(name, |tenant| tenant.handed_out)
+    }
+
+    fn look<T>(&self, name: &str, look: impl FnOnce(&Tenant) -> T) -> Option<T> {
+        let world = self.lock();
+        let place = world.tenants.named(name)?;
+        world.tenants.get(place).map(look)
+    }
+
+    /// How many requests the token service and the metadata service have had.
+    pub(crate) fn service_counts(&self) -> (usize, usize) {
+        let world = self.lock();
+        (world.log.sts, world.log.metadata)
+    }
+
+    /// Decides, and tells whoever waits for requests.
+    fn lock_and_tell<T>(&self, decide: impl FnOnce(&mut World) -> T) -> T {
+        let decided = decide(&mut self.lock());
+        self.arrived.notify_waiters();
+        decided
     }
 
     /// No holder panics; if one did, what it left would still be whole.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn role(&self, name: &str) -> Option<usize> {
-        self.roles
-            .iter()
-            .position(|role| role.account.name() == name)
-    }
-}
-
-impl Role {
-    /// What is answered at a time; says so in the log when it has changed.
-    fn answer(&mut self, elapsed: Duration) -> (Answer, Fields) {
-        let moment = self.timeline.at(elapsed);
-        let (step, answer) = match &self.played {
-            Some(played) => (None, played.clone()),
-            None => (Some(moment.step), moment.answer.clone()),
-        };
-        if self.seen != step {
-            let account = self.account.name();
-            let answer = answer.name();
-            tracing::info!(account, step, answer, "account answers otherwise now");
-        }
-        self.seen = step;
-        (answer, moment.fields)
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

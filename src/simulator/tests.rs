@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::tc3::{self, CanonicalRequest, CredentialScope};
 
+mod keys;
+mod rotation;
+
 const SCENARIO: &str = "
 rate_limit: 1000
 accounts:
@@ -37,6 +40,10 @@ struct Running {
 impl Running {
     async fn start(scenario: &str) -> Self {
         let clock = Clock::new(|| Timestamp::from_second(NOW).unwrap());
+        Self::start_at(scenario, clock).await
+    }
+
+    async fn start_at(scenario: &str, clock: Clock) -> Self {
         let scenario = Scenario::parse(scenario).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let simulator = Simulator::bind(address, scenario, clock).await.unwrap();
@@ -400,14 +407,15 @@ fn demo_shows_what_it_promises() {
     for account in demo.accounts() {
         assert!(account.secret_key().starts_with("demo-"), "{account:?}");
     }
-    let role = |name: &str| {
-        demo.roles
+    let part = |name: &str| {
+        demo.parts
             .iter()
-            .find(|(role, _)| role.name() == name)
+            .find(|part| part.account.name() == name)
             .unwrap()
     };
-    for (account, timeline) in &demo.roles {
-        let count = timeline.fields.len();
+    for part in &demo.parts {
+        let (account, timeline) = (&part.account, &part.timeline);
+        let count = timeline.fields().len();
         let expected = if account.name() == "older-region" {
             19
         } else {
@@ -415,30 +423,30 @@ fn demo_shows_what_it_promises() {
         };
         assert_eq!(count, expected, "{}", account.name());
         let known = documented_example();
-        for name in timeline.fields.keys() {
+        for name in timeline.fields().keys() {
             assert!(known.contains_key(name), "{}: {name}", account.name());
         }
     }
-    let (_, rising) = role("near-expiry");
-    assert!(rising.steps.first().unwrap().at <= Duration::from_secs(10));
+    let rising = &part("near-expiry").timeline;
+    assert!(rising.steps().first().unwrap().at <= Duration::from_secs(10));
     let mut last = 0;
-    for step in &rising.steps {
-        let now = rising.at(step.at).fields["NearExpiryLicenseCnt"]
+    for step in rising.steps() {
+        let now = rising.at(step.at).1.fields["NearExpiryLicenseCnt"]
             .as_u64()
             .unwrap();
         assert!(now > last);
         last = now;
     }
-    let (_, expired) = role("expired-no-renewal");
-    assert!(expired.fields["ExpireLicenseCnt"].as_u64().unwrap() > 0);
-    assert_eq!(expired.fields["RepurchaseRenewSwitch"], json!(false));
-    assert_eq!(expired.fields["AutoRepurchaseSwitch"], json!(false));
-    let (_, flaky) = role("flaky");
-    let mut faults: Vec<&str> = flaky.steps.iter().map(|step| step.answer.name()).collect();
+    let expired = part("expired-no-renewal").timeline.fields();
+    assert!(expired["ExpireLicenseCnt"].as_u64().unwrap() > 0);
+    assert_eq!(expired["RepurchaseRenewSwitch"], json!(false));
+    assert_eq!(expired["AutoRepurchaseSwitch"], json!(false));
+    let flaky = part("flaky").timeline.steps();
+    let mut faults: Vec<&str> = flaky.iter().map(|step| step.answer.name()).collect();
     assert_eq!(faults.last(), Some(&"ok"));
     faults.sort_unstable();
     faults.dedup();
     assert_eq!(faults, ["cut", "error", "http", "ok"]);
-    let (denied, _) = role("no-permission");
-    assert!(!denied.may("cwp", "DescribeLicenseGeneral"));
+    let denied = &part("no-permission").account;
+    assert!(!denied.permissions.allow("cwp", "DescribeLicenseGeneral"));
 }

@@ -1,21 +1,23 @@
-//! What holds for an account at a moment of the scenario.
+//! What holds at a moment of the scenario.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Answer, Fields};
 
-/// The answers of one account over time.
+/// Answers over time, worked out beforehand: 10,000 accounts may share one timeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
-    /// The fields at time 0.
-    pub(crate) fields: Fields,
+    first: Moment,
     /// In the order of their times.
-    pub(crate) steps: Vec<Step>,
-    /// When time begins anew; later than every step.
-    pub(crate) repeat: Option<Duration>,
+    rest: Vec<Moment>,
+    /// When temporary keys are revoked, in order.
+    revocations: Vec<Duration>,
+    /// When time begins anew; later than every moment.
+    repeat: Option<Duration>,
 }
 
-/// One change of an account, in force until the next one.
+/// One change, in force until the next one.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     /// Scenario time.
@@ -24,40 +26,92 @@ pub(crate) struct Step {
     pub(crate) set: Fields,
     /// Fields that are removed.
     pub(crate) unset: Vec<String>,
+    /// Whether the temporary keys of before are refused from now on.
+    pub(crate) revoke: bool,
     /// How requests are answered from now on.
     pub(crate) answer: Answer,
 }
 
-/// What holds at one time.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Moment<'a> {
-    /// How many steps have been taken.
-    pub(crate) step: usize,
-    pub(crate) answer: &'a Answer,
-    pub(crate) fields: Fields,
+/// What holds from one time on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Moment {
+    pub(crate) at: Duration,
+    pub(crate) answer: Answer,
+    pub(crate) fields: Arc<Fields>,
 }
 
 impl Timeline {
-    /// What holds `elapsed` after the scenario's beginning.
-    pub(crate) fn at(&self, elapsed: Duration) -> Moment<'_> {
-        let time = match self.repeat {
+    /// A timeline that begins with `fields` and good answers; `steps` are in order.
+    pub(crate) fn new(fields: Fields, steps: Vec<Step>, repeat: Option<Duration>) -> Self {
+        let revocations = steps.iter().filter(|step| step.revoke);
+        let revocations = revocations.map(|step| step.at).collect();
+        let mut fields = Arc::new(fields);
+        let first = Moment {
+            at: Duration::ZERO,
+            answer: Answer::Ok,
+            fields: Arc::clone(&fields),
+        };
+        let rest = steps.into_iter().map(|step| {
+            if !(step.set.is_empty() && step.unset.is_empty()) {
+                let fields = Arc::make_mut(&mut fields);
+                for name in &step.unset {
+                    fields.remove(name);
+                }
+                fields.extend(step.set);
+            }
+            Moment {
+                at: step.at,
+                answer: step.answer,
+                fields: Arc::clone(&fields),
+            }
+        });
+        let rest = rest.collect();
+        Self {
+            first,
+            rest,
+            revocations,
+            repeat,
+        }
+    }
+
+    /// What holds `elapsed` after the scenario's beginning, and how many steps it took.
+    pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Moment) {
+        let time = self.time(elapsed);
+        let step = self.rest.partition_point(|moment| moment.at <= time);
+        let moment = step.checked_sub(1).and_then(|last| self.rest.get(last));
+        (step, moment.unwrap_or(&self.first))
+    }
+
+    /// The time of the scenario `elapsed` after its beginning: less, if it repeats.
+    pub(crate) fn time(&self, elapsed: Duration) -> Duration {
+        match self.repeat {
             Some(repeat) => remainder(elapsed, repeat),
             None => elapsed,
-        };
-        let mut moment = Moment {
-            step: 0,
-            answer: &Answer::Ok,
-            fields: self.fields.clone(),
-        };
-        for step in self.steps.iter().take_while(|step| step.at <= time) {
-            moment.step += 1;
-            moment.answer = &step.answer;
-            for name in &step.unset {
-                moment.fields.remove(name);
-            }
-            moment.fields.extend(step.set.clone());
         }
-        moment
+    }
+
+    /// How long after the scenario's beginning keys were last revoked, as of `elapsed`.
+    pub(crate) fn revoked(&self, elapsed: Duration) -> Option<Duration> {
+        let time = self.time(elapsed);
+        let start = elapsed.saturating_sub(time);
+        let this_time = self.revocations.iter().rev().find(|at| **at <= time);
+        if let Some(at) = this_time {
+            return Some(start.saturating_add(*at));
+        }
+        let last_start = start.checked_sub(self.repeat?)?;
+        Some(last_start.saturating_add(*self.revocations.last()?))
+    }
+
+    /// The fields at first.
+    #[cfg(test)]
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.first.fields
+    }
+
+    /// What changes, in order.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> &[Moment] {
+        &self.rest
     }
 }
 
@@ -88,30 +142,30 @@ mod tests {
             at: Duration::from_secs(at),
             set: fields(set),
             unset: unset.iter().map(|&name| name.to_owned()).collect(),
+            revoke: false,
             answer,
         }
     }
 
     fn timeline(repeat: Option<u64>) -> Timeline {
-        Timeline {
-            fields: fields(json!({"LicenseCnt": 5, "AutoOpenStatus": true})),
-            steps: vec![
+        Timeline::new(
+            fields(json!({"LicenseCnt": 5, "AutoOpenStatus": true})),
+            vec![
                 step(10, json!({"LicenseCnt": null}), &[], Answer::Ok),
                 step(20, json!({}), &[], Answer::Hang),
                 step(30, json!({}), &["AutoOpenStatus"], Answer::Ok),
             ],
-            repeat: repeat.map(Duration::from_secs),
-        }
+            repeat.map(Duration::from_secs),
+        )
     }
 
     fn check(timeline: &Timeline, at_ms: u64, step: usize, answer: &Answer, expected: Value) {
-        let moment = timeline.at(Duration::from_millis(at_ms));
-        let expected = Moment {
-            step,
-            answer,
-            fields: fields(expected),
-        };
-        assert_eq!(moment, expected, "at {at_ms} ms");
+        let (taken, moment) = timeline.at(Duration::from_millis(at_ms));
+        assert_eq!(
+            (taken, &moment.answer, moment.fields.as_ref()),
+            (step, answer, &fields(expected)),
+            "at {at_ms} ms"
+        );
     }
 
     #[test]
@@ -150,5 +204,30 @@ mod tests {
             remainder(Duration::from_secs(3), Duration::ZERO),
             Duration::from_secs(3)
         );
+    }
+
+    #[test]
+    fn last_revocation_is_found_in_every_round() {
+        let second = Duration::from_secs;
+        let revoke = |at| Step {
+            revoke: true,
+            ..step(at, json!({}), &[], Answer::Ok)
+        };
+        for (repeat, elapsed, expected) in [
+            (None, 9, None),
+            (None, 10, Some(10)),
+            (None, 1_000, Some(20)),
+            (Some(60), 9, None),
+            (Some(60), 59, Some(20)),
+            (Some(60), 69, Some(20)),
+            (Some(60), 70, Some(70)),
+            (Some(60), 600, Some(560)),
+        ] {
+            let steps = vec![revoke(10), revoke(20)];
+            let timeline = Timeline::new(Fields::new(), steps, repeat.map(second));
+            let revoked = timeline.revoked(second(elapsed));
+            assert_eq!(revoked, expected.map(second), "{repeat:?} at {elapsed} s");
+        }
+        assert_eq!(timeline(Some(60)).revoked(second(100)), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a request is one that the API would answer.
 //!
-//! Pure: a request, a time and the account it claims to come from go in, a verdict
+//! Pure: a request, a time and the key it claims to be signed with go in, a verdict
 //! comes out. In the API's order: is it a request at all, is it authentic, is it
 //! permitted. The rate limit, which has a memory, comes between that and the
 //! [`parameters`].
@@ -9,16 +9,12 @@ use http::{HeaderMap, Method, Uri};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::refusal::{Language, Refusal};
-use super::scenario::Account;
+use super::action::Action;
+use super::headers::{Authorization, UNSIGNED, required, single};
+use super::key::{Claim, Standing};
+use super::refusal::Refusal;
 use crate::tc3::{self, CanonicalRequest, CredentialScope};
 
-/// The only action that is known.
-const ACTION: &str = "DescribeLicenseGeneral";
-/// The version of the product's API.
-const VERSION: &str = "2018-02-28";
-/// The first label of the product's host name.
-const SERVICE: &str = "cwp";
 /// How far a request's time may be off, in seconds.
 const MAX_SKEW: u64 = 300;
 /// How long a body may be, in bytes.
@@ -33,76 +29,71 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// The secret id a request claims, true or not.
-pub(crate) fn secret_id(headers: &HeaderMap) -> Option<&str> {
-    let value = single(headers, "authorization").ok().flatten()?;
-    Some(Authorization::parse(value)?.secret_id)
-}
-
-/// The language a request asks for.
-pub(crate) fn language(headers: &HeaderMap) -> Language {
-    match single(headers, "x-tc-language") {
-        Ok(Some("zh-CN")) => Language::Chinese,
-        _ => Language::English,
-    }
-}
-
-/// The action a request asks for, known or not.
-pub(crate) fn action(headers: &HeaderMap) -> Option<&str> {
-    single(headers, "x-tc-action").ok().flatten()
-}
-
 /// Checks that `request` is authentic and permitted; returns its action.
 ///
-/// `account` is the one whose [`secret_id`] the request claims, if there is such.
+/// `claim` is the key whose id the request claims, if there is such.
 ///
 /// # Errors
 ///
 /// The refusal that the API would answer with.
-pub(crate) fn authenticate<'a>(
-    request: &Request<'a>,
+pub(crate) fn authenticate(
+    request: &Request<'_>,
     now: Timestamp,
-    account: Option<&Account>,
-) -> Result<&'a str, Refusal> {
+    claim: Option<&Claim>,
+) -> Result<Action, Refusal> {
     check_form(request)?;
-    let action = check_action(request.headers)?;
+    let name = required(request.headers, "x-tc-action", "Action")?;
+    let version = single(request.headers, "x-tc-version")?.unwrap_or_default();
+    let action = Action::choose(name, version)?;
     let time = check_time(request.headers, now)?;
+    if action.needs_region() {
+        required(request.headers, "x-tc-region", "Region")?;
+    }
     let value = required(request.headers, "authorization", "Authorization")?;
+    if !action.is_signed() {
+        return match value {
+            UNSIGNED => Ok(action),
+            _ => Err(Refusal::invalid_authorization(
+                "The action takes no signature: the Authorization header must be `SKIP`.",
+            )),
+        };
+    }
     let authorization = Authorization::parse(value).ok_or_else(|| {
         Refusal::invalid_authorization(
             "The Authorization header is not of the form `TC3-HMAC-SHA256 \
              Credential=<id>/<date>/<service>/tc3_request, SignedHeaders=<names>, Signature=<hex>`.",
         )
     })?;
-    let account = account
-        .filter(|account| account.secret_id() == authorization.secret_id)
+    let claim = claim
+        .filter(|claim| claim.key.secret_id == authorization.secret_id)
         .ok_or_else(Refusal::secret_id_not_found)?;
-    check_signature(request, time, &authorization, account.secret_key())?;
+    let scope = CredentialScope::new(action.service(), time);
+    check_signature(request, &scope, &authorization, &claim.key.secret_key)?;
     let token = single(request.headers, "x-tc-token")?.filter(|token| !token.is_empty());
-    if token != account.token() {
-        return Err(Refusal::token());
+    if token != claim.key.token.as_deref() {
+        return Err(Refusal::token(
+            "temporary keys need the token they were issued with, permanent keys have none",
+        ));
     }
-    if !account.may(SERVICE, action) {
-        return Err(Refusal::unauthorized(action));
+    match claim.standing {
+        Standing::Good => {}
+        Standing::Expired => return Err(Refusal::token("it has expired")),
+        Standing::Revoked => return Err(Refusal::token("it has been revoked")),
+    }
+    if !claim.permissions.allow(action.service(), action.name()) {
+        return Err(Refusal::unauthorized(action.service(), action.name(), "*"));
     }
     Ok(action)
 }
 
-/// Checks the parameters of an authentic request: there are none.
+/// The parameters of a request.
 ///
 /// # Errors
 ///
 /// The refusal that the API would answer with.
-pub(crate) fn parameters(body: &[u8]) -> Result<(), Refusal> {
-    let parameters: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|_| Refusal::new("InvalidParameter", "The request body is not a JSON object."))?;
-    match parameters.keys().next() {
-        Some(name) => Err(Refusal::new(
-            "UnknownParameter",
-            format!("The parameter `{name}` is not recognized."),
-        )),
-        None => Ok(()),
-    }
+pub(crate) fn parameters(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|_| Refusal::new("InvalidParameter", "The request body is not a JSON object."))
 }
 
 fn check_form(request: &Request<'_>) -> Result<(), Refusal> {
@@ -132,23 +123,6 @@ pub(crate) fn too_large() -> Refusal {
     )
 }
 
-fn check_action(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let action = required(headers, "x-tc-action", "Action")?;
-    let version = single(headers, "x-tc-version")?;
-    if version != Some(VERSION) {
-        let version = version.unwrap_or_default();
-        let message = format!("The version `{version}` does not exist; cwp has `{VERSION}`.");
-        return Err(Refusal::new("NoSuchVersion", message));
-    }
-    if action != ACTION {
-        let message = format!(
-            "The request action=`{action}` is invalid or does not match version=`{VERSION}`."
-        );
-        return Err(Refusal::new("InvalidAction", message));
-    }
-    Ok(action)
-}
-
 fn check_time(headers: &HeaderMap, now: Timestamp) -> Result<Timestamp, Refusal> {
     let value = required(headers, "x-tc-timestamp", "Timestamp")?;
     let invalid = || {
@@ -174,14 +148,14 @@ fn check_time(headers: &HeaderMap, now: Timestamp) -> Result<Timestamp, Refusal>
 
 fn check_signature(
     request: &Request<'_>,
-    time: Timestamp,
+    scope: &CredentialScope,
     authorization: &Authorization<'_>,
     secret_key: &str,
 ) -> Result<(), Refusal> {
-    let scope = CredentialScope::new(SERVICE, time);
     if authorization.scope != scope.text() {
         return Err(Refusal::invalid_authorization(
-            "The Credential's date is not the UTC date of the timestamp, or its service is not `cwp`.",
+            "The Credential's date is not the UTC date of the timestamp, or its service is not \
+             the action's, `cwp` or `sts`.",
         ));
     }
     let content_type = required(request.headers, "content-type", "Content-Type")?;
@@ -206,30 +180,34 @@ fn check_signature(
         };
         headers.push((name, value));
     }
-    // The vendor's document lower-cases the values, its SDKs sign them as sent.
-    let lower: Vec<String> = headers
-        .iter()
-        .map(|(_, value)| value.to_lowercase())
-        .collect();
-    let lowered: Vec<(&str, &str)> = headers
-        .iter()
-        .zip(&lower)
-        .map(|((name, _), value)| (*name, value.as_str()))
-        .collect();
-    let matches = [&headers, &lowered].into_iter().any(|headers| {
+    let matches = |headers: &[(&str, &str)]| {
         let canonical = CanonicalRequest {
             method: request.method.as_str(),
             query: "",
             headers,
             payload: request.body,
         };
-        tc3::signature(secret_key, &scope, &canonical) == authorization.signature
-    });
-    if matches {
+        tc3::signature(secret_key, scope, &canonical) == authorization.signature
+    };
+    // The vendor's document lower-cases the values, its SDKs sign them as sent.
+    if matches(&headers) || lowered(&headers).is_some_and(|headers| matches(&pairs(&headers))) {
         Ok(())
     } else {
         Err(Refusal::signature())
     }
+}
+
+/// The values in lower case, if that makes a difference.
+fn lowered<'a>(headers: &[(&'a str, &str)]) -> Option<Vec<(&'a str, String)>> {
+    let differs = |(_, value): &(&str, &str)| value.bytes().any(|byte| byte.is_ascii_uppercase());
+    let lower = |(name, value): &(&'a str, &str)| (*name, value.to_ascii_lowercase());
+    let any = headers.iter().any(differs);
+    any.then(|| headers.iter().map(lower).collect())
+}
+
+fn pairs<'a>(headers: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    let pairs = headers.iter();
+    pairs.map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// Whether a content type is JSON, with or without a charset.
@@ -241,72 +219,6 @@ fn is_json(content_type: &str) -> bool {
 fn is_lower_token(name: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !name.is_empty() && name.bytes().all(is_token)
-}
-
-/// The trimmed value of a header, `None` if there is no such.
-///
-/// # Errors
-///
-/// A header that comes twice, or is not ASCII, has no one value.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    match (value.to_str(), values.next()) {
-        (Ok(value), None) => Ok(Some(value.trim())),
-        _ => Err(Refusal::new(
-            "InvalidRequest",
-            format!("The header `{name}` must come once and in ASCII."),
-        )),
-    }
-}
-
-/// The value of a header that must be there, empty or not being as good as absent.
-fn required<'a>(headers: &'a HeaderMap, name: &str, parameter: &str) -> Result<&'a str, Refusal> {
-    single(headers, name)?
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| Refusal::missing(parameter))
-}
-
-/// The parts of an `Authorization` header.
-#[derive(Debug, PartialEq)]
-struct Authorization<'a> {
-    secret_id: &'a str,
-    /// `<date>/<service>/tc3_request`.
-    scope: &'a str,
-    signed_headers: &'a str,
-    /// 64 lower-case hexadecimal digits.
-    signature: &'a str,
-}
-
-impl<'a> Authorization<'a> {
-    /// Takes a header value apart; `None` unless it has exactly the documented form.
-    fn parse(value: &'a str) -> Option<Self> {
-        let parts = value
-            .strip_prefix(tc3::ALGORITHM)?
-            .strip_prefix(" Credential=")?;
-        let (credential, rest) = parts.split_once(", SignedHeaders=")?;
-        let (signed_headers, signature) = rest.split_once(", Signature=")?;
-        let (secret_id, scope) = credential.split_once('/')?;
-        let mut labels = scope.split('/');
-        let (date, service, end) = (labels.next()?, labels.next()?, labels.next()?);
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let well_formed = !secret_id.is_empty()
-            && !secret_id.contains([' ', ','])
-            && date.len() == 10
-            && !service.is_empty()
-            && end == "tc3_request"
-            && labels.next().is_none()
-            && signature.len() == 64
-            && signature.bytes().all(is_hex);
-        well_formed.then_some(Self {
-            secret_id,
-            scope,
-            signed_headers,
-            signature,
-        })
-    }
 }
 
 #[cfg(test)]

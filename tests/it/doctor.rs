@@ -138,6 +138,79 @@ async fn where_all_is_well_each_account_has_one_line() {
 }
 
 #[tokio::test]
+async fn every_type_of_credentials_is_examined_and_says_where_its_key_is_from() {
+    let arn = "qcs::cam::uin/100000000001:roleName/CwpExporter";
+    let cloud = Cloud::start(&format!(
+        "sts: {{lifetime: 2h}}
+metadata: {{account: prod, lifetime: 2h}}
+accounts:
+  - {{name: ops, secret_id: AKIDops, secret_key: s3cret-ops}}
+  - name: prod
+    role: {{arn: '{arn}', trusts: [ops]}}
+    web_identity: {{provider: tke, token: s3cret.web}}"
+    ))
+    .await;
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    write(
+        ".tencentcloud/credentials",
+        "[default]\nsecret_id = AKIDops\nsecret_key = s3cret-ops\n",
+    );
+    write(
+        ".tccli/default.credential",
+        r#"{"secretId": "AKIDops", "secretKey": "s3cret-ops"}"#,
+    );
+    let token = write("token", "s3cret.web");
+    let url = &cloud.url;
+    let config = format!(
+        "api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}'}}
+accounts:
+  - {{name: env, credentials: {{type: env}}}}
+  - {{name: profile, credentials: {{type: profile}}}}
+  - {{name: tccli, credentials: {{type: tccli}}}}
+  - {{name: cvm_role, credentials: {{type: cvm_role}}}}
+  - {{name: tke_oidc, credentials: {{type: tke_oidc}}}}
+  - {{name: assume_role, credentials: {{type: assume_role, role_arn: '{arn}', source: {{type: env}}}}}}
+  - {{name: default}}"
+    );
+    let home = home.path().display().to_string();
+    let variables = [
+        ("HOME", home.as_str()),
+        ("TENCENTCLOUD_SECRET_ID", "AKIDops"),
+        ("TENCENTCLOUD_SECRET_KEY", "s3cret-ops"),
+        ("TKE_REGION", "ap-guangzhou"),
+        ("TKE_PROVIDER_ID", "tke"),
+        ("TKE_WEB_IDENTITY_TOKEN_FILE", &token),
+        ("TKE_ROLE_ARN", arn),
+    ];
+    let found = Diagnosis::of(&config, &variables).await;
+    assert_eq!(found.code, Some(0), "{}", found.text);
+    let sources = [
+        "the environment AKIDops…",
+        "profile `default` of the credentials file AKIDops…",
+        "tccli profile `default` AKIDops…",
+        "the role of the CVM instance",
+        "",
+        "assumed by the environment",
+        "the environment, found by the default chain AKIDops…",
+    ];
+    for (number, words) in sources.into_iter().enumerate() {
+        let detail = found.step(number, "credentials")["detail"].as_str();
+        let detail = detail.unwrap();
+        assert!(detail.contains(words), "no `{words}` in `{detail}`");
+        let is_temporary = (3..6).contains(&number);
+        assert_eq!(detail.contains(", valid for "), is_temporary, "{detail}");
+    }
+    let said = format!("{}{}", found.text, found.json);
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[tokio::test]
 async fn settings_that_are_likely_not_meant_are_named() {
     let cloud = Cloud::with_accounts(1).await;
     let (config, _) = config_for(&cloud, 1);

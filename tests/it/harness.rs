@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use cwp_exporter::app::{App, WebOptions};
+use cwp_exporter::app::{App, AppOptions};
 use cwp_exporter::clock::Clock;
 use cwp_exporter::config::{Environment, Source};
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
@@ -102,12 +102,13 @@ impl Exporter {
             ..Source::default()
         };
         let config = source.load().unwrap();
-        let web = WebOptions {
+        let options = AppOptions {
             listen_addresses: vec!["127.0.0.1:0".to_owned()],
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,
+            state_dir: None,
         };
-        let app = App::bind(source, &config, &Clock::system(), web)
+        let app = App::bind(source, &config, &Clock::system(), options)
             .await
             .unwrap();
         let url = format!("http://{}", app.local_addrs()[0]);

@@ -11,6 +11,7 @@
 mod architecture;
 mod budget;
 mod collectors;
+mod credentials;
 mod discovery;
 mod docs;
 mod doctor;
@@ -20,5 +21,6 @@ mod program;
 mod prometheus;
 mod proxy;
 mod reload;
+mod restart;
 mod scrape;
 mod tls;

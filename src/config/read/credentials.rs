@@ -1,5 +1,8 @@
 //! Reads `accounts[].credentials`. Of all its values only `type` is ever shown.
 
+mod places;
+mod role;
+
 use super::super::credentials::{
     Credentials, IdSource, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TOKEN_VARIABLES,
 };
@@ -9,7 +12,7 @@ use super::super::reader::{Reader, Section, text, unknown};
 use super::super::tree::{Node, Value};
 use super::path;
 
-/// Each type and its keys, the ones that this version supports first.
+/// Each type and its keys.
 const TYPES: [(&str, &[&str]); 8] = [
     (
         "static",
@@ -34,39 +37,42 @@ const TYPES: [(&str, &[&str]); 8] = [
             "role_arn",
             "session_name",
             "duration",
-            "source",
             "external_id_file",
             "external_id_env",
+            "source",
         ],
     ),
     ("default", &[]),
 ];
 
-/// How many of [`TYPES`] this version supports.
-const SUPPORTED: usize = 2;
+/// How many roles may be assumed one by another.
+const MAX_ROLES: usize = 2;
 
-const USE_SUPPORTED: &str = "use `type: static` or `type: env`";
-
-/// Reads and tries the credentials of `account`.
+/// Reads and tries the credentials of `account`; without any, it is the chain.
 pub(super) fn read(
     reader: &mut Reader,
     account: &Section<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
-    let Some(node) = account.get("credentials") else {
-        let fault = Fault::new(
-            "missing, and finding some without being told is not supported by this version yet",
-            USE_SUPPORTED,
-        );
-        reader.report_missing(account, "credentials", fault);
-        return None;
-    };
+    match account.get("credentials") {
+        Some(node) => read_node(reader, node, environment, 0),
+        None => Some(Credentials::Default),
+    }
+}
+
+/// Reads and tries credentials that are the source of `roles` roles.
+fn read_node(
+    reader: &mut Reader,
+    node: &Node,
+    environment: &Environment,
+    roles: usize,
+) -> Option<Credentials> {
     let section = reader.map(Some(node));
     if !matches!(node.value, Value::Map(_)) {
         return None;
     }
     if section.get("type").is_none() {
-        let fault = Fault::new("missing", "add `type: static` or `type: env`");
+        let fault = Fault::new("missing", format!("add one of {}", type_names().join(", ")));
         reader.report_missing(&section, "type", fault);
         return None;
     }
@@ -76,14 +82,37 @@ pub(super) fn read(
             reader.report(node, fault);
         }
     }
-    if kind == "env" {
-        check_env(reader, &node.place, &node.key, environment);
-        return Some(Credentials::Env);
+    match kind {
+        "env" => {
+            check_env(reader, &node.place, &node.key, environment);
+            Some(Credentials::Env)
+        }
+        "profile" => places::profile(reader, node, &section, environment),
+        "tccli" => places::tccli(reader, node, &section, environment),
+        "cvm_role" => places::cvm_role(reader, &section),
+        "tke_oidc" => places::tke_oidc(reader, node, environment),
+        "assume_role" if roles >= MAX_ROLES => {
+            let fault = Fault::new(
+                "more than two roles, each assumed by the next",
+                "let one role be assumed directly",
+            );
+            reader.report(node, fault);
+            None
+        }
+        "assume_role" => role::assume_role(reader, &section, environment, roles),
+        "default" => Some(Credentials::Default),
+        _ => static_key(reader, &section, environment),
     }
+}
 
+fn static_key(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    environment: &Environment,
+) -> Option<Credentials> {
     let secret_id = one_of(
         reader,
-        &section,
+        section,
         "secret_id",
         &["secret_id", "secret_id_file", "secret_id_env"],
         true,
@@ -92,14 +121,14 @@ pub(super) fn read(
     let literal = section.get("secret_key").is_some();
     let secret_key = one_of(
         reader,
-        &section,
+        section,
         "secret_key",
         &["secret_key_file", "secret_key_env"],
         !literal,
     );
     let token = one_of(
         reader,
-        &section,
+        section,
         "token",
         &["token_file", "token_env"],
         false,
@@ -151,25 +180,12 @@ pub(super) fn check_env(reader: &mut Reader, place: &Place, key: &str, environme
 
 fn credential_type(node: &Node) -> Result<(&'static str, &'static [&'static str]), Fault> {
     let name = text(node)?;
-    let position = TYPES.iter().position(|(known, _)| *known == name);
-    match position.and_then(|index| Some((index, *TYPES.get(index)?))) {
-        Some((index, found)) if index < SUPPORTED => Ok(found),
-        Some((_, (later, _))) => Err(not_yet(later)),
-        None => {
-            let mut fault = unknown("type", name, &TYPES.map(|(known, _)| known));
-            if !fault.remedy.starts_with("did") {
-                fault.remedy = USE_SUPPORTED.to_owned();
-            }
-            Err(fault)
-        }
-    }
+    let found = TYPES.into_iter().find(|(known, _)| *known == name);
+    found.ok_or_else(|| unknown("type", name, &type_names()))
 }
 
-fn not_yet(kind: &str) -> Fault {
-    Fault::new(
-        format!("type `{kind}` is not supported by this version yet"),
-        USE_SUPPORTED,
-    )
+fn type_names() -> [&'static str; 8] {
+    TYPES.map(|(name, _)| name)
 }
 
 /// What is wrong with a key among credentials of type `kind`, which has `keys`.
@@ -177,7 +193,7 @@ fn foreign_key(name: &str, kind: &str, keys: &[&str]) -> Option<Fault> {
     if name == "type" || keys.contains(&name) {
         return None;
     }
-    if name == "secret_key" || name == "token" {
+    if ["secret_key", "token", "external_id"].contains(&name) {
         return Some(Fault::new(
             "a secret must not be written here",
             format!(

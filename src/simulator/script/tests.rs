@@ -1,6 +1,11 @@
+use http::StatusCode;
 use serde_json::json;
 
+use super::super::answer::{Answer, documented_example};
+use super::super::key::Key;
 use super::*;
+
+mod accounts;
 
 fn parse(yaml: &str) -> Result<Scenario, ScenarioError> {
     Script::parse(yaml)?.into_scenario()
@@ -26,9 +31,14 @@ fn every_kind_of_step_is_understood() {
     .unwrap();
     assert_eq!(scenario.rate_limit.get(), 50);
     assert_eq!(scenario.clock_offset, SignedDuration::from_mins(-10));
-    let (account, timeline) = scenario.roles.first().unwrap();
+    let Part {
+        account,
+        timeline,
+        rotations,
+    } = scenario.parts.first().unwrap();
     assert_eq!(account.token(), Some("token-every-step"));
-    assert_eq!(timeline.repeat, Some(Duration::from_secs(300)));
+    let round = Duration::from_secs(300);
+    assert_eq!(timeline.time(round), Duration::ZERO);
     let ok = || Box::new(Answer::Ok);
     let expected = [
         Answer::Ok,
@@ -59,22 +69,45 @@ fn every_kind_of_step_is_understood() {
         Answer::Delayed(Duration::from_millis(1500), ok()),
         Answer::Delayed(Duration::from_secs(2), Box::new(Answer::Reset)),
         Answer::Ok,
+        Answer::Ok,
+        Answer::Hang,
+        Answer::Ok,
     ];
     let answers: Vec<Answer> = timeline
-        .steps
+        .steps()
         .iter()
         .map(|step| step.answer.clone())
         .collect();
     assert_eq!(answers, expected);
-    let fields = timeline.at(Duration::from_secs(2)).fields;
+    let fields = &timeline.at(Duration::from_secs(2)).1.fields;
     assert_eq!(
-        serde_json::Value::from(fields),
+        serde_json::Value::from(fields.as_ref().clone()),
         json!({
             "LicenseCnt": 100, "ProtectType": null, "FutureCnt": {"any": [1, -2.5, "x"]}
         })
     );
-    let (_, second) = scenario.roles.get(1).unwrap();
-    assert_eq!(second.fields, documented_example());
+    let key = |secret_id: &str, secret_key: &str, token: Option<&str>| Key {
+        secret_id: secret_id.to_owned(),
+        secret_key: secret_key.to_owned(),
+        token: token.map(str::to_owned),
+    };
+    assert_eq!(
+        *rotations,
+        [
+            (
+                Duration::from_secs(17),
+                key("AKIDeverystep", "fixture-rotated", None)
+            ),
+            (
+                Duration::from_secs(18),
+                key("AKIDnew", "fixture-new", Some("token-new"))
+            ),
+        ]
+    );
+    let revoked = timeline.revoked(Duration::from_secs(30));
+    assert_eq!(revoked, Some(Duration::from_secs(19)));
+    let second = scenario.parts.get(1).unwrap();
+    assert_eq!(*second.timeline.fields(), documented_example());
 }
 
 #[test]
@@ -205,21 +238,4 @@ fn secrets_are_in_no_message() {
     let shown = format!("{:?}", parse(&account("    token: hunter2")).unwrap());
     assert!(shown.contains("AKIDprod"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
-}
-
-#[test]
-fn sizes_have_units() {
-    for (text, size) in [
-        ("0", Some(0)),
-        ("12", Some(12)),
-        ("12B", Some(12)),
-        ("1KiB", Some(1024)),
-        ("8 MiB", Some(8 << 20)),
-        ("1GiB", Some(1 << 30)),
-        ("18446744073709551615GiB", None),
-        ("MiB", None),
-        ("-1", None),
-    ] {
-        assert_eq!(parse_size(text), size, "{text}");
-    }
 }

@@ -1,6 +1,14 @@
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
+use super::super::headers::{language, secret_id};
+use super::super::key::{Key, Permissions};
+use super::super::refusal::Language;
+use super::super::world;
 use super::*;
+
+mod sts;
 
 const NOW: i64 = 1_717_200_000;
 const KEY: &str = "ExampleSecretKey0123456789abcdef";
@@ -38,7 +46,7 @@ struct Sample {
     headers: HeaderMap,
     body: Vec<u8>,
     now: i64,
-    account: Option<Account>,
+    claim: Option<Claim>,
 }
 
 impl Sample {
@@ -51,8 +59,7 @@ impl Sample {
             headers: HeaderMap::new(),
             body: input.payload.clone().into_bytes(),
             now: input.timestamp,
-            account: Some(Account::new(
-                "vector",
+            claim: Some(claim(
                 &input.secret_id,
                 &input.secret_key,
                 input.token.as_deref(),
@@ -120,12 +127,33 @@ impl Sample {
             body: &self.body,
         };
         let now = Timestamp::from_second(self.now).unwrap();
-        match authenticate(&request, now, self.account.as_ref())
-            .and_then(|_| parameters(&self.body))
+        match authenticate(&request, now, self.claim.as_ref())
+            .and_then(|action| world::read(action, &self.body))
         {
-            Ok(()) => "ok",
+            Ok(_) => "ok",
             Err(refusal) => refusal.code,
         }
+    }
+}
+
+fn claim(secret_id: &str, secret_key: &str, token: Option<&str>) -> Claim {
+    Claim {
+        tenant: 0,
+        key: Arc::new(Key {
+            secret_id: secret_id.to_owned(),
+            secret_key: secret_key.to_owned(),
+            token: token.map(str::to_owned),
+        }),
+        standing: Standing::Good,
+        permissions: Permissions::default(),
+    }
+}
+
+impl Claim {
+    fn allowing(mut self, patterns: &[&str]) -> Self {
+        let patterns = patterns.iter().map(|&pattern| pattern.to_owned());
+        self.permissions = Permissions::new(Some(patterns.collect()));
+        self
     }
 }
 
@@ -159,15 +187,21 @@ fn requests_signed_by_the_vendor_pass() {
 }
 
 #[test]
+fn request_for_a_role_signed_by_the_vendor_passes() {
+    let mut sample = Sample::of(&vector("sts-assume-role"));
+    sample.set("x-tc-region", "ap-guangzhou");
+    assert_eq!(sample.verdict(), "ok");
+}
+
+#[test]
 fn other_actions_and_services_are_refused() {
     assert_eq!(
         Sample::of(&vector("list-ascii-filter")).verdict(),
         "InvalidAction"
     );
-    assert_eq!(
-        Sample::of(&vector("sts-assume-role")).verdict(),
-        "NoSuchVersion"
-    );
+    let mut other = Sample::of(&vector("sts-assume-role"));
+    other.set("x-tc-version", "2018-02-28");
+    assert_eq!(other.verdict(), "NoSuchVersion");
     let service = tampered(|s| s.sign(&["content-type", "host"], "sts", str::to_owned));
     assert_eq!(service, "AuthFailure.InvalidAuthorization");
 }
@@ -301,7 +335,7 @@ fn whatever_was_signed_must_not_change() {
         tampered(|s| s.replace_authorization("Signature=b", "Signature=c")),
         FAILURE
     );
-    let key = |s: &mut Sample| s.account = Some(Account::new("a", ID, "other", None));
+    let key = |s: &mut Sample| s.claim = Some(claim(ID, "other", None));
     assert_eq!(tampered(key), FAILURE);
 }
 
@@ -319,11 +353,8 @@ fn more_headers_may_be_signed_as_sent_or_in_lower_case() {
 
 #[test]
 fn unknown_secret_id_is_not_found() {
-    assert_eq!(
-        tampered(|s| s.account = None),
-        "AuthFailure.SecretIdNotFound"
-    );
-    let other = |s: &mut Sample| s.account = Some(Account::new("a", "AKIDother", KEY, None));
+    assert_eq!(tampered(|s| s.claim = None), "AuthFailure.SecretIdNotFound");
+    let other = |s: &mut Sample| s.claim = Some(claim("AKIDother", KEY, None));
     assert_eq!(tampered(other), "AuthFailure.SecretIdNotFound");
 }
 
@@ -331,7 +362,7 @@ fn unknown_secret_id_is_not_found() {
 fn token_must_be_the_accounts() {
     const FAILURE: &str = "AuthFailure.TokenFailure";
     assert_eq!(tampered(|s| s.set("x-tc-token", "token")), FAILURE);
-    let token = |s: &mut Sample| s.account = Some(Account::new("a", ID, KEY, Some("token")));
+    let token = |s: &mut Sample| s.claim = Some(claim(ID, KEY, Some("token")));
     assert_eq!(tampered(token), FAILURE);
     let wrong = tampered(|s| {
         token(s);
@@ -343,6 +374,25 @@ fn token_must_be_the_accounts() {
         s.set("x-tc-token", "token");
     });
     assert_eq!(right, "ok");
+}
+
+#[test]
+fn expired_and_revoked_keys_need_another_token() {
+    for (standing, expected) in [
+        (Standing::Good, "ok"),
+        (Standing::Expired, "AuthFailure.TokenFailure"),
+        (Standing::Revoked, "AuthFailure.TokenFailure"),
+    ] {
+        let verdict = tampered(|s| s.claim.as_mut().unwrap().standing = standing);
+        assert_eq!(verdict, expected, "{standing:?}");
+    }
+    let forged = tampered(|s| {
+        s.claim = Some(Claim {
+            standing: Standing::Expired,
+            ..claim(ID, "other", None)
+        });
+    });
+    assert_eq!(forged, "AuthFailure.SignatureFailure");
 }
 
 #[test]
@@ -358,7 +408,7 @@ fn action_must_be_allowed() {
         (vec!["*"], "ok"),
     ] {
         let allowed = |s: &mut Sample| {
-            s.account = Some(Account::new("a", ID, KEY, None).allowing(&allow));
+            s.claim = Some(claim(ID, KEY, None).allowing(&allow));
         };
         assert_eq!(tampered(allowed), verdict, "{allow:?}");
     }
@@ -367,7 +417,7 @@ fn action_must_be_allowed() {
 #[test]
 fn forged_request_learns_nothing_of_permissions() {
     let forged = tampered(|s| {
-        s.account = Some(Account::new("a", ID, "other", None).allowing(&[]));
+        s.claim = Some(claim(ID, "other", None).allowing(&[]));
     });
     assert_eq!(forged, "AuthFailure.SignatureFailure");
 }

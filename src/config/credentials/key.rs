@@ -1,0 +1,79 @@
+//! A key as a place on this machine holds it.
+
+use std::fmt;
+
+use crate::config::environment::Environment;
+use crate::config::problem::Fault;
+
+use super::secret::usable;
+
+/// A key as it was read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The public name of the key.
+    pub secret_id: String,
+    /// The key itself.
+    pub secret_key: String,
+    /// The token that goes with a temporary key.
+    pub token: Option<String>,
+}
+
+impl Key {
+    /// A key of `parts`, by `names`: id, key and token. An absent or empty token is
+    /// none; any other part that is absent, empty or no single word is a fault.
+    pub(super) fn of(names: [&str; 3], parts: [Option<&str>; 3]) -> Result<Self, Fault> {
+        let [id_name, key_name, token_name] = names;
+        let [id, key, token] =
+            parts.map(|part| part.map(str::trim).filter(|part| !part.is_empty()));
+        let good = |name: &str, part: &str| {
+            usable(part)
+                .map_err(|fault| Fault::new(format!("{name}: {}", fault.what), fault.remedy))
+        };
+        let needed = |name: &str, part: Option<&str>| match part {
+            Some(part) => good(name, part),
+            None => Err(Fault::new(
+                format!("{name} is missing or empty"),
+                format!("add {name}"),
+            )),
+        };
+        Ok(Self {
+            secret_id: needed(id_name, id)?,
+            secret_key: needed(key_name, key)?,
+            token: token.map(|token| good(token_name, token)).transpose()?,
+        })
+    }
+}
+
+/// Nothing of the key shows but its public name.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("secret_id", &self.secret_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a place has no usable key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoKey {
+    /// Nobody put credentials there.
+    Absent(Fault),
+    /// There is something, but it cannot be used as it is.
+    Broken(Fault),
+}
+
+impl NoKey {
+    /// What is wrong, if the place was asked for.
+    #[must_use]
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::Absent(fault) | Self::Broken(fault) => fault,
+        }
+    }
+}
+
+/// The value of the variable `name`, unless it is not set or blank.
+pub(super) fn variable<'e>(environment: &'e Environment, name: &str) -> Option<&'e str> {
+    let value = environment.get(name)?.trim();
+    (!value.is_empty()).then_some(value)
+}

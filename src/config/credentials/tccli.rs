@@ -1,0 +1,217 @@
+//! The credential files of the vendor's command line, `tccli`.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::key::{Key, NoKey, variable};
+use super::secret::read_text;
+use crate::config::environment::Environment;
+use crate::config::problem::Fault;
+
+/// The variable by which `tccli` picks a profile.
+const PROFILE_VARIABLE: &str = "TCCLI_PROFILE";
+
+/// The profile that `tccli` uses without being told.
+const USUAL_PROFILE: &str = "default";
+
+/// A profile of `tccli`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Tccli {
+    /// The configured profile; otherwise that of `TCCLI_PROFILE`, else `default`.
+    pub profile: Option<String>,
+}
+
+/// A profile's key, and how it came there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TccliKey {
+    /// The key.
+    pub key: Key,
+    /// When it stops being valid, if the profile says so.
+    pub expires_at: Option<Timestamp>,
+    /// The command that replaces it, where a login is behind it.
+    pub login: Option<String>,
+}
+
+/// `~/.tccli/<profile>.credential`, as far as we read it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    #[serde(default)]
+    secret_id: Option<String>,
+    #[serde(default)]
+    secret_key: Option<String>,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    expires_at: Option<i64>,
+}
+
+impl Tccli {
+    /// The profile's name.
+    #[must_use]
+    pub fn name<'a>(&'a self, environment: &'a Environment) -> &'a str {
+        let configured = self.profile.as_deref();
+        configured
+            .or_else(|| variable(environment, PROFILE_VARIABLE))
+            .unwrap_or(USUAL_PROFILE)
+    }
+
+    /// Reads the profile's key, expired or not; the file is read anew. May block.
+    ///
+    /// # Errors
+    ///
+    /// [`NoKey::Absent`] when there is no such file, [`NoKey::Broken`] when it holds
+    /// no whole key. Nothing of its content is in the error.
+    pub fn read(&self, environment: &Environment) -> Result<TccliKey, NoKey> {
+        let name = self.name(environment);
+        if !is_profile(name) {
+            return Err(NoKey::Broken(Fault::new(
+                format!("{PROFILE_VARIABLE} is not a profile's name"),
+                "write the name alone, without a path",
+            )));
+        }
+        let Some(path) = path(environment, name) else {
+            return Err(NoKey::Absent(Fault::new(
+                "HOME is not set, so there is no ~/.tccli",
+                "set HOME to the directory that holds .tccli",
+            )));
+        };
+        if path.symlink_metadata().is_err() {
+            return Err(NoKey::Absent(Fault::new(
+                "~/.tccli has no credential of this profile that this user may see",
+                "create it with `tccli configure`, or name another profile",
+            )));
+        }
+        let broken = |fault: Fault| {
+            NoKey::Broken(Fault::new(
+                format!("its file in ~/.tccli: {}", fault.what),
+                fault.remedy,
+            ))
+        };
+        let text = read_text(&path).map_err(broken)?;
+        parse(&text, name).map_err(broken)
+    }
+}
+
+/// Whether `name` can be a profile's: it becomes part of a path.
+pub(in crate::config) fn is_profile(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+}
+
+fn path(environment: &Environment, name: &str) -> Option<PathBuf> {
+    let home = variable(environment, "HOME")?;
+    Some(Path::new(home).join(format!(".tccli/{name}.credential")))
+}
+
+fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
+    // The parser's own words could quote the file.
+    let file: File = serde_json::from_str(text).map_err(|error| {
+        Fault::new(
+            format!(
+                "not the JSON that tccli writes (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+            "write it anew with `tccli configure`",
+        )
+    })?;
+    let option = match profile {
+        USUAL_PROFILE => String::new(),
+        other => format!(" --profile {other}"),
+    };
+    let login = match file.kind.as_deref() {
+        Some("oauth") => Some(format!("tccli auth login{option}")),
+        Some("sso") => Some(format!("tccli sso login{option}")),
+        Some("cvm-role") => {
+            return Err(Fault::new(
+                "the profile holds no key but refers to the instance's role",
+                "use `type: cvm_role`",
+            ));
+        }
+        _ => None,
+    };
+    let expires_at = file.expires_at.map(Timestamp::from_second).transpose();
+    let Ok(expires_at) = expires_at else {
+        return Err(Fault::new(
+            "expiresAt is not a time",
+            "write the file anew with tccli",
+        ));
+    };
+    Ok(TccliKey {
+        key: Key::of(
+            ["secretId", "secretKey", "token"],
+            [&file.secret_id, &file.secret_key, &file.token].map(Option::as_deref),
+        )?,
+        expires_at,
+        login,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_key_and_a_login_are_read() {
+        let plain = parse(r#"{"secretId":"AKIDa","secretKey":"hunter2"}"#, "default").unwrap();
+        assert_eq!(plain.key.secret_id, "AKIDa");
+        assert_eq!((plain.expires_at, plain.login), (None, None));
+
+        let text = r#"{"type":"oauth","secretId":"AKIDb","secretKey":"hunter2","token":"t0ken",
+            "expiresAt":1717200000,"oauth":{"accessToken":"hunter2"}}"#;
+        let login = parse(text, "default").unwrap();
+        assert_eq!(login.key.token.as_deref(), Some("t0ken"));
+        assert_eq!(login.expires_at.unwrap().as_second(), 1_717_200_000);
+        assert_eq!(login.login.as_deref(), Some("tccli auth login"));
+        assert!(!format!("{login:?}").contains("hunter2"));
+        let sso = parse(&text.replace("oauth", "sso"), "ops").unwrap();
+        assert_eq!(sso.login.as_deref(), Some("tccli sso login --profile ops"));
+    }
+
+    #[test]
+    fn a_file_without_a_whole_key_is_a_fault_that_quotes_nothing() {
+        for (text, what) in [
+            (
+                r#"{"secretId":"AKIDa","secretKey":""}"#,
+                "secretKey is missing or empty",
+            ),
+            (
+                r#"{"type":"cvm-role"}"#,
+                "the profile holds no key but refers to the instance's role",
+            ),
+            (
+                r#"{"secretId":"hunter2""#,
+                "not the JSON that tccli writes (line 1, column 21)",
+            ),
+            (
+                r#"{"secretId":{"hunter2":1}}"#,
+                "not the JSON that tccli writes (line 1, column 12)",
+            ),
+            (r#"{"expiresAt":99999999999999}"#, "expiresAt is not a time"),
+        ] {
+            let fault = parse(text, "default").unwrap_err();
+            assert_eq!(fault.what, what);
+            assert!(!fault.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn the_profile_is_configured_or_tcclis_own() {
+        let environment = Environment::from([(PROFILE_VARIABLE, "ops")]);
+        let configured = Tccli {
+            profile: Some("mine".to_owned()),
+        };
+        assert_eq!(configured.name(&environment), "mine");
+        assert_eq!(Tccli::default().name(&environment), "ops");
+        assert_eq!(Tccli::default().name(&Environment::default()), "default");
+        let escaping = Environment::from([(PROFILE_VARIABLE, "../x"), ("HOME", "/")]);
+        assert!(matches!(
+            Tccli::default().read(&escaping),
+            Err(NoKey::Broken(_))
+        ));
+    }
+}

@@ -1,0 +1,158 @@
+//! The Security Token Service, which issues the keys of roles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::temporary::Keys;
+use super::{Context, Unavailable};
+use crate::budget::{Budgets, Pace};
+use crate::clock::Clock;
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Answer, Call, Credential, Error, Fields, Request, redact};
+use crate::config::Endpoint;
+use crate::metrics::ActionMetrics;
+use crate::reason::Reason;
+
+/// How many times one question is sent at the most.
+const MAX_ATTEMPTS: u32 = 2;
+
+/// The longest pause before the second attempt.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Asks the token service for one action.
+pub(super) struct Sts {
+    action: &'static str,
+    http: Arc<dyn HttpSend>,
+    endpoint: Endpoint,
+    clock: Clock,
+    timeout: Duration,
+    budgets: Arc<Budgets>,
+    /// Always some: the label names are fixed.
+    metrics: Option<ActionMetrics>,
+}
+
+/// What to ask.
+pub(super) struct Question<'a, B> {
+    /// The value of `X-TC-Region`.
+    pub(super) region: &'a str,
+    /// Who asks; nobody for an action that takes no signature.
+    pub(super) credential: Option<&'a Credential>,
+    /// The role whose key is asked for.
+    pub(super) role_arn: &'a str,
+    /// The parameters.
+    pub(super) body: &'a B,
+    /// A secret among the parameters, which an answer could echo.
+    pub(super) secret: Option<&'a str>,
+}
+
+impl Sts {
+    pub(super) fn new(action: &'static str, context: &Context) -> Self {
+        let rate_limit = context.sts_budgets.rate_limit().share();
+        Self {
+            action,
+            http: Arc::clone(&context.http),
+            endpoint: context.sts_endpoint.clone(),
+            clock: context.clock.clone(),
+            timeout: context.timeout,
+            budgets: Arc::clone(&context.sts_budgets),
+            metrics: context.metrics.action(action, rate_limit).ok(),
+        }
+    }
+
+    /// The role's key, after a retry where the failure is transient.
+    pub(super) async fn ask<B: Serialize>(
+        &self,
+        question: &Question<'_, B>,
+    ) -> Result<Credential, Error> {
+        let body = serde_json::to_vec(question.body).map_err(|_| {
+            // Its words could quote a parameter.
+            Error::new(Reason::Request, "the parameters cannot be written as JSON")
+        })?;
+        let request = Request {
+            service: "sts",
+            action: self.action,
+            version: "2018-08-13",
+            body: Bytes::from(body),
+        };
+        let call = Call {
+            endpoint: &self.endpoint,
+            region: Some(question.region),
+            request: &request,
+            credential: question.credential,
+        };
+        let budget = question
+            .credential
+            .map_or(question.role_arn, Credential::quota_key);
+        let mut attempt = 1;
+        let answer = loop {
+            match self.attempt(&call, budget).await {
+                Err(error) if attempt < MAX_ATTEMPTS && is_worth_a_retry(&error) => {
+                    tokio::time::sleep(BACKOFF.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(without(error, question.secret)),
+                Ok(answer) => break answer,
+            }
+        };
+        issued(&answer.fields, question.role_arn).ok_or_else(|| Error {
+            request_id: answer.request_id,
+            ..Error::new(Reason::Response, "the answer has no whole key")
+        })
+    }
+
+    async fn attempt(&self, call: &Call<'_>, budget: &str) -> Result<Answer, Error> {
+        let permit = self.budgets.permit(budget, self.action, Pace::Prompt).await;
+        let sent = Instant::now();
+        let reply = call.send(&*self.http, self.clock.now(), self.timeout).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.wait.inc_by(permit.waited.as_secs_f64());
+            metrics.requests.inc();
+            metrics.duration.observe(sent.elapsed().as_secs_f64());
+            if let Err(error) = &reply.outcome {
+                metrics.count_failure(error.reason);
+            }
+        }
+        reply.outcome
+    }
+
+    /// `error` in words, with what the cloud's support asks for.
+    pub(super) fn unavailable(&self, error: &Error) -> Unavailable {
+        let mut text = format!("{}: {error}", self.action);
+        if let Some(request_id) = &error.request_id {
+            text += &format!(" (RequestId {request_id})");
+        }
+        if error.reason == Reason::Permission {
+            text += "; let the source call sts:AssumeRole on the role, and the role trust it";
+        }
+        Unavailable::Broken(text)
+    }
+}
+
+/// Whether the same question may well be answered in a moment. One that took the
+/// whole time allowed has kept everybody waiting long enough.
+fn is_worth_a_retry(error: &Error) -> bool {
+    error.reason.is_transient() && error.reason != Reason::Timeout
+}
+
+/// `error` with `secret` blotted out: an endpoint could echo it.
+fn without(error: Error, secret: Option<&str>) -> Error {
+    let Some(secret) = secret else {
+        return error;
+    };
+    Error {
+        reason: error.reason,
+        code: error.code.map(|code| redact(&code, secret)),
+        message: redact(&error.message, secret),
+        request_id: error.request_id.map(|id| redact(&id, secret)),
+    }
+}
+
+fn issued(fields: &Fields, role_arn: &str) -> Option<Credential> {
+    let keys: Keys = serde_json::from_str(fields.get("Credentials")?).ok()?;
+    let expires_at: i64 = serde_json::from_str(fields.get("ExpiredTime")?).ok()?;
+    keys.credential(role_arn, expires_at)
+}

@@ -1,0 +1,215 @@
+//! A key's whole life, with an issuer that plays a script on paused time.
+
+use prometheus::Registry;
+
+use super::super::fixture::{self, refreshes};
+use super::*;
+use crate::cloud::scripted::Scripted;
+
+/// Issues keys `AKID0`, `AKID1`… that live `life`; fails while `broken`.
+struct Play {
+    clock: Clock,
+    life: Mutex<i64>,
+    broken: Mutex<bool>,
+    asked: Mutex<u32>,
+}
+
+impl Issuer for Arc<Play> {
+    fn issue(&self) -> BoxFuture<'_, Result<Credential, Unavailable>> {
+        Box::pin(async {
+            let number = {
+                let mut asked = self.asked.lock().unwrap();
+                *asked += 1;
+                *asked - 1
+            };
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if *self.broken.lock().unwrap() {
+                return Err(Unavailable::Broken(format!("failure {number}")));
+            }
+            let life = SignedDuration::from_secs(*self.life.lock().unwrap());
+            let key = Credential::new(format!("AKID{number}"), "hunter2".to_owned(), None);
+            Ok(key.temporary("a role".to_owned(), self.clock.now() + life))
+        })
+    }
+
+    fn source(&self) -> String {
+        "a play".to_owned()
+    }
+}
+
+struct Stage {
+    play: Arc<Play>,
+    provider: Arc<Temporary<Arc<Play>>>,
+    registry: Registry,
+}
+
+impl Stage {
+    fn new(life: i64) -> Self {
+        let registry = Registry::new();
+        let context = fixture::context_of(&registry, Scripted::hanging(), []);
+        let play = Arc::new(Play {
+            clock: context.clock.clone(),
+            life: Mutex::new(life),
+            broken: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        Self {
+            provider: Arc::new(Temporary::new(Arc::clone(&play), &context)),
+            play,
+            registry,
+        }
+    }
+
+    fn asked(&self) -> u32 {
+        *self.play.asked.lock().unwrap()
+    }
+
+    fn break_it(&self, broken: bool) {
+        *self.play.broken.lock().unwrap() = broken;
+    }
+
+    /// The name of the key that is handed out now.
+    async fn key(&self) -> Result<String, String> {
+        let credential = self.provider.credential().await;
+        credential
+            .map(|credential| credential.secret_id().to_owned())
+            .map_err(|error| error.to_string())
+    }
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_callers_cause_one_request() {
+    let stage = Stage::new(7200);
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let provider = Arc::clone(&stage.provider);
+            tokio::spawn(async move { provider.credential().await.unwrap() })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().secret_id(), "AKID0");
+    }
+    assert_eq!(stage.asked(), 1);
+    assert_eq!(refreshes(&stage.registry), [0.0, 0.0], "failure, success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_callers_of_a_broken_service_cause_one_request() {
+    let stage = Stage::new(7200);
+    stage.break_it(true);
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let provider = Arc::clone(&stage.provider);
+            tokio::spawn(async move { provider.credential().await.unwrap_err() })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().to_string(), "failure 0");
+    }
+    assert_eq!(stage.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_key_is_had_ahead_of_expiry_while_nobody_waits() {
+    let stage = Stage::new(7200);
+    assert_eq!(stage.key().await.unwrap(), "AKID0");
+    // 80 % of its life.
+    pass(5700).await;
+    assert_eq!(stage.key().await.unwrap(), "AKID0");
+    pass(1).await;
+    assert_eq!(stage.asked(), 1);
+    // 90 % of its life.
+    pass(800).await;
+    let asked = Instant::now();
+    assert_eq!(stage.key().await.unwrap(), "AKID0");
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    pass(1).await;
+    assert_eq!(stage.key().await.unwrap(), "AKID1");
+    assert_eq!(stage.asked(), 2);
+    assert_eq!(refreshes(&stage.registry), [0.0, 1.0], "failure, success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_refresh_costs_nothing_until_the_key_has_expired() {
+    let stage = Stage::new(7200);
+    stage.key().await.unwrap();
+    stage.break_it(true);
+    pass(6600).await;
+    // A hundred accounts each second, to the last second.
+    for _ in 0..599 {
+        for _ in 0..100 {
+            assert_eq!(stage.key().await.unwrap(), "AKID0");
+        }
+        pass(1).await;
+    }
+    let asked = stage.asked();
+    assert!((8..=30).contains(&asked), "{asked} requests in ten minutes");
+    pass(2).await;
+    let error = stage.key().await.unwrap_err();
+    assert!(error.starts_with("failure"), "{error}");
+
+    stage.break_it(false);
+    pass(60).await;
+    assert!(stage.key().await.unwrap().starts_with("AKID"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_is_replaced_once_for_all_who_used_it() {
+    let stage = Stage::new(7200);
+    let first = stage.provider.credential().await.unwrap();
+    pass(2).await;
+    let renewals: Vec<_> = (0..100)
+        .map(|_| {
+            let (provider, first) = (Arc::clone(&stage.provider), Arc::clone(&first));
+            tokio::spawn(async move { provider.renew(&first).await })
+        })
+        .collect();
+    for renewal in renewals {
+        renewal.await.unwrap();
+    }
+    assert_eq!(stage.asked(), 2);
+    let second = stage.provider.current().unwrap();
+    assert_eq!(second.secret_id(), "AKID1");
+    assert_eq!(second.quota_key(), first.quota_key());
+
+    // A key that is refused as soon as it was issued is not the reason.
+    stage.provider.renew(&second).await;
+    assert_eq!(stage.asked(), 2);
+
+    // A renewal that fails leaves the key in use and the service alone.
+    stage.break_it(true);
+    pass(2).await;
+    stage.provider.renew(&second).await;
+    stage.provider.renew(&second).await;
+    assert_eq!(stage.asked(), 3);
+    assert_eq!(stage.provider.current(), Some(second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_issued_expired_is_a_failure() {
+    let stage = Stage::new(0);
+    let error = stage.key().await.unwrap_err();
+    assert!(error.contains("expired already"), "{error}");
+    assert_eq!(refreshes(&stage.registry), [1.0, 0.0], "failure, success");
+}
+
+#[test]
+fn keys_are_replaced_with_a_tenth_to_a_fifth_of_their_life_left() {
+    let lead = |life, jitter| lead(Duration::from_secs(life), jitter).as_secs();
+    assert_eq!(lead(43_200, 0.0), 4320);
+    assert_eq!(lead(43_200, 1.0), 8640);
+    assert_eq!(lead(1800, 0.0), 300);
+    assert_eq!(lead(300, 1.0), 150);
+}
+
+#[test]
+fn pauses_after_failures_double_to_a_minute() {
+    let pause = |count, jitter| backoff(count, jitter).as_secs();
+    assert_eq!((pause(1, 0.0), pause(1, 1.0)), (1, 2));
+    assert_eq!((pause(3, 0.0), pause(3, 1.0)), (4, 8));
+    assert_eq!((pause(99, 0.0), pause(99, 1.0)), (30, 60));
+}

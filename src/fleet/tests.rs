@@ -1,0 +1,168 @@
+//! Reloads, on a scripted network.
+
+mod roles;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::cloud::scripted::{self, Scripted, success};
+
+/// A fleet over a scripted network, and its scheduler.
+struct Running {
+    fleet: Fleet,
+    scheduler: Scheduler,
+    http: Arc<Scripted>,
+    started: Instant,
+}
+
+fn environment() -> Environment {
+    Environment::from([("KEY", "key"), ("OTHER", "other")])
+}
+
+fn config(yaml: &str) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), yaml).unwrap();
+    Config::load(Some(file.path()), &environment()).unwrap()
+}
+
+/// Settings, and an account of a minute's interval for each name.
+fn accounts(names: &[&str]) -> String {
+    let accounts: String = names
+        .iter()
+        .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: {name}, secret_key_env: KEY}}}}\n"))
+        .collect();
+    format!("accounts:\n{accounts}")
+}
+
+impl Running {
+    fn start(yaml: &str) -> Self {
+        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        let network = Arc::clone(&http);
+        let registry = Registry::new();
+        let clock = scripted::clock();
+        let config = config(yaml);
+        let fleet = Fleet::on(network, &config, &environment(), &clock, &registry);
+        let mut running = Self {
+            fleet: fleet.unwrap(),
+            scheduler: Scheduler::new(0.0),
+            http,
+            started: Instant::now(),
+        };
+        running.fleet.schedule(&running.scheduler);
+        running
+    }
+
+    fn apply(&mut self, yaml: &str) -> Changes {
+        let changes = self.fleet.apply(&config(yaml)).unwrap();
+        self.fleet.schedule(&self.scheduler);
+        changes
+    }
+
+    /// Waits until `second` since the start.
+    async fn until(&self, second: u64) {
+        tokio::time::sleep_until(self.started + Duration::from_secs(second)).await;
+    }
+
+    /// When the account `name` was asked, in seconds since the start.
+    fn asked(&self, name: &str) -> Vec<u64> {
+        let sent = self.http.sent();
+        let sent = sent.iter().filter(|sent| sent.is_from(name));
+        sent.map(|sent| (sent.at - self.started).as_secs())
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let accounts = self.fleet.store().load();
+        let accounts = accounts.list().iter();
+        accounts.map(|account| account.name.clone()).collect()
+    }
+
+    fn has_values(&self, name: &str) -> bool {
+        let accounts = self.fleet.store().load();
+        let account = accounts.list().iter().find(|account| account.name == name);
+        account.unwrap().slots[0].load().last_success.is_some()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
+    let mut running = Running::start(&accounts(&["a", "b"]));
+    running.until(45).await;
+    let changes = running.apply(&accounts(&["a", "b", "c"]));
+    let expected = Changes {
+        added: 1,
+        kept: 2,
+        ..Changes::default()
+    };
+    assert_eq!(changes, expected);
+    assert!(running.has_values("a") && running.has_values("b"));
+    running.until(165).await;
+    assert_eq!(running.asked("a"), [0, 60, 120]);
+    assert_eq!(running.asked("b"), [30, 90, 150]);
+    assert_eq!(
+        running.asked("c"),
+        [85, 145],
+        "within the interval, last of three"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
+    let mut running = Running::start(&accounts(&["a", "b"]));
+    running.until(45).await;
+    assert_eq!(running.apply(&accounts(&["b"])).removed, 1);
+    assert_eq!(running.names(), ["b"]);
+    running.until(165).await;
+    assert_eq!(running.asked("a"), [0]);
+    assert_eq!(running.asked("b"), [30, 90, 150]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_key_or_endpoint_makes_it_another_account() {
+    let mut running = Running::start(&accounts(&["a"]));
+    running.until(45).await;
+    assert!(running.has_values("a"));
+    let other_key = accounts(&["a"]).replace("KEY", "OTHER");
+    assert_eq!(running.apply(&other_key).added, 1);
+    assert!(!running.has_values("a"), "whose values would these be?");
+    let elsewhere = other_key.replace("name: a,", "name: a, endpoint: 'https://cwp.example',");
+    assert_eq!(running.apply(&elsewhere).added, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_labels_leave_values_and_schedule_alone() {
+    let mut running = Running::start(&accounts(&["a"]));
+    running.until(45).await;
+    let labelled = accounts(&["a"]).replace("name: a,", "name: a, labels: {team: x},");
+    assert_eq!(running.apply(&labelled).changed, 1);
+    assert!(running.has_values("a"));
+    let store = running.fleet.store().load();
+    assert_eq!(store.list()[0].labels["team"], "x");
+    running.until(165).await;
+    assert_eq!(running.asked("a"), [0, 60, 120]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
+    let mut running = Running::start(&accounts(&["a"]));
+    running.until(45).await;
+    let faster = format!("poll: {{interval: 10s}}\n{}", accounts(&["a"]));
+    assert_eq!(running.apply(&faster).changed, 1);
+    assert!(running.has_values("a"));
+    running.until(70).await;
+    assert_eq!(running.asked("a"), [0, 45, 55, 65]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_max_age_holds_at_once_and_changes_nothing_else() {
+    let mut running = Running::start(&accounts(&["a"]));
+    running.until(45).await;
+    let shorter = format!("poll: {{max_age: 2m}}\n{}", accounts(&["a"]));
+    assert_eq!(running.apply(&shorter).kept, 1);
+    let max_age = running.fleet.store().load().max_age();
+    assert_eq!(max_age, Duration::from_secs(120));
+    running.until(165).await;
+    assert_eq!(running.asked("a"), [0, 60, 120]);
+}

@@ -1,0 +1,63 @@
+//! What a request is signed with, as the simulated API knows it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A key and, if it is a temporary one, its token.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) secret_id: String,
+    pub(crate) secret_key: String,
+    pub(crate) token: Option<String>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("secret_id", &self.secret_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a key is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Good,
+    /// Its time is over.
+    Expired,
+    /// It was taken back before that.
+    Revoked,
+}
+
+/// The key whose id a request claims.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The account that it belongs to, by its place in the scenario.
+    pub(crate) tenant: usize,
+    pub(crate) key: Arc<Key>,
+    pub(crate) standing: Standing,
+    pub(crate) permissions: Permissions,
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Permissions(Option<Arc<[String]>>);
+
+impl Permissions {
+    /// Patterns such as `cwp:DescribeLicenseGeneral`; everything when absent.
+    pub(crate) fn new(patterns: Option<Vec<String>>) -> Self {
+        Self(patterns.map(Arc::from))
+    }
+
+    /// Whether `action` of `service` is allowed.
+    pub(crate) fn allow(&self, service: &str, action: &str) -> bool {
+        self.0.as_ref().is_none_or(|patterns| {
+            patterns
+                .iter()
+                .any(|pattern| match pattern.split_once(':') {
+                    Some((product, name)) => product == service && (name == "*" || name == action),
+                    None => pattern == "*",
+                })
+        })
+    }
+}

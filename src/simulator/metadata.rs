@@ -1,0 +1,93 @@
+//! What an instance is told about itself.
+
+use http::{Method, StatusCode, Uri};
+use serde_json::json;
+
+use super::reply::Content;
+use super::temporary::Temporary;
+
+/// Where the name of the instance's role is told.
+const ROLES: &str = "/latest/meta-data/cam/security-credentials";
+/// Where everything of the service is.
+const ROOT: &str = "/latest/meta-data";
+
+/// A question to the service.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Question<'a> {
+    /// What the role is called.
+    Role,
+    /// A key of the role of this name.
+    Key(&'a str),
+    /// Something else, which is not played.
+    Other,
+}
+
+/// The question that a request asks; none if it is for another service.
+pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<Question<'a>> {
+    let path = uri.path();
+    let rest = path.strip_prefix(ROOT)?;
+    if method != Method::GET || !(rest.is_empty() || rest.starts_with('/')) {
+        return None;
+    }
+    Some(match path.strip_prefix(ROLES) {
+        Some("" | "/") => Question::Role,
+        Some(rest) => match rest.strip_prefix('/') {
+            Some(role) => Question::Key(role),
+            None => Question::Other,
+        },
+        None => Question::Other,
+    })
+}
+
+/// The answer that tells the role's name.
+pub(crate) fn role(name: &str) -> Content {
+    Content::Plain(StatusCode::OK, name.to_owned())
+}
+
+/// The answer that hands out a key.
+pub(crate) fn key(temporary: &Temporary) -> Content {
+    let key = &temporary.key;
+    let body = json!({
+        "TmpSecretId": key.secret_id,
+        "TmpSecretKey": key.secret_key,
+        "Token": key.token,
+        "ExpiredTime": temporary.expires,
+        "Expiration": temporary.expiration(),
+        "Code": "Success",
+    });
+    Content::Plain(StatusCode::OK, body.to_string())
+}
+
+/// The answer to a question about something that is not there.
+pub(crate) fn nothing() -> Content {
+    let body = "<html><body><h1>404 - Not Found</h1></body></html>";
+    Content::Plain(StatusCode::NOT_FOUND, body.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_gets_below_the_services_root_are_questions() {
+        const ROLES: &str = "/latest/meta-data/cam/security-credentials";
+        let ask = |method: Method, path: &str| {
+            let uri: Uri = path.parse().unwrap();
+            format!("{:?}", question(&method, &uri))
+        };
+        for (path, expected) in [
+            (format!("{ROLES}/"), "Some(Role)"),
+            (ROLES.to_owned(), "Some(Role)"),
+            (format!("{ROLES}/Exporter"), "Some(Key(\"Exporter\"))"),
+            (format!("{ROLES}/a/b"), "Some(Key(\"a/b\"))"),
+            (format!("{ROLES}2/"), "Some(Other)"),
+            ("/latest/meta-data/".to_owned(), "Some(Other)"),
+            ("/latest/meta-data".to_owned(), "Some(Other)"),
+            ("/latest/meta-datum".to_owned(), "None"),
+            ("/".to_owned(), "None"),
+        ] {
+            assert_eq!(ask(Method::GET, &path), expected, "{path}");
+            assert_eq!(ask(Method::POST, &path), "None", "{path}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The accounts of the simulated cloud, and whose key is whose.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::key::{Claim, Key, Standing};
+use super::player::Player;
+use super::scenario::{Account, Part};
+use super::temporary::{Temporary, TemporaryKeys};
+
+/// All accounts, each at its place in the scenario.
+#[derive(Debug)]
+pub(crate) struct Tenants {
+    list: Vec<Tenant>,
+    by_name: HashMap<String, usize>,
+    /// Of permanent keys, those of other times included.
+    by_secret_id: HashMap<String, usize>,
+    by_role_arn: HashMap<String, usize>,
+    temporary: TemporaryKeys,
+}
+
+/// An account and what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) account: Account,
+    pub(crate) player: Player,
+    /// Its own keys, each with the scenario time from which on it is the one.
+    keys: Vec<(Duration, Arc<Key>)>,
+    /// Its own key at all times, once it has been set by hand.
+    set: Option<Arc<Key>>,
+    /// The serial of the latest temporary key that was revoked by hand.
+    revoked: u64,
+    /// Requests signed with its keys so far.
+    pub(crate) requests: usize,
+    /// Temporary keys so far.
+    pub(crate) handed_out: usize,
+}
+
+impl Tenants {
+    pub(crate) fn new(parts: Vec<Part>) -> Self {
+        let mut tenants = Self {
+            list: Vec::with_capacity(parts.len()),
+            by_name: HashMap::with_capacity(parts.len()),
+            by_secret_id: HashMap::with_capacity(parts.len()),
+            by_role_arn: HashMap::new(),
+            temporary: TemporaryKeys::new(fastrand::u64(..)),
+        };
+        for part in parts {
+            let (place, tenant) = (tenants.list.len(), Tenant::new(part));
+            let name = tenant.account.name().to_owned();
+            tenants.by_name.insert(name, place);
+            for (_, key) in &tenant.keys {
+                tenants.by_secret_id.insert(key.secret_id.clone(), place);
+            }
+            if let Some(arn) = tenant.account.role_arn() {
+                tenants.by_role_arn.insert(arn.to_owned(), place);
+            }
+            tenants.list.push(tenant);
+        }
+        tenants
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The account that a role belongs to.
+    pub(crate) fn of_role(&self, arn: &str) -> Option<usize> {
+        self.by_role_arn.get(arn).copied()
+    }
+
+    pub(crate) fn get(&self, place: usize) -> Option<&Tenant> {
+        self.list.get(place)
+    }
+
+    pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut Tenant> {
+        self.list.get_mut(place)
+    }
+
+    /// The key of an id, `elapsed` after the scenario's beginning.
+    pub(crate) fn claim(
+        &self,
+        secret_id: &str,
+        elapsed: Duration,
+        now: Timestamp,
+    ) -> Option<Claim> {
+        let (place, key, standing) = match self.by_secret_id.get(secret_id) {
+            Some(place) => {
+                let key = self.list.get(*place)?.key(elapsed)?;
+                (*place, key, Standing::Good)
+            }
+            None => {
+                let temporary = self.temporary.find(secret_id)?;
+                let standing = self.standing(temporary, elapsed, now);
+                (temporary.tenant, &temporary.key, standing)
+            }
+        };
+        if key.secret_id != secret_id {
+            return None;
+        }
+        Some(Claim {
+            tenant: place,
+            key: Arc::clone(key),
+            standing,
+            permissions: self.list.get(place)?.account.permissions.clone(),
+        })
+    }
+
+    /// What a temporary key is worth now.
+    pub(crate) fn standing(
+        &self,
+        temporary: &Temporary,
+        elapsed: Duration,
+        now: Timestamp,
+    ) -> Standing {
+        let is_revoked = |tenant: &Tenant| {
+            let revoked = tenant.player.timeline.revoked(elapsed);
+            temporary.serial <= tenant.revoked || revoked.is_some_and(|at| temporary.born < at)
+        };
+        if temporary.is_expired(now) {
+            Standing::Expired
+        } else if self.list.get(temporary.tenant).is_some_and(is_revoked) {
+            Standing::Revoked
+        } else {
+            Standing::Good
+        }
+    }
+
+    /// Hands out a temporary key of an account.
+    pub(crate) fn issue(
+        &mut self,
+        place: usize,
+        elapsed: Duration,
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> Temporary {
+        if let Some(tenant) = self.list.get_mut(place) {
+            tenant.handed_out = tenant.handed_out.saturating_add(1);
+        }
+        self.temporary.issue(place, elapsed, now, lifetime)
+    }
+
+    /// Takes back all temporary keys of an account; false if there is no such account.
+    pub(crate) fn revoke(&mut self, name: &str) -> bool {
+        let latest = self.temporary.latest();
+        let tenant = self.named(name).and_then(|place| self.get_mut(place));
+        tenant.map(|tenant| tenant.revoked = latest).is_some()
+    }
+}
+
+impl Tenant {
+    fn new(part: Part) -> Self {
+        let own = part.account.key();
+        let keys = own.map(|key| (Duration::ZERO, key)).into_iter();
+        let keys = keys.chain(part.rotations);
+        Self {
+            keys: keys.map(|(at, key)| (at, Arc::new(key))).collect(),
+            account: part.account,
+            player: Player::new(part.timeline),
+            set: None,
+            revoked: 0,
+            requests: 0,
+            handed_out: 0,
+        }
+    }
+
+    /// Its own key, `elapsed` after the scenario's beginning.
+    pub(crate) fn key(&self, elapsed: Duration) -> Option<&Arc<Key>> {
+        let time = self.player.timeline.time(elapsed);
+        let in_force = || self.keys.iter().rev().find(|(at, _)| *at <= time);
+        self.set.as_ref().or_else(|| Some(&in_force()?.1))
+    }
+
+    /// Gives its own key another secret from `elapsed` on; false if it has none.
+    pub(crate) fn set_secret(
+        &mut self,
+        secret_key: &str,
+        token: Option<&str>,
+        elapsed: Duration,
+    ) -> bool {
+        let key = self.key(elapsed).map(|key| Key {
+            secret_id: key.secret_id.clone(),
+            secret_key: secret_key.to_owned(),
+            token: token.map(str::to_owned),
+        });
+        self.set = key.map(Arc::new).or_else(|| self.set.take());
+        self.set.is_some()
+    }
+}

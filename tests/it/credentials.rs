@@ -1,0 +1,316 @@
+//! Every place that keys come from, over real sockets, through expiry and rotation.
+
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Cloud, Program, Scrape, client, run, within};
+
+const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
+
+/// Keys that live for seconds, and two permanent ones.
+const SCENARIO: &str = "
+sts: {lifetime: 4s}
+metadata: {account: prod, lifetime: 4s}
+accounts:
+  - {name: ops, secret_id: AKIDops, secret_key: s3cret-ops}
+  - {name: next, secret_id: AKIDnext, secret_key: s3cret-next}
+  - name: prod
+    role: {arn: 'qcs::cam::uin/100000000001:roleName/CwpExporter', external_id: s3cret-external, trusts: [ops]}
+    web_identity: {provider: tke, token: s3cret.web.first}
+";
+
+const TEMPORARY: [&str; 3] = ["cvm_role", "tke_oidc", "assume_role"];
+const PERMANENT: [&str; 4] = ["static", "profile", "tccli", "env"];
+
+/// A folder with all the files that keys come from.
+struct Places {
+    cloud: Cloud,
+    folder: tempfile::TempDir,
+}
+
+impl Places {
+    async fn new() -> Self {
+        let places = Self {
+            cloud: Cloud::start(SCENARIO).await,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for folder in ["home/.tccli", "home/.tencentcloud", "state"] {
+            std::fs::create_dir_all(places.path(folder)).unwrap();
+        }
+        places.write_key("AKIDops", "s3cret-ops");
+        places.write("web-token", "s3cret.web.first");
+        places.write("external-id", "s3cret-external");
+        places
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Replaces a file as careful operators do, in one step.
+    fn write(&self, name: &str, text: &str) {
+        let fresh = self.path("fresh");
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, self.path(name)).unwrap();
+    }
+
+    /// Puts a permanent key into every file that holds one.
+    fn write_key(&self, id: &str, key: &str) {
+        self.write("key", key);
+        self.write("id", id);
+        let profile = format!("[default]\nsecret_id = {id}\nsecret_key = {key}\n");
+        self.write("home/.tencentcloud/credentials", &profile);
+        let tccli = format!(r#"{{"secretId": "{id}", "secretKey": "{key}"}}"#);
+        self.write("home/.tccli/default.credential", &tccli);
+    }
+
+    fn config(&self, accounts: &str) -> PathBuf {
+        let url = &self.cloud.url;
+        let config = format!(
+            "poll: {{interval: 1s, timeout: 900ms}}
+api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}', rate_limit: 100}}
+accounts:
+{accounts}"
+        );
+        self.write("cwp.yml", &config);
+        self.path("cwp.yml")
+    }
+
+    /// An account of each type but the chain.
+    fn every_type(&self) -> PathBuf {
+        self.config(&format!(
+            "
+- {{name: static, credentials: {{type: static, secret_id_file: id, secret_key_file: key}}}}
+- {{name: profile, credentials: {{type: profile}}}}
+- {{name: tccli, credentials: {{type: tccli}}}}
+- {{name: env, credentials: {{type: env}}}}
+- {{name: cvm_role, credentials: {{type: cvm_role}}}}
+- {{name: tke_oidc, credentials: {{type: tke_oidc}}}}
+- name: assume_role
+  credentials: {{type: assume_role, role_arn: '{ARN}', external_id_file: external-id, source: {{type: static, secret_id: AKIDops, secret_key_env: KEY}}}}
+"
+        ))
+    }
+
+    /// What the environment must have for all of these.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let path = |name: &str| self.path(name).display().to_string();
+        vec![
+            ("HOME", path("home")),
+            ("KEY", "s3cret-ops".to_owned()),
+            ("TENCENTCLOUD_SECRET_ID", "AKIDops".to_owned()),
+            ("TENCENTCLOUD_SECRET_KEY", "s3cret-ops".to_owned()),
+            ("TKE_REGION", "ap-guangzhou".to_owned()),
+            ("TKE_PROVIDER_ID", "tke".to_owned()),
+            ("TKE_WEB_IDENTITY_TOKEN_FILE", path("web-token")),
+            ("TKE_ROLE_ARN", ARN.to_owned()),
+        ]
+    }
+
+    fn start(&self, config: &Path, variables: &[(&'static str, String)]) -> Program {
+        let state = self.path("state");
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        Program::start(
+            &[
+                "--config.file",
+                config.to_str().unwrap(),
+                "--state.dir",
+                state.to_str().unwrap(),
+                "--log.level=debug",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            &variables,
+        )
+    }
+}
+
+async fn page(url: &str, path: &str) -> String {
+    let page = client().get(format!("{url}{path}")).send().await.unwrap();
+    page.text().await.unwrap()
+}
+
+fn failures(scrape: &Scrape, account: &str) -> Option<f64> {
+    scrape.value(&format!(
+        "cwp_exporter_collector_failures_total{{account=\"{account}\",collector=\"license_general\"}}"
+    ))
+}
+
+fn expiry(scrape: &Scrape, account: &str) -> Option<f64> {
+    scrape.value(&format!(
+        "cwp_exporter_credential_expiry_timestamp_seconds{{account=\"{account}\"}}"
+    ))
+}
+
+/// Scrapes until `condition` holds, and returns the scrape in which it did.
+async fn until(url: &str, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+    within(what, async {
+        loop {
+            let scrape = Scrape::parse(&page(url, "/metrics").await);
+            if condition(&scrape) {
+                return scrape;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_lives_through_expiry_rotation_and_revocation_without_a_failed_collection() {
+    let places = Places::new().await;
+    let handle = &places.cloud.handle;
+    let mut program = places.start(&places.every_type(), &places.variables());
+    let url = program.url().await;
+    let all = || TEMPORARY.iter().chain(&PERMANENT);
+    let first = until(&url, "all accounts", |scrape| {
+        all().all(|account| scrape.succeeded(account) == Some(true))
+    })
+    .await;
+    for account in TEMPORARY {
+        assert!(expiry(&first, account).is_some(), "{account}");
+    }
+    for account in PERMANENT {
+        assert_eq!(expiry(&first, account), None, "{account}");
+    }
+
+    // Another permanent key, while the old one still holds, and another web token.
+    places.write_key("AKIDnext", "s3cret-next");
+    handle
+        .set_web_identity("prod", "s3cret.web.second")
+        .unwrap();
+    places.write("web-token", "s3cret.web.second");
+    until(&url, "keys to expire and be renewed", |scrape| {
+        TEMPORARY.iter().all(|account| {
+            let later = expiry(&first, account).map(|at| at + 8.0);
+            expiry(scrape, account) > later
+        })
+    })
+    .await;
+    let asked = handle.received().len();
+    handle.revoke("prod").unwrap();
+    within("collections after the revocation", async {
+        while handle.received().len() < asked + 30 {
+            page(&url, "/metrics").await;
+        }
+    })
+    .await;
+
+    let last = Scrape::parse(&page(&url, "/metrics").await);
+    for account in all() {
+        assert_eq!(failures(&last, account), Some(0.0), "{account}");
+        assert_eq!(last.licence_series(account).len(), 25, "{account}");
+    }
+    let next = handle.received().into_iter();
+    let next = next.filter(|request| request.account.as_deref() == Some("next"));
+    assert!(next.count() > 3, "the new permanent key was used");
+
+    // None of the secrets, in their parts too, may be anywhere.
+    for path in ["/metrics", "/", "/sd", "/probe?target=prod", "/-/ready"] {
+        let text = page(&url, path).await;
+        assert!(!text.contains("s3cret"), "{path}");
+    }
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+    let log = program.log().join("\n");
+    assert!(!log.contains("s3cret"), "{log}");
+    let state = std::fs::read_to_string(places.path("state/snapshots.json")).unwrap();
+    assert!(state.contains("assume_role") && !state.contains("s3cret"));
+}
+
+#[tokio::test]
+async fn the_chain_takes_the_first_place_that_has_a_key() {
+    let places = Places::new().await;
+    let config = places.config("- {name: chain}\n");
+    let config = ["--config.file", config.to_str().unwrap(), "once"];
+    let home = places.path("home").display().to_string();
+    let all = places.variables();
+    let tke = all.iter().filter(|(name, _)| name.starts_with("TKE_"));
+    let tke: Vec<_> = tke.map(|(name, value)| (*name, value.as_str())).collect();
+    let environment = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDnext"),
+        ("TENCENTCLOUD_SECRET_KEY", "s3cret-next"),
+        ("HOME", home.as_str()),
+    ];
+    // The environment before the profile before the instance's role.
+    for (variables, account) in [
+        (&environment[..], "next"),
+        (&environment[2..], "ops"),
+        (&tke[..], "prod"),
+    ] {
+        let before = places.cloud.handle.received().len();
+        let output = run(&config, variables).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{account}: {stderr}");
+        let received = places.cloud.handle.received();
+        let asked = received[before..].iter();
+        let mut asked =
+            asked.filter(|request| request.action.as_deref() == Some("DescribeLicenseGeneral"));
+        assert_eq!(asked.next().unwrap().account.as_deref(), Some(account));
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_broken_stops_the_chain_with_its_own_error() {
+    let places = Places::new().await;
+    places.write(
+        "home/.tencentcloud/credentials",
+        "[default]\nsecret_id = AKIDops\n",
+    );
+    let config = places.config("- {name: chain}\n");
+    let home = places.path("home").display().to_string();
+    let arguments = ["--config.file", config.to_str().unwrap(), "once"];
+    let output = run(&arguments, &[("HOME", &home)]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("reason=credentials"), "{stderr}");
+    assert!(stderr.contains("secret_key"), "{stderr}");
+    assert!(!stderr.contains("s3cret"), "{stderr}");
+}
+
+#[tokio::test]
+async fn wrong_keys_of_every_type_fail_as_credentials_and_are_not_shown() {
+    let places = Places::new().await;
+    places.write_key("AKIDops", "s3cret-wrong");
+    places.write("web-token", "s3cret.web.wrong");
+    places.write("external-id", "s3cret-wrong");
+    places
+        .cloud
+        .handle
+        .play_metadata(cwp_exporter::simulator::Answer::Body(
+            r#"{"Code":"s3cret-Failed","TmpSecretKey":"s3cret-half"}"#.to_owned(),
+        ));
+    let mut variables = places.variables();
+    for (name, value) in &mut variables {
+        if name.ends_with("KEY") {
+            "s3cret-wrong".clone_into(value);
+        }
+    }
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let config = places.every_type();
+    let arguments = [
+        "--config.file",
+        config.to_str().unwrap(),
+        "--log.level=debug",
+        "once",
+    ];
+    let output = run(&arguments, &variables).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let scrape = Scrape::parse(&stdout);
+    for account in TEMPORARY.iter().chain(&PERMANENT) {
+        assert_eq!(
+            scrape.failure_reason(account),
+            Some("credentials"),
+            "{account}"
+        );
+    }
+    for text in [&stdout, &stderr] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
