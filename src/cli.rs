@@ -16,6 +16,7 @@ use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Shard, Share, Source};
+use crate::doctor;
 use crate::logging::{self, Format, Threshold};
 use crate::once;
 use crate::server::site::PATHS;
@@ -183,6 +184,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Check each account step by step and say what to do; exit 1 if any step failed.
+    Doctor {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
     /// Play the CWP API on a loopback address, verifying requests as the real one does.
     Simulate {
         /// Loopback address to listen on.
@@ -226,7 +233,12 @@ pub fn run() -> ExitCode {
     // Wrong usage makes clap exit with code 2.
     let cli = Cli::parse();
     let clock = Clock::system();
-    logging::init(cli.flags.log_format, cli.flags.log_level, clock.clone());
+    let threshold = match (&cli.command, cli.flags.log_level) {
+        // What is usually worth a line is in the report.
+        (Some(Command::Doctor { .. }), Threshold::Info | Threshold::Warn) => Threshold::Error,
+        (_, threshold) => threshold,
+    };
+    logging::init(cli.flags.log_format, threshold, clock.clone());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -280,6 +292,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
         }
+        Some(Command::Doctor { json }) => diagnose(&source, clock, json).await,
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
@@ -333,6 +346,23 @@ async fn once(
         None => say(&text)?,
     }
     if all_succeeded {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+async fn diagnose(source: &Source, clock: &Clock, json: bool) -> Result<(), Failure> {
+    let report = doctor::examine(source, clock)
+        .await
+        .map_err(Failure::running)?;
+    if json {
+        let document = serde_json::to_string_pretty(&report).map_err(Failure::running)?;
+        say(&format!("{document}\n"))?;
+    } else {
+        say(&report.to_string())?;
+    }
+    if report.ok {
         Ok(())
     } else {
         Err(Failure::Said)

@@ -16,6 +16,7 @@
 //!
 //! - [`cli`]: flags and commands; `main.rs` only calls it.
 //! - [`once`]: the command that collects once and prints or writes the result.
+//! - [`doctor`]: the command that checks each account step by step.
 //! - [`app`]: the daemon: binds, starts, reloads and stops everything.
 //! - [`server`]: HTTP listeners, connections and what is answered at which path.
 //! - [`fleet`]: the accounts that are collected, and how a reload changes them.
@@ -43,7 +44,8 @@
 //! # What holds everywhere
 //!
 //! - A value that is missing, malformed or too old is absent: never 0, never NaN.
-//! - Only [`cloud`] talks to the cloud, and every request takes a permit of [`budget`].
+//! - Only [`cloud`] sends requests to the cloud, and every request takes a permit of
+//!   [`budget`].
 //! - Only the task that owns a snapshot slot replaces it, and only whole.
 //! - A secret is in no configuration, log line, error or debug output.
 //! - No input, answer or configuration can make the process panic or exit, but for a
@@ -60,6 +62,7 @@ pub mod collection;
 pub mod collector;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
 pub mod exposition;
 pub mod failure_log;
 pub mod fleet;

@@ -10,11 +10,13 @@ use cwp_exporter::collector;
 use cwp_exporter::config::{
     Config, ConfigError, Environment, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, TOKEN_VARIABLES,
 };
+use cwp_exporter::doctor;
 use cwp_exporter::exposition::catalogue;
 use cwp_exporter::reason::Reason;
 use cwp_exporter::simulator::{Answer, Scenario};
 use serde_json::{Value, json};
 
+use crate::doctor::Diagnosis;
 use crate::harness::{Cloud, Exporter, Program, client, config_for, repository_file, run, within};
 use crate::prometheus::promtool;
 
@@ -131,6 +133,7 @@ fn every_table_and_snippet_has_a_test_here() {
         tables,
         BTreeSet::from([
             "API field",
+            "Check",
             "Command",
             "Exit code",
             "Flag",
@@ -146,8 +149,10 @@ fn every_table_and_snippet_has_a_test_here() {
     assert_eq!(
         kinds,
         BTreeSet::from([
+            "json doctor",
             "json policy",
             "sh",
+            "text doctor",
             "yaml config",
             "yaml prometheus",
             "yaml scenario"
@@ -595,6 +600,56 @@ fn the_policy_allows_what_the_collectors_do_and_no_more() {
         "statement": [{"effect": "allow", "action": actions, "resource": ["*"]}],
     });
     assert_eq!(policy, expected);
+    let printed = serde_json::to_value(doctor::Policy::of_collectors()).unwrap();
+    assert_eq!(printed, expected);
+}
+
+/// What `doctor` says of a simulated cloud's accounts, the last of which may do nothing.
+async fn diagnosis_of(cloud: &Cloud, accounts: &[&str]) -> Diagnosis {
+    let accounts: String = accounts
+        .iter()
+        .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: AKID{name}, secret_key_env: KEY}}}}\n"))
+        .collect();
+    let config = format!("api: {{endpoint: '{}'}}\naccounts:\n{accounts}", cloud.url);
+    Diagnosis::of(&config, &[("KEY", "key")]).await
+}
+
+#[tokio::test]
+async fn the_doctor_says_what_the_examples_show() {
+    let cloud = Cloud::start(
+        "accounts:
+  - {name: production, secret_id: AKIDproduction, secret_key: key}
+  - {name: partner, secret_id: AKIDpartner, secret_key: key, allow: []}",
+    )
+    .await;
+    let readme = readme();
+
+    // But for what differs from run to run.
+    let steady = |text: &str| -> Vec<String> {
+        let text = text.replace(&cloud.url.replace("http://", ""), "127.0.0.1:10065");
+        let ends = [", clock ", "this machine is ", " in ", "RequestId "];
+        let lines = text.lines().map(|line| {
+            let ends = ends.iter().filter_map(|end| line.find(end));
+            line[..ends.min().unwrap_or(line.len())].to_owned()
+        });
+        lines.collect()
+    };
+    let both = diagnosis_of(&cloud, &["production", "partner"]).await;
+    let example = steady(readme.snippets("text doctor")[0]);
+    assert_eq!(steady(&both.text)[..example.len()], example);
+
+    let mut found = diagnosis_of(&cloud, &["partner"]).await.json;
+    let mut example: Value = serde_json::from_str(readme.snippets("json doctor")[0]).unwrap();
+    let steps = found["accounts"][0]["steps"].as_array_mut().unwrap();
+    let checks: Vec<Value> = steps.iter().map(|step| step["step"].clone()).collect();
+    let documented = readme.rows("Check");
+    let documented: Vec<&str> = documented.iter().map(|row| only_code(&row[0])).collect();
+    assert_eq!(checks, documented);
+    steps.retain(|step| step["status"] == "failed");
+    let account = &mut example["accounts"][0];
+    account["endpoint"] = found["accounts"][0]["endpoint"].clone();
+    account["steps"][0]["request_id"] = found["accounts"][0]["steps"][0]["request_id"].clone();
+    assert_eq!(found, example);
 }
 
 /// A flag as the README writes it: `--log.level LEVEL`.

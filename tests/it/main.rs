@@ -14,6 +14,7 @@ mod collectors;
 mod credentials;
 mod discovery;
 mod docs;
+mod doctor;
 mod failure;
 mod harness;
 mod program;

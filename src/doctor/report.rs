@@ -1,0 +1,256 @@
+//! What the examination found, in the shape that `--json` prints.
+
+use serde::Serialize;
+
+use super::policy::Policy;
+use crate::cloud::http::ClientError;
+use crate::config::{ConfigError, Problem};
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Whether no step failed.
+    pub ok: bool,
+    /// The step that concerns all accounts.
+    pub configuration: Configuration,
+    /// Requests that collecting all accounts costs a day, without retries.
+    pub requests_per_day: u64,
+    /// The accounts in the order of the configuration.
+    pub accounts: Vec<AccountReport>,
+    /// What to attach to the key's user or role, if some account lacks permission.
+    pub policy: Option<Policy>,
+}
+
+/// Whether the configuration can be put to work.
+#[derive(Debug, Serialize)]
+pub struct Configuration {
+    /// `ok` or `failed`.
+    pub status: Status,
+    /// Everything that is wrong with it.
+    pub problems: Vec<Trouble>,
+    /// What is allowed but likely not meant.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Serialize)]
+pub struct Trouble {
+    /// The file and line or the variable, empty if there is none to name.
+    pub place: String,
+    /// The key, empty if it is none in particular.
+    pub key: String,
+    /// What is wrong.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// One account.
+#[derive(Debug, Serialize)]
+pub struct AccountReport {
+    /// Its name.
+    pub account: String,
+    /// Whether none of its steps failed.
+    pub ok: bool,
+    /// Where its API is.
+    pub endpoint: String,
+    /// The region that its requests name.
+    pub region: Option<String>,
+    /// The proxy that its requests go through, without user name and password.
+    pub proxy: Option<String>,
+    /// Requests that collecting it costs a day, without retries.
+    pub requests_per_day: u64,
+    /// The steps, each in its turn.
+    pub steps: Vec<Step>,
+    /// The findings that matter when all is well.
+    #[serde(skip)]
+    pub summary: Vec<String>,
+}
+
+/// One step of one account.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// What was checked.
+    pub step: Subject,
+    /// Whose request it was, if each collector has its own.
+    pub collector: Option<&'static str>,
+    /// What came of it.
+    pub status: Status,
+    /// What was found, or why the step was skipped.
+    pub detail: String,
+    /// What to do. A step that is `ok` and has one is a warning.
+    pub remedy: Option<String>,
+    /// The API's error code.
+    pub code: Option<String>,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+}
+
+/// What a step checks, in the order of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// Whether a key can be had.
+    Credentials,
+    /// Whether the name of the endpoint or its proxy resolves.
+    Dns,
+    /// Whether it takes connections.
+    Tcp,
+    /// Whether its certificate is trusted.
+    Tls,
+    /// Whether the local clock is the API's.
+    Clock,
+    /// Whether the key signs as the API expects.
+    Signature,
+    /// Whether the key may call the action.
+    Permission,
+    /// Whether the answer is one that the collector knows.
+    Answer,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It is as it should be.
+    Ok,
+    /// It is not.
+    Failed,
+    /// There was nothing to check, or an earlier step failed.
+    Skipped,
+}
+
+impl Report {
+    /// A report of accounts whose configuration is good.
+    pub(super) fn new(
+        warnings: Vec<String>,
+        accounts: Vec<AccountReport>,
+        policy: &Policy,
+    ) -> Self {
+        let refused = |step: &Step| step.step == Subject::Permission && step.has_failed();
+        let mut steps = accounts.iter().flat_map(|account| &account.steps);
+        Self {
+            ok: accounts.iter().all(|account| account.ok),
+            configuration: Configuration {
+                status: Status::Ok,
+                problems: Vec::new(),
+                warnings,
+            },
+            requests_per_day: accounts.iter().map(|one| one.requests_per_day).sum(),
+            policy: steps.any(refused).then(|| policy.clone()),
+            accounts,
+        }
+    }
+
+    /// A report of a configuration that cannot be put to work.
+    pub(super) fn unusable(problems: Vec<Trouble>) -> Self {
+        Self {
+            ok: false,
+            configuration: Configuration {
+                status: Status::Failed,
+                problems,
+                warnings: Vec::new(),
+            },
+            requests_per_day: 0,
+            accounts: Vec::new(),
+            policy: None,
+        }
+    }
+}
+
+impl Trouble {
+    /// All that is wrong with a configuration.
+    pub(super) fn all(error: &ConfigError) -> Vec<Self> {
+        error.problems().iter().map(Self::from).collect()
+    }
+
+    /// What is wrong with the settings of the network. The error's words end with a
+    /// semicolon and the remedy.
+    pub(super) fn of_network(error: &ClientError) -> Self {
+        let words = error.to_string();
+        let (detail, remedy) = words.rsplit_once("; ").unwrap_or((&words, ""));
+        Self {
+            place: String::new(),
+            key: String::new(),
+            detail: detail.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+}
+
+impl From<&Problem> for Trouble {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            place: problem.place.to_string(),
+            key: problem.key.clone(),
+            detail: problem.fault.what.clone(),
+            remedy: problem.fault.remedy.clone(),
+        }
+    }
+}
+
+impl Step {
+    pub(super) fn ok(step: Subject, detail: impl Into<String>) -> Self {
+        Self {
+            step,
+            collector: None,
+            status: Status::Ok,
+            detail: detail.into(),
+            remedy: None,
+            code: None,
+            request_id: None,
+        }
+    }
+
+    /// Good enough, but something is to be done about it.
+    pub(super) fn warning(step: Subject, detail: String, remedy: &str) -> Self {
+        Self {
+            remedy: Some(remedy.to_owned()),
+            ..Self::ok(step, detail)
+        }
+    }
+
+    pub(super) fn failed(step: Subject, detail: impl Into<String>, remedy: &str) -> Self {
+        Self {
+            status: Status::Failed,
+            remedy: Some(remedy.to_owned()),
+            ..Self::ok(step, detail)
+        }
+    }
+
+    pub(super) fn skipped(step: Subject, why: impl Into<String>) -> Self {
+        Self {
+            status: Status::Skipped,
+            ..Self::ok(step, why)
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.status == Status::Failed
+    }
+}
+
+impl Subject {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Clock => "clock",
+            Self::Signature => "signature",
+            Self::Permission => "permission",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}

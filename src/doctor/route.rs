@@ -1,0 +1,188 @@
+//! The steps on the way to an endpoint: its name, a connection, encryption.
+//!
+//! Accounts with the same endpoint share the way, so each is tried once.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout};
+use url::{Host, Url};
+
+use super::proxy::Proxies;
+use super::report::{Step, Subject};
+use super::tls::Tls;
+use crate::config::Endpoint;
+
+const NO_NAME: &str =
+    "check the spelling of the endpoint or proxy, and this machine's resolver: /etc/resolv.conf";
+const NO_CONNECTION: &str =
+    "check routes and firewalls between here and there, and whether a proxy is needed";
+
+/// What was found on the way to one endpoint.
+pub(super) struct Route {
+    /// The proxy, if the way leads through one.
+    pub(super) proxy: Option<String>,
+    /// The steps, all of them.
+    pub(super) steps: Vec<Step>,
+}
+
+/// Someone to connect to.
+struct Peer {
+    host: Host<String>,
+    port: u16,
+}
+
+/// What it takes to try a way.
+pub(super) struct Surveyor {
+    pub(super) proxies: Proxies,
+    /// Nothing if no endpoint is encrypted.
+    pub(super) tls: Option<Tls>,
+    pub(super) timeout: Duration,
+}
+
+impl Route {
+    pub(super) fn is_open(&self) -> bool {
+        !self.steps.iter().any(Step::has_failed)
+    }
+}
+
+impl Surveyor {
+    /// Tries the way to `endpoint`.
+    pub(super) async fn survey(&self, endpoint: &Endpoint) -> Route {
+        let proxy = self.proxies.on_the_way_to(endpoint);
+        let url = proxy.clone().unwrap_or_else(|| endpoint.url());
+        let mut steps = Vec::new();
+        let stream = match Peer::of(&url) {
+            Some(peer) => self.reach(&peer, proxy.is_some(), &mut steps).await,
+            None => {
+                let detail = format!("{url} names no host");
+                steps.push(Step::failed(Subject::Dns, detail, NO_NAME));
+                None
+            }
+        };
+        if steps.len() == 1 {
+            steps.push(Step::skipped(Subject::Tcp, "there is no address"));
+        }
+        steps.push(match (stream, &self.tls, Peer::of(&endpoint.url())) {
+            _ if !endpoint.is_https() => Step::skipped(Subject::Tls, "the endpoint is http://"),
+            (None, _, _) => Step::skipped(Subject::Tls, "there is no connection"),
+            // It would take another tunnel. The request itself tells.
+            (Some(_), _, _) if proxy.is_some() => Step::skipped(
+                Subject::Tls,
+                "left to the request, through the proxy's tunnel",
+            ),
+            (Some(stream), Some(tls), Some(peer)) => match peer.server_name() {
+                Some(name) => self
+                    .within(tls.greet(name, stream))
+                    .await
+                    .unwrap_or_else(|| {
+                        let detail = format!("no TLS greeting within {:?}", self.timeout);
+                        Step::failed(Subject::Tls, detail, NO_CONNECTION)
+                    }),
+                None => Step::skipped(Subject::Tls, "a certificate cannot be for this name"),
+            },
+            _ => Step::skipped(Subject::Tls, "TLS is not set up"),
+        });
+        Route { proxy, steps }
+    }
+
+    /// Looks the peer up and connects to it.
+    async fn reach(&self, peer: &Peer, is_proxy: bool, steps: &mut Vec<Step>) -> Option<TcpStream> {
+        let whose = if is_proxy { "the proxy " } else { "" };
+        let addresses = match peer.literal() {
+            Some(address) => {
+                let detail = format!("{whose}{address} is an address, not a name");
+                steps.push(Step::skipped(Subject::Dns, detail));
+                vec![SocketAddr::new(address, peer.port)]
+            }
+            None => {
+                let host = peer.host.to_string();
+                let (step, addresses) = self.look_up(whose, &host, peer.port).await;
+                steps.push(step);
+                addresses
+            }
+        };
+        if addresses.is_empty() {
+            return None;
+        }
+        let (step, stream) = self.connect(whose, &addresses).await;
+        steps.push(step);
+        stream
+    }
+
+    async fn look_up(&self, whose: &str, host: &str, port: u16) -> (Step, Vec<SocketAddr>) {
+        let why = match self.within(lookup_host((host, port))).await {
+            Some(Ok(addresses)) => {
+                let addresses: Vec<SocketAddr> = addresses.collect();
+                if !addresses.is_empty() {
+                    let shown = addresses.iter().map(|address| address.ip().to_string());
+                    let shown: Vec<String> = shown.collect();
+                    let detail = format!("{whose}{host} is {}", shown.join(", "));
+                    return (Step::ok(Subject::Dns, detail), addresses);
+                }
+                "it has no address".to_owned()
+            }
+            Some(Err(error)) => error.to_string(),
+            None => format!("no answer within {:?}", self.timeout),
+        };
+        let detail = format!("{whose}{host} does not resolve: {why}");
+        (Step::failed(Subject::Dns, detail, NO_NAME), Vec::new())
+    }
+
+    /// Connects to the first address that takes a connection. One that is silent must
+    /// leave time for the others.
+    async fn connect(&self, whose: &str, addresses: &[SocketAddr]) -> (Step, Option<TcpStream>) {
+        let patience = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let mut failures = Vec::new();
+        for address in addresses {
+            let started = Instant::now();
+            let why: io::Error = match timeout(patience, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    let took = started.elapsed().as_secs_f64() * 1_000.0;
+                    let detail = format!("connected to {whose}{address} in {took:.1} ms");
+                    return (Step::ok(Subject::Tcp, detail), Some(stream));
+                }
+                Ok(Err(error)) => error,
+                Err(_) => io::Error::other(format!("no answer within {patience:?}")),
+            };
+            failures.push(format!("{address}: {why}"));
+        }
+        let detail = format!("cannot connect to {whose}{}", failures.join("; "));
+        (Step::failed(Subject::Tcp, detail, NO_CONNECTION), None)
+    }
+
+    async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        timeout(self.timeout, future).await.ok()
+    }
+}
+
+impl Peer {
+    fn of(url: &str) -> Option<Self> {
+        let url = Url::parse(url).ok()?;
+        Some(Self {
+            host: url.host()?.to_owned(),
+            port: url.port_or_known_default()?,
+        })
+    }
+
+    /// Its address, if that is what it is named by.
+    fn literal(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Domain(_) => None,
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+        }
+    }
+
+    /// The name that its certificate must be for.
+    fn server_name(&self) -> Option<ServerName<'static>> {
+        match (&self.host, self.literal()) {
+            (_, Some(address)) => Some(ServerName::from(address)),
+            (Host::Domain(name), None) => ServerName::try_from(name.clone()).ok(),
+            _ => None,
+        }
+    }
+}

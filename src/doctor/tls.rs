@@ -1,0 +1,120 @@
+//! The step that greets a server over TLS, trusting what the API client trusts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::certificate::last_day;
+use super::report::{Step, Subject};
+use crate::cloud::http::ClientError;
+
+const INTERCEPTED: &str = "set api.ca_file to the certificates of whoever issued it, if you trust \
+                           them: a proxy or firewall may be reading along; otherwise install the \
+                           system's CA certificates (Debian: ca-certificates)";
+const OUT_OF_DATE: &str =
+    "check this machine's clock first, then who answers at the endpoint with that certificate";
+const OTHER_NAME: &str =
+    "check the account's endpoint, and that its name leads to the API: DNS, /etc/hosts";
+const OTHER: &str = "check that the endpoint's port speaks TLS, and that no firewall cuts it off";
+
+/// Greets servers over TLS.
+pub(super) struct Tls(TlsConnector);
+
+impl Tls {
+    /// Trusts the certificates of `ca_file` or else the system's.
+    ///
+    /// # Errors
+    ///
+    /// When a certificate cannot be used.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, ClientError> {
+        let refused = |error: rustls::Error| ClientError::Tls(error.to_string());
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(refused)?;
+        let config = match ca_file {
+            Some(path) => builder.with_root_certificates(certificates(path)?),
+            None => {
+                let verifier = Verifier::new(provider).map_err(refused)?;
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        };
+        Ok(Self(TlsConnector::from(Arc::new(
+            config.with_no_client_auth(),
+        ))))
+    }
+
+    /// Greets the server `name` at the other end of `stream`.
+    pub(super) async fn greet(&self, name: ServerName<'static>, stream: TcpStream) -> Step {
+        let Self(connector) = self;
+        match connector.connect(name, stream).await {
+            Ok(stream) => {
+                let (_, connection) = stream.get_ref();
+                let version = match connection.protocol_version() {
+                    Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                    Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                    _ => "TLS",
+                };
+                let certificates = connection.peer_certificates().unwrap_or_default();
+                let last_day = certificates.first().and_then(|own| last_day(own));
+                let until = last_day.map(|day| format!(", valid until {day}"));
+                let until = until.unwrap_or_default();
+                let detail = format!("{version}, certificate trusted{until}");
+                Step::ok(Subject::Tls, detail)
+            }
+            Err(error) => {
+                let cause = error.get_ref();
+                match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+                    Some(rustls::Error::InvalidCertificate(error)) => refused(error),
+                    _ => Step::failed(Subject::Tls, error.to_string(), OTHER),
+                }
+            }
+        }
+    }
+}
+
+fn refused(error: &CertificateError) -> Step {
+    let (what, remedy) = match error {
+        CertificateError::UnknownIssuer => (
+            "the certificate's issuer is not trusted on this machine".to_owned(),
+            INTERCEPTED,
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            (format!("the certificate has expired: {error}"), OUT_OF_DATE)
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            format!("the certificate is not valid yet: {error}"),
+            OUT_OF_DATE,
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            format!("the certificate is for another name: {error}"),
+            OTHER_NAME,
+        ),
+        error => (format!("the certificate is refused: {error}"), INTERCEPTED),
+    };
+    Step::failed(Subject::Tls, what, remedy)
+}
+
+fn certificates(path: &Path) -> Result<RootCertStore, ClientError> {
+    let unusable = |why: String| ClientError::CaFile {
+        path: path.display().to_string(),
+        why,
+    };
+    let mut store = RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+    for certificate in found {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        let added = store.add(certificate);
+        added.map_err(|error| unusable(error.to_string()))?;
+    }
+    Ok(store)
+}
