@@ -246,7 +246,10 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit(Err(Failure::running(error))),
     };
-    exit(runtime.block_on(execute(cli, &Environment::process(), &clock)))
+    let outcome = runtime.block_on(execute(cli, &Environment::process(), &clock));
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    exit(outcome)
 }
 
 fn exit(outcome: Result<(), Failure>) -> ExitCode {

@@ -75,13 +75,13 @@ impl Reason {
                 "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
             }
             Self::Credentials => {
-                "check in the CAM console that the key exists and is enabled, and that secret id, secret key and token belong together"
+                "check in the CAM console that the key exists and is enabled, and that secret id, secret key and token belong together; `cwp-exporter doctor` says where the key comes from"
             }
             Self::Network => {
                 "check name resolution, routes, firewall, proxy and TLS certificates between here and the endpoint"
             }
             Self::Permission => {
-                "attach the CAM policy printed in the README to the key's user or role: the action is named in the message"
+                "attach the CAM policy that `cwp-exporter doctor` prints to the key's user or role: the action is named in the message"
             }
             Self::Request => {
                 "check the account's endpoint and region; if both are right, report this with the RequestId"
