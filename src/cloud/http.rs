@@ -78,6 +78,20 @@ impl ProxySettings {
     }
 }
 
+impl ProxySettings {
+    /// The proxy's URL, with user name and password if it has them.
+    #[must_use]
+    pub fn expose_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The hosts that are reached without it, separated by commas.
+    #[must_use]
+    pub fn except(&self) -> &str {
+        &self.except
+    }
+}
+
 /// The real network.
 #[derive(Debug)]
 pub struct Network(Client);

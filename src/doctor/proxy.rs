@@ -3,24 +3,21 @@
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
+use crate::cloud::http::ProxySettings;
 use crate::config::{Endpoint, Environment, ProxyUrl};
 
 /// The rules by which the API client picks a proxy.
 ///
-/// They are those of [`ProxySettings`](crate::cloud::http::ProxySettings), followed by
-/// the same library: a request cannot be asked which way it went.
+/// They are those of [`ProxySettings`], followed by the same library: a request cannot
+/// be asked which way it went.
 pub(super) struct Proxies(Option<Matcher>);
 
 impl Proxies {
     pub(super) fn new(configured: Option<&ProxyUrl>, environment: &Environment) -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|name| environment.get(name));
-        let variables = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-        let url = configured.map(ProxyUrl::expose);
-        let except = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
-        Self(url.or_else(|| first(&variables)).map(|url| {
+        Self(ProxySettings::new(configured, environment).map(|settings| {
             Matcher::builder()
-                .https(url.to_owned())
-                .no(format!("localhost,127.0.0.0/8,::1,{except}"))
+                .https(settings.expose_url().to_owned())
+                .no(settings.except().to_owned())
                 .build()
         }))
     }
