@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _};
 use cwp_exporter::cli::Cli;
 use cwp_exporter::collector;
 use cwp_exporter::config::{
-    Config, ConfigError, Environment, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, TOKEN_VARIABLES,
+    CREDENTIALS_FILE_VARIABLE, Config, ConfigError, Environment, SECRET_ID_VARIABLE,
+    SECRET_KEY_VARIABLE, TKE_VARIABLES, TOKEN_VARIABLES,
 };
 use cwp_exporter::doctor;
 use cwp_exporter::exposition::catalogue;
 use cwp_exporter::reason::Reason;
-use cwp_exporter::simulator::{Answer, Scenario};
+use cwp_exporter::simulator::{Answer, Received, Scenario};
 use serde_json::{Value, json};
 
 use crate::doctor::Diagnosis;
@@ -141,6 +143,7 @@ fn every_table_and_snippet_has_a_test_here() {
             "Metric",
             "Path",
             "Reason",
+            "Scenario key",
             "Step"
         ])
     );
@@ -151,10 +154,15 @@ fn every_table_and_snippet_has_a_test_here() {
         BTreeSet::from([
             "json doctor",
             "json policy",
+            "json source policy",
+            "json trust policy",
             "sh",
             "text doctor",
             "yaml config",
+            "yaml credentials",
             "yaml prometheus",
+            "yaml rehearsal",
+            "yaml rules",
             "yaml scenario"
         ])
     );
@@ -258,11 +266,13 @@ async fn the_demo_exposes_exactly_the_documented_metrics() {
     let documented: BTreeMap<&str, &str> = metrics
         .iter()
         .map(|(name, (_, kind))| (name.as_str(), kind.as_str()))
-        // The demo's API answers as documented, and it has no shards and no past.
+        // The demo's API answers as documented, its keys do not expire, and it has no
+        // shards and no past.
         .filter(|(name, _)| {
             !matches!(
                 *name,
                 "cwp_exporter_collector_restored"
+                    | "cwp_exporter_credential_expiry_timestamp_seconds"
                     | "cwp_exporter_schema_drift"
                     | "cwp_exporter_shard_index"
                     | "cwp_exporter_shard_total"
@@ -407,31 +417,64 @@ fn offered(error: &str) -> Vec<String> {
     offers[0].split(", ").map(str::to_owned).collect()
 }
 
+/// The keys that settings offer in place of [`UNKNOWN`].
+fn keys(yaml: &str) -> Vec<String> {
+    offered(&load(yaml).unwrap_err().to_string())
+}
+
+/// The types of credentials that this version reads.
+fn supported_types() -> Vec<String> {
+    keys(&format!(
+        "accounts: [{{name: a, credentials: {{type: {UNKNOWN}}}}}]"
+    ))
+}
+
+/// Each key of credentials but `type`, with the types that have it.
+fn credential_keys() -> BTreeMap<String, Vec<String>> {
+    let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for kind in supported_types() {
+        let credentials = format!("{{type: {kind}, {UNKNOWN}: 1}}");
+        let known = keys(&format!(
+            "accounts: [{{name: a, credentials: {credentials}}}]"
+        ));
+        let source = keys(&format!(
+            "accounts: [{{name: a, credentials: {{type: assume_role, source: {credentials}}}}}]"
+        ));
+        assert_eq!(source, known, "a source has the same keys");
+        for key in known.into_iter().filter(|key| key != "type") {
+            owners.entry(key).or_default().push(kind.clone());
+        }
+    }
+    owners
+}
+
+/// The types that a row says its key belongs to; any type for a key of something else.
+fn types(row: &[String]) -> Vec<&str> {
+    let key = only_code(&row[0]);
+    if !key.starts_with("accounts[].credentials.") || key.ends_with(".type") {
+        return vec!["static"];
+    }
+    let (types, _) = row[2].split_once(": ").unwrap();
+    code(types)
+}
+
 #[test]
 fn the_configuration_table_has_exactly_the_keys_that_are_read() {
-    let section = |yaml: String| offered(&load(&yaml).unwrap_err().to_string());
     let mut known = BTreeSet::new();
-    for group in section(format!("{UNKNOWN}: 1")) {
+    for group in keys(&format!("{UNKNOWN}: 1")) {
         let yaml = match group.as_str() {
             "accounts" => format!("accounts: [{{{UNKNOWN}: 1}}]"),
             group => format!("{group}: {{{UNKNOWN}: 1}}"),
         };
         let path = group.replace("accounts", "accounts[]");
-        for key in section(yaml) {
-            if key == "credentials" {
-                let credentials = |kind: &str| {
-                    format!("accounts: [{{name: a, credentials: {{type: {kind}, {UNKNOWN}: 1}}}}]")
-                };
-                for kind in supported_types() {
-                    for key in section(credentials(&kind)) {
-                        known.insert(format!("{path}.credentials.{key}"));
-                    }
-                }
-            } else {
-                known.insert(format!("{path}.{key}"));
-            }
-        }
+        known.extend(keys(&yaml).iter().map(|key| format!("{path}.{key}")));
     }
+    assert!(known.remove("accounts[].credentials"));
+    known.insert("accounts[].credentials.type".to_owned());
+    let owners = credential_keys();
+    let credentials = owners.keys();
+    known.extend(credentials.map(|key| format!("accounts[].credentials.{key}")));
+
     let readme = readme();
     let rows = readme.rows("Key");
     let documented: BTreeSet<String> = rows
@@ -443,16 +486,12 @@ fn the_configuration_table_has_exactly_the_keys_that_are_read() {
 
     let kinds = rows.iter().find(|row| row[0].ends_with(".type`")).unwrap();
     assert_eq!(code(&kinds[2]), supported_types());
-}
-
-/// The types of credentials that this version reads.
-fn supported_types() -> Vec<String> {
-    let yaml = format!("accounts: [{{name: a, credentials: {{type: {UNKNOWN}}}}}]");
-    let error = load(&yaml).unwrap_err().to_string();
-    let kinds = code(&error).into_iter();
-    kinds
-        .filter_map(|kind| Some(kind.strip_prefix("type: ")?.to_owned()))
-        .collect()
+    for row in rows {
+        let key = only_code(&row[0]).strip_prefix("accounts[].credentials.");
+        if let Some(owners) = key.and_then(|key| owners.get(key)) {
+            assert_eq!(&types(row), owners, "{}", row[0]);
+        }
+    }
 }
 
 /// The variable that sets a key, by the README's rule.
@@ -461,40 +500,131 @@ fn variable(key: &str) -> String {
     format!("CWP_EXPORTER_{}", name.to_uppercase())
 }
 
-/// Variables for one account, to which `key` can be added.
-fn base_for(key: &str) -> BTreeMap<String, String> {
-    let mut base = BTreeMap::from([
-        ("accounts[].name", "a"),
-        ("accounts[].credentials.type", "static"),
-        ("accounts[].credentials.secret_id", "AKIDexample"),
-        ("accounts[].credentials.secret_key_env", "KEY"),
-    ]);
-    match key.strip_prefix("accounts[].credentials.") {
-        Some("type") => base.retain(|other, _| !other.contains("secret")),
-        Some(part) if part.starts_with("secret_") => {
-            let stem: String = part.split_inclusive('_').take(2).collect();
-            let stem = stem.trim_end_matches('_').to_owned();
-            base.retain(|other, _| !other.contains(&stem));
-        }
-        _ => {}
-    }
-    let base = base.into_iter();
-    let mut base: BTreeMap<String, String> = base
-        .map(|(key, value)| (variable(key), value.to_owned()))
-        .collect();
-    for name in ["KEY", "OTHER", SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE] {
-        base.insert(name.to_owned(), "secret".to_owned());
-    }
-    base
+/// What everything secret is on a [`Machine`]; the README's scenarios know it.
+const SECRET: &str = "not-a-secret";
+
+/// The role in the README.
+const ROLE: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
+
+/// A machine on which every type of credentials finds a key.
+struct Machine {
+    folder: tempfile::TempDir,
+    variables: BTreeMap<String, String>,
 }
 
-fn load_variables(variables: &BTreeMap<String, String>) -> Config {
-    let environment = Environment::from_iter(variables.clone());
-    Config::load(None, &environment).unwrap_or_else(|error| panic!("{error}"))
+impl Machine {
+    fn new() -> Self {
+        let mut machine = Self {
+            folder: tempfile::tempdir().unwrap(),
+            variables: BTreeMap::new(),
+        };
+        let section = |name| format!("[{name}]\nsecret_id = AKIDexample\nsecret_key = {SECRET}\n");
+        let profiles = section("default") + &section("other");
+        let tccli = json!({"secretId": "AKIDexample", "secretKey": SECRET}).to_string();
+        for (path, text) in [
+            ("etc/tencentcloud/credentials", profiles.as_str()),
+            (".tencentcloud/credentials", &profiles),
+            (".tccli/default.credential", &tccli),
+            (".tccli/other.credential", &tccli),
+            ("secret", SECRET),
+        ] {
+            machine.write(path, text);
+        }
+        let (home, secret) = (machine.path(""), machine.path("secret"));
+        let [region, provider, token_file, role] = TKE_VARIABLES;
+        for (name, value) in [
+            ("HOME", home.as_str()),
+            ("KEY", SECRET),
+            ("OTHER", SECRET),
+            (SECRET_ID_VARIABLE, "AKIDexample"),
+            (SECRET_KEY_VARIABLE, SECRET),
+            (region, "ap-guangzhou"),
+            (provider, "cls-example"),
+            (token_file, &secret),
+            (role, ROLE),
+        ] {
+            let before = machine.variables.insert(name.to_owned(), value.to_owned());
+            assert_eq!(before, None);
+        }
+        machine
+    }
+
+    /// What is at `path` below the machine's folder, which is also its home.
+    fn path(&self, path: &str) -> String {
+        let path = self.folder.path().join(path);
+        path.into_os_string().into_string().unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Makes `yaml` the configuration, with the files and variables that it names.
+    fn configure(&mut self, yaml: &str) -> String {
+        let yaml = yaml.replace(": /etc/", &format!(": {}/", self.path("etc")));
+        self.write("cwp-exporter.yml", &yaml);
+        for line in yaml.lines() {
+            let Some((key, value)) = line.trim().split_once(": ") else {
+                continue;
+            };
+            if key.ends_with("_file") {
+                self.write(value, SECRET);
+            } else if key.ends_with("_env") {
+                self.variables.insert(value.to_owned(), SECRET.to_owned());
+            }
+        }
+        self.path("cwp-exporter.yml")
+    }
+
+    /// Loads settings from the configuration `yaml`, without a warning.
+    fn load(&mut self, yaml: &str) -> Config {
+        let file = self.configure(yaml);
+        let environment = Environment::from_iter(self.variables.clone());
+        let config = Config::load(Some(Path::new(&file)), &environment);
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.warnings(), Vec::<String>::new());
+        config
+    }
+
+    /// Loads settings from variables alone: those of `settings`, by their keys.
+    fn load_variables(&self, settings: &BTreeMap<&str, String>) -> Config {
+        let set = settings.iter();
+        let set = set.map(|(key, value)| (variable(key), value.clone()));
+        let environment = Environment::from_iter(self.variables.clone().into_iter().chain(set));
+        Config::load(None, &environment).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// Settings of one account with credentials of type `kind`, to which `key` can be added.
+fn base_for(kind: &str, key: &str) -> BTreeMap<&'static str, String> {
+    let mut base = BTreeMap::from([("accounts[].name", "a".to_owned())]);
+    if key == "accounts[].credentials.type" {
+        return base;
+    }
+    base.insert("accounts[].credentials.type", kind.to_owned());
+    let needed: &[(&str, &str)] = match kind {
+        "static" => &[
+            ("accounts[].credentials.secret_id", "AKIDexample"),
+            ("accounts[].credentials.secret_key_env", "KEY"),
+        ],
+        "assume_role" => &[("accounts[].credentials.role_arn", ROLE)],
+        _ => &[],
+    };
+    // `secret_id_file` takes the place of `secret_id`.
+    let part = key.rsplit('.').next().unwrap();
+    let stem: String = part.split_inclusive('_').take(2).collect();
+    let stem = stem.trim_end_matches('_');
+    let needed = needed.iter();
+    let needed = needed.filter(|(other, _)| stem.is_empty() || !other.contains(stem));
+    base.extend(needed.map(|(key, value)| (*key, (*value).to_owned())));
+    base
 }
 
 #[test]
 fn every_documented_default_is_the_default() {
+    let machine = Machine::new();
     let readme = readme();
     let mut checked = 0;
     for row in readme.rows("Key") {
@@ -502,28 +632,28 @@ fn every_documented_default_is_the_default() {
         if default.is_empty() {
             continue;
         }
-        let mut variables = base_for(key);
-        let without = load_variables(&variables);
-        variables.insert(variable(key), default.to_owned());
-        assert_eq!(load_variables(&variables), without, "{key}");
+        let mut settings = base_for(types(row)[0], key);
+        let without = machine.load_variables(&settings);
+        // A variable writes `=` in a map.
+        settings.insert(key, default.replace(": ", "="));
+        assert_eq!(machine.load_variables(&settings), without, "{key}");
         checked += 1;
     }
-    assert!(checked >= 8, "{checked}");
+    assert!(checked >= 13, "{checked}");
 }
 
 #[test]
 fn every_documented_key_takes_effect_through_its_variable() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "secret").unwrap();
-    let file = file.path().to_str().unwrap();
-    let whole = load_variables(&base_for(""));
+    let machine = Machine::new();
+    let profiles = machine.path("etc/tencentcloud/credentials");
+    let secret = machine.path("secret");
     let readme = readme();
     for row in readme.rows("Key") {
         let key = only_code(&row[0]);
         let value = match key.rsplit('.').next().unwrap() {
             "interval" => "30s",
             "timeout" => "5s",
-            "max_age" => "1h30m",
+            "max_age" | "duration" => "1h30m",
             "rate_limit" | "max_in_flight" => "3",
             "proxy_url" | "metadata_endpoint" => "http://127.0.0.1:9",
             "endpoint" | "sts_endpoint" => "https://example.com",
@@ -532,41 +662,191 @@ fn every_documented_key_takes_effect_through_its_variable() {
             "labels" => "{team=security}",
             "type" => "env",
             "secret_id" => "AKIDother",
-            name if name.ends_with("_file") => file,
+            "profile" | "role" | "session_name" => "other",
+            "file" => &profiles,
+            "role_arn" => "qcs::cam::uin/100000000001:role/4611686018427397919",
+            "source" => "{type=cvm_role}",
+            name if name.ends_with("_file") => &secret,
             name if name.ends_with("_env") => "OTHER",
             name => panic!("give {name} a value to be tried with"),
         };
-        let mut variables = base_for(key);
-        variables.insert(variable(key), value.to_owned());
-        assert_ne!(load_variables(&variables), whole, "{key} had no effect");
+        for kind in types(row) {
+            let whole = match key.ends_with(".type") {
+                true => base_for(kind, key),
+                false => base_for(kind, ""),
+            };
+            let mut settings = base_for(kind, key);
+            settings.insert(key, value.to_owned());
+            assert_ne!(
+                machine.load_variables(&settings),
+                machine.load_variables(&whole),
+                "{key} had no effect on {kind}"
+            );
+        }
     }
 }
 
 #[test]
-fn the_configuration_examples_load() {
-    for yaml in readme().snippets("yaml config") {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("cwp-exporter.yml");
-        std::fs::write(&file, yaml).unwrap();
-        let mut variables = vec![
-            (SECRET_ID_VARIABLE.to_owned(), "AKIDexample"),
-            (SECRET_KEY_VARIABLE.to_owned(), "secret"),
-        ];
-        for line in yaml.lines() {
-            let Some((key, value)) = line.trim().split_once(": ") else {
-                continue;
-            };
-            if key.ends_with("_file") {
-                std::fs::write(folder.path().join(value), "secret\n").unwrap();
-            } else if key.ends_with("_env") {
-                variables.push((value.to_owned(), "secret"));
-            }
+fn the_configuration_example_loads() {
+    let readme = readme();
+    let examples = readme.snippets("yaml config");
+    assert_eq!(examples.len(), 1);
+    let config = Machine::new().load(examples[0]);
+    assert!(config.accounts.len() >= 2);
+}
+
+/// Each type of credentials with the text of its section.
+fn credential_sections(readme: &Readme) -> Vec<(&str, &str)> {
+    let sections = readme.between("\n### Credentials\n", "\n### Rotation\n");
+    let sections = sections.split("\n#### ").skip(1);
+    sections
+        .map(|section| section.split_once('\n').unwrap())
+        .collect()
+}
+
+/// The snippet that shows credentials of type `kind`.
+fn credential_snippet(section: &str) -> &str {
+    let (_, rest) = section.split_once("```yaml credentials\n").unwrap();
+    rest.split_once("```\n").unwrap().0
+}
+
+#[test]
+fn every_type_of_credentials_has_a_section_with_its_variables_and_a_snippet() {
+    let readme = readme();
+    let sections = credential_sections(&readme);
+    let kinds: Vec<&str> = sections.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, supported_types());
+    assert_eq!(readme.snippets("yaml credentials").len(), kinds.len());
+    for (kind, section) in sections {
+        let snippet = credential_snippet(section);
+        assert!(snippet.contains(&format!("\n      type: {kind}\n")));
+        assert_eq!(Machine::new().load(snippet).accounts.len(), 1);
+
+        let prose = section.split("```").step_by(2);
+        let is_variable = |word: &&str| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let variables: Vec<&str> = prose.flat_map(code).filter(is_variable).collect();
+        let expected = match kind {
+            "env" => [
+                &[SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE],
+                &TOKEN_VARIABLES[..],
+            ]
+            .concat(),
+            "profile" => vec![CREDENTIALS_FILE_VARIABLE],
+            "tke_oidc" => TKE_VARIABLES.to_vec(),
+            _ => vec![],
+        };
+        assert_eq!(variables, expected, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn every_type_of_credentials_signs_in_with_its_snippet_and_the_policies() {
+    let readme = readme();
+    let scenarios = readme.snippets("yaml scenario");
+    let roles = scenarios.iter().find(|text| text.contains("\nmetadata:"));
+    let cloud = Cloud::start(roles.unwrap()).await;
+    let mut asked = BTreeMap::new();
+    for (kind, section) in credential_sections(&readme) {
+        let snippet = credential_snippet(section);
+        let mut machine = Machine::new();
+        let file = format!("--config.file={}", machine.configure(snippet));
+        for key in ["api.endpoint", "api.sts_endpoint", "api.metadata_endpoint"] {
+            machine.variables.insert(variable(key), cloud.url.clone());
         }
-        let environment = Environment::from_iter(variables);
-        let config = Config::load(Some(&file), &environment);
-        let config = config.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(config.warnings(), Vec::<String>::new());
-        assert!(config.accounts.len() >= 2);
+        let variables = machine.variables.iter();
+        let variables: Vec<(&str, &str)> = variables
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let before = cloud.handle.received().len();
+        let output = run(&[&file, "once"], &variables).await;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{kind}: {log}");
+        let received = cloud.handle.received();
+        let actions = received[before..].iter();
+        let actions: Vec<String> = actions.filter_map(|each| each.action.clone()).collect();
+        asked.insert(kind, actions);
+    }
+
+    let own = collector::all()[0].request().action;
+    assert_eq!(asked["static"], [own]);
+    let roles = "/latest/meta-data/cam/security-credentials/";
+    let role = format!("{roles}CwpExporter");
+    assert_eq!(asked["cvm_role"], [roles, &role, own]);
+    assert_eq!(asked["tke_oidc"], ["AssumeRoleWithWebIdentity", own]);
+    let [action, last] = asked["assume_role"].as_slice() else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(last, own);
+
+    // What was asked for is what the policies allow.
+    let policy = |kind: &str| -> Value {
+        let policies = readme.snippets(kind);
+        assert_eq!(policies.len(), 1);
+        serde_json::from_str(policies[0]).unwrap()
+    };
+    let action = format!("sts:{action}");
+    let statement = json!({"effect": "allow", "action": [action], "resource": [ROLE]});
+    let expected = json!({"version": "2.0", "statement": [statement]});
+    assert_eq!(policy("json source policy"), expected);
+    let principal = json!({"qcs": ["qcs::cam::uin/100000000002:root"]});
+    let action = format!("name/{action}");
+    let statement = json!({"effect": "allow", "action": action, "principal": principal});
+    let expected = json!({"version": "2.0", "statement": [statement]});
+    assert_eq!(policy("json trust policy"), expected);
+    assert!(
+        readme
+            .text
+            .contains("account of `source`, here 100000000002:")
+    );
+}
+
+#[test]
+fn roles_have_the_documented_limits() {
+    let readme = readme();
+    let rows = readme.rows("Key");
+    let row = rows
+        .iter()
+        .find(|row| row[0].ends_with(".duration`"))
+        .unwrap();
+    let role = |more: &str| {
+        load(&format!(
+            "accounts: [{{name: a, credentials: {{type: assume_role, role_arn: '{ROLE}', {more}}}}}]"
+        ))
+    };
+    let [_, least, most] = code(&row[2])[..] else {
+        panic!("{row:?}");
+    };
+    for (life, good) in [
+        (least, true),
+        ("59s", false),
+        (most, true),
+        ("12h1s", false),
+    ] {
+        assert_eq!(role(&format!("duration: {life}")).is_ok(), good, "{life}");
+    }
+    let by = |source: &str| format!("source: {{type: assume_role, role_arn: '{ROLE}', {source}}}");
+    assert!(role(&by("source: {type: default}")).is_ok());
+    assert!(role(&by(&by("source: {type: default}"))).is_err());
+}
+
+#[tokio::test]
+async fn prometheus_accepts_the_alert_on_keys_that_are_not_renewed() {
+    let readme = readme();
+    for yaml in readme.snippets("yaml rules") {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let path = file.path().to_str().unwrap();
+        let (accepted, words) = promtool(&["check", "rules", path], "").await;
+        assert!(accepted, "{words}");
+        let expressions = yaml.split("expr: ").skip(1);
+        let metrics: Vec<&str> = expressions
+            .map(|text| text.split(' ').next().unwrap())
+            .collect();
+        assert!(!metrics.is_empty());
+        let known = documented_metrics(&readme);
+        for metric in metrics {
+            assert!(known.contains_key(metric), "{metric}");
+        }
     }
 }
 
@@ -835,7 +1115,8 @@ fn the_shell_snippets_use_what_there_is() {
                 assert_eq!(mode & 0o111, 0o111, "tests/run is not executable");
                 continue;
             }
-            ["cargo", "build", "--release", "--locked"] => continue,
+            ["cargo", "build", "--release", "--locked"] | ["mv", _, _] => continue,
+            ["echo", _, file] if file.starts_with('>') => continue,
             ["cargo", "run", "--release", "--", arguments @ ..]
             | [
                 "cwp-exporter" | "target/release/cwp-exporter",
@@ -852,23 +1133,103 @@ fn the_shell_snippets_use_what_there_is() {
     assert!(commands >= 5, "{commands}");
 }
 
-#[tokio::test]
-async fn the_scenario_plays_and_shows_every_setting() {
-    let readme = readme();
-    let scenarios = readme.snippets("yaml scenario");
-    assert_eq!(scenarios.len(), 1);
-    let scenario = scenarios[0];
-    let settings = [
-        format!("{UNKNOWN}: 1\naccounts: []"),
-        format!("accounts: [{{name: a, secret_id: b, secret_key: c, {UNKNOWN}: 1}}]"),
-    ];
-    for yaml in settings {
-        let error = Scenario::parse(&yaml).unwrap_err().to_string();
-        for key in offered(&error) {
-            let key = format!("{key}:");
-            assert!(scenario.contains(&key), "the scenario does not show {key}");
+/// Adds the keys that a scenario may have at `path`; `around` puts one there.
+fn scenario_keys(path: &str, around: &dyn Fn(&str) -> String, known: &mut BTreeSet<String>) {
+    let unknown = format!("{UNKNOWN}: 1");
+    let error = Scenario::parse(&around(&unknown)).unwrap_err().to_string();
+    for key in offered(&error) {
+        let inside = |inner: &str| match (path, key.as_str()) {
+            ("", "accounts") => {
+                format!("accounts: [{{name: a, secret_id: b, secret_key: c, {inner}}}]")
+            }
+            _ => around(&format!("{key}: {{{inner}}}")),
+        };
+        let tried = Scenario::parse(&inside(&unknown));
+        if tried.is_err_and(|error| error.to_string().contains(UNKNOWN)) {
+            let list = if key == "accounts" { "[]" } else { "" };
+            scenario_keys(&format!("{path}{key}{list}."), &inside, known);
+        } else {
+            known.insert(format!("{path}{key}"));
         }
     }
+}
+
+/// Adds the path of every key in `value`, which is at `path`.
+fn note_keys(path: &str, value: &Value, known: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let path = format!("{path}{key}");
+                note_keys(&format!("{path}."), value, known);
+                known.insert(path);
+            }
+        }
+        Value::Array(items) => {
+            let path = format!("{}[].", path.trim_end_matches('.'));
+            items.iter().for_each(|item| note_keys(&path, item, known));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_scenario_table_has_exactly_the_keys_that_are_read_and_snippets_show_each() {
+    let mut known = BTreeSet::new();
+    let whole = |inner: &str| match inner.starts_with("accounts:") {
+        true => inner.to_owned(),
+        false => format!("{inner}\naccounts: [{{name: a, secret_id: b, secret_key: c}}]"),
+    };
+    scenario_keys("", &whole, &mut known);
+    let readme = readme();
+    let rows = readme.rows("Scenario key");
+    let documented = rows.iter().map(|row| only_code(&row[0]).to_owned());
+    let documented: BTreeSet<String> = documented.collect();
+    assert_eq!(documented, known);
+    assert_eq!(documented.len(), rows.len(), "a key is documented twice");
+    let mut shown = BTreeSet::new();
+    for scenario in readme.snippets("yaml scenario") {
+        note_keys("", &serde_saphyr::from_str(scenario).unwrap(), &mut shown);
+    }
+    let unseen: Vec<&String> = known.difference(&shown).collect();
+    assert_eq!(unseen, Vec::<&String>::new(), "no scenario shows them");
+
+    let mut checked = 0;
+    for row in rows {
+        let default = only_code(&row[1]);
+        if default.is_empty() {
+            continue;
+        }
+        assert!(!row[2].is_empty());
+        let scenario = |value: Option<&str>| {
+            let key = only_code(&row[0]);
+            let setting =
+                |key: &str| value.map_or(String::new(), |value| format!("{key}: {value}"));
+            let settings = match key.split_once('.') {
+                Some(("metadata", key)) => format!("metadata: {{account: a, {}}}", setting(key)),
+                Some((section, key)) => format!("{section}: {{{}}}", setting(key)),
+                None => setting(key),
+            };
+            let accounts = format!("accounts: [{{name: a, role: {{arn: '{ROLE}'}}}}]");
+            format!(
+                "{:?}",
+                Scenario::parse(&format!("{settings}\n{accounts}")).unwrap()
+            )
+        };
+        let other = match default.parse::<u32>() {
+            Ok(_) => "7",
+            Err(_) => "7s",
+        };
+        assert_eq!(scenario(Some(default)), scenario(None), "{}", row[0]);
+        assert_ne!(scenario(Some(other)), scenario(None), "{}", row[0]);
+        checked += 1;
+    }
+    assert!(checked >= 4, "{checked}");
+}
+
+#[tokio::test]
+async fn the_first_scenario_plays() {
+    let readme = readme();
+    let scenario = readme.snippets("yaml scenario")[0];
 
     // The commands below it, but for the ports.
     let cloud = Cloud::start(scenario).await;
@@ -902,12 +1263,103 @@ fn the_steps_are_those_that_a_scenario_may_have() {
     assert!(known.remove("at"));
     let readme = readme();
     let mut documented = BTreeSet::new();
+    let mut only_of_accounts = BTreeSet::new();
     for row in readme.rows("Step") {
         let step = only_code(&row[0]);
         scenario(step).unwrap_or_else(|error| panic!("{step}: {error}"));
-        documented.insert(step.split(':').next().unwrap().to_owned());
+        let (name, value) = step.split_once(": ").unwrap();
+        documented.insert(name.to_owned());
+        if value.starts_with('{') && name != "set" {
+            let unknown = format!("{name}: {{{UNKNOWN}: 1}}");
+            let error = scenario(&unknown).unwrap_err().to_string();
+            for key in offered(&error) {
+                assert!(value.contains(&format!("{key}: ")), "{step} lacks {key}");
+            }
+        }
+        let of_services = ["sts", "metadata"].map(|service| {
+            let yaml = format!(
+                "{service}: {{timeline: [{{at: 1s, {step}}}]}}\naccounts: [{{name: a, secret_id: b, secret_key: c}}]"
+            );
+            Scenario::parse(&yaml).is_ok()
+        });
+        assert_eq!(of_services[0], of_services[1], "{step}");
+        if !of_services[0] {
+            only_of_accounts.insert(name);
+        }
     }
     assert_eq!(documented, known);
+    let excepted = readme.between("take every step but ", ".");
+    let excepted: BTreeSet<&str> = code(excepted).into_iter().collect();
+    assert_eq!(excepted, only_of_accounts);
+}
+
+#[tokio::test]
+async fn the_rehearsal_of_a_rotation_loses_no_collection() {
+    let readme = readme();
+    let scenarios = readme.snippets("yaml scenario");
+    let rotation = scenarios.iter().find(|text| text.contains("rotate:"));
+    // The same in a few seconds.
+    let mut scenario = (*rotation.unwrap()).to_owned();
+    for (slow, fast) in [
+        ("lifetime: 1m", "lifetime: 10s"),
+        ("at: 30s", "at: 2s"),
+        ("at: 90s", "at: 4s"),
+    ] {
+        assert_eq!(scenario.matches(slow).count(), 1, "{slow}");
+        scenario = scenario.replace(slow, fast);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("operator.key");
+    let commands = readme.snippets("sh").concat();
+    let write = |command: &str, file: &Path| {
+        let text = commands.split(&format!(" >{command}\n")).next().unwrap();
+        std::fs::write(file, text.rsplit("echo ").next().unwrap()).unwrap();
+    };
+    write("operator.key", &key);
+
+    let cloud = Cloud::start(&scenario).await;
+    let config = readme.snippets("yaml rehearsal")[0]
+        .replace("http://127.0.0.1:10065", &cloud.url)
+        .replace("operator.key", key.to_str().unwrap());
+    let exporter = Exporter::start(&config, vec![]).await;
+    let expiry = "cwp_exporter_credential_expiry_timestamp_seconds{account=\"partner\"}";
+    let first = exporter.ready().await.value(expiry).unwrap();
+    let refused = async |code: &str| {
+        within(code, async {
+            let is_refusal = |each: &Received| each.verdict == code;
+            while !cloud.handle.received().iter().any(is_refusal) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    refused("AuthFailure.TokenFailure").await;
+    refused("AuthFailure.SignatureFailure").await;
+    let new = folder.path().join("operator.new");
+    write("operator.new", &new);
+    assert!(commands.contains("mv operator.new operator.key\n"));
+    std::fs::rename(&new, &key).unwrap();
+    let keys = cloud.handle.handed_out("partner");
+    within("a key by the new key", async {
+        while cloud.handle.handed_out("partner") == keys {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let last = exporter
+        .until("the new key in use", |scrape| {
+            scrape.value("cwp_exporter_credential_refreshes_total{result=\"success\"}") >= Some(2.0)
+        })
+        .await;
+    assert!(last.value(expiry).unwrap() > first);
+    let failures =
+        "cwp_exporter_collector_failures_total{account=\"partner\",collector=\"license_general\"}";
+    assert_eq!(last.value(failures), Some(0.0));
+    // As the README says of the budget.
+    let label = "action=\"AssumeRole\"";
+    assert!(readme.text.contains(&format!("`{label}`")));
+    let requests = format!("cwp_exporter_api_requests_total{{{label}}}");
+    assert!(last.value(&requests) >= Some(4.0));
 }
 
 #[tokio::test]
