@@ -42,9 +42,9 @@ pub enum StartError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The system hands over no signals or threads.
-    #[error("cannot catch signals or start a thread: {0}")]
-    System(#[from] io::Error),
+    /// The system hands over no signals.
+    #[error("cannot catch signals: {0}")]
+    Signals(#[from] io::Error),
 }
 
 /// The HTTP server has ended although nobody asked it to.
@@ -95,10 +95,7 @@ impl App {
         for address in &options.listen_addresses {
             listeners.push(listen::bind(address).await?);
         }
-        let reading = source.clone();
-        let config = tokio::task::spawn_blocking(move || reading.load())
-            .await
-            .map_err(io::Error::other)??;
+        let config = source.load()?;
         let registry = Registry::new();
         let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
         fleet.metrics().note_reload(Some(clock.now()));
@@ -179,12 +176,12 @@ impl App {
                 _ = saves.tick() => collecting.save().await,
                 () = hangups.next() => {
                     // The log and the metrics say what came of it.
-                    let _ = collecting.reload().await;
+                    let _ = collecting.reload();
                 }
                 Some(request) = requested.recv() => {
                     let request: ReloadRequest = request;
                     // Whoever asked may have left in the meantime.
-                    let _ = request.send(collecting.reload().await);
+                    let _ = request.send(collecting.reload());
                 }
             }
         };
@@ -218,12 +215,10 @@ impl Collecting {
 
     /// Puts the configuration to work as it is now, or keeps the one before and
     /// says why.
-    async fn reload(&mut self) -> Result<(), String> {
-        let source = self.source.clone();
-        let config = tokio::task::spawn_blocking(move || source.load())
-            .await
-            .map_err(|error| error.to_string())
-            .and_then(|config| config.map_err(|error| error.to_string()));
+    fn reload(&mut self) -> Result<(), String> {
+        // Read on this thread, which waits for signals and nothing else: the memory
+        // that reading takes stays with the thread that has read.
+        let config = self.source.load().map_err(|error| error.to_string());
         let applied = config.and_then(|config| {
             for warning in config.warnings() {
                 warn!("{warning}");

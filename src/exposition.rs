@@ -328,7 +328,7 @@ fn one_if(condition: bool) -> f64 {
 mod tests {
     use super::*;
     use crate::collector::license_general::LicenseGeneral;
-    use crate::snapshot::Slot;
+    use crate::snapshot::{KeySource, Slot};
 
     fn exposition(accounts: usize) -> Exposition {
         let accounts = (0..accounts).map(|number| {
@@ -338,6 +338,7 @@ mod tests {
                 endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
                 region: None,
                 labels: [("team".to_owned(), "x".to_owned())].into(),
+                key_source: KeySource::new(String::new),
                 slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
             })
         });

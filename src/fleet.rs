@@ -17,7 +17,7 @@ use crate::config::{Account, Api, Config, Environment, Poll};
 use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::scheduler::Scheduler;
-use crate::snapshot::{AccountState, Slot, Store};
+use crate::snapshot::{AccountState, KeySource, Slot, Store};
 use crate::state_dir::identity;
 
 /// Why a configuration cannot be put to work. What was at work before still is.
@@ -151,7 +151,8 @@ impl Fleet {
                 .for_config(config, &self.environment, &self.clock, &self.metrics)?;
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // Providers that still fit go on with the keys they have.
-        let mut providers = if shared.context.is_same(&self.shared.context) {
+        let same_providers = shared.context.is_same(&self.shared.context);
+        let mut providers = if same_providers {
             self.providers.clone()
         } else {
             Providers::new(shared.context.clone())
@@ -173,8 +174,10 @@ impl Fleet {
             let before = before.filter(|member| member.is_of(account));
             let provider = providers.provider(&account.credentials);
             let state = match before {
-                Some(member) if member.account == *account => Arc::clone(&member.state),
-                _ => Arc::new(account_state(account, before)),
+                Some(member) if same_providers && member.account == *account => {
+                    Arc::clone(&member.state)
+                }
+                _ => Arc::new(account_state(account, &provider, before)),
             };
             let collections = match before {
                 Some(member) if same_client => member.collections.clone(),
@@ -334,13 +337,21 @@ fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSen
 }
 
 /// The state of `account`, with the snapshots that are known already.
-fn account_state(account: &Account, before: Option<&Member>) -> AccountState {
+fn account_state(
+    account: &Account,
+    provider: &Arc<dyn Provider>,
+    before: Option<&Member>,
+) -> AccountState {
     AccountState {
         name: account.name.clone(),
         identity: identity((&account.endpoint, &account.region, &account.credentials)),
         endpoint: account.endpoint.url(),
         region: account.region.clone(),
         labels: account.labels.clone(),
+        key_source: {
+            let provider = Arc::clone(provider);
+            KeySource::new(move || provider.source())
+        },
         slots: match before {
             Some(member) => member.state.slots.clone(),
             None => collector::all()

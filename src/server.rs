@@ -1,6 +1,7 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
 //! decided in [`site`]; nothing a client sends reaches the cloud.
 
+mod landing;
 pub mod listen;
 pub mod site;
 

@@ -44,8 +44,33 @@ pub struct AccountState {
     pub region: Option<String>,
     /// The configured labels.
     pub labels: BTreeMap<String, String>,
+    /// Where the key comes from.
+    pub key_source: KeySource,
     /// One slot for each collector.
     pub slots: Vec<Arc<Slot>>,
+}
+
+/// Tells in words where a key comes from, as far as is known by then. Never tells
+/// the key.
+pub struct KeySource(Box<dyn Fn() -> String + Send + Sync>);
+
+impl KeySource {
+    /// A source that is described by what `text` returns.
+    pub fn new(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Box::new(text))
+    }
+
+    /// The source in words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
+    }
 }
 
 /// One collector's state for one account.
@@ -274,6 +299,7 @@ mod tests {
                 endpoint: String::new(),
                 region: None,
                 labels: BTreeMap::new(),
+                key_source: KeySource::new(String::new),
                 slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
             })
         };

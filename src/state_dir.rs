@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::collector::license_general::{LicenseGeneral, defs};
+    use crate::snapshot::KeySource;
 
     const MAX_AGE: Duration = Duration::from_secs(600);
 
@@ -275,6 +276,7 @@ mod tests {
             endpoint: String::new(),
             region: None,
             labels: BTreeMap::new(),
+            key_source: KeySource::new(String::new),
             slots: vec![Arc::new(slot)],
         };
         Store::new(vec![Arc::new(account)], MAX_AGE)

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 use url::form_urlencoded;
 
+use super::landing;
 use crate::exposition::{self, Exposition};
 use crate::scheduler::Heart;
 use crate::snapshot::Store;
@@ -87,7 +88,11 @@ impl Site {
             "/probe" => self.probe(uri.query().unwrap_or_default()),
             "/sd" => answer(StatusCode::OK, JSON, self.targets()),
             path if path == self.telemetry_path => self.metrics(),
-            _ => answer(StatusCode::OK, HTML, self.landing_page()),
+            _ => answer(
+                StatusCode::OK,
+                HTML,
+                landing::page(&self.store.load(), &self.telemetry_path),
+            ),
         }
     }
 
@@ -171,31 +176,6 @@ impl Site {
                 )
             }
         }
-    }
-
-    fn landing_page(&self) -> String {
-        let accounts = self.store.load();
-        let accounts = accounts.list();
-        let mut works = 0;
-        let mut fails = 0;
-        let mut waits = 0;
-        for account in accounts {
-            let states = account.slots.iter().map(|slot| slot.load().succeeded());
-            match states.min().flatten() {
-                Some(true) => works += 1,
-                Some(false) => fails += 1,
-                None => waits += 1,
-            }
-        }
-        format!(
-            include_str!("landing.html"),
-            version = env!("CARGO_PKG_VERSION"),
-            metrics = self.telemetry_path,
-            accounts = accounts.len(),
-            works = works,
-            fails = fails,
-            waits = waits,
-        )
     }
 }
 
