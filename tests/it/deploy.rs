@@ -1,0 +1,40 @@
+//! The files that operators copy.
+
+use cwp_exporter::collector;
+use cwp_exporter::config::{Api, Config, Environment, Poll};
+use serde_json::Value;
+
+use crate::harness::repository_file;
+
+#[test]
+fn the_example_configuration_loads_and_says_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cwp-exporter.yml");
+    let example = repository_file("deploy/cwp-exporter.example.yml");
+    std::fs::write(&path, &example).unwrap();
+    std::fs::write(folder.path().join("production.key"), "key").unwrap();
+    let config = Config::load(Some(&path), &Environment::default()).unwrap();
+    assert_eq!(config.poll, Poll::default());
+    assert_eq!(config.api, Api::default());
+    assert_eq!(config.accounts.len(), 2);
+
+    // Every key of these sections is shown, those without a default as a comment.
+    for key in ["interval", "timeout", "max_age", "proxy_url", "ca_file"] {
+        assert!(example.contains(&format!("{key}: ")), "{key} is not shown");
+    }
+}
+
+#[test]
+fn the_policy_allows_what_the_collectors_do_and_no_more() {
+    let policy: Value = serde_json::from_str(&repository_file("deploy/cam-policy.json")).unwrap();
+    let statement = &policy["statement"][0];
+    let actions: Vec<String> = collector::all()
+        .iter()
+        .map(|collector| collector.request())
+        .map(|request| format!("{}:{}", request.service, request.action))
+        .collect();
+    assert_eq!(statement["action"], Value::from(actions));
+    assert_eq!(statement["effect"], "allow");
+    assert_eq!(statement["resource"], Value::from(vec!["*"]));
+    assert_eq!(policy["statement"].as_array().unwrap().len(), 1);
+}
