@@ -146,13 +146,14 @@ impl HttpSend for Network {
             *head.status_mut() = response.status();
             *head.headers_mut() = std::mem::take(response.headers_mut());
 
+            let announced = response.content_length().unwrap_or_default();
+            if announced > MAX_ANSWER as u64 {
+                return Err(oversized());
+            }
             let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(cut)? {
                 if body.len() + chunk.len() > MAX_ANSWER {
-                    return Err(Error::new(
-                        Reason::Response,
-                        format!("the answer exceeds {} MiB", MAX_ANSWER / 1024 / 1024),
-                    ));
+                    return Err(oversized());
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -187,6 +188,13 @@ fn no_answer(error: reqwest::Error) -> Error {
     Error::new(
         reason,
         format!("no answer: {}", with_sources(&error.without_url())),
+    )
+}
+
+fn oversized() -> Error {
+    Error::new(
+        Reason::Response,
+        format!("the answer exceeds {} MiB", MAX_ANSWER / 1024 / 1024),
     )
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use clap::{Arg, CommandFactory as _};
 use cwp_exporter::cli::Cli;
@@ -1328,7 +1327,7 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
         within(code, async {
             let is_refusal = |each: &Received| each.verdict == code;
             while !cloud.handle.received().iter().any(is_refusal) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                exporter.scrape().await;
             }
         })
         .await;
@@ -1342,7 +1341,7 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
     let keys = cloud.handle.handed_out("partner");
     within("a key by the new key", async {
         while cloud.handle.handed_out("partner") == keys {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            exporter.scrape().await;
         }
     })
     .await;
