@@ -12,6 +12,7 @@ mod architecture;
 mod budget;
 mod collectors;
 mod credentials;
+mod dashboard;
 mod deploy;
 mod discovery;
 mod docs;

@@ -16,7 +16,7 @@ use crate::harness::{Cloud, Program, client, within};
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
 
 /// A Prometheus with data of its own. It is killed when dropped.
-struct Prometheus {
+pub(crate) struct Prometheus {
     url: String,
     http: reqwest::Client,
     child: Child,
@@ -25,11 +25,11 @@ struct Prometheus {
 }
 
 /// The labels of a series, without its name, and its value.
-type Sample = (BTreeMap<String, String>, f64);
+pub(crate) type Sample = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
     /// Starts Prometheus on a free port. It scrapes `target`, a URL, twice a second.
-    async fn scraping(target: &str) -> Self {
+    pub(crate) async fn scraping(target: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         let target = target.strip_prefix("http://").unwrap();
@@ -99,7 +99,7 @@ impl Prometheus {
     }
 
     /// What an instant query gives now.
-    async fn query(&self, query: &str) -> Vec<Sample> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<Sample> {
         let Some(data) = self.data("/api/v1/query", &[("query", query)]).await else {
             return Vec::new();
         };
