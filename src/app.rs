@@ -27,6 +27,9 @@ use crate::state_dir::{StateDir, StateError};
 /// How often the last good values are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
+/// How long the last save may take.
+const LAST_SAVE: Duration = Duration::from_secs(2);
+
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -187,7 +190,13 @@ impl App {
         };
         info!("stopping");
         stop.cancel();
-        collecting.save().await;
+        // A disk that hangs must not hold up the end.
+        if tokio::time::timeout(LAST_SAVE, collecting.save())
+            .await
+            .is_err()
+        {
+            warn!("gave up saving the last good values");
+        }
         collecting.scheduler.stop().await;
         if outcome.is_ok() {
             // A panic while draining no longer matters.
