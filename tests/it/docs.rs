@@ -18,7 +18,9 @@ use cwp_exporter::simulator::{Answer, Received, Scenario};
 use serde_json::{Value, json};
 
 use crate::doctor::Diagnosis;
-use crate::harness::{Cloud, Exporter, Program, client, config_for, repository_file, run, within};
+use crate::harness::{
+    Cloud, Exporter, Program, client, config_for, page_once_ready, repository_file, run, within,
+};
 use crate::prometheus::promtool;
 
 /// A key that no reader of settings knows, nor takes for a misspelling.
@@ -279,22 +281,6 @@ async fn the_demo_exposes_exactly_the_documented_metrics() {
         })
         .collect();
     assert_eq!(exposed, documented);
-}
-
-/// The metrics of an exporter once every account was collected.
-async fn page_once_ready(url: &str) -> String {
-    let http = client();
-    within("readiness", async {
-        loop {
-            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
-            if ready.status() == 200 {
-                let page = http.get(format!("{url}/metrics")).send().await.unwrap();
-                return page.text().await.unwrap();
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
 }
 
 #[tokio::test]

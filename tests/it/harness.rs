@@ -323,6 +323,22 @@ impl Program {
     }
 }
 
+/// The metrics of an exporter once every account was collected.
+pub(crate) async fn page_once_ready(url: &str) -> String {
+    let http = client();
+    within("readiness", async {
+        loop {
+            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
+            if ready.status() == 200 {
+                let page = http.get(format!("{url}/metrics")).send().await.unwrap();
+                return page.text().await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
 /// A file of this repository, as text.
 pub(crate) fn repository_file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

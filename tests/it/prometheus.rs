@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, Program, client, within};
+use crate::harness::{Cloud, Program, client, page_once_ready, within};
 
 /// What to do when there is no Prometheus.
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
@@ -329,18 +329,7 @@ accounts:
 async fn promtool_finds_nothing_wrong_with_the_demo() {
     let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
     let url = demo.url().await;
-    let http = client();
-    let page = within("the demo to be ready", async {
-        loop {
-            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
-            if ready.status() == 200 {
-                let page = http.get(format!("{url}/metrics")).send().await.unwrap();
-                return page.text().await.unwrap();
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let page = page_once_ready(&url).await;
     assert!(page.contains("tencentcloud_cwp_licenses{"), "{page}");
     let verdict = promtool(&["check", "metrics"], &page).await;
     assert_eq!(verdict, (true, String::new()));
