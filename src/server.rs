@@ -1,8 +1,11 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
 //! decided in [`site`]; nothing a client sends reaches the cloud.
 
+mod discovery;
 mod landing;
 pub mod listen;
+mod reply;
+mod scrape;
 pub mod site;
 
 use std::convert::Infallible;
@@ -109,14 +112,17 @@ fn connection(
     site: Arc<Site>,
 ) -> http1::Connection<
     TokioIo<TcpStream>,
-    impl hyper::service::HttpService<Incoming, ResBody = site::Body, Error = Infallible, Future: Send>
+    impl hyper::service::HttpService<Incoming, ResBody = reply::Body, Error = Infallible, Future: Send>
     + Send,
 > {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request.method(), request.uri()).await) }
+        async move {
+            let (head, _) = request.into_parts();
+            Ok::<_, Infallible>(site.answer(&head).await)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
