@@ -23,6 +23,10 @@ use crate::reason::Reason;
 /// How many times one call is sent at the most.
 const MAX_ATTEMPTS: u32 = 3;
 
+/// How often a refused key may be replaced for one call: the first successor may have
+/// been on its way before the refusal, and be refused for the same reason.
+const MAX_RENEWALS: u32 = 2;
+
 /// The longest pause before a second attempt. It doubles for the third.
 const BACKOFF: Duration = Duration::from_millis(500);
 
@@ -103,7 +107,7 @@ impl ApiClient {
             Pace::Slow => 1,
         };
         let mut pace = pace;
-        let mut renewed = false;
+        let mut renewals = 0;
         loop {
             let credential = target
                 .credentials
@@ -120,12 +124,12 @@ impl ApiClient {
                 .await;
 
             let error = match result {
-                Err(error) if error.wants_another_key() && !renewed => {
+                Err(error) if error.wants_another_key() && renewals < MAX_RENEWALS => {
                     target.credentials.renew(&credential).await;
                     if target.credentials.current() == Some(Arc::clone(&credential)) {
                         return Err(error);
                     }
-                    renewed = true;
+                    renewals += 1;
                     continue;
                 }
                 Err(error) if error.reason.is_transient() && attempt < attempts => error,

@@ -29,9 +29,9 @@ const BACKOFF: Duration = Duration::from_secs(2);
 /// The longest pause after a failure.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A key that is refused when it is younger than this is not replaced: another one
-/// would be refused as well.
-const YOUNG: Duration = Duration::from_secs(1);
+/// A key that replaced a refused one and is refused as well is not replaced again
+/// for so long: the next would fare no better.
+const RESPITE: Duration = Duration::from_secs(1);
 
 /// Asks a service for a key.
 pub(super) trait Issuer: Send + Sync + 'static {
@@ -86,7 +86,8 @@ struct State {
 
 struct Issued {
     credential: Arc<Credential>,
-    at: Instant,
+    /// Until when a refusal does not replace it.
+    stays: Instant,
     /// When to ask for the next one, by the clock that nobody sets and by the one
     /// that goes on while the machine sleeps.
     due: (Instant, Timestamp),
@@ -151,8 +152,9 @@ impl<I: Issuer> Shared<I> {
         self.state().look(self.clock.now())
     }
 
-    /// Asks for a key. The caller holds `flight`.
-    async fn refresh(&self) -> Result<Arc<Credential>, Unavailable> {
+    /// Asks for a key, which no refusal replaces for the next `respite`. The caller
+    /// holds `flight`.
+    async fn refresh(&self, respite: Duration) -> Result<Arc<Credential>, Unavailable> {
         let issued = self.issuer.issue().await;
         let now = self.clock.now();
         let issued = issued.and_then(|credential| match credential.expires_at() {
@@ -163,7 +165,7 @@ impl<I: Issuer> Shared<I> {
             )),
         });
         match issued {
-            Ok((credential, life)) => Ok(self.keep(credential, life, now)),
+            Ok((credential, life)) => Ok(self.keep(credential, life, now, respite)),
             Err(error) => Err(self.note(error, now)),
         }
     }
@@ -173,6 +175,7 @@ impl<I: Issuer> Shared<I> {
         credential: Credential,
         life: SignedDuration,
         now: Timestamp,
+        respite: Duration,
     ) -> Arc<Credential> {
         let life = Duration::try_from(life).unwrap_or_default();
         let wait = life.saturating_sub(lead(life, fastrand::f64()));
@@ -199,7 +202,7 @@ impl<I: Issuer> Shared<I> {
         state.failure = None;
         state.issued = Some(Issued {
             credential: Arc::clone(&credential),
-            at,
+            stays: at + respite,
             due: (at + wait, now.checked_add(wait).unwrap_or(now)),
         });
         credential
@@ -230,8 +233,9 @@ impl<I: Issuer> Shared<I> {
     fn wants_renewal(&self, rejected: &Credential) -> bool {
         let state = self.state();
         let rested = |failure: &Failure| Instant::now() >= failure.retry;
-        let old = |issued: &Issued| *issued.credential == *rejected && issued.at.elapsed() >= YOUNG;
-        state.issued.as_ref().is_some_and(old) && state.failure.as_ref().is_none_or(rested)
+        let refused =
+            |issued: &Issued| *issued.credential == *rejected && Instant::now() >= issued.stays;
+        state.issued.as_ref().is_some_and(refused) && state.failure.as_ref().is_none_or(rested)
     }
 }
 
@@ -246,7 +250,7 @@ impl<I: Issuer> Provider for Temporary<I> {
                         let shared = Arc::clone(shared);
                         tokio::spawn(async move {
                             // Its failure is noted, and told when no key is left.
-                            let _ = shared.refresh().await;
+                            let _ = shared.refresh(Duration::ZERO).await;
                             drop(turn);
                         });
                     }
@@ -259,7 +263,7 @@ impl<I: Issuer> Provider for Temporary<I> {
             match shared.look() {
                 Look::Fresh(credential) | Look::Due(credential) => Ok(credential),
                 Look::Failed(error) => Err(error),
-                Look::Gone => shared.refresh().await,
+                Look::Gone => shared.refresh(Duration::ZERO).await,
             }
         })
     }
@@ -277,7 +281,7 @@ impl<I: Issuer> Provider for Temporary<I> {
             let _turn = shared.flight.lock().await;
             if shared.wants_renewal(rejected) {
                 // Its failure is noted; whoever asked sees that the key is the same.
-                let _ = shared.refresh().await;
+                let _ = shared.refresh(RESPITE).await;
             }
         })
     }

@@ -8,8 +8,8 @@ const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
 
 /// Keys that live for seconds, and two permanent ones.
 const SCENARIO: &str = "
-sts: {lifetime: 4s}
-metadata: {account: prod, lifetime: 4s}
+sts: {lifetime: 6s}
+metadata: {account: prod, lifetime: 6s}
 accounts:
   - {name: ops, secret_id: AKIDops, secret_key: s3cret-ops}
   - {name: next, secret_id: AKIDnext, secret_key: s3cret-next}
@@ -66,7 +66,7 @@ impl Places {
     fn config(&self, accounts: &str) -> PathBuf {
         let url = &self.cloud.url;
         let config = format!(
-            "poll: {{interval: 1s, timeout: 900ms}}
+            "poll: {{interval: 2s, timeout: 1900ms}}
 api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}', rate_limit: 100}}
 accounts:
 {accounts}"
@@ -191,7 +191,7 @@ async fn every_type_lives_through_expiry_rotation_and_revocation_without_a_faile
     let asked = handle.received().len();
     handle.revoke("prod").unwrap();
     within("collections after the revocation", async {
-        while handle.received().len() < asked + 30 {
+        while handle.received().len() < asked + 20 {
             page(&url, "/metrics").await;
         }
     })
