@@ -21,6 +21,7 @@ use crate::scheduler::Scheduler;
 use crate::server::Server;
 use crate::server::listen::{self, ListenError};
 use crate::server::site::{ReloadRequest, Site};
+use crate::service_manager;
 use crate::signals::Hangups;
 use crate::state_dir::{StateDir, StateError};
 
@@ -167,6 +168,12 @@ impl App {
         collecting.start();
         let stop = CancellationToken::new();
         let mut serving = tokio::spawn(self.server.serve(site, stop.clone()));
+        let informing = service_manager::keep_informed(
+            collecting.scheduler.heart(),
+            Arc::clone(collecting.fleet.store()),
+        );
+        tokio::spawn(stop.clone().run_until_cancelled_owned(informing));
+        service_manager::ready();
         let mut hangups = self.hangups;
         let mut saves = tokio::time::interval(SAVE_EVERY);
         saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -189,6 +196,7 @@ impl App {
             }
         };
         info!("stopping");
+        service_manager::stopping();
         stop.cancel();
         // A disk that hangs must not hold up the end.
         if tokio::time::timeout(LAST_SAVE, collecting.save())
@@ -225,6 +233,13 @@ impl Collecting {
     /// Puts the configuration to work as it is now, or keeps the one before and
     /// says why.
     fn reload(&mut self) -> Result<(), String> {
+        service_manager::reloading();
+        let outcome = self.apply();
+        service_manager::ready();
+        outcome
+    }
+
+    fn apply(&mut self) -> Result<(), String> {
         // Read on this thread, which waits for signals and nothing else: the memory
         // that reading takes stays with the thread that has read.
         let config = self.source.load().map_err(|error| error.to_string());

@@ -19,6 +19,7 @@
 //! - [`doctor`]: the command that checks each account step by step.
 //! - [`app`]: the daemon: binds, starts, reloads and stops everything.
 //! - [`server`]: HTTP listeners, connections and what is answered at which path.
+//! - [`service_manager`]: what systemd is told.
 //! - [`fleet`]: the accounts that are collected, and how a reload changes them.
 //! - [`scheduler`]: when to collect; one task for each account and collector.
 //! - [`collection`]: one collection, from the question to the new snapshot.
@@ -72,6 +73,7 @@ pub mod once;
 pub mod reason;
 pub mod scheduler;
 pub mod server;
+pub mod service_manager;
 pub mod signals;
 pub mod simulator;
 pub mod snapshot;

@@ -25,4 +25,5 @@ mod proxy;
 mod reload;
 mod restart;
 mod scrape;
+mod service_manager;
 mod tls;
