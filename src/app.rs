@@ -18,9 +18,9 @@ use crate::exposition::Exposition;
 use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
 use crate::scheduler::Scheduler;
-use crate::server::Server;
 use crate::server::listen::{self, ListenError};
 use crate::server::site::{ReloadRequest, Site};
+use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
 use crate::state_dir::{StateDir, StateError};
@@ -61,6 +61,10 @@ pub struct ServerDied;
 pub struct AppOptions {
     /// Where to listen, each `HOST:PORT`.
     pub listen_addresses: Vec<String>,
+    /// Whether to listen on the sockets that the service manager passes instead.
+    pub systemd_socket: bool,
+    /// How much is served at a time.
+    pub limits: Limits,
     /// Where the metrics are.
     pub telemetry_path: String,
     /// Whether a client may ask for a reload.
@@ -96,8 +100,12 @@ impl App {
         // First, so that whoever connects is not turned away while thousands of
         // accounts are read, but served right after.
         let mut listeners = Vec::new();
-        for address in &options.listen_addresses {
-            listeners.push(listen::bind(address).await?);
+        if options.systemd_socket {
+            listeners = listen::inherited()?;
+        } else {
+            for address in &options.listen_addresses {
+                listeners.push(listen::bind(address).await?);
+            }
         }
         let config = source.load()?;
         let registry = Registry::new();
@@ -126,7 +134,7 @@ impl App {
             ),
             source,
             clock: clock.clone(),
-            server: Server::new(listeners),
+            server: Server::new(listeners, options.limits),
             fleet,
             options,
             state,
@@ -146,9 +154,7 @@ impl App {
     ///
     /// When the server has ended although nobody asked it to.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerDied> {
-        for address in self.local_addrs() {
-            info!(%address, path = self.options.telemetry_path, "listening");
-        }
+        self.server.announce();
         let (requests, mut requested) = mpsc::channel(1);
         let scheduler = Scheduler::new(fastrand::f64());
         let site = Arc::new(Site {

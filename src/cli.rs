@@ -5,7 +5,7 @@ mod demo;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ use crate::config::{Config, Environment, Shard, Share, Source};
 use crate::doctor;
 use crate::logging::{self, Format, Threshold};
 use crate::once;
+use crate::server::Limits;
 use crate::server::site::PATHS;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
@@ -63,6 +64,28 @@ struct Flags {
         global = true
     )]
     listen_addresses: Vec<String>,
+
+    /// Listen on the sockets that systemd passes instead.
+    #[arg(long = "web.systemd-socket", global = true)]
+    systemd_socket: bool,
+
+    /// How many connections may be open; a further one takes the place of an idle one.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "COUNT",
+        default_value = "512",
+        global = true
+    )]
+    max_connections: NonZeroUsize,
+
+    /// How many scrapes may be answered at a time, further ones get 503; 0 is no limit.
+    #[arg(
+        long = "web.max-requests",
+        value_name = "COUNT",
+        default_value = "40",
+        global = true
+    )]
+    max_requests: usize,
 
     /// Path of the metrics.
     #[arg(
@@ -306,6 +329,11 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
 fn app_options(flags: Flags) -> AppOptions {
     AppOptions {
         listen_addresses: flags.listen_addresses,
+        systemd_socket: flags.systemd_socket,
+        limits: Limits {
+            connections: flags.max_connections,
+            scrapes: flags.max_requests,
+        },
         telemetry_path: flags.telemetry_path,
         enable_lifecycle: flags.enable_lifecycle,
         state_dir: flags.state_dir,

@@ -1,56 +1,79 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
 //! decided in [`site`]; nothing a client sends reaches the cloud.
 
+mod connection;
+mod connections;
 mod discovery;
+mod gate;
 mod landing;
 pub mod listen;
+mod metered;
 mod reply;
 mod scrape;
 pub mod site;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
+use connections::Connections;
+use gate::Gate;
 use site::Site;
 
-/// How long a client may take to send a request's head, or leave a connection idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes a request's head may have. The rest of a request is never read.
+pub const MAX_HEAD: usize = 16 * 1024;
 
-/// How many connections are served at a time; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1024;
+/// How long a client may take for the TLS handshake with its first request's head, and
+/// for each further head from its first byte.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// How many bytes a request's head may have.
-const MAX_HEAD: usize = 16 * 1024;
+/// How long a connection may be open between requests. Prometheus itself gives up an
+/// idle one after five minutes.
+pub const IDLE_TIME: Duration = Duration::from_secs(330);
+
+/// How long a client may accept nothing of an answer.
+pub const STALL_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may take to accept all of an answer.
+pub const SEND_TIME: Duration = Duration::from_secs(120);
 
 /// The pause after the kernel refused a connection, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long the log is silent of such refusals after the first.
+const ACCEPT_SILENCE: Duration = Duration::from_secs(10);
 
 /// How long connections in use may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How much is served at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections; a further one takes the place of the most useless one.
+    pub connections: NonZeroUsize,
+    /// Scrapes that are being answered; 0 is no limit. A further one gets 503.
+    pub scrapes: usize,
+}
 
 /// A bound server.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
+    limits: Limits,
 }
 
 impl Server {
     /// A server that accepts on `listeners`.
     #[must_use]
-    pub fn new(listeners: Vec<TcpListener>) -> Self {
-        Self { listeners }
+    pub fn new(listeners: Vec<TcpListener>, limits: Limits) -> Self {
+        Self { listeners, limits }
     }
 
     /// The addresses it is bound to.
@@ -62,18 +85,27 @@ impl Server {
             .collect()
     }
 
+    /// Says in the log where it listens, as other exporters do.
+    pub fn announce(&self) {
+        for address in self.local_addrs() {
+            info!(%address, "Listening on");
+            info!(http2 = false, %address, "TLS is disabled.");
+        }
+    }
+
     /// Serves `site` until `stop`, then lets requests in progress finish.
     pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let connections = GracefulShutdown::new();
-        let accepting = self.listeners.into_iter().map(|listener| {
-            stop.run_until_cancelled(accept(listener, &places, &connections, &site))
-        });
-        futures_util::future::join_all(accepting).await;
-        if tokio::time::timeout(DRAIN, connections.shutdown())
-            .await
-            .is_err()
-        {
+        let open = Arc::new(Connections::new(self.limits.connections));
+        let gate = Arc::new(Gate::new(site, self.limits.scrapes));
+        let drain = GracefulShutdown::new();
+        let accepting = self
+            .listeners
+            .into_iter()
+            .map(|listener| accept(listener, &open, &drain, &gate));
+        let serving =
+            futures_util::future::join(futures_util::future::join_all(accepting), open.sweep());
+        stop.run_until_cancelled(serving).await;
+        if tokio::time::timeout(DRAIN, drain.shutdown()).await.is_err() {
             warn!("connections were still busy and have been cut");
         }
     }
@@ -82,51 +114,28 @@ impl Server {
 /// Accepts connections for ever: no error of the kernel's ends it.
 async fn accept(
     listener: TcpListener,
-    places: &Arc<Semaphore>,
-    connections: &GracefulShutdown,
-    site: &Arc<Site>,
+    open: &Arc<Connections>,
+    drain: &GracefulShutdown,
+    gate: &Arc<Gate>,
 ) {
+    let mut said: Option<Instant> = None;
     loop {
-        // The semaphore is never closed, so this is always a place.
-        let place = Arc::clone(places).acquire_owned().await.ok();
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
-                warn!(%error, "cannot accept a connection, trying again");
+                if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
+                    warn!(%error, "cannot accept a connection: closing others and trying again");
+                    said = Some(Instant::now());
+                }
+                open.cut_some();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = connections.watch(connection(stream, Arc::clone(site)));
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                debug!(%error, "connection ended early");
-            }
-        });
+        let Some(place) = open.admit(peer.ip()).await else {
+            continue;
+        };
+        let serving = connection::serve(stream, peer, place, Arc::clone(gate), drain.watcher());
+        tokio::spawn(serving);
     }
-}
-
-fn connection(
-    stream: TcpStream,
-    site: Arc<Site>,
-) -> http1::Connection<
-    TokioIo<TcpStream>,
-    impl hyper::service::HttpService<Incoming, ResBody = reply::Body, Error = Infallible, Future: Send>
-    + Send,
-> {
-    // Small answers must not wait for the client's acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let site = Arc::clone(&site);
-        async move {
-            let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(site.answer(&head).await)
-        }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
 }

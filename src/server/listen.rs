@@ -2,14 +2,37 @@
 
 use std::io;
 
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-/// An address could not be listened on.
+/// There is nothing to listen on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; choose another with --web.listen-address")]
-pub struct ListenError {
-    address: String,
-    source: io::Error,
+pub enum ListenError {
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --web.listen-address")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The service manager has passed no socket to this process.
+    #[error(
+        "--web.systemd-socket: no socket was passed (LISTEN_FDS, LISTEN_PID); start the \
+         exporter by its .socket unit, or leave the flag out"
+    )]
+    NoSocket,
+    /// A socket that was passed is none that listens for TCP.
+    #[error(
+        "--web.systemd-socket: socket {index} of those passed cannot be used: {source}; pass \
+         TCP sockets only (ListenStream= with a port)"
+    )]
+    Socket {
+        /// Counted from 0.
+        index: usize,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// Listens on `address`, `HOST:PORT`. Without a host that is every address of this
@@ -29,10 +52,35 @@ pub async fn bind(address: &str) -> Result<TcpListener, ListenError> {
         },
         None => TcpListener::bind(address).await,
     };
-    bound.map_err(|source| ListenError {
+    bound.map_err(|source| ListenError::Address {
         address: address.to_owned(),
         source,
     })
+}
+
+/// The listening sockets that the service manager has passed to this process.
+///
+/// # Errors
+///
+/// When there is none, or one that is not for TCP.
+pub fn inherited() -> Result<Vec<TcpListener>, ListenError> {
+    let mut passed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..passed.len() {
+        let taken = passed.take_tcp_listener(index).and_then(|listener| {
+            let Some(listener) = listener else {
+                return Ok(None);
+            };
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener).map(Some)
+        });
+        let listener = taken.map_err(|source| ListenError::Socket { index, source })?;
+        listeners.extend(listener);
+    }
+    if listeners.is_empty() {
+        return Err(ListenError::NoSocket);
+    }
+    Ok(listeners)
 }
 
 #[cfg(test)]

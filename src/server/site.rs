@@ -36,6 +36,11 @@ const RELOAD: &str = "/-/reload";
 pub const PATHS: [&str; 6] = ["/", "/-/healthy", "/-/ready", RELOAD, "/probe", "/sd"];
 
 impl Site {
+    /// Whether this path is scraped.
+    pub(super) fn is_scrape(&self, path: &str) -> bool {
+        path == self.telemetry_path || path == "/probe"
+    }
+
     /// The answer to a request. Only a reload takes time worth mentioning.
     pub async fn answer(&self, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());

@@ -1,5 +1,7 @@
 //! The README says what the code does: each of its tables and snippets is checked here.
 
+mod web;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -141,6 +143,7 @@ fn every_table_and_snippet_has_a_test_here() {
             "Exit code",
             "Flag",
             "Key",
+            "Limit",
             "Metric",
             "Path",
             "Reason",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use cwp_exporter::app::{App, AppOptions};
 use cwp_exporter::clock::Clock;
 use cwp_exporter::config::{Environment, Source};
+use cwp_exporter::server::Limits;
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -103,6 +105,11 @@ impl Exporter {
         };
         let options = AppOptions {
             listen_addresses: vec!["127.0.0.1:0".to_owned()],
+            systemd_socket: false,
+            limits: Limits {
+                connections: NonZeroUsize::new(512).unwrap(),
+                scrapes: 40,
+            },
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,
             state_dir: None,
@@ -301,7 +308,7 @@ impl Program {
 
     /// The URL that the program serves.
     pub(crate) async fn url(&mut self) -> String {
-        let line = self.logged("msg=listening").await;
+        let line = self.logged("msg=\"Listening on\"").await;
         let address = line.split("address=").nth(1).unwrap();
         format!("http://{}", address.split(' ').next().unwrap())
     }
@@ -313,6 +320,15 @@ impl Program {
         let kill = format!("kill -s {name} {pid}");
         let sent = Command::new("sh").args(["-c", &kill]).status();
         assert!(sent.await.unwrap().success());
+    }
+
+    /// Lets the program have no more than `count` open files from now on.
+    pub(crate) async fn limit_files(&self, count: usize) {
+        let pid = self.child.id().unwrap();
+        let limited = Command::new("prlimit")
+            .args([format!("--pid={pid}"), format!("--nofile={count}")])
+            .status();
+        assert!(limited.await.unwrap().success());
     }
 
     /// Waits for the program's end.

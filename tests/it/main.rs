@@ -19,6 +19,7 @@ mod docs;
 mod doctor;
 mod failure;
 mod harness;
+mod hostile;
 mod program;
 mod prometheus;
 mod proxy;

@@ -279,16 +279,13 @@ async fn several_addresses_are_listened_on() {
     );
     program.logged("msg=collecting").await;
     let log = program.log();
-    let addresses = log.iter().filter(|line| line.contains("msg=listening"));
-    for line in addresses {
+    let listening = |line: &&String| line.contains("msg=\"Listening on\"");
+    for line in log.iter().filter(listening) {
         let address = line.split("address=").nth(1).unwrap().split(' ').next();
         let url = format!("http://{}/-/healthy", address.unwrap());
         assert_eq!(client().get(url).send().await.unwrap().status(), 200);
     }
-    assert_eq!(
-        log.iter().filter(|line| line.contains("listening")).count(),
-        2
-    );
+    assert_eq!(log.iter().filter(listening).count(), 2);
 }
 
 #[tokio::test]
