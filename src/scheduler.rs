@@ -16,6 +16,13 @@ use crate::failure_log::FailureLog;
 /// together from asking together.
 const MAX_JITTER: Duration = Duration::from_secs(1);
 
+/// How many tasks may start at the same moment. An idle processor takes longer to wake
+/// than a collection takes to run, so that those that share a wake are cheaper by far.
+const MAX_TOGETHER: u128 = 8;
+
+/// How far from its even place a start may be moved to share a moment with others.
+const TOGETHER_WITHIN: Duration = Duration::from_millis(50);
+
 /// How often the heart beats.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -123,11 +130,18 @@ async fn beat(heart: Heart, tasks: TaskTracker, wanted: Arc<AtomicUsize>) {
     tracing::error!("a collection task has died; restart the exporter and report this");
 }
 
-/// When each of `count` tasks starts: one after the other, evenly over the interval.
+/// When each of `count` tasks starts: evenly over the interval, one after the other
+/// or, where they are many, a few at a time.
 fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item = Duration> {
     let tasks = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    let shift = (interval / tasks).min(MAX_JITTER).mul_f64(jitter);
-    (0..tasks).map(move |task| interval.mul_f64(f64::from(task) / f64::from(tasks)) + shift)
+    let spacing = interval / tasks;
+    let shift = spacing.min(MAX_JITTER).mul_f64(jitter);
+    let together = TOGETHER_WITHIN.as_nanos() / spacing.as_nanos().max(1);
+    let together = u32::try_from(together.clamp(1, MAX_TOGETHER)).unwrap_or(1);
+    (0..tasks).map(move |task| {
+        let first = task - task % together;
+        interval.mul_f64(f64::from(first) / f64::from(tasks)) + shift
+    })
 }
 
 /// The first tick after `now` of those that come every `interval` from `start` on.
@@ -240,6 +254,24 @@ mod tests {
         assert_eq!(rounded(120, 0.5)[..3], [0.25, 0.75, 1.25]);
         let last = *rounded(1000, 0.5).last().unwrap();
         assert!((59.9..60.0).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn starts_that_would_come_thick_and_fast_are_a_few_at_a_time() {
+        for (count, together) in [(1000, 1), (3000, 2), (10_000, 8), (100_000, 8)] {
+            let starts: Vec<_> = offsets(count, INTERVAL, 0.0).collect();
+            let mut moments = BTreeMap::new();
+            for (number, start) in starts.iter().enumerate() {
+                *moments.entry(*start).or_insert(0) += 1;
+                let even = INTERVAL.mul_f64(number as f64 / count as f64);
+                assert!(
+                    even.abs_diff(*start) <= TOGETHER_WITHIN,
+                    "{number} of {count}"
+                );
+            }
+            assert_eq!(moments.values().max(), Some(&together), "{count}");
+            assert!(*starts.last().unwrap() < INTERVAL);
+        }
     }
 
     #[tokio::test(start_paused = true)]

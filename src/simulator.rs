@@ -120,6 +120,7 @@ impl Simulator {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        state.note_connection();
                         connections.spawn(connection::serve(stream, Arc::clone(&state)));
                     }
                     Err(error) => {

@@ -99,6 +99,12 @@ impl Handle {
         self.state.received()
     }
 
+    /// How many connections have been accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.state.connections()
+    }
+
     /// Waits until an account has signed `count` requests in all, refused ones included.
     ///
     /// Returns at once for an account that does not exist.

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) arrived: Notify,
     /// Request ids given out.
     serial: AtomicU64,
+    /// Connections accepted.
+    connections: AtomicU64,
     world: Mutex<World>,
 }
 
@@ -62,6 +64,7 @@ impl State {
             clock_offset: scenario.clock_offset,
             arrived: Notify::new(),
             serial: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             world: Mutex::new(World::new(scenario)),
         }
     }
@@ -69,6 +72,16 @@ impl State {
     /// Begins scenario time.
     pub(crate) fn start(&self, now: Instant) {
         self.lock().start = Some(now);
+    }
+
+    /// Counts a connection that was accepted.
+    pub(crate) fn note_connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections have been accepted so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The API's time of day.
