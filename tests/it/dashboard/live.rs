@@ -1,0 +1,152 @@
+//! A real Prometheus, answers every query of the dashboards.
+
+use cwp_exporter::simulator::Answer;
+use serde_json::{Value, json};
+
+use super::query::filled_in;
+use super::{dashboards, queries, query_variables};
+use crate::harness::{Cloud, Program, within};
+use crate::prometheus::Prometheus;
+
+/// One account for each thing that a dashboard shows: numbers that fall, licences that expire,
+/// fields that drift, a failure after a success, a temporary key.
+const SCENARIO: &str = r#"
+accounts:
+  - name: whole
+    secret_id: AKIDwhole
+    secret_key: key-whole
+    fields:
+      LicenseCnt: 100
+      AvailableLicenseCnt: 90
+      UsedLicenseCnt: 10
+      NotExpiredLicenseCnt: 100
+      NearExpiryLicenseCnt: 0
+      ExpireLicenseCnt: 0
+      ProVersionLicenseCnt: 100
+      AvailableProVersionLicenseCnt: 90
+      ApplicationAvailableLicenseCnt: 5
+      DestroyOrderNum: 0
+      AutoOpenStatus: true
+      IsOpenStatusHistory: true
+      AutoRepurchaseSwitch: true
+      AutoRepurchaseRenewSwitch: true
+      RepurchaseRenewSwitch: true
+      AutoBindRaspSwitch: true
+      AutoOpenRaspSwitch: true
+      AutoDowngradeSwitch: true
+      ProtectType: FLAGSHIP_PREPAY
+  - name: expiring
+    secret_id: AKIDexpiring
+    secret_key: key-expiring
+    fields: {LicenseCnt: 10, AvailableLicenseCnt: 0, NearExpiryLicenseCnt: 4, ExpireLicenseCnt: 2, FutureCnt: 1}
+  - {name: falling, secret_id: AKIDfalling, secret_key: key-falling, fields: {AvailableLicenseCnt: 90}}
+  - {name: refused, secret_id: AKIDrefused, secret_key: key-refused}
+  - name: role
+    role: {arn: "qcs::cam::uin/100000000001:roleName/CwpExporter"}
+"#;
+
+/// The accounts of the scenario with a key of their own.
+const OWN: [&str; 4] = ["whole", "expiring", "falling", "refused"];
+
+/// Queries that may have no answer when all is well, and why they have none here.
+const MAY_BE_EMPTY: [(&str, &str); 2] = [
+    ("(ALERTS", "Prometheus has no rules here"),
+    (
+        "cwp_exporter_collector_restored",
+        "only between a restart and the first success after it",
+    ),
+];
+
+fn config(cloud: &Cloud) -> String {
+    let account =
+        |name: &str, credentials: Value| json!({"name": name, "credentials": credentials});
+    let own = |name: &str| json!({"type": "static", "secret_id": format!("AKID{name}"), "secret_key_env": format!("KEY_{name}")});
+    let mut accounts: Vec<Value> = OWN.map(|name| account(name, own(name))).into();
+    let arn = "qcs::cam::uin/100000000001:roleName/CwpExporter";
+    let role = json!({"type": "assume_role", "role_arn": arn, "source": own("whole")});
+    accounts.push(account("role", role));
+    // JSON is YAML.
+    json!({
+        "poll": {"interval": "1s", "timeout": "1s"},
+        "api": {"endpoint": cloud.url, "sts_endpoint": cloud.url},
+        "accounts": accounts,
+    })
+    .to_string()
+}
+
+/// Waits until Prometheus has an answer to the query.
+async fn has_data(prometheus: &Prometheus, query: &str) {
+    within(&format!("data for {query}"), async {
+        while prometheus.query(query).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn prometheus_has_an_answer_to_every_query() {
+    let cloud = Cloud::start(SCENARIO).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config(&cloud)).unwrap();
+    let keys = OWN.map(|name| (format!("KEY_{name}"), format!("key-{name}")));
+    let keys: Vec<(&str, &str)> = keys
+        .iter()
+        .map(|(it, key)| (it.as_str(), key.as_str()))
+        .collect();
+    let mut exporter = Program::start(
+        &[
+            "--config.file",
+            file.path().to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+            "--shard.index=0",
+            "--shard.total=1",
+        ],
+        &keys,
+    );
+    let prometheus = Prometheus::scraping(&exporter.url().await).await;
+
+    let account = |name: &str| format!("{{account=\"{name}\"}}");
+    has_data(
+        &prometheus,
+        &format!("tencentcloud_cwp_licenses{}", account("refused")),
+    )
+    .await;
+    let falling = format!("tencentcloud_cwp_licenses_available{}", account("falling"));
+    has_data(&prometheus, &falling).await;
+    let code = "UnauthorizedOperation".to_owned();
+    let refusal = Answer::Error {
+        code,
+        message: "not authorized".to_owned(),
+    };
+    cloud.handle.play("refused", refusal).unwrap();
+    let fewer = json!({"AvailableLicenseCnt": 60});
+    let fewer = Answer::Fields(fewer.as_object().unwrap().clone());
+    cloud.handle.play("falling", fewer).unwrap();
+
+    // What `label_values` asks for, as a query.
+    let dashboards: Vec<Value> = dashboards().collect();
+    let variables = dashboards.iter().flat_map(query_variables).map(|variable| {
+        let query = variable["query"].as_str().unwrap();
+        let inside = query.strip_prefix("label_values(").unwrap();
+        let (selector, label) = inside.strip_suffix(')').unwrap().rsplit_once(", ").unwrap();
+        format!("count by ({label}) ({selector})")
+    });
+    let asked = dashboards
+        .iter()
+        .flat_map(queries)
+        .map(|query| query.text.to_owned());
+    let asked: Vec<String> = asked.chain(variables).collect();
+    assert!(asked.len() > 90, "{}", asked.len());
+    for query in asked {
+        if MAY_BE_EMPTY
+            .iter()
+            .any(|(metric, _)| query.contains(metric))
+        {
+            continue;
+        }
+        let query = filled_in(&query);
+        assert!(!query.contains('$'), "{query}");
+        has_data(&prometheus, &query).await;
+    }
+}

@@ -1,0 +1,262 @@
+//! The dashboards in Chinese are made from those in English and `grafana/zh.yml`. After a
+//! change, `UPDATE_DASHBOARDS=1 cargo test --test it dashboard::translation` writes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{NAMES, dashboard, items};
+use crate::harness::repository_file;
+
+/// Keys whose texts people read.
+const READ: &[&str] = &[
+    "description",
+    "label",
+    "legendFormat",
+    "noValue",
+    "text",
+    "textFormat",
+    "title",
+    "titleFormat",
+    "tooltip",
+];
+
+/// Keys whose texts are for programs.
+const NOT_READ: &[&str] = &[
+    "allValue",
+    "align",
+    "axisPlacement",
+    "calcs",
+    "cellHeight",
+    "color",
+    "colorMode",
+    "datasource",
+    "definition",
+    "displayMode",
+    "drawStyle",
+    "editorMode",
+    "expr",
+    "fields",
+    "fixedColor",
+    "format",
+    "from",
+    "gradientMode",
+    "graphMode",
+    "group",
+    "icon",
+    "iconColor",
+    "id",
+    "justifyMode",
+    "lineInterpolation",
+    "match",
+    "mode",
+    "name",
+    "namePlacement",
+    "orientation",
+    "pattern",
+    "placement",
+    "query",
+    "refId",
+    "refresh",
+    "regex",
+    "showPoints",
+    "sizing",
+    "sort",
+    "step",
+    "tagKeys",
+    "tags",
+    "textMode",
+    "timezone",
+    "to",
+    "type",
+    "uid",
+    "unit",
+    "valueDisplayMode",
+    "valueMode",
+    "weekStart",
+];
+
+/// English to Chinese, and what of it was used.
+struct Dictionary {
+    texts: BTreeMap<String, String>,
+    used: BTreeSet<String>,
+    problems: Vec<String>,
+}
+
+impl Dictionary {
+    fn new() -> Self {
+        Self {
+            texts: serde_saphyr::from_str(&repository_file("grafana/zh.yml")).unwrap(),
+            used: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The Chinese of a text. One without letters, but for labels in braces, stays.
+    fn text(&mut self, english: &str) -> String {
+        let outside = english
+            .split("{{")
+            .filter_map(|part| part.split("}}").last());
+        let mut outside = outside.flat_map(str::chars);
+        if english == "$1" || !outside.any(char::is_alphabetic) {
+            return english.to_owned();
+        }
+        self.used.insert(english.to_owned());
+        self.texts.get(english).cloned().unwrap_or_else(|| {
+            self.problems.push(format!("zh.yml has no `{english}`"));
+            String::new()
+        })
+    }
+
+    /// The Chinese of a caption that is referred to, unless it is a name.
+    fn reference(&mut self, text: &str) -> String {
+        self.texts
+            .get(text)
+            .cloned()
+            .unwrap_or_else(|| text.to_owned())
+    }
+
+    fn value(&mut self, key: &str, value: &Value) -> Value {
+        match value {
+            Value::Array(list) => list.iter().map(|each| self.value(key, each)).collect(),
+            Value::Object(map) => Value::Object(self.map(key, map)),
+            Value::String(text) => json!(self.string(key, text)),
+            other => other.clone(),
+        }
+    }
+
+    fn string(&mut self, key: &str, text: &str) -> String {
+        match key {
+            "uid" if text.starts_with("cwp-") => format!("{text}-zh"),
+            "url" => other_language(text),
+            // An override and an order refer to a caption by what it is in this language.
+            "options" | "displayName" => self.reference(text),
+            _ if READ.contains(&key) => self.text(text),
+            _ if NOT_READ.contains(&key) => text.to_owned(),
+            _ => {
+                self.problems
+                    .push(format!("is `{key}: {text}` for people?"));
+                String::new()
+            }
+        }
+    }
+
+    fn map(&mut self, key: &str, map: &Map<String, Value>) -> Map<String, Value> {
+        let property = map.get("id").and_then(Value::as_str);
+        let changed = map.iter().map(|(inner, value)| {
+            let value = match (key, inner.as_str()) {
+                // What a variable is set to at first.
+                (_, "current") => value.clone(),
+                ("renameByName", _) => self.value("title", value),
+                ("list", "name") if map.contains_key("iconColor") => self.value("title", value),
+                ("properties", "value") if property == Some("displayName") => {
+                    self.value("title", value)
+                }
+                ("properties", "value") if property == Some("noValue") => {
+                    self.value("title", value)
+                }
+                ("properties", "value") if value.is_string() => value.clone(),
+                _ => self.value(inner, value),
+            };
+            (inner.clone(), value)
+        });
+        changed.collect()
+    }
+}
+
+/// The link to the same dashboard in Chinese, or in English if it is to the Chinese one.
+fn other_language(url: &str) -> String {
+    let (path, rest) = url
+        .split_once('?')
+        .map_or((url, String::new()), |(path, rest)| {
+            (path, format!("?{rest}"))
+        });
+    match path.strip_suffix("-zh") {
+        Some(path) => format!("{path}{rest}"),
+        None => format!("{path}-zh{rest}"),
+    }
+}
+
+/// A dashboard as it is written: the keys in the order of the alphabet, as Grafana does it.
+fn written(dashboard: &Value) -> String {
+    serde_json::to_string_pretty(dashboard).unwrap() + "\n"
+}
+
+#[test]
+fn the_files_are_what_is_made_of_the_english_dashboards() {
+    let mut dictionary = Dictionary::new();
+    let update = std::env::var_os("UPDATE_DASHBOARDS").is_some();
+    let mut stale = Vec::new();
+    for name in NAMES {
+        let english = dashboard(name);
+        let chinese = dictionary.value("", &english);
+        for (file, value) in [
+            (format!("{name}.json"), english),
+            (format!("{name}.zh.json"), chinese),
+        ] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("grafana")
+                .join(&file);
+            let text = written(&value);
+            if std::fs::read_to_string(&path).unwrap_or_default() == text {
+                continue;
+            }
+            if update {
+                std::fs::write(path, text).unwrap();
+            } else {
+                stale.push(file);
+            }
+        }
+    }
+    assert_eq!(dictionary.problems, Vec::<String>::new());
+    let unused = dictionary
+        .texts
+        .keys()
+        .filter(|text| !dictionary.used.contains(*text));
+    assert_eq!(
+        unused.collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "not on any dashboard"
+    );
+    assert_eq!(
+        stale,
+        Vec::<String>::new(),
+        "run this test with UPDATE_DASHBOARDS=1"
+    );
+}
+
+#[test]
+fn a_text_that_was_not_translated_is_noticed() {
+    let mut dictionary = Dictionary::new();
+    dictionary.value("panels", &json!([{"title": "A new title"}]));
+    dictionary.value("panels", &json!([{"newKey": "a text"}]));
+    dictionary.value(
+        "options",
+        &json!({"renameByName": {"account": "A new column"}}),
+    );
+    assert_eq!(dictionary.problems.len(), 3, "{:?}", dictionary.problems);
+    assert_eq!(dictionary.text("{{account}} – 99"), "{{account}} – 99");
+}
+
+#[test]
+fn the_chinese_dashboards_ask_the_same() {
+    for name in NAMES {
+        let (english, chinese) = (dashboard(name), dashboard(&format!("{name}.zh")));
+        assert_eq!(chinese["uid"], format!("cwp-{name}-zh"));
+        assert_ne!(chinese["title"], english["title"]);
+        let targets = |dashboard: &Value| -> Vec<Value> {
+            let panels = items(&dashboard["panels"]);
+            panels.map(|panel| panel["targets"].clone()).collect()
+        };
+        let count = targets(&english).len();
+        assert_eq!(targets(&chinese).len(), count);
+        let links = items(&chinese["links"]).map(|link| link["url"].as_str().unwrap());
+        let links: Vec<&str> = links.collect();
+        let other = NAMES.iter().find(|other| **other != name).unwrap();
+        assert_eq!(
+            links,
+            [format!("/d/cwp-{other}-zh"), format!("/d/cwp-{name}")]
+        );
+    }
+}
