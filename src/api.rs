@@ -86,6 +86,14 @@ impl ApiClient {
         self.metrics.action(action, rate_limit)
     }
 
+    /// How many requests for `action` the target's key has sent in the last minute, for
+    /// whichever account.
+    #[must_use]
+    pub fn spent(&self, credentials: &dyn Provider, action: &'static str) -> u32 {
+        let credential = credentials.current();
+        credential.map_or(0, |key| self.budgets.recent(key.quota_key(), action))
+    }
+
     /// The answer to `request`, after retries where the failure is transient and the
     /// `pace` prompt.
     ///

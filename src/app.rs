@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{ConfigError, Source};
+use crate::config::{ConfigError, Running, Source};
 use crate::exposition::Exposition;
 use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
@@ -24,6 +25,7 @@ use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
 use crate::state_dir::{StateDir, StateError};
+use crate::status::Status;
 
 /// How often the last good values are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -79,6 +81,8 @@ pub struct App {
     clock: Clock,
     server: Server,
     fleet: Fleet,
+    running: Arc<Running>,
+    started_at: Timestamp,
     exposition: Exposition,
     options: AppOptions,
     state: Option<StateDir>,
@@ -110,7 +114,8 @@ impl App {
         let config = source.load()?;
         let registry = Registry::new();
         let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
-        fleet.metrics().note_reload(Some(clock.now()));
+        let started_at = clock.now();
+        fleet.metrics().note_reload(Some(started_at));
         for warning in config.warnings() {
             warn!("{warning}");
         }
@@ -130,12 +135,14 @@ impl App {
                 registry,
                 Arc::clone(fleet.store()),
                 clock.clone(),
-                Some(ProcessMetrics::new(clock.now())),
+                Some(ProcessMetrics::new(started_at)),
             ),
             source,
             clock: clock.clone(),
             server: Server::new(listeners, options.limits),
             fleet,
+            running: Arc::new(Running::new(config, started_at)),
+            started_at,
             options,
             state,
             hangups: Hangups::catch()?,
@@ -160,6 +167,13 @@ impl App {
         let site = Arc::new(Site {
             telemetry_path: self.options.telemetry_path,
             exposition: self.exposition,
+            status: Status::new(
+                Arc::clone(self.fleet.store()),
+                Arc::clone(&self.running),
+                scheduler.heart(),
+                self.clock.clone(),
+                self.started_at,
+            ),
             store: Arc::clone(self.fleet.store()),
             heart: scheduler.heart(),
             reload: self.options.enable_lifecycle.then_some(requests),
@@ -169,6 +183,7 @@ impl App {
             source: self.source,
             clock: self.clock,
             fleet: self.fleet,
+            running: self.running,
             scheduler,
         };
         collecting.start();
@@ -227,6 +242,7 @@ struct Collecting {
     source: Source,
     clock: Clock,
     fleet: Fleet,
+    running: Arc<Running>,
     scheduler: Scheduler,
 }
 
@@ -253,12 +269,18 @@ impl Collecting {
             for warning in config.warnings() {
                 warn!("{warning}");
             }
-            self.fleet.apply(&config).map_err(|error| error.to_string())
+            let changes = self
+                .fleet
+                .apply(&config)
+                .map_err(|error| error.to_string())?;
+            Ok((config, changes))
         });
+        let now = self.clock.now();
         match applied {
-            Ok(changes) => {
+            Ok((config, changes)) => {
                 self.fleet.schedule(&self.scheduler);
-                self.fleet.metrics().note_reload(Some(self.clock.now()));
+                self.fleet.metrics().note_reload(Some(now));
+                self.running.replace(config, now);
                 info!(
                     added = changes.added,
                     changed = changes.changed,
@@ -271,6 +293,7 @@ impl Collecting {
             }
             Err(error) => {
                 self.fleet.metrics().note_reload(None);
+                self.running.refuse(error.clone(), now);
                 error!(
                     error,
                     "configuration not reloaded, the one before stays at work"

@@ -4,11 +4,13 @@
 //! Those whose API hangs must not take the places of those that answer: a thousand
 //! hung requests of ten seconds in every minute would hold 167 places at any time.
 
+mod recent;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -17,6 +19,8 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use recent::Recent;
 
 /// What one second's worth of requests is stretched to.
 ///
@@ -135,6 +139,7 @@ impl Budgets {
         while let Err(not_yet) = bucket.limiter.check() {
             tokio::time::sleep(not_yet.wait_time_from(bucket.limiter.clock().now())).await;
         }
+        bucket.recent().note();
         Permit {
             waited: asked.elapsed(),
             lanes: Arc::clone(&self.lanes),
@@ -144,8 +149,24 @@ impl Budgets {
         }
     }
 
+    /// How many requests of `credential` for `action` were allowed in the last minute,
+    /// to within ten seconds.
+    #[must_use]
+    pub fn recent(&self, credential: &str, action: &'static str) -> u32 {
+        let bucket = self
+            .buckets()
+            .by_key
+            .get(&(credential.into(), action))
+            .cloned();
+        bucket.map_or(0, |bucket| bucket.recent().sum())
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn bucket(&self, credential: &str, action: &'static str) -> Arc<Bucket> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets();
         if buckets.by_key.len() >= buckets.sweep_at.max(SWEEP_FROM) {
             // A rotated key leaves its bucket behind; one at rest is as good as new.
             buckets.by_key.retain(|_, bucket| bucket.in_use());
@@ -268,6 +289,7 @@ struct Bucket {
     prompt_turn: tokio::sync::Mutex<()>,
     slow_turn: tokio::sync::Mutex<()>,
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
+    recent: Mutex<Recent>,
 }
 
 impl Bucket {
@@ -279,12 +301,17 @@ impl Bucket {
             prompt_turn: tokio::sync::Mutex::new(()),
             slow_turn: tokio::sync::Mutex::new(()),
             limiter: RateLimiter::direct_with_clock(quota, TokioClock(Instant::now())),
+            recent: Mutex::new(Recent::new()),
         }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether somebody waits in it, or it still remembers a request.
     fn in_use(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || self.limiter.check().is_err()
+        Arc::strong_count(self) > 1 || self.recent().sum() > 0 || self.limiter.check().is_err()
     }
 }
 

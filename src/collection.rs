@@ -14,7 +14,7 @@ use crate::cloud::Error;
 use crate::collector::Parsed;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
-use crate::snapshot::{Attempt, CollectorState, Slot, Success};
+use crate::snapshot::{Attempt, CollectorState, Plan, Slot, Success};
 
 /// Collects one account with one collector, over and over.
 pub struct Collection {
@@ -59,6 +59,11 @@ impl Collection {
         self.slot.collector().name()
     }
 
+    /// Takes note of when the next collection is due.
+    pub fn note_due(&self, at: Instant) {
+        self.slot.note(Plan::At(at));
+    }
+
     /// Collects once. The snapshot is replaced either way.
     ///
     /// # Errors
@@ -66,6 +71,7 @@ impl Collection {
     /// Why the collection failed; a panic on the way counts as a failure.
     pub async fn run(&self) -> Result<(), Error> {
         let started = Instant::now();
+        self.slot.note(Plan::Since(started));
         let outcome = AssertUnwindSafe(self.ask())
             .catch_unwind()
             .await

@@ -17,7 +17,9 @@ mod layers;
 mod problem;
 mod read;
 mod reader;
+mod running;
 mod share;
+mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -25,6 +27,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::credentials::{
@@ -35,6 +38,7 @@ pub use self::credentials::{
 pub use self::endpoint::{Endpoint, ProxyUrl};
 pub use self::environment::Environment;
 pub use self::problem::{ConfigError, Fault, Place, Problem};
+pub use self::running::{Running, Work};
 pub use self::share::{Shard, Share, Source};
 
 use self::reader::{Reader, show};
@@ -49,8 +53,10 @@ pub struct Config {
     pub poll: Poll,
     /// How to reach the cloud.
     pub api: Api,
+    /// Where the API is for accounts that do not say.
+    pub endpoint: Endpoint,
     /// Whom to poll: at least one before sharding, with unique names.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<Arc<Account>>,
     /// Which part of it all is this process's.
     pub share: Share,
 }

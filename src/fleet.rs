@@ -54,7 +54,7 @@ struct Shared {
 
 /// One account.
 struct Member {
-    account: Account,
+    account: Arc<Account>,
     state: Arc<AccountState>,
     collections: Vec<Arc<Collection>>,
     /// Its tasks, which end when these are dropped.
@@ -174,10 +174,10 @@ impl Fleet {
             let before = before.filter(|member| member.is_of(account));
             let provider = providers.provider(&account.credentials);
             let state = match before {
-                Some(member) if same_providers && member.account == *account => {
+                Some(member) if same_client && same_providers && member.account == *account => {
                     Arc::clone(&member.state)
                 }
-                _ => Arc::new(account_state(account, &provider, before)),
+                _ => Arc::new(account_state(account, &provider, &shared.client, before)),
             };
             let collections = match before {
                 Some(member) if same_client => member.collections.clone(),
@@ -190,7 +190,7 @@ impl Fleet {
             }
             states.push(Arc::clone(&state));
             let member = Member {
-                account: account.clone(),
+                account: Arc::clone(account),
                 state,
                 collections,
                 tasks: Vec::new(),
@@ -340,6 +340,7 @@ fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSen
 fn account_state(
     account: &Account,
     provider: &Arc<dyn Provider>,
+    client: &Arc<ApiClient>,
     before: Option<&Member>,
 ) -> AccountState {
     AccountState {
@@ -349,8 +350,10 @@ fn account_state(
         region: account.region.clone(),
         labels: account.labels.clone(),
         key_source: {
-            let provider = Arc::clone(provider);
-            KeySource::new(move || provider.source())
+            let (source, key) = (Arc::clone(provider), Arc::clone(provider));
+            let client = Arc::clone(client);
+            KeySource::new(move || source.source())
+                .with_spent(move |action| client.spent(&*key, action))
         },
         slots: match before {
             Some(member) => member.state.slots.clone(),

@@ -20,6 +20,7 @@
 //! - [`app`]: the daemon: binds, starts, reloads and stops everything.
 //! - [`server`]: HTTP listeners, connections and what is answered at which path.
 //! - [`service_manager`]: what systemd is told.
+//! - [`status`]: how the exporter and its accounts are, for the status page and its JSON.
 //! - [`fleet`]: the accounts that are collected, and how a reload changes them.
 //! - [`scheduler`]: when to collect; one task for each account and collector.
 //! - [`collection`]: one collection, from the question to the new snapshot.
@@ -78,4 +79,5 @@ pub mod signals;
 pub mod simulator;
 pub mod snapshot;
 pub mod state_dir;
+pub mod status;
 pub mod tc3;

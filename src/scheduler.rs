@@ -159,6 +159,7 @@ async fn repeat(collection: Arc<Collection>, start: Instant, interval: Duration)
     let mut log = FailureLog::default();
     let mut tick = start;
     loop {
+        collection.note_due(tick);
         tokio::time::sleep_until(tick).await;
         // Boxed, so that a task that waits, as nearly all do, holds nothing of it.
         let outcome = Box::pin(collection.run()).await;

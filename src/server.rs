@@ -5,12 +5,12 @@ mod connection;
 mod connections;
 mod discovery;
 mod gate;
-mod landing;
 pub mod listen;
 mod metered;
 mod reply;
 mod scrape;
 pub mod site;
+mod status;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -4,8 +4,8 @@
 //! end of each collection, so a scrape never sees half of one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -50,20 +50,43 @@ pub struct AccountState {
     pub slots: Vec<Arc<Slot>>,
 }
 
-/// Tells in words where a key comes from, as far as is known by then. Never tells
-/// the key.
-pub struct KeySource(Box<dyn Fn() -> String + Send + Sync>);
+/// Tells what can be known of a key at any moment: where it comes from, and what its
+/// requests use of the budget. Never tells the key.
+pub struct KeySource {
+    text: Box<dyn Fn() -> String + Send + Sync>,
+    spent: Box<dyn Fn(&'static str) -> u32 + Send + Sync>,
+}
 
 impl KeySource {
     /// A source that is described by what `text` returns.
     pub fn new(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self(Box::new(text))
+        Self {
+            text: Box::new(text),
+            spent: Box::new(|_| 0),
+        }
+    }
+
+    /// The same with `spent`, which returns how many requests for an action the key has
+    /// sent in the last minute.
+    #[must_use]
+    pub fn with_spent(self, spent: impl Fn(&'static str) -> u32 + Send + Sync + 'static) -> Self {
+        Self {
+            spent: Box::new(spent),
+            ..self
+        }
     }
 
     /// The source in words.
     #[must_use]
     pub fn text(&self) -> String {
-        (self.0)()
+        (self.text)()
+    }
+
+    /// How many requests for `action` the key has sent in the last minute, for whichever
+    /// account.
+    #[must_use]
+    pub fn spent(&self, action: &'static str) -> u32 {
+        (self.spent)(action)
     }
 }
 
@@ -77,6 +100,19 @@ impl std::fmt::Debug for KeySource {
 pub struct Slot {
     collector: &'static dyn Collector,
     state: ArcSwap<CollectorState>,
+    plan: Mutex<Plan>,
+}
+
+/// What a slot's collection task does next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing: it has no task yet.
+    #[default]
+    None,
+    /// It collects at that moment.
+    At(Instant),
+    /// It has been collecting since that moment.
+    Since(Instant),
 }
 
 /// What one collector knows of one account at a moment.
@@ -178,6 +214,7 @@ impl Slot {
         Self {
             collector,
             state: ArcSwap::default(),
+            plan: Mutex::default(),
         }
     }
 
@@ -196,6 +233,17 @@ impl Slot {
     /// Replaces the state. Only the slot's collection task does this.
     pub fn store(&self, state: CollectorState) {
         self.state.store(Arc::new(state));
+    }
+
+    /// What the slot's collection task does next.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the slot's collection task does next.
+    pub fn note(&self, plan: Plan) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use figment::value::{Dict, Map, Num, Value as Raw};
 use figment::{Figment, Metadata, Profile, Provider};
 
+pub(super) use self::yaml::write;
 use super::environment::Environment;
 use super::problem::{ConfigError, Place};
 use super::tree::{Node, Value, join, shown};

@@ -5,6 +5,7 @@ mod credentials;
 use std::collections::{BTreeMap, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, open_file};
@@ -30,7 +31,8 @@ pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment
     Config {
         poll,
         api,
-        accounts,
+        endpoint,
+        accounts: accounts.into_iter().map(Arc::new).collect(),
         share: Share::default(),
     }
 }

@@ -57,13 +57,14 @@ fn two_variables_are_a_configuration() {
             proxy_url: None,
             ca_file: None,
         },
-        accounts: vec![Account {
+        endpoint: Endpoint::https("cwp.tencentcloudapi.com"),
+        accounts: vec![Arc::new(Account {
             name: "default".to_owned(),
             endpoint: "https://cwp.tencentcloudapi.com".parse().unwrap(),
             region: None,
             labels: BTreeMap::new(),
             credentials: Credentials::Env,
-        }],
+        })],
         share: Share::default(),
     };
     assert_eq!(config, expected);
@@ -209,7 +210,7 @@ fn more_than_ten_accounts_keep_their_order() {
     let usual = [ID, KEY].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let environment: Environment = usual.into_iter().chain(variables).collect();
     let config = Config::load(None, &environment).unwrap();
-    let names: Vec<String> = config.accounts.into_iter().map(|a| a.name).collect();
+    let names: Vec<String> = config.accounts.iter().map(|a| a.name.clone()).collect();
     let expected: Vec<String> = (0..12).map(|index| format!("account {index}")).collect();
     assert_eq!(names, expected);
 }

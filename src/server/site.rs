@@ -6,11 +6,12 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot};
 
-use super::reply::{Body, HTML, JSON, PLAIN, answer};
-use super::{discovery, landing, scrape};
+use super::reply::{Body, JSON, PLAIN, answer};
+use super::{discovery, scrape, status};
 use crate::exposition::Exposition;
 use crate::scheduler::Heart;
 use crate::snapshot::Store;
+use crate::status::Status;
 
 /// What the server answers from.
 #[derive(Debug)]
@@ -19,7 +20,9 @@ pub struct Site {
     pub telemetry_path: String,
     /// What a scrape sees.
     pub exposition: Exposition,
-    /// What readiness and the landing page are told from.
+    /// What the status page and its JSON are told from.
+    pub status: Status,
+    /// What readiness and the service discovery are told from.
     pub store: Arc<Store>,
     /// What liveness is told from.
     pub heart: Heart,
@@ -33,7 +36,16 @@ pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 const RELOAD: &str = "/-/reload";
 
 /// All paths but that of the metrics.
-pub const PATHS: [&str; 6] = ["/", "/-/healthy", "/-/ready", RELOAD, "/probe", "/sd"];
+pub const PATHS: [&str; 8] = [
+    "/",
+    "/-/healthy",
+    "/-/ready",
+    RELOAD,
+    "/api/v1/status",
+    "/config",
+    "/probe",
+    "/sd",
+];
 
 impl Site {
     /// Whether this path is scraped.
@@ -44,6 +56,7 @@ impl Site {
     /// The answer to a request. Only a reload takes time worth mentioning.
     pub async fn answer(&self, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());
+        let query = request.uri.query().unwrap_or_default();
         let known = path == self.telemetry_path || PATHS.contains(&path);
         if !known {
             let text = format!("Not found. The metrics are at {}.\n", self.telemetry_path);
@@ -76,14 +89,12 @@ impl Site {
                 "Some account's first collection has not ended yet.\n",
             ),
             RELOAD => self.reload().await,
-            "/probe" => scrape::probe(&self.exposition, request.uri.query().unwrap_or_default()),
+            "/probe" => scrape::probe(&self.exposition, query),
             "/sd" => answer(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
             path if path == self.telemetry_path => scrape::metrics(&self.exposition),
-            _ => answer(
-                StatusCode::OK,
-                HTML,
-                landing::page(&self.store.load(), &self.telemetry_path),
-            ),
+            "/api/v1/status" => status::json(&self.status, query),
+            "/config" => status::configuration(&self.status),
+            _ => status::page(&self.status, query, &self.telemetry_path),
         }
     }
 

@@ -27,4 +27,5 @@ mod reload;
 mod restart;
 mod scrape;
 mod service_manager;
+mod status;
 mod tls;

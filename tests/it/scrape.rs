@@ -53,43 +53,6 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn the_landing_page_leads_to_the_metrics() {
-    let cloud = Cloud::with_accounts(2).await;
-    let exporter = Exporter::of(&cloud, 2).await;
-    exporter.ready().await;
-    let page = exporter.get("/").await;
-    assert_eq!(
-        page.headers()[header::CONTENT_TYPE],
-        "text/html; charset=utf-8"
-    );
-    let page = page.text().await.unwrap();
-    assert!(page.contains(r#"<a href="/metrics">"#), "{page}");
-    assert!(page.contains("<dt>Last collection succeeded</dt><dd>2</dd>"));
-    assert!(page.contains("<td>a0</td><td>works</td><td>the configured key</td>"));
-}
-
-#[tokio::test]
-async fn the_landing_page_puts_first_what_fails_and_says_what_to_do() {
-    let cloud = Cloud::with_accounts(2).await;
-    let echo = Answer::Error {
-        code: "UnauthorizedOperation".to_owned(),
-        message: "<script>alert(1)</script>".to_owned(),
-    };
-    cloud.handle.play("a1", echo).unwrap();
-    let exporter = Exporter::of(&cloud, 2).await;
-    exporter.ready().await;
-    let page = exporter.get("/").await.text().await.unwrap();
-    let (failed, works) = (page.find("<td>a1</td>"), page.find("<td>a0</td>"));
-    assert!(failed.unwrap() < works.unwrap(), "{page}");
-    assert!(
-        page.contains("permission: UnauthorizedOperation: &lt;script&gt;"),
-        "{page}"
-    );
-    assert!(page.contains("RequestId") && page.contains("To do: attach the CAM policy"));
-    assert!(!page.contains("<script"));
-}
-
-#[tokio::test]
 async fn every_configured_account_is_there_from_the_start() {
     let cloud = Cloud::with_accounts(2).await;
     cloud.handle.play("a0", Answer::Hang).unwrap();

@@ -46,6 +46,14 @@ pub(super) fn read(file: &Path, places: &mut Places) -> Result<Dict, ConfigError
     }
 }
 
+/// Writes `value` as YAML, if there is YAML for it.
+pub(in crate::config) fn write(value: &impl serde::Serialize) -> Option<String> {
+    let options = serde_saphyr::ser_options! {
+        prefer_block_scalars: false,
+    };
+    serde_saphyr::to_string_with_options(value, options).ok()
+}
+
 fn error_place(file: &Path, error: &YamlError) -> Place {
     Place::File {
         path: file.to_owned(),

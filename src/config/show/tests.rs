@@ -1,0 +1,126 @@
+//! What is shown loads again, and shows no secret.
+
+use std::path::Path;
+
+use super::super::Environment;
+use super::*;
+
+/// An account of each type of credentials, and names that YAML might take for something
+/// else.
+const EVERYTHING: &str = r#"
+poll: {interval: 90s, timeout: 1500ms}
+api: {rate_limit: 3, proxy_url: "http://me:hunter2@proxy:3128", ca_file: ca.pem}
+accounts:
+- {name: static, region: ap-x, labels: {team: "yes", "null": "1.0"}, credentials: {type: static, secret_id: hunter2, secret_key_env: KEY, token_file: token}}
+- {name: "- #: 'x' \"y\" \\ \n主机", credentials: {type: static, secret_id_file: token, secret_key_file: token}}
+- {name: "true", endpoint: "http://127.0.0.1:1", credentials: {type: env}}
+- {name: "0o17", credentials: {type: profile, file: profiles}}
+- {name: "~", credentials: {type: tccli}}
+- {name: "2026-11-23", credentials: {type: cvm_role, role: Role}}
+- {name: "1:30", credentials: {type: tke_oidc}}
+- name: role
+  credentials:
+    type: assume_role
+    role_arn: qcs::cam::uin/1:roleName/R
+    external_id_file: token
+    source: {type: assume_role, role_arn: "qcs::cam::uin/1:role/2", source: {type: static, secret_id_env: KEY, secret_key_env: KEY}}
+- {name: chain}
+"#;
+
+struct Place {
+    folder: tempfile::TempDir,
+    environment: Environment,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(folder.path().join(".tccli")).unwrap();
+        for (name, text) in [
+            ("token", "hunter2"),
+            ("ca.pem", ""),
+            (
+                "profiles",
+                "[default]\nsecret_id = a\nsecret_key = hunter2\n",
+            ),
+            (
+                ".tccli/default.credential",
+                r#"{"secretId": "a", "secretKey": "hunter2"}"#,
+            ),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let environment = Environment::from_iter([
+            ("HOME", path("")),
+            ("KEY", "hunter2".to_owned()),
+            ("TENCENTCLOUD_SECRET_ID", "hunter2".to_owned()),
+            ("TENCENTCLOUD_SECRET_KEY", "hunter2".to_owned()),
+            ("TKE_REGION", "ap-x".to_owned()),
+            ("TKE_PROVIDER_ID", "x".to_owned()),
+            ("TKE_WEB_IDENTITY_TOKEN_FILE", path("token")),
+            ("TKE_ROLE_ARN", "x".to_owned()),
+        ]);
+        Self {
+            folder,
+            environment,
+        }
+    }
+
+    fn load(&self, folder: &Path, yaml: &str) -> Config {
+        let file = folder.join("cwp.yml");
+        std::fs::write(&file, yaml).unwrap();
+        let config = Config::load(Some(&file), &self.environment);
+        config.unwrap_or_else(|error| panic!("{error}\n{yaml}"))
+    }
+}
+
+#[test]
+fn what_is_shown_loads_again_as_the_same_but_for_its_secrets() {
+    let place = Place::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let config = place.load(place.folder.path(), EVERYTHING);
+    let shown = config.to_yaml().unwrap();
+    let mut again = place.load(elsewhere.path(), &shown);
+    assert_eq!(again.to_yaml().unwrap(), shown);
+
+    // The secrets are what differs, and nothing else does.
+    assert_ne!(again, config);
+    again.api.proxy_url.clone_from(&config.api.proxy_url);
+    let hidden = Account::clone(&config.accounts[0]);
+    again.accounts[0] = hidden.into();
+    assert_eq!(again, config);
+
+    let plain = place.load(place.folder.path(), "accounts: [{name: a}]");
+    assert_eq!(
+        place.load(elsewhere.path(), &plain.to_yaml().unwrap()),
+        plain
+    );
+}
+
+#[test]
+fn what_is_shown_has_every_default_and_no_secret() {
+    let place = Place::new();
+    let shown = place
+        .load(place.folder.path(), EVERYTHING)
+        .to_yaml()
+        .unwrap();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    for line in [
+        "interval: 1m30s",
+        "timeout: 1s500ms",
+        "max_age: 10m",
+        "endpoint: https://cwp.tencentcloudapi.com",
+        "proxy_url: http://<secret>@proxy:3128",
+        "secret_id: <secret>",
+        "duration: 2h",
+        "session_name: cwp-exporter",
+        "profile: default",
+        "type: default",
+    ] {
+        assert!(
+            shown.lines().any(|shown| shown.trim() == line),
+            "{line}\n{shown}"
+        );
+    }
+}

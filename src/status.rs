@@ -1,0 +1,226 @@
+//! How the exporter and its accounts are, for people and for programs: the model
+//! behind the status page and its JSON.
+//!
+//! A report is made from the snapshots when somebody asks. One pass over all accounts
+//! finds their health; only those of one page are told in full.
+
+mod account;
+mod health;
+mod query;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use self::account::{
+    AccountReport, Budget, CollectorReport, Credential, Edition, Failure, Field, Licences,
+};
+pub use self::health::{Counts, Health};
+pub use self::query::{PER_PAGE, Query, Sort};
+
+use crate::clock::Clock;
+use crate::config::{Running, Work};
+use crate::scheduler::Heart;
+use crate::snapshot::{AccountState, Accounts, Store};
+use health::Standing;
+
+/// Tells how the exporter and its accounts are.
+#[derive(Debug)]
+pub struct Status {
+    store: Arc<Store>,
+    running: Arc<Running>,
+    heart: Heart,
+    clock: Clock,
+    started_at: Timestamp,
+}
+
+/// How everything is at a moment, with one page of the accounts.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// That moment.
+    pub time: Timestamp,
+    /// The process.
+    pub exporter: ExporterReport,
+    /// The configuration at work.
+    pub configuration: ConfigurationReport,
+    /// How many of all accounts have which health.
+    pub health: Counts,
+    /// How many accounts the query selects.
+    pub selected: usize,
+    /// Which page of these this is, counted from 1.
+    pub page: usize,
+    /// How many pages they have, at least 1.
+    pub pages: usize,
+    /// How many accounts a page has.
+    pub per_page: usize,
+    /// The accounts of the page.
+    pub accounts: Vec<AccountReport>,
+}
+
+/// The process.
+#[derive(Debug, Serialize)]
+pub struct ExporterReport {
+    /// Its version.
+    pub version: &'static str,
+    /// The source that it was built from.
+    pub revision: &'static str,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Whether every account's first collection has ended.
+    pub ready: bool,
+    /// Whether the scheduler is alive.
+    pub healthy: bool,
+    /// Which shard it is, if the accounts are divided.
+    pub shard: Option<ShardReport>,
+    /// How many replicas share the rate limit.
+    pub replicas: u32,
+}
+
+/// One of several processes that divide the accounts.
+#[derive(Debug, Serialize)]
+pub struct ShardReport {
+    /// Its number, counted from 0.
+    pub index: u32,
+    /// How many there are.
+    pub total: u32,
+}
+
+/// The configuration at work.
+#[derive(Debug, Serialize)]
+pub struct ConfigurationReport {
+    /// Since when it is at work.
+    pub since: Timestamp,
+    /// Why a newer one was refused, if that was the last that was tried.
+    pub refused: Option<Refusal>,
+    /// From one poll of an account to the next.
+    pub poll_interval_seconds: f64,
+    /// How long one request may take.
+    pub poll_timeout_seconds: f64,
+    /// How long values are kept without a success.
+    pub max_age_seconds: f64,
+    /// This process's requests per second for each credential and action.
+    pub rate_limit_per_second: f64,
+    /// Requests under way at once.
+    pub max_in_flight: usize,
+}
+
+/// A configuration that was not put to work.
+#[derive(Debug, Serialize)]
+pub struct Refusal {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// Its problems.
+    pub error: String,
+}
+
+impl Status {
+    /// The status of a process that was started at `started_at`.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        running: Arc<Running>,
+        heart: Heart,
+        clock: Clock,
+        started_at: Timestamp,
+    ) -> Self {
+        Self {
+            store,
+            running,
+            heart,
+            clock,
+            started_at,
+        }
+    }
+
+    /// How everything is now.
+    #[must_use]
+    pub fn report(&self, query: &Query) -> Report {
+        let (now, accounts, work) = (self.clock.now(), self.store.load(), self.running.load());
+        let mut counts = Counts::default();
+        let mut selected: Vec<(Standing, &Arc<AccountState>)> = Vec::new();
+        for account in accounts.list() {
+            let standing = Standing::of(account, now, accounts.max_age());
+            counts.count(standing.health);
+            if query.selects(account, standing.health) {
+                selected.push((standing, account));
+            }
+        }
+        // Equal ones stay in the order of the configuration, but people look for names.
+        match query.sort {
+            Sort::Attention => selected
+                .sort_unstable_by_key(|(standing, account)| (*standing, account.name.as_str())),
+            Sort::Name => selected.sort_unstable_by_key(|(_, account)| account.name.as_str()),
+        }
+        let pages = selected.len().div_ceil(query.per_page).max(1);
+        let page = query.page.clamp(1, pages);
+        let shown = selected.iter().skip((page - 1) * query.per_page);
+        let shown = shown.take(query.per_page);
+        Report {
+            time: now,
+            exporter: self.exporter(&work),
+            configuration: configuration(&work),
+            health: counts,
+            selected: selected.len(),
+            page,
+            pages,
+            per_page: query.per_page,
+            accounts: shown
+                .map(|(standing, account)| self.account(account, *standing, now, &accounts, &work))
+                .collect(),
+        }
+    }
+
+    /// The configuration at work as YAML.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::to_yaml`](crate::config::Config::to_yaml).
+    pub fn configuration(&self) -> Result<String, crate::config::Fault> {
+        self.running.load().config.to_yaml()
+    }
+
+    fn account(
+        &self,
+        account: &AccountState,
+        standing: Standing,
+        now: Timestamp,
+        accounts: &Accounts,
+        work: &Work,
+    ) -> AccountReport {
+        let limit = work.config.rate_limit().share();
+        AccountReport::new(account, standing.health, now, accounts.max_age(), limit)
+    }
+
+    fn exporter(&self, work: &Work) -> ExporterReport {
+        let share = work.config.share;
+        ExporterReport {
+            version: env!("CARGO_PKG_VERSION"),
+            revision: env!("CWP_EXPORTER_REVISION"),
+            started_at: self.started_at,
+            ready: self.store.is_ready(),
+            healthy: self.heart.beats(),
+            shard: share.shard.map(|shard| ShardReport {
+                index: shard.index(),
+                total: shard.total().get(),
+            }),
+            replicas: share.replicas.get(),
+        }
+    }
+}
+
+fn configuration(work: &Work) -> ConfigurationReport {
+    let config = &work.config;
+    ConfigurationReport {
+        since: work.since,
+        refused: work.refused.as_ref().map(|(at, error)| Refusal {
+            at: *at,
+            error: error.clone(),
+        }),
+        poll_interval_seconds: config.poll.interval.as_secs_f64(),
+        poll_timeout_seconds: config.poll.timeout.as_secs_f64(),
+        max_age_seconds: config.poll.max_age.as_secs_f64(),
+        rate_limit_per_second: config.rate_limit().share(),
+        max_in_flight: config.api.max_in_flight.get(),
+    }
+}

@@ -1,0 +1,321 @@
+//! One account in full.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::health::Health;
+use crate::collector::Sample;
+use crate::collector::license_general::defs;
+use crate::snapshot::{AccountState, CollectorState, Plan, Slot};
+
+/// One account.
+#[derive(Debug, Serialize)]
+pub struct AccountReport {
+    /// The configured name.
+    pub account: String,
+    /// How it is.
+    pub health: Health,
+    /// The value of `tencentcloud_cwp_up`.
+    pub up: bool,
+    /// Where its API is.
+    pub endpoint: String,
+    /// The configured region.
+    pub region: Option<String>,
+    /// The configured labels.
+    pub labels: BTreeMap<String, String>,
+    /// The licence counts.
+    pub licences: Licences,
+    /// The counts by edition.
+    pub editions: BTreeMap<String, Edition>,
+    /// Whether a switch is on.
+    pub switches: BTreeMap<String, bool>,
+    /// The protection that new servers get, in the API's own word.
+    pub protect_type: Option<String>,
+    /// The key.
+    pub credential: Credential,
+    /// The collectors, each for itself.
+    pub collectors: Vec<CollectorReport>,
+}
+
+/// The counts of an account; nothing where a count is not known.
+#[derive(Debug, Default, Serialize)]
+pub struct Licences {
+    /// In total, isolated and expired ones included.
+    pub total: Option<u64>,
+    /// That can still be bound to a server.
+    pub available: Option<u64>,
+    /// Bound to a server.
+    pub used: Option<u64>,
+    /// That have not expired.
+    pub not_expired: Option<u64>,
+    /// That expire within 15 days.
+    pub near_expiry: Option<u64>,
+    /// That have expired.
+    pub expired: Option<u64>,
+    /// Available for application protection.
+    pub application_available: Option<u64>,
+    /// Orders, not licences, that were destroyed.
+    pub orders_destroyed: Option<u64>,
+}
+
+/// The counts of one edition.
+#[derive(Debug, Default, Serialize)]
+pub struct Edition {
+    /// Of valid orders.
+    pub licences: Option<u64>,
+    /// That can still be bound to a server.
+    pub available: Option<u64>,
+}
+
+/// A key. Nothing of it but where it comes from is told.
+#[derive(Debug, Serialize)]
+pub struct Credential {
+    /// Where it comes from, in words.
+    pub source: String,
+    /// When it expires, if it says so.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One collector's state.
+#[derive(Debug, Serialize)]
+pub struct CollectorReport {
+    /// Its name.
+    pub collector: &'static str,
+    /// The API action that it calls.
+    pub action: &'static str,
+    /// Whether the last collection succeeded; nothing before the first has ended.
+    pub success: Option<bool>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When the last collection ended.
+    pub last_attempt_at: Option<Timestamp>,
+    /// When the last successful collection ended.
+    pub last_success_at: Option<Timestamp>,
+    /// How old the values of the last success are.
+    pub age_seconds: Option<f64>,
+    /// Whether these are too old to be shown.
+    pub withdrawn: bool,
+    /// Whether these are another process's, read from the state folder.
+    pub restored: bool,
+    /// How long the last collection took.
+    pub duration_seconds: Option<f64>,
+    /// Collections that failed so far.
+    pub failures: u64,
+    /// Since when a collection is under way.
+    pub collecting_since: Option<Timestamp>,
+    /// When the next collection begins, unless one is under way.
+    pub next_at: Option<Timestamp>,
+    /// Fields that differed from their documentation.
+    pub drift: Vec<Field>,
+    /// What the account's key has used of the budget for this action.
+    pub budget: Budget,
+}
+
+/// Why a collection failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// The closed class.
+    pub reason: &'static str,
+    /// What happened, in words.
+    pub message: String,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// A field that differed from its documentation.
+#[derive(Debug, Serialize)]
+pub struct Field {
+    /// The API's name of the field.
+    pub field: String,
+    /// `missing`, `invalid` or `unknown`.
+    pub kind: &'static str,
+}
+
+/// What a key has used of its budget, for whichever account.
+#[derive(Debug, Serialize)]
+pub struct Budget {
+    /// Requests of the last minute, to within ten seconds.
+    pub requests_last_minute: u32,
+    /// Requests that it may send per second.
+    pub limit_per_second: f64,
+}
+
+impl Licences {
+    /// Takes the count that `sample` is, if it is one of these.
+    pub(super) fn add(&mut self, sample: &Sample) {
+        let count = match sample.metric.name {
+            name if name == defs::LICENSES.name => &mut self.total,
+            name if name == defs::AVAILABLE.name => &mut self.available,
+            name if name == defs::USED.name => &mut self.used,
+            name if name == defs::NOT_EXPIRED.name => &mut self.not_expired,
+            name if name == defs::NEAR_EXPIRY.name => &mut self.near_expiry,
+            name if name == defs::EXPIRED.name => &mut self.expired,
+            name if name == defs::APPLICATION_AVAILABLE.name => &mut self.application_available,
+            name if name == defs::ORDERS_DESTROYED.name => &mut self.orders_destroyed,
+            _ => return,
+        };
+        *count = whole(sample.value);
+    }
+}
+
+/// The switch that renews licences.
+const AUTO_RENEWAL: &str = "auto_renewal";
+
+/// Whether `samples` say that licences are renewed by themselves.
+pub(super) fn auto_renewal(samples: &[Sample]) -> Option<bool> {
+    let mut samples = samples.iter();
+    let switch = samples
+        .find(|sample| sample.label == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
+    switch
+        .and_then(|switch| whole(switch.value))
+        .map(|value| value != 0)
+}
+
+impl AccountReport {
+    pub(super) fn new(
+        account: &AccountState,
+        health: Health,
+        now: Timestamp,
+        max_age: Duration,
+        limit_per_second: f64,
+    ) -> Self {
+        let states: Vec<_> = account
+            .slots
+            .iter()
+            .map(|slot| (slot, slot.load()))
+            .collect();
+        let fresh = |state: &CollectorState| !state.samples(now, max_age).is_empty();
+        let expiry = states
+            .iter()
+            .filter_map(|(_, state)| state.credential_expires_at);
+        let mut report = Self {
+            account: account.name.clone(),
+            health,
+            up: states
+                .iter()
+                .all(|(_, state)| state.succeeded() == Some(true) && fresh(state)),
+            endpoint: account.endpoint.clone(),
+            region: account.region.clone(),
+            labels: account.labels.clone(),
+            licences: Licences::default(),
+            editions: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            protect_type: None,
+            credential: Credential {
+                source: account.key_source.text(),
+                expires_at: expiry.max(),
+            },
+            collectors: Vec::new(),
+        };
+        for (slot, state) in &states {
+            for sample in state.samples(now, max_age) {
+                report.add(sample);
+            }
+            let action = slot.collector().request().action;
+            let budget = Budget {
+                requests_last_minute: account.key_source.spent(action),
+                limit_per_second,
+            };
+            let fresh = fresh(state);
+            let collector = CollectorReport::new(slot, state, now, fresh, budget);
+            report.collectors.push(collector);
+        }
+        report
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        self.licences.add(sample);
+        let (label, value) = (sample.label.as_ref(), whole(sample.value));
+        match sample.metric.name {
+            name if name == defs::EDITION.name => self.edition(label).licences = value,
+            name if name == defs::EDITION_AVAILABLE.name => self.edition(label).available = value,
+            name if name == defs::SWITCH.name => {
+                let on = value.map(|value| (label.to_owned(), value != 0));
+                self.switches.extend(on);
+            }
+            name if name == defs::PROTECT_TYPE.name => self.protect_type = Some(label.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn edition(&mut self, name: &str) -> &mut Edition {
+        self.editions.entry(name.to_owned()).or_default()
+    }
+
+    /// Whether licences are renewed by themselves, if that is known.
+    #[must_use]
+    pub fn auto_renewal(&self) -> Option<bool> {
+        self.switches.get(AUTO_RENEWAL).copied()
+    }
+}
+
+impl CollectorReport {
+    fn new(
+        slot: &Slot,
+        state: &CollectorState,
+        now: Timestamp,
+        fresh: bool,
+        budget: Budget,
+    ) -> Self {
+        let attempt = state.last_attempt.as_ref();
+        let success = state.last_success.as_ref();
+        let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
+        let (collecting_since, next_at) = match slot.plan() {
+            Plan::None => (None, None),
+            Plan::Since(since) => (now.checked_sub(since.elapsed()).ok(), None),
+            Plan::At(at) => {
+                let wait = at.saturating_duration_since(Instant::now());
+                (None, now.checked_add(wait).ok())
+            }
+        };
+        Self {
+            collector: slot.collector().name(),
+            action: slot.collector().request().action,
+            success: state.succeeded(),
+            failure: failure.map(|error| Failure {
+                reason: error.reason.as_str(),
+                message: error.message.clone(),
+                code: error.code.clone(),
+                request_id: error.request_id.clone(),
+                remedy: error.reason.remedy(),
+            }),
+            last_attempt_at: attempt.map(|attempt| attempt.at),
+            last_success_at: success.map(|success| success.at),
+            age_seconds: success.map(|success| success.age(now).as_secs_f64()),
+            withdrawn: success.is_some() && !fresh,
+            restored: state.restored,
+            duration_seconds: attempt.map(|attempt| attempt.duration.as_secs_f64()),
+            failures: state.failures,
+            collecting_since,
+            next_at,
+            drift: state
+                .drift
+                .iter()
+                .map(|drift| Field {
+                    field: drift.field.to_string(),
+                    kind: drift.kind.as_str(),
+                })
+                .collect(),
+            budget,
+        }
+    }
+}
+
+/// A sample's value as the whole number that it is.
+fn whole(value: f64) -> Option<u64> {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be whole and in range"
+    )]
+    ((0.0..=MOST).contains(&value) && value.fract().abs() < f64::EPSILON).then_some(value as u64)
+}

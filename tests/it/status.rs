@@ -1,0 +1,310 @@
+//! The status page and its JSON: what they say of accounts in every state.
+
+use cwp_exporter::simulator::Answer;
+use http::header;
+use serde_json::Value;
+
+use crate::harness::{Cloud, Exporter, Program, client, config_for, within};
+
+/// The `data` of an answer of `/api/v1/status`.
+pub(crate) async fn data(url: &str, query: &str) -> Value {
+    let url = format!("{url}/api/v1/status{query}");
+    let answer = client().get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    let mut answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(answer["status"], "success");
+    answer["data"].take()
+}
+
+/// Asks until `condition` holds, and returns the answer in which it did.
+async fn data_until(url: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    within(what, async {
+        loop {
+            let data = data(url, "").await;
+            if condition(&data) {
+                return data;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+/// The names of the accounts, in their order.
+fn names(data: &Value) -> Vec<&str> {
+    let accounts = data["accounts"].as_array().unwrap().iter();
+    accounts
+        .map(|account| account["account"].as_str().unwrap())
+        .collect()
+}
+
+/// The account of this name.
+fn account<'a>(data: &'a Value, name: &str) -> &'a Value {
+    let mut accounts = data["accounts"].as_array().unwrap().iter();
+    accounts.find(|account| account["account"] == name).unwrap()
+}
+
+/// Its only collector.
+fn collector<'a>(data: &'a Value, name: &str) -> &'a Value {
+    let collectors = account(data, name)["collectors"].as_array().unwrap();
+    assert_eq!(collectors.len(), 1);
+    &collectors[0]
+}
+
+/// An exporter with an account in every state there is.
+pub(crate) struct Stories {
+    pub(crate) url: String,
+    _program: Program,
+    _cloud: Cloud,
+    _folder: tempfile::TempDir,
+}
+
+const SCENARIO: &str = "
+accounts:
+  - {name: fine, secret_id: AKIDfine, secret_key: k, fields: {LicenseCnt: 9, AvailableLicenseCnt: 3}}
+  - {name: near, secret_id: AKIDnear, secret_key: k, fields: {LicenseCnt: 9, NearExpiryLicenseCnt: 2, RepurchaseRenewSwitch: true}}
+  - {name: nearer, secret_id: AKIDnearer, secret_key: k, fields: {LicenseCnt: 9, NearExpiryLicenseCnt: 1, RepurchaseRenewSwitch: false}}
+  - {name: empty, secret_id: AKIDempty, secret_key: k, fields: {LicenseCnt: 9, AvailableLicenseCnt: 0}}
+  - {name: none, secret_id: AKIDnone, secret_key: k, fields: {LicenseCnt: 0, AvailableLicenseCnt: 0}}
+  - {name: denied, secret_id: AKIDdenied, secret_key: k, allow: ['x:y']}
+  - {name: hung, secret_id: AKIDhung, secret_key: k, timeline: [{at: 0s, hang: true}]}
+  - {name: role, role: {arn: 'qcs::cam::uin/1:roleName/R'}}
+";
+
+impl Stories {
+    pub(crate) async fn start() -> Self {
+        let cloud = Cloud::start(SCENARIO).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cwp.yml");
+        let key =
+            |name: &str| format!("{{type: static, secret_id: AKID{name}, secret_key_env: KEY}}");
+        let plain = ["near", "nearer", "empty", "none", "denied", "hung"];
+        let plain = plain.map(|name| format!("- {{name: {name}, credentials: {}}}\n", key(name)));
+        let url = &cloud.url;
+        let config = format!(
+            "poll: {{interval: 1s, timeout: 60s, max_age: 10m}}
+api: {{endpoint: '{url}', sts_endpoint: '{url}'}}
+accounts:
+- {{name: fine, region: ap-x, labels: {{team: Red}}, credentials: {}}}
+- {{name: role, credentials: {{type: assume_role, role_arn: 'qcs::cam::uin/1:roleName/R', source: {}}}}}
+{}",
+            key("fine"),
+            key("fine"),
+            plain.concat()
+        );
+        std::fs::write(&file, config).unwrap();
+        let mut program = Program::start(
+            &[
+                "--config.file",
+                file.to_str().unwrap(),
+                "--web.listen-address=127.0.0.1:0",
+                "--shard.index=0",
+                "--shard.total=1",
+            ],
+            &[("KEY", "k")],
+        );
+        let url = program.url().await;
+        let collected = |data: &Value| {
+            data["health"]["waiting"] == 1
+                && collector(data, "hung")["collecting_since"].is_string()
+        };
+        data_until(&url, "all but the hung account", collected).await;
+        std::fs::write(&file, "accounts: []").unwrap();
+        program.signal("HUP").await;
+        data_until(&url, "the refusal", |data| {
+            !data["configuration"]["refused"].is_null()
+        })
+        .await;
+        Self {
+            url,
+            _program: program,
+            _cloud: cloud,
+            _folder: folder,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_needs_attention_comes_first_and_each_account_says_how_it_is() {
+    let stories = Stories::start().await;
+    let data = data(&stories.url, "").await;
+    assert_eq!(
+        names(&data),
+        [
+            "denied", "role", "nearer", "near", "empty", "hung", "fine", "none"
+        ]
+    );
+    let health = |name| account(&data, name)["health"].as_str().unwrap();
+    assert_eq!(health("denied"), "failing");
+    // The document's own example has expired licences.
+    assert_eq!(health("role"), "expired");
+    assert_eq!(health("nearer"), "near_expiry");
+    assert_eq!(health("empty"), "exhausted");
+    assert_eq!(health("hung"), "waiting");
+    assert_eq!(
+        health("none"),
+        "ok",
+        "no licence is missing where there are none"
+    );
+    assert_eq!(data["health"]["near_expiry"], 2);
+    assert_eq!(data["health"]["ok"], 2);
+
+    let failure = &collector(&data, "denied")["failure"];
+    assert_eq!(failure["reason"], "permission");
+    assert_eq!(failure["code"], "AuthFailure.UnauthorizedOperation");
+    assert!(failure["remedy"].as_str().unwrap().contains("CAM policy"));
+    assert_eq!(failure["request_id"].as_str().unwrap().len(), 36);
+    assert_eq!(account(&data, "denied")["up"], false);
+    assert_eq!(account(&data, "denied")["licences"]["total"], Value::Null);
+
+    let fine = account(&data, "fine");
+    assert_eq!(fine["licences"]["total"], 9);
+    assert_eq!(fine["licences"]["available"], 3);
+    assert_eq!(fine["licences"]["used"], Value::Null);
+    assert_eq!(fine["labels"]["team"], "Red");
+    assert_eq!(fine["credential"]["source"], "the configured key");
+    assert_eq!(collector(&data, "fine")["success"], true);
+
+    let hung = collector(&data, "hung");
+    assert_eq!(hung["success"], Value::Null);
+    assert!(hung["collecting_since"].is_string() && hung["next_at"].is_null());
+    assert_eq!(hung["budget"]["requests_last_minute"], 1);
+    assert!(account(&data, "role")["credential"]["expires_at"].is_string());
+
+    let refused = data["configuration"]["refused"]["error"].as_str().unwrap();
+    assert!(refused.contains("accounts: the list is empty"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_parameters_select_and_divide_the_accounts() {
+    let cloud = Cloud::with_accounts(25).await;
+    cloud
+        .handle
+        .play("a7", Answer::Body("?".to_owned()))
+        .unwrap();
+    let (config, variables) = config_for(&cloud, 25);
+    let config = config.replace("name: a3,", "name: a3, labels: {team: Blue}, region: ap-x,");
+    let exporter = Exporter::start(&config, variables).await;
+    exporter.ready().await;
+    let ask = async |query: &str| data(&exporter.url, query).await;
+
+    let page = ask("?per_page=10&page=3&sort=name").await;
+    assert_eq!((&page["page"], &page["pages"]), (&3.into(), &3.into()));
+    assert_eq!(page["selected"], 25);
+    assert_eq!(names(&page), ["a5", "a6", "a7", "a8", "a9"]);
+    assert_eq!(ask("?per_page=10&page=99&sort=name").await["page"], 3);
+    assert_eq!(names(&ask("?per_page=1").await), ["a7"]);
+
+    assert_eq!(names(&ask("?q=A11").await), ["a11"]);
+    for query in [
+        "?q=team%3Dblue",
+        "?q=AP-X",
+        "?q=lue&sort=name&health=expired",
+    ] {
+        assert_eq!(names(&ask(query).await), ["a3"], "{query}");
+    }
+    for query in ["?q=response", "?health=failing"] {
+        let found = ask(query).await;
+        assert_eq!(names(&found), ["a7"], "{query}");
+        assert_eq!(found["health"]["expired"], 24, "all accounts are counted");
+    }
+    let nobody = ask("?q=nobody&page=4").await;
+    assert_eq!(names(&nobody), Vec::<&str>::new());
+    assert_eq!((&nobody["page"], &nobody["pages"]), (&1.into(), &1.into()));
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere_and_escapes_everything() {
+    let cloud = Cloud::with_accounts(2).await;
+    let echo = Answer::Error {
+        code: "UnauthorizedOperation".to_owned(),
+        message: "<script>alert(1)</script>".to_owned(),
+    };
+    cloud.handle.play("a1", echo).unwrap();
+    let (config, variables) = config_for(&cloud, 2);
+    let config = config.replace("name: a0,", "name: '<b a=\"&''>', labels: {x: '</dl><i>'},");
+    let exporter = Exporter::start(&config, variables).await;
+    exporter.ready().await;
+    let path = "/?q=%3Cscript%3E%22&health=%3Cb%3E&page=%3Ci%3E";
+    assert!(
+        !exporter
+            .get(path)
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("<script")
+    );
+
+    let answer = exporter.get("/").await;
+    let headers = answer.headers().clone();
+    let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+
+    let page = answer.text().await.unwrap();
+    assert!(!page.contains("<script") && !page.contains("<i>"), "{page}");
+    assert!(page.contains("&lt;b a=&quot;&amp;'&gt;"), "{page}");
+    assert!(
+        page.contains("UnauthorizedOperation: &lt;script&gt;"),
+        "{page}"
+    );
+    assert!(page.contains("To do: </b>attach the CAM policy"), "{page}");
+    let failing = page.find("failing: permission").unwrap();
+    assert!(failing < page.find("&lt;b a=").unwrap(), "{page}");
+    for elsewhere in ["src=", "@import", "url(", "style=", "http-equiv", "onclick"] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_a_body() {
+    let cloud = Cloud::with_accounts(1).await;
+    let exporter = Exporter::of(&cloud, 1).await;
+    for path in ["/", "/api/v1/status", "/config"] {
+        let url = format!("{}{path}", exporter.url);
+        let head = client().head(url).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        let get = exporter.get(path).await;
+        for name in [header::CONTENT_TYPE, header::CACHE_CONTROL] {
+            assert_eq!(head.headers()[&name], get.headers()[&name], "{path}");
+        }
+        assert_eq!(head.text().await.unwrap(), "");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_shown_is_the_one_at_work_and_loads_again() {
+    let cloud = Cloud::with_accounts(2).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let exporter = Exporter::start(&config, variables).await;
+    let shown = async || exporter.get("/config").await.text().await.unwrap();
+    assert!(shown().await.contains("name: a0"));
+
+    let (config, _) = config_for(&cloud, 1);
+    let other = config.replace("max_age: 2s", "max_age: 1h30m");
+    assert_eq!(exporter.reload(&other).await.status(), 200);
+    assert!(shown().await.contains("max_age: 1h30m"));
+    assert_eq!(exporter.reload("accounts: []").await.status(), 500);
+    let last = shown().await;
+    assert!(last.contains("max_age: 1h30m"), "{last}");
+
+    // A secret id is the one thing to be filled in.
+    assert!(last.contains("secret_id: <secret>"), "{last}");
+    let again = last.replace("<secret>", "AKIDa0");
+    assert_eq!(exporter.reload(&again).await.status(), 200);
+    assert_eq!(shown().await, last);
+    exporter
+        .until("a collection", |scrape| {
+            scrape.succeeded("a0") == Some(true)
+        })
+        .await;
+}
