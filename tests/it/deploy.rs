@@ -1,10 +1,49 @@
-//! The files that operators copy.
+//! The files that operators copy. What they mean to the tools of operators is checked by
+//! `tests/deploy/run` with those tools; here it is what they mean to this program.
 
+mod chart;
+mod image;
+mod unit;
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use cwp_exporter::cli::Cli;
 use cwp_exporter::collector;
 use cwp_exporter::config::{Api, Config, Environment, Poll};
 use serde_json::Value;
 
 use crate::harness::repository_file;
+
+/// A path of this repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The YAML documents in `text`.
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+/// Asserts that these are arguments of this program.
+fn assert_arguments<'a>(arguments: impl IntoIterator<Item = &'a str>) {
+    let arguments: Vec<&str> = ["cwp-exporter"].into_iter().chain(arguments).collect();
+    if let Err(error) = Cli::command().try_get_matches_from(&arguments) {
+        panic!("{arguments:?}: {error}");
+    }
+}
+
+/// What the configuration `text` means where `folder`, in which it has its keys, has a
+/// file `secret_id` and a file `secret_key`.
+fn load(text: &str, folder: &str) -> Config {
+    let place = tempfile::tempdir().unwrap();
+    for file in ["secret_id", "secret_key"] {
+        std::fs::write(place.path().join(file), "key").unwrap();
+    }
+    let path = place.path().join("cwp-exporter.yml");
+    std::fs::write(&path, text.replace(folder, place.path().to_str().unwrap())).unwrap();
+    Config::load(Some(&path), &Environment::default()).unwrap()
+}
 
 #[test]
 fn the_example_configuration_loads_and_says_the_defaults() {

@@ -1,5 +1,6 @@
 //! The README says what the code does: each of its tables and snippets is checked here.
 
+mod deployment;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,6 +167,7 @@ fn every_table_and_snippet_has_a_test_here() {
             "json source policy",
             "json trust policy",
             "sh",
+            "sh deployment",
             "text doctor",
             "yaml config",
             "yaml credentials",

@@ -1,0 +1,121 @@
+//! The README's commands that deploy the program: what they name is there.
+
+use std::path::Path;
+
+use cwp_exporter::cli::Cli;
+
+use super::readme;
+use crate::harness::repository_file;
+
+const IMAGE: &str = concat!("cwp-exporter:", env!("CARGO_PKG_VERSION"));
+const CHART: &str = "deploy/helm/cwp-exporter";
+
+/// The values behind `flag`, which is followed by a space or `=`.
+fn values<'a>(words: &[&'a str], flag: &str) -> Vec<&'a str> {
+    let behind = words.windows(2).filter(|pair| pair[0] == flag);
+    let joined = words.iter().filter_map(|word| {
+        let value = word.strip_prefix(flag)?;
+        value.strip_prefix('=')
+    });
+    behind.map(|pair| pair[1]).chain(joined).collect()
+}
+
+fn assert_file(path: &str, line: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(path.exists(), "`{line}` names {}", path.display());
+}
+
+fn assert_arguments(arguments: &[&str], line: &str) {
+    use clap::CommandFactory as _;
+
+    let arguments = ["cwp-exporter"].iter().chain(arguments);
+    if let Err(error) = Cli::command().try_get_matches_from(arguments) {
+        panic!("`{line}` is no command of ours: {error}");
+    }
+}
+
+#[test]
+fn the_commands_that_deploy_name_what_is_there() {
+    let readme = readme();
+    let chart = repository_file("deploy/helm/cwp-exporter/values.yaml");
+    for line in readme
+        .snippets("sh deployment")
+        .iter()
+        .flat_map(|text| text.lines())
+    {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = words.strip_prefix(&["sudo"]).unwrap_or(&words);
+        match words {
+            ["docker", "build", ..] => {
+                assert_file(values(words, "--file")[0], line);
+                assert_eq!(values(words, "--tag"), [IMAGE], "{line}");
+                for argument in values(words, "--build-arg") {
+                    let name = format!("ARG {}=", argument.split('=').next().unwrap());
+                    let file = repository_file(values(words, "--file")[0]);
+                    assert!(file.contains(&name), "{line}");
+                }
+            }
+            ["docker", "run", ..] => {
+                let image = words.iter().position(|word| *word == IMAGE);
+                assert_arguments(&words[image.expect(line) + 1..], line);
+            }
+            ["kubectl", "apply", ..] => assert_file(values(words, "--filename")[0], line),
+            ["kubectl", .., "create", "secret", "generic", name, _, _] => {
+                assert!(
+                    chart.contains(&format!("existingSecret: {name}\n")),
+                    "{line}"
+                );
+                for file in values(words, "--from-file") {
+                    let path = format!("/etc/cwp-exporter/keys/{file}\n");
+                    assert!(chart.contains(&path), "{line}");
+                }
+            }
+            ["helm", "install", _, folder, ..] => {
+                assert_eq!(*folder, CHART, "{line}");
+                let values_of_chart: Vec<&str> = chart.lines().collect();
+                for setting in values(words, "--set") {
+                    let (key, _) = setting.split_once('=').unwrap();
+                    let (section, key) = key.split_once('.').unwrap();
+                    let mut lines = values_of_chart.iter();
+                    assert!(lines.any(|line| *line == format!("{section}:")), "{line}");
+                    let key = format!("  {key}: ");
+                    assert!(lines.any(|line| line.starts_with(&key)), "{line}");
+                }
+            }
+            ["apt-get", "install", package] => {
+                let version = env!("CARGO_PKG_VERSION");
+                let name = format!("./target/debian/cwp-exporter_{version}-1_amd64.deb");
+                assert_eq!(*package, name);
+            }
+            ["install", "-m", "600", .., folder] => {
+                let unit = repository_file("deploy/systemd/cwp-exporter.service");
+                let folder = folder.trim_end_matches('/');
+                assert!(
+                    unit.contains(&format!("LoadCredential=keys:{folder}\n")),
+                    "{line}"
+                );
+            }
+            ["systemctl", "restart" | "reload", "cwp-exporter"]
+            | ["kubectl", "create", "namespace", "monitoring"]
+            | [
+                "helm",
+                "--namespace",
+                "monitoring",
+                "test",
+                "cwp-exporter",
+                "--logs",
+            ]
+            | ["cargo", "deb"]
+            | ["cargo", "install", "cargo-deb"]
+            | ["mkdir", ".cargo"]
+            | [
+                "cargo",
+                "vendor",
+                "--locked",
+                "vendor",
+                ">.cargo/config.toml",
+            ] => {}
+            _ => panic!("what is `{line}`?"),
+        }
+    }
+}
