@@ -25,6 +25,7 @@ mod prometheus;
 mod proxy;
 mod reload;
 mod restart;
+mod rules;
 mod scrape;
 mod service_manager;
 mod status;

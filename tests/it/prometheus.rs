@@ -2,6 +2,7 @@
 //! HTTP API says what it has seen.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 
 use cwp_exporter::simulator::{Answer, Fields};
@@ -30,11 +31,21 @@ pub(crate) type Sample = (BTreeMap<String, String>, f64);
 impl Prometheus {
     /// Starts Prometheus on a free port. It scrapes `target`, a URL, twice a second.
     pub(crate) async fn scraping(target: &str) -> Self {
+        Self::scraping_with(target, None).await
+    }
+
+    /// The same, with a file of rules that it evaluates as often.
+    pub(crate) async fn scraping_with(target: &str, rules: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         let target = target.strip_prefix("http://").unwrap();
         let settings = json!({
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
+            "global": {
+                "scrape_interval": "500ms",
+                "scrape_timeout": "500ms",
+                "evaluation_interval": "500ms",
+            },
+            "rule_files": rules.into_iter().collect::<Vec<&Path>>(),
             "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": [target]}]}],
         });
         // JSON is YAML.
@@ -118,6 +129,16 @@ impl Prometheus {
             .collect()
     }
 
+    /// The rules of all groups, as the API describes them.
+    pub(crate) async fn rules(&self) -> Vec<Value> {
+        let Some(data) = self.data("/api/v1/rules", &[]).await else {
+            return Vec::new();
+        };
+        let groups = data["groups"].as_array().unwrap().iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+        rules.cloned().collect()
+    }
+
     /// The values of the series that an instant query gives now.
     async fn values(&self, query: &str) -> Vec<f64> {
         let samples = self.query(query).await;
@@ -165,16 +186,28 @@ impl Prometheus {
 
 /// What `promtool` says: whether all is well, and its words.
 pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
-    let mut child = Command::new("promtool")
+    tool("promtool", arguments, input).await
+}
+
+/// The program of this name that is on PATH, and the newest, if there is one (`tests/run`).
+pub(crate) fn each_version(program: &str) -> Vec<String> {
+    let newest = std::env::var("NEWEST_TOOLS").ok();
+    let newest = newest.map(|folder| format!("{folder}/{program}"));
+    [program.to_owned()].into_iter().chain(newest).collect()
+}
+
+/// What a program says: whether all is well, and its words.
+pub(crate) async fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot start promtool: {error}; {REMEDY}"));
+        .unwrap_or_else(|error| panic!("cannot start {program}: {error}; {REMEDY}"));
     let mut stdin = child.stdin.take().unwrap();
-    let output = within("promtool to end", async {
+    let output = within(program, async {
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
         child.wait_with_output().await.unwrap()

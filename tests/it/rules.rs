@@ -1,0 +1,263 @@
+//! The rules for Prometheus, and what belongs to them: their tests, the runbooks and the
+//! routes of Alertmanager.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cwp_exporter::exposition::catalogue;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::harness::{Program, repository_file, within};
+use crate::prometheus::{Prometheus, each_version, tool};
+
+/// The file that all of this is about.
+const RULES: &str = "deploy/prometheus/rules.yml";
+
+/// The programs that may compute at a time: more would only wait for each other.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// A YAML file of this repository.
+fn yaml(path: &str) -> Value {
+    let text = repository_file(path);
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The absolute path of a file of this repository.
+fn absolute(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The rules of all groups in their order, each an object.
+fn rules() -> Vec<Map<String, Value>> {
+    let file = yaml(RULES);
+    let groups = file["groups"].as_array().unwrap().iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().unwrap().clone());
+    rules
+        .map(|rule| rule.as_object().unwrap().clone())
+        .collect()
+}
+
+/// The text that a rule has under `key`; empty if it has none.
+fn text<'a>(rule: &'a Map<String, Value>, key: &str) -> &'a str {
+    rule.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The alerting rules, each with its name.
+pub(crate) fn alerts() -> Vec<(String, Map<String, Value>)> {
+    let rules = rules().into_iter();
+    let named = rules.map(|rule| (text(&rule, "alert").to_owned(), rule));
+    named.filter(|(name, _)| !name.is_empty()).collect()
+}
+
+/// The files with the tests of the rules.
+fn test_files() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(absolute("tests/rules")).unwrap();
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// The words of a text that are names of metrics of ours, or of what rules record.
+fn metric_names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|each: char| !(each.is_ascii_alphanumeric() || "_:".contains(each)));
+    let words = words.map(|word| word.trim_matches(':'));
+    let ours = |word: &&str| {
+        ["tencentcloud_cwp_", "cwp_exporter_", "process_"]
+            .iter()
+            .any(|start| {
+                word.starts_with(start) || word.contains(':') && word.contains(&format!(":{start}"))
+            })
+    };
+    words.filter(ours).collect()
+}
+
+/// Whether a name is that of an exposed metric, or of a part of one.
+fn is_exposed(name: &str) -> bool {
+    catalogue().iter().any(|metric| {
+        let part = name.strip_prefix(metric.name);
+        let is_part = matches!(part, Some("_bucket" | "_sum" | "_count"));
+        part == Some("") || is_part && metric.kind.as_str() == "histogram"
+    })
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_the_rules() {
+    for promtool in each_version("promtool") {
+        for (what, path) in [
+            ("rules", RULES),
+            ("config", "deploy/prometheus/prometheus.yml"),
+        ] {
+            let path = absolute(path);
+            let path = path.to_str().unwrap();
+            let arguments = ["check", what, "--lint=all", "--lint-fatal", path];
+            let (ok, words) = tool(&promtool, &arguments, "").await;
+            assert!(ok, "{promtool}: {words}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_and_what_to_do() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 18, "{}", alerts.len());
+    for (name, rule) in alerts {
+        assert!(name.starts_with("TencentCloudCWP"), "{name}");
+        let labels = rule["labels"].as_object().unwrap();
+        let severity = labels["severity"].as_str().unwrap();
+        assert!(
+            ["critical", "warning", "info"].contains(&severity),
+            "{name}"
+        );
+        assert_eq!(labels.len(), 1, "{name}");
+
+        let annotations = rule["annotations"].as_object().unwrap();
+        let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
+        let expected = ["dashboard_url", "description", "runbook_url", "summary"];
+        assert_eq!(keys, BTreeSet::from(expected), "{name}");
+        let summary = text(annotations, "summary");
+        assert!(
+            summary.ends_with('.') && !summary.contains("{{"),
+            "{name}: a summary is one for all"
+        );
+        assert!(text(annotations, "description").contains("{{"), "{name}");
+        assert_eq!(
+            text(annotations, "runbook_url"),
+            format!("https://runbooks.example.org/{name}.md")
+        );
+        let dashboards = ["cwp-licences", "cwp-exporter"].map(|uid| {
+            let start = format!("https://grafana.example.org/d/{uid}");
+            text(annotations, "dashboard_url").starts_with(&start)
+        });
+        assert!(dashboards.contains(&true), "{name}");
+    }
+}
+
+#[test]
+fn the_rules_use_metrics_that_exist() {
+    let rules = rules();
+    let recorded: BTreeSet<&str> = rules.iter().map(|rule| text(rule, "record")).collect();
+    for rule in &rules {
+        let expression = text(rule, "expr");
+        let names = metric_names(expression);
+        let up = expression.contains("up{job=\"cwp\"}");
+        assert!(up || !names.is_empty(), "{expression}");
+        for name in names {
+            assert!(is_exposed(name) || recorded.contains(name), "{name}");
+        }
+    }
+    // What is recorded is named after what it is recorded from.
+    for name in recorded.into_iter().filter(|name| !name.is_empty()) {
+        let metric = name.split(':').nth(1).unwrap();
+        assert!(is_exposed(metric), "{name}");
+        assert_eq!(name.split(':').count(), 3, "{name}");
+    }
+}
+
+#[test]
+fn only_the_rules_on_up_name_the_job() {
+    for rule in rules() {
+        let expression = text(&rule, "expr");
+        let of_up = expression.matches("up{job=\"cwp\"}").count();
+        assert_eq!(expression.matches("job=").count(), of_up, "{expression}");
+    }
+}
+
+#[test]
+fn every_alert_has_a_test_of_each_kind() {
+    let kinds = [
+        ("fires", "fires"),
+        ("silent", "stays silent"),
+        ("failures between", "failed "),
+        ("a restart", "restart"),
+        ("a pair of replicas", "of replicas"),
+    ];
+    let mut expected = BTreeSet::from(["recording".to_owned(), "recording_days".to_owned()]);
+    for (alert, _) in alerts() {
+        let file = yaml(&format!("tests/rules/{alert}.yml"));
+        let tests = file["tests"].as_array().unwrap();
+        let names: Vec<&str> = tests
+            .iter()
+            .map(|test| test["name"].as_str().unwrap())
+            .collect();
+        for (kind, words) in kinds {
+            let some = names.iter().any(|name| name.contains(words));
+            let or_replica = words == "of replicas" && alert.contains("Replica");
+            assert!(some || or_replica, "{alert} has no test of: {kind}");
+        }
+        expected.insert(alert);
+    }
+    let files = test_files();
+    let found = files.iter().map(|path| path.file_stem().unwrap().to_str());
+    let found: BTreeSet<String> = found.map(|name| name.unwrap().to_owned()).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn the_tests_of_the_rules_pass() {
+    let files = test_files().into_iter();
+    let files = files.map(|path| path.to_str().unwrap().to_owned());
+    let files: Vec<String> = files.collect();
+    let mut runs = tokio::task::JoinSet::new();
+    for promtool in each_version("promtool") {
+        // Each long enough to be worth a process, and short enough for our patience.
+        for part in files.chunks(3) {
+            let (promtool, part) = (promtool.clone(), part.to_vec());
+            runs.spawn(async move {
+                let turn = TURNS.acquire().await.unwrap();
+                let files = part.iter().map(String::as_str);
+                let arguments: Vec<&str> = ["test", "rules"].into_iter().chain(files).collect();
+                let (ok, words) = tool(&promtool, &arguments, "").await;
+                assert!(ok, "{promtool}: {words}");
+                assert_eq!(words.matches("SUCCESS").count(), part.len(), "{words}");
+                drop(turn);
+            });
+        }
+    }
+    while let Some(run) = runs.join_next().await {
+        run.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn prometheus_evaluates_every_rule_on_the_demo() {
+    let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
+    let url = demo.url().await;
+    let rules = absolute(RULES);
+    let prometheus = Prometheus::scraping_with(&url, Some(&rules)).await;
+    // The recorded series come from what the demo exposes, but for the trend of a week.
+    for rule in self::rules() {
+        let name = text(&rule, "record");
+        if name.is_empty() || name.ends_with("days_to_exhaustion") {
+            continue;
+        }
+        within(name, async {
+            while prometheus.query(name).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let evaluated = within("every rule to be evaluated", async {
+        loop {
+            let rules = prometheus.rules().await;
+            if !rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown") {
+                return rules;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(evaluated.len(), self::rules().len());
+    for rule in evaluated {
+        assert_eq!(rule["health"], "ok", "{rule}");
+    }
+    // One that begins pending at once: an account of the demo fails.
+    let pending = "ALERTS{alertname=\"TencentCloudCWPAccountFailing\"}";
+    within(pending, async {
+        while prometheus.query(pending).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
