@@ -84,7 +84,7 @@ def demo_is_scraped():
         killer.start()
         stack.callback(killer.cancel)
         for line in demo.stderr:
-            if "msg=listening" in line:
+            if "listening" in line.lower():
                 break
         else:
             raise AssertionError("the demo has ended")

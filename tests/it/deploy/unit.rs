@@ -55,3 +55,10 @@ fn the_configuration_of_the_package_works_as_it_is_and_with_its_comments_taken_a
     let text = text.replace(keys, "/keys/");
     assert_eq!(load(&text, "/keys").accounts.len(), 2);
 }
+
+#[test]
+fn the_socket_is_at_the_usual_port_for_a_service_that_is_told_of_it() {
+    let settings = settings("deploy/systemd/socket/cwp-exporter.socket");
+    assert!(settings.contains("ListenStream=10064"));
+    assert_arguments(["--web.systemd-socket"]);
+}

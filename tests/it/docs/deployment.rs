@@ -95,7 +95,23 @@ fn the_commands_that_deploy_name_what_is_there() {
                     "{line}"
                 );
             }
-            ["systemctl", "restart" | "reload", "cwp-exporter"]
+            [
+                "echo",
+                setting,
+                "|",
+                "sudo",
+                "tee",
+                "/etc/default/cwp-exporter",
+            ] => {
+                let flags = setting.trim_matches('\'').strip_prefix("ARGS=").unwrap();
+                assert_arguments(&[flags.trim_matches('"')], line);
+            }
+            [
+                "systemctl",
+                "start" | "stop" | "restart" | "reload",
+                "cwp-exporter",
+            ]
+            | ["systemctl", "enable", "--now", "cwp-exporter.socket"]
             | ["kubectl", "create", "namespace", "monitoring"]
             | [
                 "helm",
