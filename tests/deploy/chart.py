@@ -58,6 +58,17 @@ def validate(found, where):
             fail(f"{where} is not valid in Kubernetes {version}: {error}")
 
 
+def rules_are_those_of_prometheus(found, values):
+    """Whether a PrometheusRule says what the rule file says, with the links of the values."""
+    text = (ROOT / "deploy/prometheus/rules.yml").read_text()
+    for url in ["grafana", "runbooks"]:
+        text = text.replace(f"https://{url}.example.org", values[f"{url}Url"].rstrip("/"))
+    if found["spec"]["groups"] != yaml.safe_load(text)["groups"]:
+        fail("the PrometheusRule is not deploy/prometheus/rules.yml")
+    if "example.org" in json.dumps(found):
+        fail("the PrometheusRule has links that lead nowhere")
+
+
 def plain(manifests):
     """The manifests without what only Helm may say or do."""
     kept = []
@@ -86,6 +97,8 @@ def main():
             for found in yaml.safe_load_all(text):
                 where = f"{path} with {file.name}"
                 validate(found, where)
+                if found["kind"] == "PrometheusRule":
+                    rules_are_those_of_prometheus(found, values["prometheusRule"])
                 objects.append({"where": where, "object": found})
     try:
         chart.render({"replicas": 0})

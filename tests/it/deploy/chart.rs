@@ -17,11 +17,30 @@ fn the_chart_is_of_this_version() {
 
 /// Links, which Helm replaces by what they lead to, so that nothing is here twice.
 #[test]
-fn the_chart_links_to_the_dashboards() {
-    let link = repository(CHART).join("files/grafana");
-    assert!(link.is_symlink());
-    let leads_to = link.canonicalize().unwrap();
-    assert_eq!(leads_to, repository("grafana").canonicalize().unwrap());
+fn the_chart_links_to_the_dashboards_and_the_rules() {
+    for (link, wanted) in [
+        ("files/grafana", "grafana"),
+        ("files/prometheus", "deploy/prometheus"),
+    ] {
+        let link = repository(CHART).join(link);
+        assert!(link.is_symlink());
+        let leads_to = link.canonicalize().unwrap();
+        assert_eq!(leads_to, repository(wanted).canonicalize().unwrap());
+    }
+}
+
+/// Only the metric `up` says nothing of whose it is.
+#[test]
+fn the_service_monitor_names_the_job_that_the_rules_look_for() {
+    let monitor = repository_file("deploy/helm/cwp-exporter/templates/servicemonitor.yaml");
+    let (_, job) = monitor
+        .split_once("targetLabel: job\n          replacement: ")
+        .unwrap();
+    let job = format!("job=\"{}\"", job.lines().next().unwrap());
+    assert!(
+        repository_file("deploy/prometheus/rules.yml").contains(&job),
+        "{job}"
+    );
 }
 
 fn manifests() -> Vec<Value> {
