@@ -20,6 +20,7 @@ use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
 use crate::scheduler::Scheduler;
 use crate::server::listen::{self, ListenError};
+use crate::server::scrape::bodies::Bodies;
 use crate::server::site::{ReloadRequest, Site};
 use crate::server::{Limits, Server};
 use crate::service_manager;
@@ -166,7 +167,7 @@ impl App {
         let scheduler = Scheduler::new(fastrand::f64());
         let site = Arc::new(Site {
             telemetry_path: self.options.telemetry_path,
-            exposition: self.exposition,
+            bodies: Bodies::new(self.exposition),
             status: Status::new(
                 Arc::clone(self.fleet.store()),
                 Arc::clone(&self.running),
@@ -281,6 +282,7 @@ impl Collecting {
                 self.fleet.schedule(&self.scheduler);
                 self.fleet.metrics().note_reload(Some(now));
                 self.running.replace(config, now);
+                self.fleet.store().revision().advance();
                 info!(
                     added = changes.added,
                     changed = changes.changed,
@@ -294,6 +296,7 @@ impl Collecting {
             Err(error) => {
                 self.fleet.metrics().note_reload(None);
                 self.running.refuse(error.clone(), now);
+                self.fleet.store().revision().advance();
                 error!(
                     error,
                     "configuration not reloaded, the one before stays at work"

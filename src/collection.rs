@@ -93,7 +93,7 @@ impl Collection {
                     after.last_success = Some(Success {
                         at,
                         instant: Instant::now(),
-                        samples: parsed.samples.into(),
+                        samples: parsed.samples.into_iter().collect(),
                     });
                     Ok(())
                 } else {

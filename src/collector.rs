@@ -9,6 +9,8 @@
 pub mod license_general;
 
 use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::cloud::{Fields, Request};
 use crate::metrics::MetricDef;
@@ -58,6 +60,26 @@ pub struct Sample {
     pub label: Cow<'static, str>,
     /// The value, exact: never rounded, never derived.
     pub value: f64,
+}
+
+/// The values of one answer, in the order of their metrics' names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples(Arc<[Sample]>);
+
+impl FromIterator<Sample> for Samples {
+    fn from_iter<T: IntoIterator<Item = Sample>>(samples: T) -> Self {
+        let mut samples: Vec<Sample> = samples.into_iter().collect();
+        samples.sort_by_key(|sample| sample.metric.name);
+        Self(samples.into())
+    }
+}
+
+impl Deref for Samples {
+    type Target = [Sample];
+
+    fn deref(&self) -> &[Sample] {
+        &self.0
+    }
 }
 
 /// A difference between an answer and its documentation.

@@ -1,32 +1,32 @@
 //! What a scrape sees: the snapshots as they are at that moment, beside the live
-//! instruments, in the text format.
+//! instruments, in each of the formats.
 //!
 //! Nothing here is updated from elsewhere. A value that is gone from the snapshots
 //! is gone from the exposition, and no scrape ever causes a request to the cloud.
 //! Text is written straight from the snapshots: families built in between would take
 //! many times the memory and time with thousands of accounts.
+//!
+//! It has two parts, one after the other: that of the accounts, which is large and
+//! changes with their snapshots, and the live one, which is small and always changes.
 
-mod text;
+mod accounts;
+mod format;
+mod live;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 
 use crate::clock::Clock;
-use crate::collector::{self, Sample};
+use crate::collector;
 use crate::metrics::process::{self, ProcessMetrics};
-use crate::metrics::{self, MetricDef, unix_seconds};
-use crate::snapshot::{AccountState, CollectorState, Store};
-use text::Family;
-
-/// The exact `Content-Type` of what [`Exposition::render`] returns.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// How large a piece of a scrape is, in bytes, about: large enough to cost nothing.
-const PAGE: usize = 256 * 1024;
+use crate::metrics::{self, MetricDef};
+use crate::snapshot::Store;
+use accounts::Family;
+pub use accounts::Pages;
+pub use format::Format;
 
 /// The definitions of the metrics that describe the snapshots.
 pub mod defs {
@@ -73,31 +73,11 @@ pub struct Exposition {
     store: Arc<Store>,
     clock: Clock,
     process: Option<ProcessMetrics>,
-    /// All definitions, in the order of their names.
-    defs: Vec<&'static MetricDef>,
-}
-
-/// A scrape in pieces. What it shows is what was known when it began; its text is
-/// written only as it is taken, so that it is never in memory as a whole.
-pub struct Pages {
-    defs: std::vec::IntoIter<&'static MetricDef>,
-    live: HashMap<&'static str, String>,
-    process: Vec<(&'static MetricDef, f64)>,
-    accounts: Vec<Seen>,
-}
-
-/// An account, and the states of its collectors at the moment of the scrape.
-struct Seen {
-    account: Arc<AccountState>,
-    states: Vec<SeenState>,
-}
-
-/// The state of one collector at that moment.
-struct SeenState {
-    collector: &'static str,
-    state: Arc<CollectorState>,
-    /// Whether its values are young enough to be shown.
-    fresh: bool,
+    /// The families of the accounts' part, and those of them that the cloud tells.
+    families: Arc<[Family]>,
+    cloud_families: Arc<[Family]>,
+    /// The definitions of the live part.
+    live: Vec<&'static MetricDef>,
 }
 
 impl Exposition {
@@ -114,223 +94,88 @@ impl Exposition {
     ) -> Self {
         let mut defs = catalogue();
         defs.sort_by_key(|def| def.name);
+        let (live, accounts): (Vec<_>, Vec<_>) = defs
+            .into_iter()
+            .partition(|def| metrics::defs::ALL.contains(def) || process::defs::ALL.contains(def));
+        let cloud = accounts.iter();
+        let cloud = cloud.filter(|def| def.name.starts_with("tencentcloud_cwp_"));
         Self {
             registry,
             store,
             clock,
             process,
-            defs,
-        }
-    }
-
-    /// A scrape, in the format [`CONTENT_TYPE`] names. Its order never changes.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: every live instrument has a name and a sample.
-    pub fn pages(&self) -> prometheus::Result<Pages> {
-        let families = self.registry.gather();
-        let mut live = HashMap::with_capacity(families.len());
-        for &def in &self.defs {
-            if let Some(family) = families.iter().find(|family| family.name() == def.name) {
-                let mut text = String::new();
-                TextEncoder::new().encode_utf8(std::slice::from_ref(family), &mut text)?;
-                live.insert(def.name, text);
-            }
-        }
-        let process = self.process.as_ref().map(ProcessMetrics::read);
-        let (now, accounts) = (self.clock.now(), self.store.load());
-        let seen = accounts.list().iter();
-        Ok(Pages {
-            defs: self.defs.clone().into_iter(),
+            cloud_families: cloud.copied().map(Family::new).collect(),
+            families: accounts.into_iter().map(Family::new).collect(),
             live,
-            process: process.unwrap_or_default(),
-            accounts: seen
-                .map(|account| Seen::new(account, now, accounts.max_age()))
-                .collect(),
-        })
+        }
     }
 
-    /// The whole text of a scrape.
-    ///
-    /// # Errors
-    ///
-    /// See [`pages`](Self::pages).
-    pub fn render(&self) -> prometheus::Result<String> {
-        Ok(self.pages()?.collect())
+    /// How many accounts there are.
+    #[must_use]
+    pub fn account_count(&self) -> usize {
+        self.store.load().list().len()
+    }
+
+    /// The revision of the accounts.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.store.revision().get()
+    }
+
+    /// The time by which ages are told.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The accounts' part, and how long its values are young enough to be shown.
+    #[must_use]
+    pub fn accounts(&self, format: Format) -> (Pages, Duration) {
+        let (now, accounts) = (self.clock.now(), self.store.load());
+        let families = Arc::clone(&self.families);
+        Pages::new(format, families, accounts.list(), now, accounts.max_age())
+    }
+
+    /// The live part, as it is now, and the end of the exposition.
+    #[must_use]
+    pub fn live(&self, format: Format) -> String {
+        let process = self.process.as_ref().map(ProcessMetrics::read);
+        let (families, process) = (self.registry.gather(), process.unwrap_or_default());
+        let mut out = String::with_capacity(8 * 1024);
+        live::write(format, &self.live, &families, &process, &mut out);
+        out.push_str(format.end());
+        out
+    }
+
+    /// The whole text of a scrape. Its order never changes.
+    #[must_use]
+    pub fn render(&self, format: Format) -> String {
+        let mut text: String = self.accounts(format).0.collect();
+        text.push_str(&self.live(format));
+        text
     }
 
     /// What the cloud says of one account, or nothing if there is no such account.
     #[must_use]
-    pub fn render_account(&self, name: &str) -> Option<String> {
-        let accounts = self.store.load();
+    pub fn render_account(&self, format: Format, name: &str) -> Option<String> {
+        let (now, accounts) = (self.clock.now(), self.store.load());
         let account = accounts.list().iter().find(|each| each.name == name)?;
-        let seen = Seen::new(account, self.clock.now(), accounts.max_age());
-        let mut text = String::new();
-        for &def in &self.defs {
-            if def.name.starts_with("tencentcloud_cwp_") {
-                seen.write(&mut Family::new(&mut text, def));
-            }
-        }
+        let families = Arc::clone(&self.cloud_families);
+        let (pages, _) = Pages::new(format, families, [account], now, accounts.max_age());
+        let mut text: String = pages.collect();
+        text.push_str(format.end());
         Some(text)
     }
-}
-
-impl Iterator for Pages {
-    type Item = String;
-
-    /// The next families, as many as make a page.
-    fn next(&mut self) -> Option<String> {
-        let mut text = String::new();
-        while text.len() < PAGE
-            && let Some(def) = self.defs.next()
-        {
-            self.write(def, &mut text);
-        }
-        Some(text).filter(|text| !text.is_empty())
-    }
-}
-
-impl Pages {
-    fn write(&self, def: &'static MetricDef, text: &mut String) {
-        if let Some(live) = self.live.get(def.name) {
-            text.push_str(live);
-            return;
-        }
-        let mut family = Family::new(text, def);
-        for (known, value) in &self.process {
-            if *known == def {
-                family.sample(&[], *value);
-            }
-        }
-        if def == defs::ACCOUNTS {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            family.sample(&[], self.accounts.len() as f64);
-        }
-        for seen in &self.accounts {
-            seen.write(&mut family);
-        }
-    }
-}
-
-impl SeenState {
-    fn samples(&self) -> &[Sample] {
-        match &self.state.last_success {
-            Some(success) if self.fresh => &success.samples,
-            _ => &[],
-        }
-    }
-}
-
-impl Seen {
-    fn new(account: &Arc<AccountState>, now: Timestamp, max_age: Duration) -> Self {
-        let states = account.slots.iter().map(|slot| {
-            let state = slot.load();
-            SeenState {
-                collector: slot.collector().name(),
-                fresh: !state.samples(now, max_age).is_empty(),
-                state,
-            }
-        });
-        Self {
-            account: Arc::clone(account),
-            states: states.collect(),
-        }
-    }
-
-    /// Writes this account's samples of `family`.
-    fn write(&self, family: &mut Family<'_>) {
-        let account = self.account.name.as_str();
-        let def = family.def();
-        if def == defs::UP {
-            family.sample(&[account], one_if(self.is_up()));
-        } else if def == defs::CREDENTIAL_EXPIRY {
-            let states = self.states.iter();
-            let expiry = states.filter_map(|seen| seen.state.credential_expires_at);
-            if let Some(expiry) = expiry.max() {
-                family.sample(&[account], unix_seconds(expiry));
-            }
-        } else if def == defs::ACCOUNT_INFO {
-            let region = self.account.region.as_deref().unwrap_or_default();
-            let labels = self.account.labels.iter();
-            family.sample_with(
-                &[account, &self.account.endpoint, region],
-                labels.map(|(name, value)| ("label_", name.as_str(), value.as_str())),
-                1.0,
-            );
-        }
-        for seen in &self.states {
-            for sample in seen.samples() {
-                if sample.metric.name == def.name {
-                    // A metric without a second label takes the first alone.
-                    family.sample(&[account, &sample.label], sample.value);
-                }
-            }
-            write_state(family, account, seen.collector, &seen.state);
-        }
-    }
-
-    /// Whether everything that was collected last can be relied on. Values that have
-    /// grown too old to show can not, whatever their collection said.
-    fn is_up(&self) -> bool {
-        let mut states = self.states.iter();
-        states.all(|seen| seen.state.succeeded() == Some(true) && seen.fresh)
-    }
-}
-
-/// Writes what `family` tells of a collector's state.
-fn write_state(family: &mut Family<'_>, account: &str, collector: &str, state: &CollectorState) {
-    let def = family.def();
-    let labels = [account, collector];
-    let attempt = state.last_attempt.as_ref();
-    if def == defs::SUCCESS {
-        if let Some(attempt) = attempt {
-            family.sample(&labels, one_if(attempt.failure.is_none()));
-        }
-    } else if def == defs::FAILURE_REASON {
-        if let Some(failure) = attempt.and_then(|attempt| attempt.failure.as_ref()) {
-            family.sample(&[account, collector, failure.reason.as_str()], 1.0);
-        }
-    } else if def == defs::FAILURES {
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        family.sample(&labels, state.failures as f64);
-    } else if def == defs::DURATION {
-        if let Some(attempt) = attempt {
-            family.sample(&labels, attempt.duration.as_secs_f64());
-        }
-    } else if def == defs::LAST_ATTEMPT {
-        if let Some(attempt) = attempt {
-            family.sample(&labels, unix_seconds(attempt.at));
-        }
-    } else if def == defs::LAST_SUCCESS {
-        if let Some(success) = &state.last_success {
-            family.sample(&labels, unix_seconds(success.at));
-        }
-    } else if def == defs::RESTORED {
-        if state.restored {
-            family.sample(&labels, 1.0);
-        }
-    } else if def == defs::SCHEMA_DRIFT {
-        for drift in &*state.drift {
-            family.sample(
-                &[account, collector, &drift.field, drift.kind.as_str()],
-                1.0,
-            );
-        }
-    }
-}
-
-fn one_if(condition: bool) -> f64 {
-    f64::from(u8::from(condition))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::collector::license_general::LicenseGeneral;
-    use crate::snapshot::{KeySource, Slot};
+    use crate::snapshot::{AccountState, KeySource, Revision, Slot};
 
     fn exposition(accounts: usize) -> Exposition {
+        let revision = Revision::default();
         let accounts = (0..accounts).map(|number| {
             Arc::new(AccountState {
                 name: format!("account-{number:05}"),
@@ -339,7 +184,7 @@ mod tests {
                 region: None,
                 labels: [("team".to_owned(), "x".to_owned())].into(),
                 key_source: KeySource::new(String::new),
-                slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+                slots: vec![Arc::new(Slot::new(&LicenseGeneral, &revision))],
             })
         });
         let store = Store::new(accounts.collect(), Duration::from_secs(600));
@@ -349,22 +194,39 @@ mod tests {
 
     #[test]
     fn a_small_scrape_is_one_page_and_a_large_one_the_same_text_in_several() {
-        assert_eq!(exposition(1).pages().unwrap().count(), 1);
-        let large = exposition(5_000);
-        let pages: Vec<String> = large.pages().unwrap().collect();
-        assert!(pages.len() > 1);
-        assert!(pages.iter().all(|page| page.ends_with('\n')));
-        let text = pages.concat();
-        assert_eq!(text, large.render().unwrap());
-        let infos = "tencentcloud_cwp_account_info{account=\"account-";
-        assert_eq!(text.matches(infos).count(), 5_000);
-        assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
+        assert_eq!(exposition(1).accounts(Format::Text).0.count(), 1);
+        for format in [Format::Text, Format::OpenMetrics] {
+            let large = exposition(5_000);
+            let mut pages: Vec<String> = large.accounts(format).0.collect();
+            assert!(pages.len() > 5);
+            assert!(pages.iter().all(|page| page.ends_with('\n')));
+            let longest = pages.iter().map(String::len).max();
+            assert!(longest < Some(accounts::PAGE + 1_000), "{longest:?}");
+            pages.push(large.live(format));
+            let text = pages.concat();
+            assert_eq!(text, large.render(format));
+            let infos = "\ntencentcloud_cwp_account_info{account=\"account-";
+            assert_eq!(text.matches(infos).count(), 5_000);
+            assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
+        }
+    }
+
+    #[test]
+    fn openmetrics_ends_with_its_mark_and_text_without() {
+        let (name, mark) = ("account-00000", "} 0\n# EOF\n");
+        let one = exposition(1);
+        let account = one.render_account(Format::OpenMetrics, name).unwrap();
+        assert!(account.ends_with(mark), "{account}");
+        assert!(one.render(Format::OpenMetrics).ends_with(mark));
+        assert!(!one.render(Format::Text).contains("# EOF"));
     }
 
     #[test]
     fn an_account_that_was_never_collected_is_down_and_has_no_values() {
         assert_eq!(
-            exposition(1).render_account("account-00000").unwrap(),
+            exposition(1)
+                .render_account(Format::Text, "account-00000")
+                .unwrap(),
             "# HELP tencentcloud_cwp_account_info Every configured account; always 1. \
              Its configured labels carry the prefix label_.\n\
              # TYPE tencentcloud_cwp_account_info gauge\n\
@@ -375,6 +237,10 @@ mod tests {
              # TYPE tencentcloud_cwp_up gauge\n\
              tencentcloud_cwp_up{account=\"account-00000\"} 0\n"
         );
-        assert!(exposition(1).render_account("other").is_none());
+        assert!(
+            exposition(1)
+                .render_account(Format::Text, "other")
+                .is_none()
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{Account, Api, Config, Environment, Poll};
 use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::scheduler::Scheduler;
-use crate::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::snapshot::{AccountState, KeySource, Revision, Slot, Store};
 use crate::state_dir::identity;
 
 /// Why a configuration cannot be put to work. What was at work before still is.
@@ -177,7 +177,10 @@ impl Fleet {
                 Some(member) if same_client && same_providers && member.account == *account => {
                     Arc::clone(&member.state)
                 }
-                _ => Arc::new(account_state(account, &provider, &shared.client, before)),
+                _ => {
+                    let (client, revision) = (&shared.client, self.store.revision());
+                    Arc::new(account_state(account, &provider, client, before, revision))
+                }
             };
             let collections = match before {
                 Some(member) if same_client => member.collections.clone(),
@@ -342,6 +345,7 @@ fn account_state(
     provider: &Arc<dyn Provider>,
     client: &Arc<ApiClient>,
     before: Option<&Member>,
+    revision: &Revision,
 ) -> AccountState {
     AccountState {
         name: account.name.clone(),
@@ -359,7 +363,7 @@ fn account_state(
             Some(member) => member.state.slots.clone(),
             None => collector::all()
                 .iter()
-                .map(|collector| Arc::new(Slot::new(*collector)))
+                .map(|collector| Arc::new(Slot::new(*collector, revision)))
                 .collect(),
         },
     }

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, Format};
 use crate::failure_log::log_failure;
 use crate::fleet::{Fleet, FleetError};
 
@@ -19,7 +19,7 @@ use crate::fleet::{Fleet, FleetError};
 ///
 /// # Errors
 ///
-/// When the configuration cannot be put to work or the metrics cannot be rendered.
+/// When the configuration cannot be put to work.
 pub async fn collect(
     config: &Config,
     environment: &Environment,
@@ -44,5 +44,5 @@ pub async fn collect(
     let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
     let store = Arc::clone(fleet.store());
     let exposition = Exposition::new(registry, store, clock.clone(), None);
-    Ok((exposition.render()?, all_succeeded))
+    Ok((exposition.render(Format::Text), all_succeeded))
 }

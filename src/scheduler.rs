@@ -183,7 +183,7 @@ mod tests {
     use crate::collector::license_general::LicenseGeneral;
     use crate::collector::{Collector, Parsed};
     use crate::metrics::MetricDef;
-    use crate::snapshot::Slot;
+    use crate::snapshot::{Revision, Slot};
 
     const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -208,7 +208,9 @@ mod tests {
         ) -> Self {
             let registry = Registry::new();
             let api = Arc::new(fixture::client(&registry, Arc::clone(http), 20, 64));
-            let slots: Vec<_> = (0..count).map(|_| Arc::new(Slot::new(collector))).collect();
+            let slots: Vec<_> = (0..count)
+                .map(|_| Arc::new(Slot::new(collector, &Revision::default())))
+                .collect();
             let scheduler = Scheduler::new(0.0);
             let started = Instant::now();
             let starts = scheduler.spread(interval, count);

@@ -7,8 +7,9 @@ mod discovery;
 mod gate;
 pub mod listen;
 mod metered;
+mod negotiation;
 mod reply;
-mod scrape;
+pub mod scrape;
 pub mod site;
 mod status;
 

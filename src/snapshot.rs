@@ -4,7 +4,7 @@
 //! end of each collection, so a scrape never sees half of one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +13,33 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::Error;
-use crate::collector::{Collector, Drift, Sample};
+use crate::collector::{Collector, Drift, Sample, Samples};
 
 /// The accounts of this process. The set is replaced whole, too.
 #[derive(Debug)]
 pub struct Store {
     accounts: ArcSwap<Accounts>,
+    revision: Revision,
     /// Once everything has been collected, new accounts do not take it back.
     ready: AtomicBool,
+}
+
+/// Advances with each change of a store and of its slots, so that what was made of them
+/// can be kept until the next. A cheap handle.
+#[derive(Debug, Clone, Default)]
+pub struct Revision(Arc<AtomicU64>);
+
+impl Revision {
+    /// Notes a change that has been made.
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// The revision now. Whoever looks afterwards sees all that has changed up to it.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// The states of all accounts at a moment.
@@ -100,6 +119,7 @@ impl std::fmt::Debug for KeySource {
 pub struct Slot {
     collector: &'static dyn Collector,
     state: ArcSwap<CollectorState>,
+    revision: Revision,
     plan: Mutex<Plan>,
 }
 
@@ -151,7 +171,7 @@ pub struct Success {
     /// When it ended, by a clock that nobody sets.
     pub instant: Instant,
     /// What it found.
-    pub samples: Arc<[Sample]>,
+    pub samples: Samples,
 }
 
 impl Store {
@@ -160,6 +180,7 @@ impl Store {
     pub fn new(accounts: Vec<Arc<AccountState>>, max_age: Duration) -> Self {
         let store = Self {
             accounts: ArcSwap::default(),
+            revision: Revision::default(),
             ready: AtomicBool::new(false),
         };
         store.replace(accounts, max_age);
@@ -175,6 +196,13 @@ impl Store {
     /// Replaces the set of accounts.
     pub fn replace(&self, list: Vec<Arc<AccountState>>, max_age: Duration) {
         self.accounts.store(Arc::new(Accounts { list, max_age }));
+        self.revision.advance();
+    }
+
+    /// The revision of this store, which its slots share.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
     }
 
     /// Whether every account's first collection has ended, well or badly.
@@ -208,13 +236,14 @@ impl Accounts {
 }
 
 impl Slot {
-    /// A slot in which nothing has been collected.
+    /// A slot in which nothing has been collected, of the store with this `revision`.
     #[must_use]
-    pub fn new(collector: &'static dyn Collector) -> Self {
+    pub fn new(collector: &'static dyn Collector, revision: &Revision) -> Self {
         Self {
             collector,
             state: ArcSwap::default(),
             plan: Mutex::default(),
+            revision: revision.clone(),
         }
     }
 
@@ -233,6 +262,7 @@ impl Slot {
     /// Replaces the state. Only the slot's collection task does this.
     pub fn store(&self, state: CollectorState) {
         self.state.store(Arc::new(state));
+        self.revision.advance();
     }
 
     /// What the slot's collection task does next.
@@ -267,15 +297,20 @@ impl CollectorState {
 
     /// The values to expose at `now`: those of the last success, unless they are
     /// older than `max_age`.
-    ///
-    /// Age is the larger of what the two clocks say: the monotonic one stands still
-    /// while a machine sleeps, the wall clock may be set back.
     #[must_use]
     pub fn samples(&self, now: Timestamp, max_age: Duration) -> &[Sample] {
         match &self.last_success {
-            Some(success) if success.age(now) < max_age => &success.samples,
+            Some(success) if self.fresh_for(now, max_age).is_some() => &success.samples,
             _ => &[],
         }
+    }
+
+    /// How much longer than `now` there are values to expose; nothing if there are
+    /// none any more, or none yet.
+    #[must_use]
+    pub fn fresh_for(&self, now: Timestamp, max_age: Duration) -> Option<Duration> {
+        let age = self.last_success.as_ref()?.age(now);
+        max_age.checked_sub(age).filter(|left| !left.is_zero())
     }
 }
 
@@ -283,9 +318,18 @@ impl Success {
     /// How old the values are at `now`.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
-        let by_wall_clock = Duration::try_from(now.duration_since(self.at)).unwrap_or_default();
-        by_wall_clock.max(self.instant.elapsed())
+        age(self.at, self.instant, now)
     }
+}
+
+/// How old at `now` is what was so `at` a time of the wall clock, and at an `instant`.
+///
+/// It is the larger of what the two clocks say: the monotonic one stands still while a
+/// machine sleeps, the wall clock may be set back.
+#[must_use]
+pub fn age(at: Timestamp, instant: Instant, now: Timestamp) -> Duration {
+    let by_wall_clock = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    by_wall_clock.max(instant.elapsed())
 }
 
 #[cfg(test)]
@@ -308,7 +352,7 @@ mod tests {
             last_success: Some(Success {
                 at,
                 instant: Instant::now(),
-                samples: [sample].into(),
+                samples: Samples::from_iter([sample]),
             }),
             ..CollectorState::default()
         }
@@ -348,7 +392,7 @@ mod tests {
                 region: None,
                 labels: BTreeMap::new(),
                 key_source: KeySource::new(String::new),
-                slots: vec![Arc::new(Slot::new(&LicenseGeneral))],
+                slots: vec![Arc::new(Slot::new(&LicenseGeneral, &Revision::default()))],
             })
         };
         let store = Store::new(vec![account("a"), account("b")], MAX_AGE);

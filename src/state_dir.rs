@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::atomic_file;
-use crate::collector::Sample;
+use crate::collector::{Sample, Samples};
 use crate::config::Shard;
 use crate::snapshot::{AccountState, CollectorState, Slot, Store, Success};
 
@@ -196,7 +196,7 @@ fn restore(slot: &Slot, saved: &SavedCollector, now: Timestamp) -> bool {
         })
     });
     // A sample that this version does not know makes the rest doubtful.
-    let Some(samples) = samples.collect::<Option<Arc<[Sample]>>>() else {
+    let Some(samples) = samples.collect::<Option<Samples>>() else {
         return false;
     };
     let age = Duration::try_from(age).unwrap_or_default();
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
     use crate::collector::license_general::{LicenseGeneral, defs};
-    use crate::snapshot::KeySource;
+    use crate::snapshot::{KeySource, Revision};
 
     const MAX_AGE: Duration = Duration::from_secs(600);
 
@@ -250,7 +250,7 @@ mod tests {
 
     /// A store of one account, collected at noon if `value` says what was found.
     fn store(name: &str, identity: &str, value: Option<f64>) -> Store {
-        let slot = Slot::new(&LicenseGeneral);
+        let slot = Slot::new(&LicenseGeneral, &Revision::default());
         if let Some(value) = value {
             let sample = |metric, label: &'static str| Sample {
                 metric,
@@ -261,11 +261,10 @@ mod tests {
                 last_success: Some(Success {
                     at: noon(),
                     instant: Instant::now(),
-                    samples: [
+                    samples: Samples::from_iter([
                         sample(defs::LICENSES, ""),
                         sample(defs::EDITION, "ultimate"),
-                    ]
-                    .into(),
+                    ]),
                 }),
                 ..CollectorState::default()
             });
@@ -301,7 +300,7 @@ mod tests {
         let samples = state.samples(later, MAX_AGE);
         assert_eq!(samples.len(), 2);
         assert!(samples.iter().all(|sample| sample.value.eq(&7.0)));
-        assert_eq!(samples[1].label, "ultimate");
+        assert_eq!(samples[0].label, "ultimate");
         tokio::time::advance(Duration::from_secs(300)).await;
         assert!(state.samples(later, MAX_AGE).is_empty(), "ten minutes old");
     }

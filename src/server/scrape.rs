@@ -1,48 +1,39 @@
 //! What Prometheus scrapes: `/metrics` and `/probe`.
 
+pub mod bodies;
+mod frames;
+mod gzip;
+
+use std::io;
+
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tracing::error;
 use url::form_urlencoded;
 
+use super::negotiation::Dialect;
 use super::reply::{Body, PLAIN, answer};
-use crate::exposition::{self, Exposition};
+use crate::exposition::Exposition;
+use bodies::Bodies;
 
 /// All metrics.
-pub(super) fn metrics(exposition: &Exposition) -> Response<Body> {
-    match exposition.pages() {
-        Ok(mut pages) => {
-            let first = pages.next().unwrap_or_default();
-            let response = answer(StatusCode::OK, exposition::CONTENT_TYPE, first);
-            let mut rest = pages.peekable();
-            if rest.peek().is_none() {
-                return response;
-            }
-            response.map(|first| in_pieces(first, rest))
-        }
-        Err(error) => {
-            error!(%error, "cannot render the metrics; please report this");
-            answer(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                PLAIN,
-                "The metrics cannot be rendered. The log says why.\n",
-            )
-        }
-    }
+pub(super) async fn metrics(bodies: &Bodies, headers: &HeaderMap) -> Response<Body> {
+    let dialect = Dialect::wanted(headers);
+    scrape(bodies.body(dialect.format, dialect.gzip).await, dialect)
 }
 
 /// The cloud's metrics of one account, for Prometheus to have a target for each.
-pub(super) fn probe(exposition: &Exposition, query: &str) -> Response<Body> {
+pub(super) fn probe(exposition: &Exposition, request: &Parts) -> Response<Body> {
+    let query = request.uri.query().unwrap_or_default();
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let Some((_, target)) = pairs.find(|(name, _)| name == "target") else {
         let text = "Name an account: /probe?target=ACCOUNT. The accounts are at /sd.\n";
         return answer(StatusCode::BAD_REQUEST, PLAIN, text);
     };
-    match exposition.render_account(&target) {
-        Some(text) => answer(StatusCode::OK, exposition::CONTENT_TYPE, text),
+    let dialect = Dialect::wanted(&request.headers);
+    match exposition.render_account(dialect.format, &target) {
+        Some(text) => scrape(bodies::once(text, dialect.gzip), dialect),
         None => answer(
             StatusCode::BAD_REQUEST,
             PLAIN,
@@ -51,9 +42,23 @@ pub(super) fn probe(exposition: &Exposition, query: &str) -> Response<Body> {
     }
 }
 
-/// A body of which only the first piece is there; the rest is written as it is sent.
-fn in_pieces(first: Body, rest: impl Iterator<Item = String> + Send + 'static) -> Body {
-    let rest = rest.map(|text| Ok(Frame::data(Bytes::from(text))));
-    let rest = StreamBody::new(stream::iter(rest));
-    StreamBody::new(first.into_data_stream().map_ok(Frame::data).chain(rest)).boxed_unsync()
+/// The answer to a scrape, which depends on what the client accepts.
+fn scrape(body: io::Result<Body>, dialect: Dialect) -> Response<Body> {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => {
+            error!(%error, "cannot render the metrics; please report this");
+            let text = "The metrics cannot be rendered. The log says why.\n";
+            return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text);
+        }
+    };
+    let mut response = answer(StatusCode::OK, dialect.content_type, Bytes::new()).map(|_| body);
+    let headers = response.headers_mut();
+    let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+    headers.insert(header::VARY, vary);
+    if dialect.gzip {
+        let gzip = HeaderValue::from_static("gzip");
+        headers.insert(header::CONTENT_ENCODING, gzip);
+    }
+    response
 }

@@ -7,8 +7,8 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot};
 
 use super::reply::{Body, JSON, PLAIN, answer};
+use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status};
-use crate::exposition::Exposition;
 use crate::scheduler::Heart;
 use crate::snapshot::Store;
 use crate::status::Status;
@@ -18,8 +18,8 @@ use crate::status::Status;
 pub struct Site {
     /// Where the metrics are, such as `/metrics`.
     pub telemetry_path: String,
-    /// What a scrape sees.
-    pub exposition: Exposition,
+    /// What a scrape gets.
+    pub bodies: Bodies,
     /// What the status page and its JSON are told from.
     pub status: Status,
     /// What readiness and the service discovery are told from.
@@ -89,9 +89,11 @@ impl Site {
                 "Some account's first collection has not ended yet.\n",
             ),
             RELOAD => self.reload().await,
-            "/probe" => scrape::probe(&self.exposition, query),
+            "/probe" => scrape::probe(self.bodies.exposition(), request),
             "/sd" => answer(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
-            path if path == self.telemetry_path => scrape::metrics(&self.exposition),
+            path if path == self.telemetry_path => {
+                scrape::metrics(&self.bodies, &request.headers).await
+            }
             "/api/v1/status" => status::json(&self.status, query),
             "/config" => status::configuration(&self.status),
             _ => status::page(&self.status, query, &self.telemetry_path),

@@ -1,6 +1,9 @@
 //! The README says what the code does: each of its tables and snippets is checked here.
 
+mod alerts;
 mod deployment;
+mod formats;
+mod status;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +146,7 @@ fn every_table_and_snippet_has_a_test_here() {
         BTreeSet::from([
             "API field",
             "Alert",
+            "Accept",
             "Check",
             "Command",
             "Exit code",

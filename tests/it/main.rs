@@ -18,6 +18,7 @@ mod discovery;
 mod docs;
 mod doctor;
 mod failure;
+mod formats;
 mod harness;
 mod hostile;
 mod program;

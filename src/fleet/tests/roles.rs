@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::cloud::scripted::{Scripted, failure, running_clock, success};
 use crate::collection::Collection;
 use crate::config::{Config, Environment};
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, Format};
 use crate::fleet::Fleet;
 
 const ENVIRONMENT: [(&str, &str); 2] = [
@@ -122,7 +122,7 @@ async fn only_temporary_credentials_have_an_expiry_and_no_secret_is_exposed() {
     let clock = running_clock();
     let cloud = Cloud::new(&clock);
     let pipeline = pipeline(&cloud, &clock, &[ROLE, "{type: env}", "{type: default}"]);
-    let exposed = |text: &str| pipeline.exposition.render().unwrap().contains(text);
+    let exposed = |text: &str| pipeline.exposition.render(Format::Text).contains(text);
     let expiry = "cwp_exporter_credential_expiry_timestamp_seconds";
     assert!(!exposed(expiry));
     assert_eq!(collect(&pipeline).await, [true; 3]);

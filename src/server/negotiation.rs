@@ -1,0 +1,412 @@
+//! Which format and coding a client wants, by its headers `Accept` and `Accept-Encoding`.
+//!
+//! What cannot be understood or had never refuses a scrape: it gets the text format,
+//! not compressed.
+
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{HeaderMap, HeaderName};
+
+use crate::exposition::Format;
+
+/// How metrics are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dialect {
+    pub(super) format: Format,
+    pub(super) content_type: &'static str,
+    pub(super) gzip: bool,
+}
+
+/// What can be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    OpenMetrics,
+    Text,
+    /// Differs from [`Text`](Self::Text) in its name only.
+    Text1,
+}
+
+/// How names that are not of the old kind would be written. As there are none here,
+/// the client is only told that its wish was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escaping {
+    AllowUtf8,
+    Underscores,
+    Dots,
+    Values,
+}
+
+/// An item of `Accept`.
+#[derive(Debug, Clone, Copy)]
+struct Range<'a> {
+    media_type: &'a str,
+    version: Option<&'a str>,
+    escaping: Option<Escaping>,
+    quality: u16,
+}
+
+/// What the most precise range that has an offer in it says of it.
+type Rating = Option<(Precision, u16, Option<Escaping>)>;
+
+/// How precisely a range names an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Precision {
+    Any,
+    Type,
+    Subtype,
+    Version,
+}
+
+impl Dialect {
+    /// What the client that sent `headers` wants.
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+        let (offer, escaping) = preferred(headers);
+        Self {
+            format: match offer {
+                Offer::OpenMetrics => Format::OpenMetrics,
+                Offer::Text | Offer::Text1 => Format::Text,
+            },
+            content_type: content_type(offer, escaping),
+            gzip: wants_gzip(headers),
+        }
+    }
+}
+
+/// The offer that the client rates highest, and the escaping that it asks for then.
+fn preferred(headers: &HeaderMap) -> (Offer, Option<Escaping>) {
+    let mut rated: [(Offer, Rating); 3] = [
+        (Offer::OpenMetrics, None),
+        (Offer::Text, None),
+        (Offer::Text1, None),
+    ];
+    for range in items(headers, ACCEPT).filter_map(Range::parse) {
+        for (offer, rating) in &mut rated {
+            let precision = range.precision(*offer);
+            if precision > rating.map(|(precision, ..)| precision) {
+                *rating = precision.map(|found| (found, range.quality, range.escaping));
+            }
+        }
+    }
+    let wanted = rated.into_iter().filter_map(|(offer, rating)| {
+        let (precision, quality, escaping) = rating?;
+        // Of equals: what is asked for by name, and who takes anything gets plain text.
+        let rank = match (offer, precision) {
+            (Offer::Text1, Precision::Any) => 0,
+            (Offer::OpenMetrics, Precision::Any) => 1,
+            (Offer::Text, Precision::Any) => 2,
+            (Offer::Text1, _) => 3,
+            (Offer::Text, _) => 4,
+            (Offer::OpenMetrics, _) => 5,
+        };
+        (quality > 0).then_some(((quality, rank), (offer, escaping)))
+    });
+    let best = wanted.max_by_key(|(rank, _)| *rank);
+    best.map_or((Offer::Text, None), |(_, best)| best)
+}
+
+/// Whether the client names gzip, or takes anything, and does not like it less than
+/// no coding.
+fn wants_gzip(headers: &HeaderMap) -> bool {
+    let (mut gzip, mut any, mut identity) = (None, None, None);
+    for item in items(headers, ACCEPT_ENCODING) {
+        let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let coding = coding.trim();
+        let place = if ["gzip", "x-gzip"]
+            .iter()
+            .any(|name| coding.eq_ignore_ascii_case(name))
+        {
+            &mut gzip
+        } else if coding.eq_ignore_ascii_case("identity") {
+            &mut identity
+        } else if coding == "*" {
+            &mut any
+        } else {
+            continue;
+        };
+        let quality = parameters.split(';').filter_map(parameter);
+        let mut quality = quality.filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+        *place = match quality.next() {
+            Some((_, value)) => self::quality(value),
+            None => Some(BEST),
+        };
+    }
+    let gzip = gzip.or(any).unwrap_or(0);
+    gzip > 0 && gzip >= identity.unwrap_or(0)
+}
+
+/// The best quality. Qualities are counted in thousandths.
+const BEST: u16 = 1000;
+
+impl<'a> Range<'a> {
+    /// Nothing if it is malformed.
+    fn parse(item: &'a str) -> Option<Self> {
+        let mut parts = item.split(';');
+        let mut range = Self {
+            media_type: parts.next()?.trim(),
+            version: None,
+            escaping: None,
+            quality: BEST,
+        };
+        for part in parts {
+            let (name, value) = parameter(part)?;
+            if name.eq_ignore_ascii_case("q") {
+                range.quality = quality(value)?;
+            } else if name.eq_ignore_ascii_case("version") {
+                range.version = Some(value);
+            } else if name.eq_ignore_ascii_case("escaping") {
+                range.escaping = Escaping::parse(value);
+            }
+        }
+        Some(range)
+    }
+
+    /// How precisely this range names `offer`; nothing if it does not.
+    fn precision(&self, offer: Offer) -> Option<Precision> {
+        let is = |media_type: &str| self.media_type.eq_ignore_ascii_case(media_type);
+        let (named, all, version) = match offer {
+            Offer::OpenMetrics => ("application/openmetrics-text", "application/*", "1.0.0"),
+            Offer::Text => ("text/plain", "text/*", "0.0.4"),
+            Offer::Text1 => ("text/plain", "text/*", "1.0.0"),
+        };
+        match self.version {
+            Some(wanted) => (is(named) && wanted == version).then_some(Precision::Version),
+            None if is(named) => Some(Precision::Subtype),
+            None if is(all) => Some(Precision::Type),
+            None => is("*/*").then_some(Precision::Any),
+        }
+    }
+}
+
+impl Escaping {
+    fn parse(value: &str) -> Option<Self> {
+        match value {
+            "allow-utf-8" => Some(Self::AllowUtf8),
+            "underscores" => Some(Self::Underscores),
+            "dots" => Some(Self::Dots),
+            "values" => Some(Self::Values),
+            _ => None,
+        }
+    }
+}
+
+/// The items of a header that is a list, in however many lines it came.
+fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+fn parameter(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    let value = value.trim();
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    Some((name.trim(), quoted.unwrap_or(value)))
+}
+
+/// A quality between 0 and 1, in thousandths.
+fn quality(value: &str) -> Option<u16> {
+    let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
+    let thousandths = decimals
+        .bytes()
+        .zip([100, 10, 1])
+        .try_fold(0, |sum, (digit, weight)| {
+            let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+            Some(sum + digit * weight)
+        })?;
+    match whole {
+        _ if decimals.len() > 3 => None,
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(BEST),
+        _ => None,
+    }
+}
+
+/// The exact `Content-Type`. That of the versions 1.0.0 names an escaping, that of
+/// OpenMetrics only to clients that know of such a thing.
+fn content_type(offer: Offer, escaping: Option<Escaping>) -> &'static str {
+    macro_rules! escaped {
+        ($base:literal) => {
+            match escaping {
+                Some(Escaping::AllowUtf8) => concat!($base, "; escaping=allow-utf-8"),
+                Some(Escaping::Dots) => concat!($base, "; escaping=dots"),
+                Some(Escaping::Values) => concat!($base, "; escaping=values"),
+                Some(Escaping::Underscores) | None => concat!($base, "; escaping=underscores"),
+            }
+        };
+    }
+    match (offer, escaping) {
+        (Offer::Text, _) => "text/plain; version=0.0.4; charset=utf-8",
+        (Offer::Text1, _) => escaped!("text/plain; version=1.0.0; charset=utf-8"),
+        (Offer::OpenMetrics, None) => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        (Offer::OpenMetrics, Some(_)) => {
+            escaped!("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+        let lines = lines
+            .iter()
+            .map(|line| HeaderValue::from_str(line).unwrap());
+        lines.map(|line| (name.clone(), line)).collect()
+    }
+
+    fn accepted(accept: &str) -> &'static str {
+        Dialect::wanted(&headers(ACCEPT, &[accept])).content_type
+    }
+
+    fn compressed(accept_encoding: &str) -> bool {
+        Dialect::wanted(&headers(ACCEPT_ENCODING, &[accept_encoding])).gzip
+    }
+
+    #[test]
+    fn what_prometheus_prefers_is_what_it_gets() {
+        let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let openmetrics = format!("{OPENMETRICS}; escaping=allow-utf-8");
+        assert_eq!(accepted(prometheus_3), openmetrics);
+        let legacy = prometheus_3.replace("allow-utf-8", "underscores");
+        let openmetrics = format!("{OPENMETRICS}; escaping=underscores");
+        assert_eq!(accepted(&legacy), openmetrics);
+        let protobuf = "application/vnd.google.protobuf;\
+             proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,";
+        assert_eq!(accepted(&format!("{protobuf}{legacy}")), openmetrics);
+        let prometheus_2 = "application/openmetrics-text;version=1.0.0,\
+             application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert_eq!(accepted(prometheus_2), OPENMETRICS);
+    }
+
+    #[test]
+    fn qualities_decide_and_not_the_order() {
+        for (accept, content_type) in [
+            (
+                "text/plain;q=0.4, application/openmetrics-text;q=0.39",
+                TEXT,
+            ),
+            (
+                "text/plain;q=0.4, application/openmetrics-text;q=0.401",
+                OPENMETRICS,
+            ),
+            ("application/openmetrics-text, text/plain", OPENMETRICS),
+            ("text/plain, application/openmetrics-text", OPENMETRICS),
+            (
+                "text/plain;version=0.0.4, application/openmetrics-text;q=0.999",
+                TEXT,
+            ),
+            ("*/*, application/openmetrics-text", OPENMETRICS),
+            ("*/*;q=1, application/openmetrics-text;q=0.9", TEXT),
+        ] {
+            assert_eq!(accepted(accept), content_type, "{accept}");
+        }
+    }
+
+    #[test]
+    fn wildcards_and_refusals_mean_what_http_says() {
+        for (accept, content_type) in [
+            ("*/*", TEXT),
+            ("text/*", TEXT),
+            ("application/*", OPENMETRICS),
+            (
+                "APPLICATION/OpenMetrics-Text ; Version=\"1.0.0\"",
+                OPENMETRICS,
+            ),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                TEXT,
+            ),
+            ("text/plain;q=0, */*", OPENMETRICS),
+            ("text/*;q=0, */*;q=0.1", OPENMETRICS),
+            ("application/openmetrics-text;q=0, */*", TEXT),
+            ("application/openmetrics-text;q=0.0, application/*", TEXT),
+        ] {
+            assert_eq!(accepted(accept), content_type, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_or_not_to_be_had_is_answered_with_plain_text() {
+        assert_eq!(Dialect::wanted(&HeaderMap::new()).content_type, TEXT);
+        for accept in [
+            "",
+            ",;,=",
+            "application/openmetrics-text;q=high",
+            "application/openmetrics-text;q=1.1",
+            "application/openmetrics-text;q=0.1234",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;version=0.0.1",
+            "application/openmetrics-text;version",
+            "application/json",
+            "text/plain;q=0",
+        ] {
+            assert_eq!(accepted(accept), TEXT, "{accept}");
+        }
+        let latin = HeaderValue::from_bytes(b"application/openmetrics-text;x=\xe9").unwrap();
+        let headers = HeaderMap::from_iter([(ACCEPT, latin)]);
+        assert_eq!(Dialect::wanted(&headers).content_type, TEXT);
+    }
+
+    #[test]
+    fn text_1_0_0_is_named_only_to_who_asks_for_it_and_always_with_an_escaping() {
+        for (asked, named) in [
+            ("; escaping=allow-utf-8", "allow-utf-8"),
+            (";escaping=dots", "dots"),
+            (";escaping=values", "values"),
+            (";escaping=underscores", "underscores"),
+            (";escaping=other", "underscores"),
+            ("", "underscores"),
+        ] {
+            let accept = format!("text/plain;version=1.0.0{asked}, */*;q=0.1");
+            let content_type =
+                format!("text/plain; version=1.0.0; charset=utf-8; escaping={named}");
+            assert_eq!(accepted(&accept), content_type);
+        }
+        assert_eq!(
+            accepted("application/openmetrics-text;escaping=other"),
+            OPENMETRICS
+        );
+    }
+
+    #[test]
+    fn a_list_in_several_lines_is_one_list() {
+        let lines = ["text/plain;q=0.5", "application/openmetrics-text;q=0.6"];
+        let dialect = Dialect::wanted(&headers(ACCEPT, &lines));
+        assert_eq!(dialect.content_type, OPENMETRICS);
+    }
+
+    #[test]
+    fn gzip_is_used_when_asked_for_and_not_liked_less_than_no_coding() {
+        assert!(!Dialect::wanted(&HeaderMap::new()).gzip);
+        for (accept_encoding, gzip) in [
+            ("gzip", true),
+            ("GZIP", true),
+            ("x-gzip", true),
+            ("deflate, gzip;q=0.5, br", true),
+            ("gzip, identity", true),
+            ("*", true),
+            ("identity;q=0, *;q=0.1", true),
+            ("gzip;q=0.5, identity;q=0.5", true),
+            ("gzip;q=0.5, identity", false),
+            ("identity", false),
+            ("", false),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000, *", false),
+            ("gzip;q=no", false),
+            ("zstd, br, deflate", false),
+            ("identity;q=0", false),
+        ] {
+            assert_eq!(compressed(accept_encoding), gzip, "{accept_encoding}");
+        }
+    }
+}

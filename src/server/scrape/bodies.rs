@@ -1,0 +1,345 @@
+//! Bodies of scrapes, each rendered and compressed at most once for a change, whatever
+//! the number of scrapers, and not at all while there are none.
+//!
+//! A body is two frames. The accounts' part is kept until a snapshot changes or a value
+//! grows too old. The live part is rendered anew with it, or once it is [`LIVE_FOR`] old.
+//!
+//! With few accounts, a scrape that finds a change renders at once. With many that takes
+//! a while: then a task renders again and again while scrapes come, away from the threads
+//! that answer them, and they get what there is unless it is [`BEHIND`] the snapshots.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::frames::Frames;
+use super::gzip::{Compressor, Start};
+use crate::exposition::{Exposition, Format};
+use crate::server::reply::Body;
+use crate::snapshot::age;
+
+/// How long a live part is used while no snapshot changes.
+const LIVE_FOR: Duration = Duration::from_millis(10);
+
+/// With so many accounts at the most, a scrape renders by itself: it takes about a
+/// millisecond.
+const FEW: usize = 100;
+
+/// With so many accounts at the most, text is kept: about 5 MB. That of more is written
+/// anew for each scrape while it is sent, and kept in compressed form only.
+const MOST_KEPT_AS_TEXT: usize = 2_000;
+
+/// How far behind the snapshots a scrape may be when many accounts change all the time.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// How often the accounts' part of many accounts is rendered while scrapes come. It
+/// leaves time to do so before what there is gets too far [`BEHIND`].
+const RENDER_EVERY: Duration = Duration::from_millis(700);
+
+/// How long after a scrape the next one is prepared for. Who scrapes less often waits for
+/// the rendering, which is little then against rendering all the time.
+const PREPARE_FOR: Duration = Duration::from_secs(35);
+
+/// The bodies of `/metrics`.
+#[derive(Debug)]
+pub struct Bodies {
+    exposition: Arc<Exposition>,
+    text: Arc<Kept>,
+    text_gzip: Arc<Kept>,
+    openmetrics: Arc<Kept>,
+    openmetrics_gzip: Arc<Kept>,
+}
+
+/// What is kept in one format and coding.
+#[derive(Debug)]
+struct Kept {
+    exposition: Arc<Exposition>,
+    format: Format,
+    gzip: bool,
+    created: Instant,
+    accounts: ArcSwapOption<AccountsPart>,
+    whole: ArcSwapOption<Whole>,
+    /// Held by who renders, for others to wait for.
+    rendering_accounts: Mutex<()>,
+    rendering_live: Mutex<()>,
+    /// Whether a task prepares for the next scrape.
+    preparing: AtomicBool,
+    /// When the last scrape came, in milliseconds since the creation.
+    asked: AtomicU64,
+}
+
+/// The accounts' part of a moment, as it is sent.
+#[derive(Debug)]
+struct AccountsPart {
+    revision: u64,
+    at: Timestamp,
+    instant: Instant,
+    /// How long after that moment all of its values are young enough to be shown.
+    fresh_for: Duration,
+    bytes: Bytes,
+    /// What it takes to go on, if it is compressed.
+    start: Option<Start>,
+}
+
+/// Both parts.
+#[derive(Debug)]
+struct Whole {
+    accounts: Arc<AccountsPart>,
+    live: Bytes,
+    live_since: Instant,
+}
+
+/// A body that is kept nowhere.
+pub(super) fn once(text: String, gzip: bool) -> io::Result<Body> {
+    let bytes = if gzip {
+        let (bytes, start) = Compressor::new(0).finish()?;
+        [bytes, start.end(text.as_bytes())?].concat()
+    } else {
+        text.into_bytes()
+    };
+    Ok(Full::from(bytes).boxed_unsync())
+}
+
+impl Bodies {
+    /// Bodies of `exposition`, none of them rendered yet.
+    #[must_use]
+    pub fn new(exposition: Exposition) -> Self {
+        let exposition = Arc::new(exposition);
+        let kept = |format, gzip| Arc::new(Kept::new(&exposition, format, gzip));
+        Self {
+            text: kept(Format::Text, false),
+            text_gzip: kept(Format::Text, true),
+            openmetrics: kept(Format::OpenMetrics, false),
+            openmetrics_gzip: kept(Format::OpenMetrics, true),
+            exposition,
+        }
+    }
+
+    /// What they are bodies of.
+    #[must_use]
+    pub fn exposition(&self) -> &Exposition {
+        &self.exposition
+    }
+
+    /// The body of a scrape in this format, compressed or not.
+    pub(super) async fn body(&self, format: Format, gzip: bool) -> io::Result<Body> {
+        let kept = match (format, gzip) {
+            (Format::Text, false) => &self.text,
+            (Format::Text, true) => &self.text_gzip,
+            (Format::OpenMetrics, false) => &self.openmetrics,
+            (Format::OpenMetrics, true) => &self.openmetrics_gzip,
+        };
+        if let Some(body) = kept.current() {
+            return Ok(body);
+        }
+        let accounts = self.exposition.account_count();
+        if accounts > MOST_KEPT_AS_TEXT && !gzip {
+            return Ok(self.written_while_sent(format));
+        }
+        if accounts > FEW {
+            kept.prepare();
+        }
+        kept.renewed(accounts > FEW).await
+    }
+
+    fn written_while_sent(&self, format: Format) -> Body {
+        let (pages, _) = self.exposition.accounts(format);
+        let live = self.exposition.live(format);
+        let pages = pages.chain([live]);
+        let frames = pages.map(|page| Ok::<_, Infallible>(Frame::data(Bytes::from(page))));
+        StreamBody::new(stream::iter(frames)).boxed_unsync()
+    }
+}
+
+impl Kept {
+    fn new(exposition: &Arc<Exposition>, format: Format, gzip: bool) -> Self {
+        Self {
+            exposition: Arc::clone(exposition),
+            format,
+            gzip,
+            created: Instant::now(),
+            accounts: ArcSwapOption::empty(),
+            whole: ArcSwapOption::empty(),
+            rendering_accounts: Mutex::default(),
+            rendering_live: Mutex::default(),
+            preparing: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// The body that there is, unless something has changed.
+    fn current(&self) -> Option<Body> {
+        let whole = self.whole.load();
+        let whole = whole.as_ref()?;
+        let current = whole.live_since.elapsed() < LIVE_FOR && self.is_current(&whole.accounts);
+        current.then(|| whole.body())
+    }
+
+    /// The body after whatever has changed is rendered.
+    async fn renewed(&self, many: bool) -> io::Result<Body> {
+        let accounts = match self.accounts.load_full() {
+            Some(accounts) if many && self.is_close(&accounts) => accounts,
+            _ => self.renewed_accounts(many).await?,
+        };
+        let _rendering = self.rendering_live.lock().await;
+        // Who waited finds what the one before has rendered.
+        if let Some(whole) = &*self.whole.load()
+            && whole.live_since.elapsed() < LIVE_FOR
+            && Arc::ptr_eq(&whole.accounts, &accounts)
+        {
+            return Ok(whole.body());
+        }
+        let live_since = Instant::now();
+        let live = self.exposition.live(self.format).into_bytes();
+        let live = match &accounts.start {
+            Some(start) => start.end(&live)?,
+            None => live,
+        };
+        let whole = Arc::new(Whole {
+            accounts,
+            live: live.into(),
+            live_since,
+        });
+        let body = whole.body();
+        self.whole.store(Some(whole));
+        Ok(body)
+    }
+
+    /// The accounts' part as it is now.
+    async fn renewed_accounts(&self, many: bool) -> io::Result<Arc<AccountsPart>> {
+        let _rendering = self.rendering_accounts.lock().await;
+        let before = self.accounts.load_full();
+        let size = match before {
+            Some(accounts) if self.is_current(&accounts) => return Ok(accounts),
+            Some(accounts) => accounts.bytes.len(),
+            None => 0,
+        };
+        let (exposition, format, gzip) = (Arc::clone(&self.exposition), self.format, self.gzip);
+        let render = move || AccountsPart::render(&exposition, format, gzip, size);
+        let accounts = if many {
+            tokio::task::spawn_blocking(render).await??
+        } else {
+            render()?
+        };
+        let accounts = Arc::new(accounts);
+        self.accounts.store(Some(Arc::clone(&accounts)));
+        // It has the part before, of which no more is needed.
+        self.whole.store(None);
+        Ok(accounts)
+    }
+
+    /// Whether nothing has changed since, and nothing has grown too old.
+    fn is_current(&self, accounts: &AccountsPart) -> bool {
+        accounts.revision == self.exposition.revision() && self.is_fresh(accounts)
+    }
+
+    /// Whether what has changed since is young, and nothing has grown too old.
+    fn is_close(&self, accounts: &AccountsPart) -> bool {
+        accounts.instant.elapsed() < BEHIND && self.is_fresh(accounts)
+    }
+
+    fn is_fresh(&self, accounts: &AccountsPart) -> bool {
+        age(accounts.at, accounts.instant, self.exposition.now()) < accounts.fresh_for
+    }
+
+    /// Sees to it that the accounts' part is rendered again and again while scrapes come.
+    fn prepare(self: &Arc<Self>) {
+        self.asked.store(self.millis(), Ordering::Relaxed);
+        if !self.preparing.swap(true, Ordering::Relaxed) {
+            tokio::spawn(prepare(Arc::downgrade(self)));
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Renders again and again until there was no scrape for a while; then lets go of all.
+async fn prepare(kept: Weak<Kept>) {
+    let mut next = Instant::now() + RENDER_EVERY;
+    loop {
+        tokio::time::sleep_until(next).await;
+        // Gone when the server has stopped.
+        let Some(kept) = kept.upgrade() else {
+            return;
+        };
+        let idle = kept.millis() - kept.asked.load(Ordering::Relaxed);
+        if u128::from(idle) > PREPARE_FOR.as_millis() {
+            kept.whole.store(None);
+            kept.accounts.store(None);
+            kept.preparing.store(false, Ordering::Relaxed);
+            return;
+        }
+        next = Instant::now() + RENDER_EVERY;
+        if let Err(error) = kept.renewed_accounts(true).await {
+            error!(%error, "cannot render the metrics; please report this");
+        }
+    }
+}
+
+impl AccountsPart {
+    /// Renders it from the snapshots, perhaps about as large as `size`.
+    fn render(
+        exposition: &Exposition,
+        format: Format,
+        gzip: bool,
+        size: usize,
+    ) -> io::Result<Self> {
+        // First, so that what changes from here on is not missed.
+        let revision = exposition.revision();
+        let (at, instant) = (exposition.now(), Instant::now());
+        let (mut pages, fresh_for) = exposition.accounts(format);
+        let (bytes, start) = if gzip {
+            let mut compressor = Compressor::new(size);
+            let mut page = String::new();
+            loop {
+                pages.next_page(&mut page);
+                if page.is_empty() {
+                    break;
+                }
+                compressor.write(page.as_bytes())?;
+                page.clear();
+            }
+            let (bytes, start) = compressor.finish()?;
+            (bytes, Some(start))
+        } else {
+            let mut text = String::with_capacity(size);
+            let mut length = 0;
+            loop {
+                pages.next_page(&mut text);
+                if text.len() == length {
+                    break;
+                }
+                length = text.len();
+            }
+            (text.into_bytes(), None)
+        };
+        Ok(Self {
+            revision,
+            at,
+            instant,
+            fresh_for,
+            bytes: bytes.into_boxed_slice().into(),
+            start,
+        })
+    }
+}
+
+impl Whole {
+    fn body(&self) -> Body {
+        Frames::new([self.accounts.bytes.clone(), self.live.clone()]).boxed_unsync()
+    }
+}
