@@ -78,7 +78,7 @@ struct Flags {
     )]
     max_connections: NonZeroUsize,
 
-    /// How many scrapes may be answered at a time, further ones get 503; 0 is no limit.
+    /// How many scrapes may be answered at a time, further ones wait, for five seconds at most; 0 is no limit.
     #[arg(
         long = "web.max-requests",
         value_name = "COUNT",

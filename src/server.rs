@@ -59,7 +59,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Open connections; a further one takes the place of the most useless one.
     pub connections: NonZeroUsize,
-    /// Scrapes that are being answered; 0 is no limit. A further one gets 503.
+    /// Scrapes that are being answered; 0 is no limit. A further one waits a while, then gets 503.
     pub scrapes: usize,
 }
 

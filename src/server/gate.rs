@@ -1,6 +1,7 @@
 //! What stands between a request and the site.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -8,6 +9,10 @@ use tokio::sync::Semaphore;
 
 use super::reply::{Body, PLAIN, answer};
 use super::site::Site;
+
+/// How long a scrape waits for others to be answered. Prometheus itself gives up after
+/// ten seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lets requests through to the site, or refuses them.
 #[derive(Debug)]
@@ -30,8 +35,9 @@ impl Gate {
     pub(super) async fn answer(&self, request: &Parts) -> Response<Body> {
         let _scrape = match &self.scrapes {
             Some(scrapes) if self.site.is_scrape(request.uri.path()) => {
-                match scrapes.try_acquire() {
-                    Ok(scrape) => Some(scrape),
+                // Many may wait for one rendering, after which all go on at once.
+                match tokio::time::timeout(PATIENCE, scrapes.acquire()).await {
+                    Ok(scrape) => scrape.ok(),
                     Err(_) => {
                         let text = "The limit of concurrent scrapes is reached (--web.max-requests). Try again later.\n";
                         return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
@@ -41,5 +47,71 @@ impl Gate {
             _ => None,
         };
         self.site.answer(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, Environment, Running};
+    use crate::exposition::Exposition;
+    use crate::scheduler::Scheduler;
+    use crate::server::scrape::bodies::Bodies;
+    use crate::snapshot::Store;
+    use crate::status::Status;
+
+    fn gate(scrapes: usize) -> Gate {
+        let store = Arc::new(Store::new(Vec::new(), Duration::from_secs(600)));
+        let now = Timestamp::UNIX_EPOCH;
+        let clock = Clock::new(move || now);
+        let key = [
+            ("TENCENTCLOUD_SECRET_ID", "x"),
+            ("TENCENTCLOUD_SECRET_KEY", "x"),
+        ];
+        let config = Config::load(None, &Environment::from(key)).unwrap();
+        let running = Arc::new(Running::new(config, now));
+        let heart = Scheduler::new(0.0).heart();
+        let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
+        let site = Site {
+            telemetry_path: "/metrics".to_owned(),
+            bodies: Bodies::new(exposition),
+            status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
+            store,
+            heart,
+            reload: None,
+        };
+        Gate::new(Arc::new(site), scrapes)
+    }
+
+    async fn status(gate: &Gate, path: &str) -> StatusCode {
+        let request = http::Request::get(path).body(()).unwrap();
+        gate.answer(&request.into_parts().0).await.status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scrape_beyond_the_limit_waits_a_while_and_is_refused_then() {
+        let gate = gate(1);
+        assert_eq!(status(&gate, "/metrics").await, StatusCode::OK);
+        let held = gate.scrapes.as_ref().unwrap().acquire().await.unwrap();
+        assert_eq!(status(&gate, "/").await, StatusCode::OK);
+        let refused = status(&gate, "/metrics").await;
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+        let scrape = status(&gate, "/metrics");
+        let (answered, ()) = futures_util::future::join(scrape, async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            drop(held);
+        })
+        .await;
+        assert_eq!(answered, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_limit_of_0_is_none() {
+        assert!(gate(0).scrapes.is_none());
+        assert_eq!(status(&gate(0), "/metrics").await, StatusCode::OK);
     }
 }

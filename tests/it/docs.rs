@@ -29,9 +29,6 @@ use crate::harness::{
 };
 use crate::prometheus::promtool;
 
-mod alerts;
-mod status;
-
 /// A key that no reader of settings knows, nor takes for a misspelling.
 const UNKNOWN: &str = "zzzzzzzz";
 
