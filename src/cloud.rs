@@ -4,6 +4,7 @@
 
 mod credential;
 mod envelope;
+mod fields;
 pub mod http;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -16,7 +17,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use credential::{Credential, redact};
-pub use envelope::{Answer, Fields};
+pub use envelope::Answer;
+pub use fields::Fields;
 
 use crate::config::Endpoint;
 use crate::reason::Reason;

@@ -1,14 +1,10 @@
 //! What the API's answers look like: success, failure, and everything else that
 //! an endpoint, a gateway or a proxy in between has been seen to send.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use http::StatusCode;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
+use super::fields::{Fields, Object};
 use super::{Error, status_error};
 use crate::reason::Reason;
 
@@ -22,58 +18,6 @@ pub struct Answer {
     pub fields: Fields,
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
-}
-
-/// The fields of an answer, each as JSON text.
-///
-/// They are read one by one, so that one bad field spoils no other. A name that
-/// occurs twice spoils the answer: nobody could say which value holds.
-#[derive(Debug, Default)]
-pub struct Fields(BTreeMap<String, Box<RawValue>>);
-
-impl Fields {
-    /// The JSON text of the field `name`, or nothing if it is absent.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.get())
-    }
-
-    /// The names of all fields, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    /// Takes the field `name` out, unless it is absent or null.
-    fn take(&mut self, name: &str) -> Option<Box<RawValue>> {
-        self.0.remove(name).filter(|value| value.get() != "null")
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.contains_key(&name) {
-                        return Err(A::Error::custom("a field occurs twice"));
-                    }
-                    fields.insert(name, value);
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(FieldsVisitor)
-    }
 }
 
 /// `Response.Error`.
@@ -103,7 +47,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let mut envelope: Fields = serde_json::from_str(text).map_err(|error| {
+    let mut envelope: Object<'_> = serde_json::from_str(text).map_err(|error| {
         unreadable(format!(
             "the answer is not a JSON object ({})",
             place(&error)
@@ -114,17 +58,20 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
             unreadable("the answer has no Response, so it is not from the API")
         }));
     };
-    let mut fields: Fields = serde_json::from_str(response.get()).map_err(|error| {
+    let mut fields: Object<'_> = serde_json::from_str(response).map_err(|error| {
         unreadable(format!("Response is not a JSON object ({})", place(&error)))
     })?;
     let request_id = fields
         .take("RequestId")
-        .and_then(|json| serde_json::from_str::<String>(json.get()).ok())
+        .and_then(|json| serde_json::from_str::<String>(json).ok())
         .map(|id| printable(&id));
     let Some(error) = fields.take("Error") else {
-        return Ok(Answer { fields, request_id });
+        return Ok(Answer {
+            fields: fields.into(),
+            request_id,
+        });
     };
-    let error = match serde_json::from_str::<ApiError>(error.get()) {
+    let error = match serde_json::from_str::<ApiError>(error) {
         Ok(error) => named(&error.code, &error.message),
         Err(error) => unreadable(format!("Response.Error is malformed ({})", place(&error))),
     };
@@ -135,13 +82,12 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
 }
 
 /// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.
-fn legacy_error(envelope: &mut Fields) -> Option<Error> {
-    let code: i64 = serde_json::from_str(envelope.take("code")?.get()).ok()?;
+fn legacy_error(envelope: &mut Object<'_>) -> Option<Error> {
+    let code: i64 = serde_json::from_str(envelope.take("code")?).ok()?;
     if code == 0 {
         return None;
     }
-    let mut text =
-        |name| -> Option<String> { serde_json::from_str(envelope.take(name)?.get()).ok() };
+    let mut text = |name| -> Option<String> { serde_json::from_str(envelope.take(name)?).ok() };
     let message = text("message").unwrap_or_default();
     let code = text("codeDesc").unwrap_or_else(|| code.to_string());
     Some(named(&code, &message))

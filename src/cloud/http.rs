@@ -1,7 +1,7 @@
 //! The one-method seam between the client and the network.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use reqwest::{Certificate, Client, NoProxy, Proxy, redirect, retry};
+use tokio::sync::OnceCell;
 
 use super::Error;
 use crate::config::{Environment, ProxyUrl};
@@ -93,17 +94,36 @@ impl ProxySettings {
 }
 
 /// The real network.
-#[derive(Debug)]
-pub struct Network(Client);
+pub struct Network {
+    settings: Settings,
+    client: OnceCell<Client>,
+}
+
+/// What a client is built from.
+#[derive(Clone)]
+struct Settings {
+    trusted: Trusted,
+    proxy: Option<Proxy>,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone)]
+enum Trusted {
+    /// Those that the system trusts. Reading them takes milliseconds.
+    System,
+    /// Those that these have signed.
+    Only(Vec<Certificate>),
+}
 
 impl Network {
     /// A client for `http://` endpoints, and with `tls` for `https://` ones too.
     ///
-    /// `ca_file` replaces the system's certificates, which are loaded only for TLS.
+    /// `ca_file` replaces the system's certificates, which are read for TLS only and
+    /// not before the first request. If they cannot be used, that request fails.
     ///
     /// # Errors
     ///
-    /// When a certificate or the proxy cannot be used.
+    /// When a certificate of `ca_file` or the proxy cannot be used.
     pub fn new(
         tls: bool,
         proxy: Option<&ProxySettings>,
@@ -111,6 +131,43 @@ impl Network {
     ) -> Result<Self, ClientError> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let trusted = match ca_file {
+            Some(path) => Trusted::Only(read_certificates(path)?),
+            None if tls => Trusted::System,
+            None => Trusted::Only(Vec::new()),
+        };
+        let proxy = proxy.map(|ProxySettings { url, except }| {
+            // The error could quote the URL, which may hold a password.
+            let proxy = Proxy::https(url.as_str()).map_err(|_| ClientError::Proxy)?;
+            Ok(proxy.no_proxy(NoProxy::from_string(except)))
+        });
+        let settings = Settings {
+            trusted,
+            proxy: proxy.transpose()?,
+        };
+        let client = match settings.trusted {
+            Trusted::System => OnceCell::new(),
+            Trusted::Only(_) => OnceCell::new_with(Some(settings.client()?)),
+        };
+        Ok(Self { settings, client })
+    }
+
+    async fn client(&self) -> Result<&Client, Error> {
+        let build = || async {
+            let settings = self.settings.clone();
+            let built = tokio::task::spawn_blocking(move || settings.client()).await;
+            match built {
+                Ok(Ok(client)) => Ok(client),
+                Ok(Err(error)) => Err(Error::new(Reason::Network, error.to_string())),
+                Err(error) => Err(Error::new(Reason::Network, error.to_string())),
+            }
+        };
+        self.client.get_or_try_init(build).await
+    }
+}
+
+impl Settings {
+    fn client(&self) -> Result<Client, ClientError> {
         let mut builder = Client::builder()
             .user_agent(concat!("cwp-exporter/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -118,30 +175,30 @@ impl Network {
             .referer(false)
             .pool_idle_timeout(KEEP_ALIVE)
             .no_proxy();
-        let certificates = ca_file.map(read_certificates).transpose()?;
-        if let Some(certificates) = certificates {
-            builder = builder.tls_certs_only(certificates);
-        } else if !tls {
-            builder = builder.tls_certs_only([]);
+        if let Trusted::Only(certificates) = &self.trusted {
+            builder = builder.tls_certs_only(certificates.clone());
         }
-        if let Some(ProxySettings { url, except }) = proxy {
-            // The error could quote the URL, which may hold a password.
-            let proxy = Proxy::https(url.as_str()).map_err(|_| ClientError::Proxy)?;
-            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(except)));
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
         }
         let client = builder.build();
-        client
-            .map(Self)
-            .map_err(|error| ClientError::Tls(with_sources(&error)))
+        client.map_err(|error| ClientError::Tls(with_sources(&error)))
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
     }
 }
 
 impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
         Box::pin(async move {
+            let client = self.client().await?;
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| Error::new(Reason::Request, with_sources(&error)))?;
-            let mut response = self.0.execute(request).await.map_err(no_answer)?;
+            let mut response = client.execute(request).await.map_err(no_answer)?;
             let mut head = Response::new(());
             *head.status_mut() = response.status();
             *head.headers_mut() = std::mem::take(response.headers_mut());

@@ -212,7 +212,10 @@ impl Collector for LicenseGeneral {
     }
 
     fn parse(&self, fields: &Fields) -> Parsed {
-        let mut parsed = Parsed::default();
+        let mut parsed = Parsed {
+            samples: Vec::with_capacity(FIELDS.len()),
+            ..Parsed::default()
+        };
         for field in &FIELDS {
             let drift = match fields.get(field.name) {
                 None if field.documented => Some(DriftKind::Missing),

@@ -16,7 +16,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::Exporter;
+use crate::harness::{Exporter, Program, page_once_ready};
 
 type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
@@ -133,4 +133,31 @@ async fn a_certificate_that_nobody_vouches_for_is_a_network_failure() {
     let scrape = exporter.ready().await;
     assert_eq!(scrape.failure_reason("a0"), Some("network"));
     assert!(api.received.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn certificates_that_the_system_lacks_fail_collections_but_not_the_start() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let config = nowhere.path().join("cwp.yml");
+    let text = "accounts: [{name: a0, endpoint: 'https://localhost:1', credentials: {type: env}}]";
+    std::fs::write(&config, text).unwrap();
+    let none = nowhere.path().join("none").display().to_string();
+    let mut program = Program::start(
+        &[
+            "--config.file",
+            config.to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        &[
+            ("TENCENTCLOUD_SECRET_ID", "AKIDa0"),
+            ("TENCENTCLOUD_SECRET_KEY", "key-a0"),
+            ("SSL_CERT_FILE", &none),
+            ("SSL_CERT_DIR", &none),
+        ],
+    );
+    let url = program.url().await;
+    let page = page_once_ready(&url).await;
+    assert!(page.contains("reason=\"network\"} 1"), "{page}");
+    let line = program.logged("cannot set up TLS").await;
+    assert!(line.contains("ca-certificates"), "{line}");
 }

@@ -1,0 +1,149 @@
+//! The fields of a JSON object, each as JSON text.
+//!
+//! They are read one by one, so that one bad field spoils no other. A name that
+//! occurs twice spoils the object: nobody could say which value holds.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of an answer.
+#[derive(Default)]
+pub struct Fields {
+    /// All names and values, one after the other.
+    text: String,
+    /// Where each name and its value are, sorted by name.
+    places: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// The fields of an object in a text that is still there, sorted by name.
+pub(super) struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Fields {
+    /// The JSON text of the field `name`, or nothing if it is absent.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let by_name = |(known, _): &(Range<usize>, _)| self.piece(known).cmp(name);
+        let place = self.places.binary_search_by(by_name).ok()?;
+        self.places.get(place).map(|(_, value)| self.piece(value))
+    }
+
+    /// The names of all fields, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(|(name, _)| self.piece(name))
+    }
+
+    fn piece(&self, place: &Range<usize>) -> &str {
+        self.text.get(place.clone()).unwrap_or_default()
+    }
+}
+
+impl From<Object<'_>> for Fields {
+    fn from(Object(fields): Object<'_>) -> Self {
+        let lengths = fields
+            .iter()
+            .map(|(Name(name), value)| name.len() + value.get().len());
+        let mut text = String::with_capacity(lengths.sum());
+        let mut keep = |piece: &str| {
+            let start = text.len();
+            text.push_str(piece);
+            start..text.len()
+        };
+        let places = fields
+            .iter()
+            .map(|(Name(name), value)| (keep(name), keep(value.get())));
+        Self {
+            places: places.collect(),
+            text,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Object::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// The names only: a value may be a secret.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+impl<'a> Object<'a> {
+    /// Takes the field `name` out, unless it is absent or null.
+    pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
+        let Self(fields) = self;
+        let place = fields.binary_search_by(|(Name(known), _)| known.as_ref().cmp(name));
+        let (_, value) = fields.remove(place.ok()?);
+        Some(value.get()).filter(|value| *value != "null")
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut fields: Vec<(Name<'de>, &'de RawValue)> = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+                let mut pairs = fields.iter().zip(fields.iter().skip(1));
+                if pairs.any(|((one, _), (other, _))| one == other) {
+                    return Err(A::Error::custom("a field occurs twice"));
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_name_however_it_was_written() {
+        let json = r#"{"b": [1, {"c": 2}], "\u0061": "x", "": null, "z\"": 1.50}"#;
+        let fields: Fields = serde_json::from_str(json).unwrap();
+        assert_eq!(fields.names().collect::<Vec<_>>(), ["", "a", "b", "z\""]);
+        assert_eq!(fields.get("a"), Some("\"x\""));
+        assert_eq!(fields.get("b"), Some("[1, {\"c\": 2}]"));
+        assert_eq!(fields.get(""), Some("null"));
+        assert_eq!(fields.get("z\""), Some("1.50"));
+        assert_eq!(fields.get("c"), None);
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_spoils_the_object_however_it_was_written() {
+        for json in [r#"{"a":1,"b":2,"a":1}"#, r#"{"a":1,"\u0061":1}"#] {
+            assert!(serde_json::from_str::<Fields>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn values_are_not_for_the_log() {
+        let fields: Fields = serde_json::from_str(r#"{"TmpSecretKey":"hunter2"}"#).unwrap();
+        assert_eq!(format!("{fields:?}"), r#"{"TmpSecretKey"}"#);
+    }
+}
