@@ -191,6 +191,10 @@ pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (bool, String) 
 
 /// The program of this name that is on PATH, and the newest, if there is one (`tests/run`).
 pub(crate) fn each_version(program: &str) -> Vec<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what `tests/run` says is for the tests"
+    )]
     let newest = std::env::var("NEWEST_TOOLS").ok();
     let newest = newest.map(|folder| format!("{folder}/{program}"));
     [program.to_owned()].into_iter().chain(newest).collect()
