@@ -28,6 +28,9 @@ use http::HttpSend;
 /// The value of `Content-Type`, exactly as it is signed.
 const CONTENT_TYPE: &str = "application/json";
 
+/// How many headers a request has at most.
+const MAX_HEADERS: usize = 9;
+
 /// What to ask the cloud.
 #[derive(Clone)]
 pub struct Request {
@@ -152,23 +155,22 @@ impl Call<'_> {
             body,
         } = self.request;
         let host = self.endpoint.host();
-        let mut builder = ::http::Request::builder()
-            .method(Method::POST)
-            .uri(format!("{}/", self.endpoint.url()))
-            .header(header::CONTENT_TYPE, CONTENT_TYPE)
-            .header(header::HOST, host)
-            .header("X-TC-Action", *action)
-            .header("X-TC-Version", *version)
-            .header("X-TC-Timestamp", now.as_second())
-            .header("X-TC-Language", "en-US");
+        let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert(header::HOST, text(host)?);
+        headers.insert("x-tc-action", HeaderValue::from_static(action));
+        headers.insert("x-tc-version", HeaderValue::from_static(version));
+        headers.insert("x-tc-timestamp", now.as_second().into());
+        headers.insert("x-tc-language", HeaderValue::from_static("en-US"));
         if let Some(region) = self.region {
-            builder = builder.header("X-TC-Region", region);
+            headers.insert("x-tc-region", text(region)?);
         }
         if let Some(credential) = self.credential {
+            let scope = CredentialScope::new(service, now);
             let authorization = tc3::authorization(
                 credential.secret_id(),
-                credential.secret_key(),
-                &CredentialScope::new(service, now),
+                &credential.signing_key(&scope),
+                &scope,
                 &CanonicalRequest {
                     method: "POST",
                     query: "",
@@ -176,19 +178,18 @@ impl Call<'_> {
                     payload: body,
                 },
             );
-            builder = builder.header(header::AUTHORIZATION, sensitive(&authorization)?);
+            headers.insert(header::AUTHORIZATION, sensitive(&authorization)?);
             if let Some(token) = credential.token() {
-                builder = builder.header("X-TC-Token", sensitive(token)?);
+                headers.insert("x-tc-token", sensitive(token)?);
             }
         } else {
-            builder = builder.header(header::AUTHORIZATION, "SKIP");
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("SKIP"));
         }
-        builder.body(body.clone()).map_err(|error| {
-            Error::new(
-                Reason::Request,
-                format!("cannot build the request: {error}"),
-            )
-        })
+        let mut request = ::http::Request::new(body.clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = format!("{}/", self.endpoint.url()).parse().map_err(unfit)?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 }
 
@@ -208,6 +209,16 @@ impl Reply {
             date: date(response.headers()),
         }
     }
+}
+
+/// The configuration has something that no request can carry.
+fn unfit(error: impl fmt::Display) -> Error {
+    let message = format!("cannot build the request: {error}");
+    Error::new(Reason::Request, message)
+}
+
+fn text(text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text).map_err(unfit)
 }
 
 /// A header value that no debug output shows.

@@ -5,7 +5,7 @@
 //! The simulated API recomputes signatures with the same steps.
 //!
 //! ```
-//! use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization};
+//! use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
 //!
 //! let request = CanonicalRequest {
 //!     method: "POST",
@@ -17,7 +17,8 @@
 //!     payload: b"{}",
 //! };
 //! let scope = CredentialScope::new("cwp", "2024-06-01T00:00:00Z".parse()?);
-//! let header = authorization("AKIDEXAMPLE", "ExampleSecretKey", &scope, &request);
+//! let key = signing_key("ExampleSecretKey", &scope);
+//! let header = authorization("AKIDEXAMPLE", &key, &scope, &request);
 //!
 //! assert!(header.starts_with(
 //!     "TC3-HMAC-SHA256 Credential=AKIDEXAMPLE/2024-06-01/cwp/tc3_request, \
@@ -96,6 +97,13 @@ impl CredentialScope {
         }
     }
 
+    /// Whether the other one's requests are signed with the same key, which is that of
+    /// a whole day.
+    #[must_use]
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.date == other.date && self.service == other.service
+    }
+
     /// The value of `X-TC-Timestamp`: Unix seconds.
     #[must_use]
     pub fn timestamp(&self) -> i64 {
@@ -137,19 +145,18 @@ pub fn signing_key(secret_key: &str, scope: &CredentialScope) -> [u8; 32] {
 /// Step 4: the signature, 64 lower-case hexadecimal digits.
 #[must_use]
 pub fn signature(
-    secret_key: &str,
+    signing_key: &[u8; 32],
     scope: &CredentialScope,
     request: &CanonicalRequest<'_>,
 ) -> String {
-    let key = signing_key(secret_key, scope);
-    base16ct::lower::encode_string(&hmac_sha256(&key, &string_to_sign(scope, request)))
+    base16ct::lower::encode_string(&hmac_sha256(signing_key, &string_to_sign(scope, request)))
 }
 
 /// Step 5: the value of the `Authorization` header.
 #[must_use]
 pub fn authorization(
     secret_id: &str,
-    secret_key: &str,
+    signing_key: &[u8; 32],
     scope: &CredentialScope,
     request: &CanonicalRequest<'_>,
 ) -> String {
@@ -157,7 +164,7 @@ pub fn authorization(
         "{ALGORITHM} Credential={secret_id}/{}, SignedHeaders={}, Signature={}",
         scope.text(),
         request.signed_headers(),
-        signature(secret_key, scope, request)
+        signature(signing_key, scope, request)
     )
 }
 
@@ -271,7 +278,8 @@ mod tests {
     #[test]
     fn signature_matches_the_vendor() {
         each_vector(|vector, scope, request| {
-            let actual = signature(&vector.input.secret_key, scope, request);
+            let key = signing_key(&vector.input.secret_key, scope);
+            let actual = signature(&key, scope, request);
             assert_eq!(actual, vector.expect.signature, "{}", vector.name);
         });
     }
@@ -280,7 +288,8 @@ mod tests {
     fn authorization_header_matches_the_vendor() {
         each_vector(|vector, scope, request| {
             let input = &vector.input;
-            let actual = authorization(&input.secret_id, &input.secret_key, scope, request);
+            let key = signing_key(&input.secret_key, scope);
+            let actual = authorization(&input.secret_id, &key, scope, request);
             assert_eq!(actual, vector.expect.authorization, "{}", vector.name);
         });
     }

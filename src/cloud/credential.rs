@@ -1,8 +1,11 @@
 //! The key that signs a request.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+
+use crate::tc3::{self, CredentialScope};
 
 /// A key and, for temporary keys, its token. Never changes: a rotated key is
 /// another credential, so no request is signed with halves of two.
@@ -13,7 +16,27 @@ pub struct Credential {
     token: Option<String>,
     expires_at: Option<Timestamp>,
     holder: Option<String>,
+    derived: Derived,
 }
+
+/// The key of the scope that was signed for last: deriving it costs more than signing.
+/// It is no part of what the credential is.
+#[derive(Default)]
+struct Derived(Mutex<Option<([u8; 32], CredentialScope)>>);
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Derived {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Derived {}
 
 impl Credential {
     /// A credential of the given parts that does not say when it expires.
@@ -25,6 +48,21 @@ impl Credential {
             token,
             expires_at: None,
             holder: None,
+            derived: Derived::default(),
+        }
+    }
+
+    /// The key that signs requests of `scope`.
+    pub(super) fn signing_key(&self, scope: &CredentialScope) -> [u8; 32] {
+        let Derived(derived) = &self.derived;
+        let mut derived = derived.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*derived {
+            Some((key, of)) if of.has_key_of(scope) => *key,
+            _ => {
+                let key = tc3::signing_key(&self.secret_key, scope);
+                *derived = Some((key, scope.clone()));
+                key
+            }
         }
     }
 
@@ -116,6 +154,22 @@ impl fmt::Debug for Credential {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_that_signs_is_that_of_the_day_and_the_service() {
+        let credential = Credential::new("AKID".to_owned(), "secret".to_owned(), None);
+        for (service, time) in [
+            ("cwp", "2024-06-01T00:00:00Z"),
+            ("cwp", "2024-06-01T23:59:59Z"),
+            ("cwp", "2024-06-02T00:00:00Z"),
+            ("sts", "2024-06-02T00:00:00Z"),
+            ("cwp", "2024-06-01T12:00:00Z"),
+        ] {
+            let scope = CredentialScope::new(service, time.parse().unwrap());
+            let expected = tc3::signing_key("secret", &scope);
+            assert_eq!(credential.signing_key(&scope), expected, "{service} {time}");
+        }
+    }
 
     #[test]
     fn no_debug_output_or_redacted_text_shows_a_secret() {

@@ -35,6 +35,12 @@ impl Fields {
         self.places.get(place).map(|(_, value)| self.piece(value))
     }
 
+    /// How many fields there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// The names of all fields, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.iter().map(|(name, _)| self.piece(name))

@@ -216,8 +216,12 @@ impl Collector for LicenseGeneral {
             samples: Vec::with_capacity(FIELDS.len()),
             ..Parsed::default()
         };
+        // How many are there, so that nobody looks for unknown ones where there are none.
+        let mut known = 0;
         for field in &FIELDS {
-            let drift = match fields.get(field.name) {
+            let json = fields.get(field.name);
+            known += usize::from(json.is_some());
+            let drift = match json {
                 None if field.documented => Some(DriftKind::Missing),
                 None => None,
                 Some(json) => match read(field, json) {
@@ -241,7 +245,7 @@ impl Collector for LicenseGeneral {
         let unknown = fields
             .names()
             .filter(|name| FIELDS.iter().all(|field| field.name != *name))
-            .take(MAX_UNKNOWN_FIELDS)
+            .take(MAX_UNKNOWN_FIELDS.min(fields.count() - known))
             .map(|name| Drift {
                 field: shortened(name).to_owned().into(),
                 kind: DriftKind::Unknown,

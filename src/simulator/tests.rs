@@ -103,7 +103,12 @@ fn request(name: &str, key: &str, more: &str) -> Vec<u8> {
         payload: b"{}",
     };
     let scope = CredentialScope::new("cwp", Timestamp::from_second(NOW).unwrap());
-    let authorization = tc3::authorization(&format!("AKID{name}"), key, &scope, &canonical);
+    let authorization = tc3::authorization(
+        &format!("AKID{name}"),
+        &tc3::signing_key(key, &scope),
+        &scope,
+        &canonical,
+    );
     format!(
         "POST / HTTP/1.1\r\nHost: cwp.example\r\nContent-Type: application/json\r\n\
          X-TC-Action: DescribeLicenseGeneral\r\nX-TC-Version: 2018-02-28\r\n\

@@ -180,6 +180,7 @@ fn check_signature(
         };
         headers.push((name, value));
     }
+    let signing_key = tc3::signing_key(secret_key, scope);
     let matches = |headers: &[(&str, &str)]| {
         let canonical = CanonicalRequest {
             method: request.method.as_str(),
@@ -187,7 +188,7 @@ fn check_signature(
             headers,
             payload: request.body,
         };
-        tc3::signature(secret_key, scope, &canonical) == authorization.signature
+        tc3::signature(&signing_key, scope, &canonical) == authorization.signature
     };
     // The vendor's document lower-cases the values, its SDKs sign them as sent.
     if matches(&headers) || lowered(&headers).is_some_and(|headers| matches(&pairs(&headers))) {

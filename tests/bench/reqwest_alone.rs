@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cwp_exporter::clock::Clock;
-use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization};
+use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
 use procfs::FromRead as _;
 use procfs::process::Stat;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap};
@@ -70,10 +70,11 @@ pub(crate) fn cpu_per_request(
 fn signed(host: &str, account: usize) -> Outcome<HeaderMap> {
     const CONTENT_TYPE: &str = "application/json";
     let now = Clock::system().now();
+    let scope = CredentialScope::new("cwp", now);
     let authorization = authorization(
         &format!("AKIDa{account}"),
-        SECRET_KEY,
-        &CredentialScope::new("cwp", now),
+        &signing_key(SECRET_KEY, &scope),
+        &scope,
         &CanonicalRequest {
             method: "POST",
             query: "",

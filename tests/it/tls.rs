@@ -112,10 +112,11 @@ async fn requests_over_tls_carry_token_region_and_the_host_as_signed() {
     assert_eq!(text("x-tc-region"), "ap-guangzhou");
     assert_eq!(body.as_ref(), b"{}");
     let time = Timestamp::from_second(text("x-tc-timestamp").parse().unwrap()).unwrap();
+    let scope = CredentialScope::new("cwp", time);
     let expected = tc3::authorization(
         "AKIDa0",
-        "key-a0",
-        &CredentialScope::new("cwp", time),
+        &tc3::signing_key("key-a0", &scope),
+        &scope,
         &CanonicalRequest {
             method: "POST",
             query: "",

@@ -11,7 +11,7 @@ use super::super::{Providers, Unavailable};
 use super::*;
 use crate::cloud::scripted::{Scripted, failure};
 use crate::config::{Credentials, SecretSource};
-use crate::tc3::{CanonicalRequest, CredentialScope, authorization};
+use crate::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
 
 const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
 
@@ -65,10 +65,11 @@ async fn the_request_is_the_one_that_the_vendors_sdk_would_sign() {
     let payload: Value = serde_json::from_str(&input("payload")).unwrap();
     assert_eq!(body, payload);
     // The vector's blanks are Python's, so the signature is that of our own bytes.
+    let scope = CredentialScope::new("sts", "2024-06-01T00:00:00Z".parse().unwrap());
     let expected = authorization(
         &input("secret_id"),
-        &input("secret_key"),
-        &CredentialScope::new("sts", "2024-06-01T00:00:00Z".parse().unwrap()),
+        &signing_key(&input("secret_key"), &scope),
+        &scope,
         &CanonicalRequest {
             method: "POST",
             query: "",

@@ -107,7 +107,12 @@ impl Cloud {
         };
         let scope = CredentialScope::new(service, Timestamp::from_second(now).unwrap());
         let authorization = signer.map_or("SKIP".to_owned(), |held| {
-            tc3::authorization(&held.id, &held.key, &scope, &canonical)
+            tc3::authorization(
+                &held.id,
+                &tc3::signing_key(&held.key, &scope),
+                &scope,
+                &canonical,
+            )
         });
         let token = signer.and_then(|held| held.token.as_ref());
         let token = token.map_or(String::new(), |token| format!("X-TC-Token: {token}\r\n"));

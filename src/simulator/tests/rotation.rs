@@ -14,7 +14,12 @@ fn verdict_at(state: &State, start: Instant, after: u64, held: &Held) -> &'stati
         payload: b"{}",
     };
     let scope = CredentialScope::new("cwp", time);
-    let authorization = tc3::authorization(&held.id, &held.key, &scope, &canonical);
+    let authorization = tc3::authorization(
+        &held.id,
+        &tc3::signing_key(&held.key, &scope),
+        &scope,
+        &canonical,
+    );
     for (name, value) in [
         ("host", "a"),
         ("content-type", "application/json"),

@@ -104,7 +104,8 @@ impl Sample {
             headers: &headers,
             payload: &self.body,
         };
-        let authorization = tc3::authorization(ID, KEY, &scope, &request);
+        let authorization =
+            tc3::authorization(ID, &tc3::signing_key(KEY, &scope), &scope, &request);
         self.set("authorization", &authorization);
     }
 
