@@ -28,6 +28,12 @@ fn panel_problems(panel: &Value) -> Vec<String> {
         if target["instant"] != instant || target["range"] == instant {
             problems.push("what is known now is asked of a range, or a range of now".to_owned());
         }
+        // Then a rate holds for the scrape interval that is Prometheus' default, whatever the
+        // data source says: `$__rate_interval` is four times this.
+        let rate = target["expr"].to_string().contains("$__rate_interval");
+        if rate != (target["interval"] == "1m") {
+            problems.push("a rate is over less than two scrapes".to_owned());
+        }
         let named = match kind {
             "timeseries" | "bargauge" => says(&target["legendFormat"]),
             "table" => target["format"] == "table",
@@ -222,6 +228,11 @@ fn whatever_is_badly_made_is_noticed() {
             "/panels/0/targets/0/instant".to_owned(),
             json!(false),
             "of a range",
+        ),
+        (
+            "/panels/0/targets/0/expr".to_owned(),
+            json!("rate(up{}[$__rate_interval])"),
+            "less than two scrapes",
         ),
         (
             place("timeseries", "/targets/0/range"),

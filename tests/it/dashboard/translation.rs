@@ -47,6 +47,7 @@ const NOT_READ: &[&str] = &[
     "icon",
     "iconColor",
     "id",
+    "interval",
     "justifyMode",
     "lineInterpolation",
     "match",
