@@ -1347,7 +1347,9 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
     let label = "action=\"AssumeRole\"";
     assert!(readme.text.contains(&format!("`{label}`")));
     let requests = format!("cwp_exporter_api_requests_total{{{label}}}");
-    assert!(last.value(&requests) >= Some(4.0));
+    // For the first key, for one that was refused at least, and for the last. How many more
+    // there were depends on how fast the machine is.
+    assert!(last.value(&requests) >= Some(3.0));
 }
 
 #[tokio::test]
