@@ -72,7 +72,7 @@ fn panel_queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
 fn queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
     let annotations = items(&dashboard["annotations"]["list"]).map(|annotation| Query {
         place: annotation["name"].to_string(),
-        text: annotation["expr"].as_str().unwrap_or_default(),
+        text: annotation["target"]["expr"].as_str().unwrap_or_default(),
     });
     panel_queries(dashboard).chain(annotations)
 }
