@@ -27,6 +27,7 @@ use crate::service_manager;
 use crate::signals::Hangups;
 use crate::state_dir::{StateDir, StateError};
 use crate::status::Status;
+use crate::web_config::WebConfigFile;
 
 /// How often the last good values are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -68,6 +69,10 @@ pub struct AppOptions {
     pub systemd_socket: bool,
     /// How much is served at a time.
     pub limits: Limits,
+    /// The web configuration: TLS, passwords, headers.
+    pub web_config: Option<PathBuf>,
+    /// Whether health is told without a password.
+    pub health_without_auth: bool,
     /// Where the metrics are.
     pub telemetry_path: String,
     /// Whether a client may ask for a reload.
@@ -112,6 +117,11 @@ impl App {
                 listeners.push(listen::bind(address).await?);
             }
         }
+        let mut server = Server::new(listeners, options.limits);
+        if let Some(file) = &options.web_config {
+            let file = WebConfigFile::open(file)?;
+            server = server.guarded_by(file, options.health_without_auth);
+        }
         let config = source.load()?;
         let registry = Registry::new();
         let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
@@ -140,7 +150,7 @@ impl App {
             ),
             source,
             clock: clock.clone(),
-            server: Server::new(listeners, options.limits),
+            server,
             fleet,
             running: Arc::new(Running::new(config, started_at)),
             started_at,

@@ -23,6 +23,7 @@ use crate::server::Limits;
 use crate::server::site::PATHS;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
+use crate::web_config::WebConfigFile;
 
 /// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
 ///
@@ -68,6 +69,15 @@ struct Flags {
     /// Listen on the sockets that systemd passes instead.
     #[arg(long = "web.systemd-socket", global = true)]
     systemd_socket: bool,
+
+    /// Web configuration file (YAML): TLS, passwords, headers, as for other exporters.
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    web_config_file: Option<PathBuf>,
+
+    /// Answer /-/healthy and /-/ready without the password that the web configuration
+    /// demands.
+    #[arg(long = "web.health-without-auth", global = true)]
+    health_without_auth: bool,
 
     /// How many connections may be open; a further one takes the place of an idle one.
     #[arg(
@@ -306,7 +316,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let load = || source.load().map_err(Failure::usage);
     match command {
         _ if flags.config_check => {
-            let config = load()?;
+            let config = checked(load(), flags.web_config_file.as_deref())?;
             let accounts = match config.accounts.len() {
                 1 => "1 account".to_owned(),
                 count => format!("{count} accounts"),
@@ -326,6 +336,17 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     }
 }
 
+/// The configuration, if the web configuration is good too; the problems of both if not.
+fn checked(config: Result<Config, Failure>, web: Option<&Path>) -> Result<Config, Failure> {
+    let web = web.map_or(Ok(()), |file| WebConfigFile::open(file).map(|_| ()));
+    match (config, web) {
+        (config, Ok(())) => config,
+        (Ok(_), Err(web)) => Err(Failure::usage(web)),
+        (Err(Failure::Usage(config)), Err(web)) => Err(Failure::Usage(format!("{config}\n{web}"))),
+        (failed, Err(_)) => failed,
+    }
+}
+
 fn app_options(flags: Flags) -> AppOptions {
     AppOptions {
         listen_addresses: flags.listen_addresses,
@@ -334,6 +355,8 @@ fn app_options(flags: Flags) -> AppOptions {
             connections: flags.max_connections,
             scrapes: flags.max_requests,
         },
+        web_config: flags.web_config_file,
+        health_without_auth: flags.health_without_auth,
         telemetry_path: flags.telemetry_path,
         enable_lifecycle: flags.enable_lifecycle,
         state_dir: flags.state_dir,

@@ -41,7 +41,12 @@ pub use self::problem::{ConfigError, Fault, Place, Problem};
 pub use self::running::{Running, Work};
 pub use self::share::{Shard, Share, Source};
 
-use self::reader::{Reader, show};
+// The web configuration is a file of its own, read in the same way.
+pub(crate) use self::layers::read as read_settings;
+pub(crate) use self::reader::{Reader, Section, text, unknown};
+pub(crate) use self::tree::{Node, Value};
+
+use self::reader::show;
 
 /// The API's own ceiling, in requests per second and action, for most accounts.
 const USUAL_CEILING: u32 = 20;

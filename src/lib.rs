@@ -21,6 +21,7 @@
 //! - [`server`]: HTTP listeners, connections and what is answered at which path.
 //! - [`service_manager`]: what systemd is told.
 //! - [`status`]: how the exporter and its accounts are, for the status page and its JSON.
+//! - [`web_config`]: the file that says how the server faces its clients: TLS, passwords.
 //! - [`fleet`]: the accounts that are collected, and how a reload changes them.
 //! - [`scheduler`]: when to collect; one task for each account and collector.
 //! - [`collection`]: one collection, from the question to the new snapshot.
@@ -81,3 +82,4 @@ pub mod snapshot;
 pub mod state_dir;
 pub mod status;
 pub mod tc3;
+pub mod web_config;

@@ -5,9 +5,11 @@ mod connection;
 mod connections;
 mod discovery;
 mod gate;
+mod guard;
 pub mod listen;
 mod metered;
 mod negotiation;
+mod passwords;
 mod reply;
 pub mod scrape;
 pub mod site;
@@ -24,12 +26,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use connection::Shared;
 use connections::Connections;
 use gate::Gate;
+use guard::Guard;
 use site::Site;
+
+use crate::web_config::WebConfigFile;
 
 /// How many bytes a request's head may have. The rest of a request is never read.
 pub const MAX_HEAD: usize = 16 * 1024;
+
+/// How many requests a client may have in one HTTP/2 connection at a time.
+pub const MAX_STREAMS: u32 = 32;
 
 /// How long a client may take for the TLS handshake with its first request's head, and
 /// for each further head from its first byte.
@@ -68,13 +77,37 @@ pub struct Limits {
 pub struct Server {
     listeners: Vec<TcpListener>,
     limits: Limits,
+    guard: Option<Arc<WebConfigFile>>,
+    health_is_open: bool,
 }
 
 impl Server {
-    /// A server that accepts on `listeners`.
+    /// A server that accepts on `listeners` and speaks plain HTTP with everybody.
     #[must_use]
     pub fn new(listeners: Vec<TcpListener>, limits: Limits) -> Self {
-        Self { listeners, limits }
+        Self {
+            listeners,
+            limits,
+            guard: None,
+            health_is_open: false,
+        }
+    }
+
+    /// The same, but as `file` says. With `health_is_open` whether the process is alive
+    /// and ready is told without a password.
+    #[must_use]
+    pub fn guarded_by(self, file: WebConfigFile, health_is_open: bool) -> Self {
+        Self {
+            guard: Some(Arc::new(file)),
+            health_is_open,
+            ..self
+        }
+    }
+
+    /// The web configuration of a server that speaks TLS.
+    fn tls(&self) -> Option<&Arc<WebConfigFile>> {
+        let guard = self.guard.as_ref();
+        guard.filter(|file| file.first().tls.is_some())
     }
 
     /// The addresses it is bound to.
@@ -90,19 +123,31 @@ impl Server {
     pub fn announce(&self) {
         for address in self.local_addrs() {
             info!(%address, "Listening on");
-            info!(http2 = false, %address, "TLS is disabled.");
+            match self.tls() {
+                Some(file) => info!(http2 = file.first().http2, %address, "TLS is enabled."),
+                None => info!(http2 = false, %address, "TLS is disabled."),
+            }
         }
     }
 
     /// Serves `site` until `stop`, then lets requests in progress finish.
     pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
         let open = Arc::new(Connections::new(self.limits.connections));
-        let gate = Arc::new(Gate::new(site, self.limits.scrapes));
+        let tls = self.tls().cloned();
+        let gate = Gate::new(site, self.limits.scrapes);
+        let gate = match self.guard {
+            Some(file) => gate.guarded_by(Guard::new(file, self.health_is_open)),
+            None => gate,
+        };
+        let shared = Shared {
+            gate: Arc::new(gate),
+            tls,
+        };
         let drain = GracefulShutdown::new();
         let accepting = self
             .listeners
             .into_iter()
-            .map(|listener| accept(listener, &open, &drain, &gate));
+            .map(|listener| accept(listener, &open, &drain, &shared));
         let serving =
             futures_util::future::join(futures_util::future::join_all(accepting), open.sweep());
         stop.run_until_cancelled(serving).await;
@@ -117,7 +162,7 @@ async fn accept(
     listener: TcpListener,
     open: &Arc<Connections>,
     drain: &GracefulShutdown,
-    gate: &Arc<Gate>,
+    shared: &Shared,
 ) {
     let mut said: Option<Instant> = None;
     loop {
@@ -136,7 +181,7 @@ async fn accept(
         let Some(place) = open.admit(peer.ip()).await else {
             continue;
         };
-        let serving = connection::serve(stream, peer, place, Arc::clone(gate), drain.watcher());
+        let serving = connection::serve(stream, peer, place, shared.clone(), drain.watcher());
         tokio::spawn(serving);
     }
 }

@@ -43,7 +43,7 @@ impl Provider for Layer {
 }
 
 /// Reads `file` and lays the environment over it.
-pub(super) fn read(file: Option<&Path>, environment: &Environment) -> Result<Node, ConfigError> {
+pub(crate) fn read(file: Option<&Path>, environment: &Environment) -> Result<Node, ConfigError> {
     let variables: Vec<Variable<'_>> = environment.iter().filter_map(Variable::new).collect();
     let mut places = Places::new();
 
@@ -168,7 +168,7 @@ fn node(places: &Places, path: &str, key: String, place: Place, raw: Raw) -> Nod
     let place = places.get(path).cloned().unwrap_or(place);
     let value = match raw {
         Raw::Empty(..) => Value::Null,
-        Raw::Bool(..) => Value::Bool,
+        Raw::Bool(_, value) => Value::Bool(value),
         Raw::Num(_, number) => Value::Number(number_text(number)),
         Raw::Char(_, text) => Value::Text(text.to_string()),
         Raw::String(_, text) => Value::Text(text),

@@ -17,7 +17,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -45,7 +45,7 @@ pub enum Place {
 
 impl Place {
     /// The file as a whole, or nowhere.
-    pub(super) fn whole(file: Option<&Path>) -> Self {
+    pub(crate) fn whole(file: Option<&Path>) -> Self {
         match file {
             Some(path) => Self::File {
                 path: path.to_owned(),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    pub(super) fn line(file: &Path, line: u64) -> Self {
+    pub(crate) fn line(file: &Path, line: u64) -> Self {
         Self::File {
             path: file.to_owned(),
             line: Some(line),
@@ -114,12 +114,22 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Orders `problems` as a reader of the file meets them.
-    pub(super) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| a.place.cmp(&b.place));
         Self {
             file: file.map(Path::to_owned),
             problems,
         }
+    }
+
+    /// The one problem of `file` as a whole.
+    pub(crate) fn whole(file: &Path, what: &str, remedy: &str) -> Self {
+        let problem = Problem {
+            place: Place::whole(Some(file)),
+            key: String::new(),
+            fault: Fault::new(what, remedy),
+        };
+        Self::new(Some(file), vec![problem])
     }
 
     /// The problems: the file's by line, then those of environment variables.

@@ -13,12 +13,12 @@ const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Collects problems.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Reader {
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// A map whose keys are known.
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     key: String,
     place: Place,
     entries: Option<&'n BTreeMap<String, Node>>,
@@ -26,7 +26,7 @@ pub(super) struct Section<'n> {
 
 impl<'n> Section<'n> {
     /// The setting of this name; null counts as absent.
-    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
         let node = self.entries?.get(name)?;
         match node.value {
             Value::Null => None,
@@ -35,7 +35,7 @@ impl<'n> Section<'n> {
     }
 
     /// The keys that are written, null or not.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
         self.entries
             .into_iter()
             .flatten()
@@ -45,22 +45,22 @@ impl<'n> Section<'n> {
 
 impl Reader {
     /// Reports what is wrong with `node`.
-    pub(super) fn report(&mut self, node: &Node, fault: Fault) {
+    pub(crate) fn report(&mut self, node: &Node, fault: Fault) {
         self.report_at(node.place.clone(), node.key.clone(), fault);
     }
 
-    pub(super) fn report_at(&mut self, place: Place, key: String, fault: Fault) {
+    pub(crate) fn report_at(&mut self, place: Place, key: String, fault: Fault) {
         self.problems.push(Problem { place, key, fault });
     }
 
     /// Reports that `section` lacks `name`.
-    pub(super) fn report_missing(&mut self, section: &Section<'_>, name: &str, fault: Fault) {
+    pub(crate) fn report_missing(&mut self, section: &Section<'_>, name: &str, fault: Fault) {
         let key = super::tree::join(&section.key, name);
         self.report_at(section.place.clone(), key, fault);
     }
 
     /// Reads `node`, if there is one, with `read`; `None` as well when that fails.
-    pub(super) fn value<'n, T>(
+    pub(crate) fn value<'n, T>(
         &mut self,
         node: Option<&'n Node>,
         read: impl FnOnce(&'n Node) -> Result<T, Fault>,
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// A map with any keys; empty when `node` is absent or something else.
-    pub(super) fn map<'n>(&mut self, node: Option<&'n Node>) -> Section<'n> {
+    pub(crate) fn map<'n>(&mut self, node: Option<&'n Node>) -> Section<'n> {
         Section {
             key: node.map(|node| node.key.clone()).unwrap_or_default(),
             place: node.map_or(Place::Nowhere, |node| node.place.clone()),
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// A map whose keys are among `known`; others are reported.
-    pub(super) fn section<'n>(&mut self, node: Option<&'n Node>, known: &[&str]) -> Section<'n> {
+    pub(crate) fn section<'n>(&mut self, node: Option<&'n Node>, known: &[&str]) -> Section<'n> {
         let section = self.map(node);
         for (name, node) in section.entries() {
             if !known.contains(&name) {
@@ -98,7 +98,7 @@ impl Reader {
 }
 
 /// What to say of an unknown key or word.
-pub(super) fn unknown(noun: &str, name: &str, known: &[&str]) -> Fault {
+pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> Fault {
     let remedy = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("use one of {}", known.join(", ")),
@@ -127,15 +127,15 @@ fn mismatch(expected: &str, found: &Value, remedy: &str) -> Fault {
 }
 
 /// Text, as it is.
-pub(super) fn text(node: &Node) -> Result<&str, Fault> {
+pub(crate) fn text(node: &Node) -> Result<&str, Fault> {
     match (&node.value, &node.place) {
         (Value::Text(text), _) => Ok(text),
-        (other @ (Value::Bool | Value::Number(_)), Place::Variable(_)) => Err(mismatch(
+        (other @ (Value::Bool(_) | Value::Number(_)), Place::Variable(_)) => Err(mismatch(
             "text",
             other,
             "put double quotes around it, inside the variable",
         )),
-        (other @ (Value::Bool | Value::Number(_)), _) => {
+        (other @ (Value::Bool(_) | Value::Number(_)), _) => {
             Err(mismatch("text", other, "put it in quotes"))
         }
         (other, _) => Err(mismatch("text", other, "write a single value")),
@@ -143,7 +143,7 @@ pub(super) fn text(node: &Node) -> Result<&str, Fault> {
 }
 
 /// A duration such as `1h30m`, from 0 to a year.
-pub(super) fn duration(node: &Node) -> Result<Duration, Fault> {
+pub(crate) fn duration(node: &Node) -> Result<Duration, Fault> {
     const REMEDY: &str = "write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`";
     let text = match &node.value {
         Value::Text(text) | Value::Number(text) => text.trim(),
@@ -164,7 +164,7 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Fault> {
 }
 
 /// A whole number from 1 to `most`.
-pub(super) fn count(node: &Node, most: u32) -> Result<u32, Fault> {
+pub(crate) fn count(node: &Node, most: u32) -> Result<u32, Fault> {
     let remedy = format!("write a whole number from 1 to {most}");
     match &node.value {
         Value::Number(number) => match number.parse() {
@@ -176,6 +176,6 @@ pub(super) fn count(node: &Node, most: u32) -> Result<u32, Fault> {
 }
 
 /// `duration` as one would write it: `1h 30m`.
-pub(super) fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| "too long".to_owned(), |d| format!("{d:#}"))
 }

@@ -6,18 +6,18 @@ use super::problem::Place;
 
 /// One setting or group of settings.
 #[derive(Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The key as it may be shown, such as `accounts[0].credentials.type`.
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) value: Value,
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 /// What a [`Node`] holds. Has no `Debug`: it can be a secret.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
-    Bool,
+    Bool(bool),
     /// A number, as text.
     Number(String),
     Text(String),
@@ -27,10 +27,10 @@ pub(super) enum Value {
 
 impl Value {
     /// What this is, to follow "found".
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Bool => "true or false",
+            Self::Bool(_) => "true or false",
             Self::Number(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
@@ -40,7 +40,7 @@ impl Value {
 }
 
 /// Appends `segment` to `path`: `accounts`, `accounts[0]`, `accounts[0].name`.
-pub(super) fn join(path: &str, segment: &str) -> String {
+pub(crate) fn join(path: &str, segment: &str) -> String {
     if path.is_empty() || segment.starts_with('[') {
         format!("{path}{segment}")
     } else {
@@ -51,11 +51,11 @@ pub(super) fn join(path: &str, segment: &str) -> String {
 /// `key` if it is likely to be one, else a stand-in.
 ///
 /// In `{secret_key:hunter2}`, where a blank is missing, all of it is the key.
-/// Only labels have a reason for digits.
-pub(super) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
-    let in_labels = path.ends_with(".labels");
+/// Only labels and HTTP's versions have a reason for digits.
+pub(crate) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
+    let has_digits = path.ends_with(".labels") || path == "http_server_config";
     let harmless = |c: char| match c {
-        '0'..='9' => in_labels,
+        '0'..='9' => has_digits,
         _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
     };
     let index = key.starts_with('[') && key.ends_with(']');

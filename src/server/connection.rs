@@ -1,54 +1,164 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use super::MAX_HEAD;
-use super::connections::Place;
+use super::connections::{Place, Pulse};
 use super::gate::Gate;
 use super::metered::Metered;
+use super::reply::Body;
+use super::{MAX_HEAD, MAX_STREAMS};
+use crate::web_config::WebConfigFile;
+
+/// What HTTP/2 is called in a TLS handshake.
+const HTTP2: &[u8] = b"h2";
+
+/// How much of answers may wait to be sent in one HTTP/2 connection's request.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// The first byte of every TLS handshake.
+const HANDSHAKE: u8 = 22;
+
+/// What all connections of a server have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) gate: Arc<Gate>,
+    /// How to speak TLS, if it is spoken.
+    pub(super) tls: Option<Arc<WebConfigFile>>,
+}
+
+/// Why a connection ended before its client left.
+enum End {
+    Refused(String),
+    Io(io::Error),
+    Http(hyper::Error),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => f.write_str(why),
+            Self::Io(error) => error.fmt(f),
+            Self::Http(error) => error.fmt(f),
+        }
+    }
+}
 
 /// Serves one connection until its client leaves, it is cut, or the server stops.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     place: Place,
-    gate: Arc<Gate>,
+    shared: Shared,
     watcher: Watcher,
 ) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let pulse = place.pulse();
     let service = service_fn(|request: Request<Incoming>| {
-        let gate = &gate;
+        let gate = Arc::clone(&shared.gate);
+        let pulse = Arc::clone(pulse);
         async move {
             let _request = pulse.request();
             let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(gate.answer(&head).await)
+            Ok::<_, Infallible>(gate.answer(&head, peer.ip()).await)
         }
     });
-    let stream = TokioIo::new(Metered::new(stream, Arc::clone(pulse)));
-    let serving = http1::Builder::new()
-        .half_close(true)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(stream, service);
+    let serving = async {
+        match &shared.tls {
+            None => speak_http1(Metered::new(stream, Arc::clone(pulse)), service, watcher).await,
+            Some(file) => {
+                // Much larger, and needed by few.
+                Box::pin(speak_tls(stream, pulse, file, service, watcher)).await
+            }
+        }
+    };
     tokio::select! {
         biased;
         () = place.cut() => debug!(%peer, "connection cut"),
-        served = watcher.watch(serving) => {
+        served = serving => {
             if let Err(error) = served {
                 debug!(%peer, %error, "connection ended early");
             }
         }
     }
+}
+
+async fn speak_tls<S>(
+    mut stream: TcpStream,
+    pulse: &Arc<Pulse>,
+    file: &WebConfigFile,
+    service: S,
+    watcher: Watcher,
+) -> Result<(), End>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
+{
+    let mut first = [0];
+    if stream.peek(&mut first).await.map_err(End::Io)? == 0 {
+        return Ok(());
+    }
+    if first != [HANDSHAKE] {
+        let text =
+            "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        stream.write_all(text.as_bytes()).await.map_err(End::Io)?;
+        stream.shutdown().await.map_err(End::Io)?;
+        // Were something left unread, the system would take the answer back.
+        let mut rest = stream.take(MAX_HEAD as u64);
+        let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+        read.map_err(End::Io)?;
+        return Err(End::Refused("the client does not speak TLS".to_owned()));
+    }
+    let config = file
+        .tls()
+        .map_err(|error| End::Refused(error.to_string()))?;
+    let stream = Metered::new(stream, Arc::clone(pulse));
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let stream = handshake.await.map_err(End::Io)?;
+    if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+        speak_http2(stream, service, watcher).await
+    } else {
+        speak_http1(stream, service, watcher).await
+    }
+}
+
+async fn speak_http1<T, S>(stream: T, service: S, watcher: Watcher) -> Result<(), End>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    let serving = http1::Builder::new()
+        .half_close(true)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(serving).await.map_err(End::Http)
+}
+
+async fn speak_http2<T, S>(stream: T, service: S, watcher: Watcher) -> Result<(), End>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
+{
+    // That streams are begun and given up in a flood is limited by the library.
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(serving).await.map_err(End::Http)
 }

@@ -1,5 +1,6 @@
 //! What stands between a request and the site.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use super::guard::{Admission, Guard};
 use super::reply::{Body, PLAIN, answer};
 use super::site::Site;
 
@@ -19,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Gate {
     site: Arc<Site>,
     scrapes: Option<Semaphore>,
+    guard: Option<Guard>,
 }
 
 impl Gate {
@@ -28,11 +31,30 @@ impl Gate {
         Self {
             site,
             scrapes: (scrapes > 0).then(|| Semaphore::new(scrapes)),
+            guard: None,
         }
     }
 
-    /// The answer to a request.
-    pub(super) async fn answer(&self, request: &Parts) -> Response<Body> {
+    /// The same behind `guard`.
+    pub(super) fn guarded_by(self, guard: Guard) -> Self {
+        Self {
+            guard: Some(guard),
+            ..self
+        }
+    }
+
+    /// The answer to a request from `peer`.
+    pub(super) async fn answer(&self, request: &Parts, peer: IpAddr) -> Response<Body> {
+        match &self.guard {
+            None => self.site_answer(request).await,
+            Some(guard) => match guard.admit(request, peer).await {
+                Admission::Granted(pass) => pass.sign(self.site_answer(request).await),
+                Admission::Refused(response) => response,
+            },
+        }
+    }
+
+    async fn site_answer(&self, request: &Parts) -> Response<Body> {
         let _scrape = match &self.scrapes {
             Some(scrapes) if self.site.is_scrape(request.uri.path()) => {
                 // Many may wait for one rendering, after which all go on at once.
@@ -52,6 +74,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use jiff::Timestamp;
     use prometheus::Registry;
 
@@ -89,7 +113,8 @@ mod tests {
 
     async fn status(gate: &Gate, path: &str) -> StatusCode {
         let request = http::Request::get(path).body(()).unwrap();
-        gate.answer(&request.into_parts().0).await.status()
+        let peer = Ipv4Addr::LOCALHOST.into();
+        gate.answer(&request.into_parts().0, peer).await.status()
     }
 
     #[tokio::test(start_paused = true)]

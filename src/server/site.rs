@@ -53,6 +53,11 @@ impl Site {
         path == self.telemetry_path || path == "/probe"
     }
 
+    /// Whether this path tells how the process is.
+    pub(super) fn is_health(path: &str) -> bool {
+        matches!(path, "/-/healthy" | "/-/ready")
+    }
+
     /// The answer to a request. Only a reload takes time worth mentioning.
     pub async fn answer(&self, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());

@@ -157,7 +157,8 @@ fn every_table_and_snippet_has_a_test_here() {
             "Reason",
             "Scenario key",
             "Status key",
-            "Step"
+            "Step",
+            "Web key"
         ])
     );
     let kinds = readme.snippets.iter().map(|snippet| snippet.kind.as_str());
@@ -176,7 +177,8 @@ fn every_table_and_snippet_has_a_test_here() {
             "yaml credentials",
             "yaml prometheus",
             "yaml rehearsal",
-            "yaml scenario"
+            "yaml scenario",
+            "yaml web"
         ])
     );
 }

@@ -96,6 +96,15 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Serves what `config`, YAML, asks for, on a free port.
     pub(crate) async fn start(config: &str, variables: Vec<(String, String)>) -> Self {
+        Self::start_with(config, variables, |_| ()).await
+    }
+
+    /// The same, with other options.
+    pub(crate) async fn start_with(
+        config: &str,
+        variables: Vec<(String, String)>,
+        change: impl FnOnce(&mut AppOptions),
+    ) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config).unwrap();
         let source = Source {
@@ -103,17 +112,20 @@ impl Exporter {
             environment: Environment::from_iter(variables),
             ..Source::default()
         };
-        let options = AppOptions {
+        let mut options = AppOptions {
             listen_addresses: vec!["127.0.0.1:0".to_owned()],
             systemd_socket: false,
             limits: Limits {
                 connections: NonZeroUsize::new(512).unwrap(),
                 scrapes: 40,
             },
+            web_config: None,
+            health_without_auth: false,
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,
             state_dir: None,
         };
+        change(&mut options);
         let app = App::bind(source, &Clock::system(), options).await.unwrap();
         let url = format!("http://{}", app.local_addrs()[0]);
         let stop = CancellationToken::new();

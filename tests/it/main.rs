@@ -31,3 +31,4 @@ mod scrape;
 mod service_manager;
 mod status;
 mod tls;
+mod web;

@@ -36,9 +36,15 @@ impl Prometheus {
 
     /// The same, with a file of rules that it evaluates as often.
     pub(crate) async fn scraping_with(target: &str, rules: Option<&Path>) -> Self {
+        let target = target.strip_prefix("http://").unwrap();
+        let job = json!({"job_name": "cwp", "static_configs": [{"targets": [target]}]});
+        Self::with_job("prometheus", job, rules).await
+    }
+
+    /// The `program`, on a free port, with one job that scrapes twice a second.
+    pub(crate) async fn with_job(program: &str, job: Value, rules: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
-        let target = target.strip_prefix("http://").unwrap();
         let settings = json!({
             "global": {
                 "scrape_interval": "500ms",
@@ -46,11 +52,11 @@ impl Prometheus {
                 "evaluation_interval": "500ms",
             },
             "rule_files": rules.into_iter().collect::<Vec<&Path>>(),
-            "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [job],
         });
         // JSON is YAML.
         std::fs::write(&config, settings.to_string()).unwrap();
-        let mut child = Command::new("prometheus")
+        let mut child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
@@ -146,7 +152,7 @@ impl Prometheus {
     }
 
     /// Waits until a query gives exactly these values.
-    async fn until(&self, query: &str, values: &[f64]) {
+    pub(crate) async fn until(&self, query: &str, values: &[f64]) {
         within(&format!("{query} to be {values:?}"), async {
             while self.values(query).await != values {
                 tokio::task::yield_now().await;

@@ -40,7 +40,7 @@ pub(super) fn read(file: &Path, places: &mut Places) -> Result<Dict, ConfigError
             Place::line(file, line),
             Fault::new(
                 "the file holds something else than a map",
-                "begin it with a section, such as `accounts:`",
+                "begin it with a key and a colon",
             ),
         )),
     }

@@ -1,0 +1,146 @@
+//! Who is cut, and when.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::*;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn connections(limit: usize) -> Arc<Connections> {
+    Arc::new(Connections::new(NonZeroUsize::new(limit).unwrap()))
+}
+
+async fn after(time: Duration) {
+    tokio::time::advance(time).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_takes_the_place_of_the_one_that_was_useless_for_longest() {
+    let all = connections(2);
+    let asks = all.admit(HERE).await.unwrap();
+    after(Duration::from_millis(5)).await;
+    let idle = all.admit(HERE).await.unwrap();
+    after(Duration::from_millis(5)).await;
+    drop(asks.pulse().request());
+
+    let newcomer = tokio::spawn({
+        let all = Arc::clone(&all);
+        async move { all.admit(HERE).await.unwrap() }
+    });
+    idle.cut().await;
+    assert!(!asks.pulse.cut.is_cancelled());
+    assert!(!newcomer.is_finished(), "the limit holds");
+    drop(idle);
+    newcomer.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_network_with_the_most_connections_makes_room() {
+    let all = connections(9);
+    let alone = all.admit(HERE).await.unwrap();
+    let mut many = Vec::new();
+    for host in 1..4_u128 {
+        after(Duration::from_millis(5)).await;
+        let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) + host);
+        many.push(all.admit(address.into()).await.unwrap());
+    }
+    all.cut_useless(2);
+    let cut = |place: &Place| place.pulse.cut.is_cancelled();
+    assert!(!cut(&alone), "although it is the oldest");
+    assert_eq!(
+        many.iter().map(cut).collect::<Vec<_>>(),
+        [true, true, false]
+    );
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    assert_eq!(Network::from(IpAddr::from(mapped)), Network::from(HERE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_for_an_answer_is_cut_last() {
+    let all = connections(2);
+    let waits = all.admit(HERE).await.unwrap();
+    let _request = waits.pulse().request();
+    after(Duration::from_millis(5)).await;
+    let idle = all.admit(HERE).await.unwrap();
+    all.cut_useless(1);
+    assert!(idle.pulse.cut.is_cancelled());
+    assert!(!waits.pulse.cut.is_cancelled());
+    all.cut_some();
+    assert!(waits.pulse.cut.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_must_be_whole_in_time_however_steadily_its_bytes_come() {
+    let all = connections(9);
+    let place = all.admit(HERE).await.unwrap();
+    for _ in 0..10 {
+        after(HEAD_TIME / 10).await;
+        place.pulse().received();
+        assert!(!place.pulse().is_overdue());
+    }
+    after(Duration::from_millis(1)).await;
+    assert!(place.pulse().is_overdue());
+
+    // The time of the second begins with its first byte.
+    drop(place.pulse().request());
+    after(HEAD_TIME * 2).await;
+    place.pulse().received();
+    assert!(!place.pulse().is_overdue());
+    after(HEAD_TIME + Duration::from_millis(1)).await;
+    assert!(place.pulse().is_overdue());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_be_idle_for_long_but_not_for_ever() {
+    let all = connections(9);
+    let place = all.admit(HERE).await.unwrap();
+    let request = place.pulse().request();
+    after(IDLE_TIME * 2).await;
+    assert!(!place.pulse().is_overdue(), "we are at work");
+    drop(request);
+    drop(place.pulse().request());
+    after(IDLE_TIME).await;
+    assert!(!place.pulse().is_overdue());
+    after(Duration::from_millis(1)).await;
+    assert!(place.pulse().is_overdue());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_an_answer_too_slowly_or_not_at_all_is_overdue() {
+    let all = connections(9);
+    let place = all.admit(HERE).await.unwrap();
+    drop(place.pulse().request());
+    place.pulse().blocked();
+    after(STALL_TIME).await;
+    assert!(!place.pulse().is_overdue());
+    after(Duration::from_millis(1)).await;
+    assert!(place.pulse().is_overdue());
+
+    let place = all.admit(HERE).await.unwrap();
+    drop(place.pulse().request());
+    place.pulse().blocked();
+    for _ in 0..12 {
+        assert!(!place.pulse().is_overdue());
+        after(SEND_TIME / 12).await;
+        place.pulse().sent();
+        place.pulse().blocked();
+    }
+    after(Duration::from_millis(1)).await;
+    assert!(place.pulse().is_overdue());
+    place.pulse().flushed();
+    assert!(!place.pulse().is_overdue());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sweep_cuts_who_is_overdue_and_gives_the_place_back() {
+    let all = connections(1);
+    let place = all.admit(HERE).await.unwrap();
+    let sweeping = Arc::clone(&all);
+    let sweeping = tokio::spawn(async move { sweeping.sweep().await });
+    place.cut().await;
+    drop(place);
+    assert_eq!(all.places.available_permits(), 1);
+    let open = all.open();
+    assert!(open.pulses.is_empty() && open.by_network.is_empty());
+    sweeping.abort();
+}

@@ -1,0 +1,204 @@
+//! Which certificates of clients are accepted.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::prelude::{ASN1Time, FromDer as _, GeneralName, X509Certificate};
+
+/// Judges the certificates of clients.
+pub(super) struct Judge {
+    provider: Arc<CryptoProvider>,
+    mandatory: bool,
+    /// Who vouches for a client; without, anybody may.
+    vouching: Option<Vouching>,
+    /// A client's certificate must be for one of these, if there is a list.
+    allowed_sans: Option<Vec<String>>,
+}
+
+/// Authorities, and certificates that are trusted for themselves.
+struct Vouching {
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
+    themselves: Vec<CertificateDer<'static>>,
+}
+
+impl Judge {
+    /// One that takes any certificate, or only those that `trusted` vouch for.
+    pub(super) fn new(
+        provider: &Arc<CryptoProvider>,
+        mandatory: bool,
+        trusted: Option<Vec<CertificateDer<'static>>>,
+        allowed_sans: Option<Vec<String>>,
+    ) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            mandatory,
+            vouching: trusted.map(|trusted| Vouching::new(provider, trusted)),
+            allowed_sans,
+        }
+    }
+}
+
+impl Vouching {
+    fn new(provider: &Arc<CryptoProvider>, trusted: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        Self {
+            // There is none without a root.
+            authorities: builder.build().ok(),
+            themselves: trusted,
+        }
+    }
+
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        // `openssl req -x509` marks what it signs as an authority, which no client may
+        // be unless it is trusted for itself.
+        if self.themselves.iter().any(|own| own == certificate) {
+            return in_use(certificate, now);
+        }
+        match &self.authorities {
+            Some(authorities) => authorities
+                .verify_client_cert(certificate, intermediates, now)
+                .map(|_| ()),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+}
+
+/// Whether the certificate is valid `now`, and for a client.
+fn in_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let parsed = parse(certificate)?;
+    let now = i64::try_from(now.as_secs()).ok();
+    let now = now.and_then(|now| ASN1Time::from_timestamp(now).ok());
+    let validity = parsed.validity();
+    match now {
+        Some(now) if now < validity.not_before => Err(CertificateError::NotValidYet.into()),
+        Some(now) if validity.is_valid_at(now) => {
+            let usage = parsed.extended_key_usage();
+            let usage = usage.map_err(|_| CertificateError::BadEncoding)?;
+            match usage {
+                Some(usage) if !usage.value.any && !usage.value.client_auth => {
+                    Err(CertificateError::InvalidPurpose.into())
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Err(CertificateError::Expired.into()),
+    }
+}
+
+fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, Error> {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => Ok(parsed),
+        Err(_) => Err(CertificateError::BadEncoding.into()),
+    }
+}
+
+/// Whether the certificate is for one of `allowed`: a DNS name, an e-mail address, an
+/// IP address or a URI, as it is written.
+fn is_for_one_of(certificate: &CertificateDer<'_>, allowed: &[String]) -> Result<bool, Error> {
+    let parsed = parse(certificate)?;
+    let names = parsed.subject_alternative_name();
+    let names = names.map_err(|_| CertificateError::BadEncoding)?;
+    let Some(names) = names else {
+        return Ok(false);
+    };
+    Ok(names.value.general_names.iter().any(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            allowed.iter().any(|allowed| allowed == name)
+        }
+        GeneralName::IPAddress(bytes) => {
+            address(bytes).is_some_and(|address| allowed.contains(&address.to_string()))
+        }
+        _ => false,
+    }))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(bytes).into());
+    }
+    let bytes = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical())
+}
+
+impl ClientCertVerifier for Judge {
+    fn client_auth_mandatory(&self) -> bool {
+        // A list of names is of no use if a client may have none.
+        self.mandatory || self.allowed_sans.is_some()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        let vouching = self.vouching.as_ref();
+        let authorities = vouching.and_then(|vouching| vouching.authorities.as_ref());
+        authorities.map_or(&[], |authorities| authorities.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if let Some(vouching) = &self.vouching {
+            vouching.verify(certificate, intermediates, now)?;
+        }
+        if let Some(allowed) = &self.allowed_sans
+            && !is_for_one_of(certificate, allowed)?
+        {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge")
+            .field("mandatory", &self.mandatory)
+            .field("allowed_sans", &self.allowed_sans)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! From what the file says of TLS to what the TLS library takes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+
+use super::client_certificate::Judge;
+use crate::config::{ConfigError, Fault, Place, Problem};
+
+/// How to speak TLS.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    pub(super) certificate: Pem,
+    pub(super) key: Pem,
+    pub(super) client_auth: ClientAuth,
+    pub(super) client_ca: Option<Pem>,
+    pub(super) allowed_sans: Option<Vec<String>>,
+    pub(super) versions: Vec<&'static SupportedProtocolVersion>,
+    /// For TLS 1.2, in order of preference; the library's own without.
+    pub(super) cipher_suites: Option<Vec<SupportedCipherSuite>>,
+    /// In order of preference; the library's own if empty.
+    pub(super) curves: Vec<&'static dyn SupportedKxGroup>,
+    pub(super) prefer_own_order: bool,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    None,
+    Request,
+    RequireAny,
+    VerifyIfGiven,
+    RequireAndVerify,
+}
+
+/// Something in PEM, and where the file speaks of it.
+#[derive(Clone)]
+pub(super) struct Pem {
+    pub(super) source: PemSource,
+    pub(super) place: Place,
+    pub(super) key: String,
+}
+
+#[derive(Clone)]
+pub(super) enum PemSource {
+    File(PathBuf),
+    Inline(String),
+}
+
+impl Pem {
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.source {
+            PemSource::File(path) => Some(path),
+            PemSource::Inline(_) => None,
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        match &self.source {
+            PemSource::Inline(text) => Ok(text.clone().into_bytes()),
+            PemSource::File(path) => std::fs::read(path).map_err(|error| {
+                self.problem(
+                    format!("cannot read {}: {error}", path.display()),
+                    "check the path and that the exporter's user may read it",
+                )
+            }),
+        }
+    }
+
+    fn problem(&self, what: impl Into<String>, remedy: &str) -> ConfigError {
+        let problem = Problem {
+            place: self.place.clone(),
+            key: self.key.clone(),
+            fault: Fault::new(what, remedy),
+        };
+        let file = match &self.place {
+            Place::File { path, .. } => Some(path.as_path()),
+            _ => None,
+        };
+        ConfigError::new(file, vec![problem])
+    }
+}
+
+/// Inline text may be a key.
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            PemSource::File(path) => path.fmt(f),
+            PemSource::Inline(_) => f.write_str("<secret>"),
+        }
+    }
+}
+
+impl TlsSettings {
+    /// The files that it names.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let pems = [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ];
+        pems.into_iter().flatten().filter_map(Pem::file)
+    }
+
+    /// The server's certificate and key, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read or used, or they do not belong together.
+    pub(super) fn identity(&self) -> Result<Arc<CertifiedKey>, ConfigError> {
+        let pem = self.certificate.read()?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
+            let remedy = "write the server's certificate in PEM, then those between it and its authority";
+            self.certificate.problem("holds no certificate in PEM", remedy)
+        })?;
+        let pem = self.key.read()?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+            let remedy = "write the certificate's key in PEM, without a passphrase";
+            self.key.problem("holds no private key in PEM", remedy)
+        })?;
+        let provider = rustls::crypto::ring::default_provider();
+        let key = provider.key_provider.load_private_key(key).map_err(|_| {
+            let remedy = "use RSA of 2048 to 8192 bits, ECDSA with P-256 or P-384, or Ed25519";
+            self.key
+                .problem("a kind of key that cannot be used here", remedy)
+        })?;
+        let identity = CertifiedKey::new(chain, key);
+        match identity.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Arc::new(identity))
+            }
+            Err(rustls::Error::InconsistentKeys(_)) => Err(self
+                .key
+                .problem("not the key of the certificate", "write the one that is")),
+            Err(_) => Err(self
+                .certificate
+                .problem("the certificate cannot be read", "make it anew")),
+        }
+    }
+
+    /// What the TLS library takes, with `identity` as the server's own.
+    ///
+    /// # Errors
+    ///
+    /// When the clients' authorities cannot be read.
+    pub(super) fn server_config(
+        &self,
+        identity: Arc<CertifiedKey>,
+        http2: bool,
+    ) -> Result<ServerConfig, ConfigError> {
+        let provider = Arc::new(self.provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.versions)
+            .map_err(|error| {
+                let remedy = "allow more of versions, cipher_suites and curve_preferences";
+                self.certificate
+                    .problem(format!("TLS cannot be spoken so: {error}"), remedy)
+            })?;
+        let builder = match self.judge(&provider)? {
+            Some(judge) => builder.with_client_cert_verifier(Arc::new(judge)),
+            None => builder.with_no_client_auth(),
+        };
+        let identity = SingleCertAndKey::from(identity);
+        let mut config = builder.with_cert_resolver(Arc::new(identity));
+        config.ignore_client_order = self.prefer_own_order && self.cipher_suites.is_some();
+        config.alpn_protocols = if http2 {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        } else {
+            vec![b"http/1.1".to_vec()]
+        };
+        Ok(config)
+    }
+
+    fn provider(&self) -> CryptoProvider {
+        let mut provider = rustls::crypto::ring::default_provider();
+        if let Some(suites) = &self.cipher_suites {
+            // The list is about TLS 1.2; TLS 1.3 has its own suites, none of them bad.
+            provider
+                .cipher_suites
+                .retain(|suite| suite.tls13().is_some());
+            provider.cipher_suites.extend(suites);
+        }
+        if !self.curves.is_empty() {
+            provider.kx_groups.clone_from(&self.curves);
+        }
+        provider
+    }
+
+    fn judge(&self, provider: &Arc<CryptoProvider>) -> Result<Option<Judge>, ConfigError> {
+        let (mandatory, verify) = match self.client_auth {
+            ClientAuth::None => return Ok(None),
+            ClientAuth::Request => (false, false),
+            ClientAuth::RequireAny => (true, false),
+            ClientAuth::VerifyIfGiven => (false, true),
+            ClientAuth::RequireAndVerify => (true, true),
+        };
+        let trusted = match &self.client_ca {
+            _ if !verify => None,
+            // As with Go: without authorities of its own it trusts the system's.
+            None => Some(rustls_native_certs::load_native_certs().certs),
+            Some(pem) => {
+                let text = pem.read()?;
+                let certificates = CertificateDer::pem_slice_iter(&text);
+                // As with Go: what is no certificate vouches for nobody.
+                Some(certificates.filter_map(Result::ok).collect())
+            }
+        };
+        let allowed = self.allowed_sans.clone();
+        Ok(Some(Judge::new(provider, mandatory, trusted, allowed)))
+    }
+}

@@ -1,0 +1,170 @@
+//! Passwords, headers and the rate limit, over plain HTTP.
+
+use http::{StatusCode, header};
+use reqwest::Response;
+
+use super::{Folder, Guarded};
+use crate::harness::{client, within};
+
+impl Guarded {
+    async fn get_as(&self, path: &str, user: &str, password: &str) -> Response {
+        let url = format!("{}{path}", self.exporter.url);
+        let request = client().get(url).basic_auth(user, Some(password));
+        request.send().await.unwrap()
+    }
+
+    async fn status_as(&self, user: &str, password: &str) -> StatusCode {
+        self.get_as("/metrics", user, password).await.status()
+    }
+}
+
+/// The line of a user with this password, cheap to check.
+fn user(name: &str, password: &str) -> String {
+    format!("  {name}: {}\n", bcrypt::hash(password, 4).unwrap())
+}
+
+#[tokio::test]
+async fn only_who_knows_a_password_gets_an_answer() {
+    let folder = Folder::new(&format!(
+        "basic_auth_users:\n{}{}",
+        user("alice", "fish:bird"),
+        user("bob", "worm")
+    ));
+    let guarded = folder.exporter().await;
+    for path in ["/metrics", "/", "/-/healthy", "/sd", "/none"] {
+        let refused = guarded.exporter.get(path).await;
+        assert_eq!(refused.status(), 401, "{path}");
+        assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Basic");
+        assert_eq!(refused.text().await.unwrap(), "Unauthorized\n");
+    }
+    assert_eq!(guarded.status_as("alice", "fish:bird").await, 200);
+    assert_eq!(
+        guarded.status_as("alice", "fish:bird").await,
+        200,
+        "remembered"
+    );
+    assert_eq!(guarded.status_as("bob", "worm").await, 200);
+    for (name, password) in [
+        ("alice", "worm"),
+        ("alice", ""),
+        ("carol", "worm"),
+        ("", "worm"),
+    ] {
+        assert_eq!(guarded.status_as(name, password).await, 401, "{name}");
+    }
+
+    // Users are those that the file names now.
+    folder.replace(
+        "web.yml",
+        &format!("basic_auth_users:\n{}", user("alice", "new")),
+    );
+    assert_eq!(guarded.status_as("alice", "fish:bird").await, 401);
+    assert_eq!(guarded.status_as("bob", "worm").await, 401);
+    assert_eq!(guarded.status_as("alice", "new").await, 200);
+    folder.replace("web.yml", "");
+    assert_eq!(guarded.exporter.get("/metrics").await.status(), 200);
+}
+
+#[tokio::test]
+async fn health_is_told_without_a_password_if_that_is_wanted() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    let change = |options: &mut cwp_exporter::app::AppOptions| options.health_without_auth = true;
+    let guarded = folder.exporter_with(change).await;
+    assert_eq!(guarded.exporter.get("/-/healthy").await.status(), 200);
+    assert_ne!(guarded.exporter.get("/-/ready").await.status(), 401);
+    for path in ["/metrics", "/", "/-/reload", "/-/healthy/", "/-/health"] {
+        assert_eq!(guarded.exporter.get(path).await.status(), 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_any_more_lets_nobody_in_until_it_can() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    let guarded = folder.exporter().await;
+    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    folder.replace("web.yml", "basic_auth_user: {}");
+    let refused = guarded.get_as("/metrics", "alice", "fish").await;
+    assert_eq!(refused.status(), 500);
+    let text = refused.text().await.unwrap();
+    assert!(text.contains("The log says why"), "{text}");
+    std::fs::remove_file(folder.path("web.yml")).unwrap();
+    assert_eq!(guarded.exporter.get("/metrics").await.status(), 500);
+    folder.replace(
+        "web.yml",
+        &format!("basic_auth_users:\n{}", user("alice", "fish")),
+    );
+    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+}
+
+#[tokio::test]
+async fn answers_have_the_configured_headers_and_keep_their_own() {
+    let folder = Folder::new(&format!(
+        "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    \
+         Strict-Transport-Security: max-age=60\n    X-XSS-Protection: ''\n\
+         basic_auth_users:\n{}",
+        user("alice", "fish")
+    ));
+    let guarded = folder.exporter().await;
+    let refused = guarded.exporter.get("/metrics").await;
+    let answered = guarded.get_as("/metrics", "alice", "fish").await;
+    assert_eq!(
+        (refused.status(), answered.status()),
+        (StatusCode::UNAUTHORIZED, StatusCode::OK)
+    );
+    for response in [&refused, &answered] {
+        assert_eq!(response.headers()["x-frame-options"], "deny");
+        assert_eq!(
+            response.headers()["strict-transport-security"],
+            "max-age=60"
+        );
+        assert!(!response.headers().contains_key("x-xss-protection"));
+    }
+    let types = answered.headers().get_all(header::CONTENT_TYPE);
+    assert_eq!(types.iter().count(), 1);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_at() {
+    let folder = Folder::new(&format!(
+        "rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users:\n{}",
+        user("alice", "fish")
+    ));
+    let guarded = folder.exporter().await;
+    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    assert_eq!(guarded.exporter.get("/metrics").await.status(), 401);
+    assert_eq!(guarded.exporter.get("/metrics").await.status(), 429);
+    assert_eq!(guarded.status_as("alice", "fish").await, 429);
+    // It is that of the start.
+    folder.replace("web.yml", "");
+    assert_eq!(guarded.exporter.get("/metrics").await.status(), 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
+    let hash = bcrypt::hash("fish", 4).unwrap();
+    let web = |cost: &str| {
+        let slow = hash.replace("$04$", &format!("${cost}$"));
+        format!("basic_auth_users:\n  alice: {hash}\n  bob: {slow}\n")
+    };
+    let folder = Folder::new(&web("10"));
+    let guarded = folder.exporter().await;
+    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    let mut flood = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let url = format!("{}/metrics", guarded.exporter.url);
+        flood.spawn(async move {
+            for attempt in 0.. {
+                let password = format!("{number}-{attempt}");
+                let request = client().get(&url).basic_auth("bob", Some(password));
+                if let Ok(response) = request.send().await {
+                    assert!([401, 503].contains(&response.status().as_u16()));
+                }
+            }
+        });
+    }
+    for _ in 0..20 {
+        let answered = within("an answer", guarded.status_as("alice", "fish"));
+        assert_eq!(answered.await, 200);
+    }
+    flood.shutdown().await;
+}
