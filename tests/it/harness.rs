@@ -21,11 +21,23 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it waits for a program that computes, while others do too.
+const MUCH_PATIENCE: Duration = Duration::from_secs(600);
+
 /// Waits for `future`, but not for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    at_most(PATIENCE, what, future).await
+}
+
+/// Waits for a program that computes, but not for ever.
+pub(crate) async fn computed<T>(what: &str, future: impl Future<Output = T>) -> T {
+    at_most(MUCH_PATIENCE, what, future).await
+}
+
+async fn at_most<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+        Err(_) => panic!("waited {limit:?} for {what}"),
     }
 }
 

@@ -17,6 +17,7 @@ mod deploy;
 mod discovery;
 mod docs;
 mod doctor;
+mod drift;
 mod failure;
 mod formats;
 mod harness;

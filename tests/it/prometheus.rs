@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, Program, client, page_once_ready, within};
+use crate::harness::{Cloud, Program, client, computed, page_once_ready, within};
 
 /// What to do when there is no Prometheus.
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
@@ -217,7 +217,7 @@ pub(crate) async fn tool(program: &str, arguments: &[&str], input: &str) -> (boo
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {program}: {error}; {REMEDY}"));
     let mut stdin = child.stdin.take().unwrap();
-    let output = within(program, async {
+    let output = computed(program, async {
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
         child.wait_with_output().await.unwrap()

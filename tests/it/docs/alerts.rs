@@ -31,7 +31,7 @@ fn the_alerts_are_those_of_the_rules() {
 #[test]
 fn the_recorded_series_are_those_of_the_rules() {
     let readme = readme();
-    let named = readme.between("The rules record", "Their tests");
+    let named = readme.between("The rules record", "[tests/rules]");
     let rules = repository_file("deploy/prometheus/rules.yml");
     for name in code(named) {
         assert!(rules.contains(&format!("- record: {name}\n")), "{name}");

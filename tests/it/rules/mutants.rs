@@ -1,0 +1,279 @@
+//! The tests of the rules notice any careless change of a rule: each number, span, label,
+//! comparison, `for` and severity is changed in a copy, and every copy must fail.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
+
+use super::{TURNS, metric_names, rules, text, yaml};
+use crate::prometheus::promtool;
+
+type Rule = Map<String, Value>;
+
+/// Changes that change nothing that matters, by a rule's name and a part of the change.
+const NO_CHANGE: [(&str, &str); 5] = [
+    // The line is looked at a second earlier or later.
+    (DAYS, ":1h], 1), 0)"),
+    (DAYS, ":1h], -1), 0)"),
+    // The first day is the same in every longer span.
+    (DAYS, "[1209600s:1h]) > 24"),
+    (DAYS, "[302400s:1h]) > 24"),
+    // Exactly seven days, to the last digit.
+    ("TencentCloudCWPLicenseExhaustionPredicted", "<= 7 "),
+];
+const DAYS: &str = "job_account:tencentcloud_cwp_licenses_available:days_to_exhaustion";
+
+/// The change of a rule that is as it was.
+const UNCHANGED: &str = "unchanged";
+
+/// A rule with one change.
+struct Mutant {
+    rule: Rule,
+    /// The changed text.
+    change: String,
+}
+
+/// The name of a rule.
+fn name(rule: &Rule) -> &str {
+    match text(rule, "alert") {
+        "" => text(rule, "record"),
+        alert => alert,
+    }
+}
+
+/// Another span, of twice or half the length, such as `15m` for `30m`.
+fn other_spans(span: &str) -> [String; 2] {
+    let unit = span.chars().last().unwrap();
+    let count: u64 = span.trim_end_matches(unit).parse().unwrap();
+    let seconds = count
+        * match unit {
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86400,
+            _ => panic!("what is {span}?"),
+        };
+    [seconds * 2, seconds / 2].map(|seconds| format!("{seconds}s"))
+}
+
+/// Other numbers than this one.
+fn other_numbers(number: &str) -> Vec<String> {
+    if number == "0" {
+        return vec!["1".to_owned(), "-1".to_owned()];
+    }
+    let number: f64 = number.parse().unwrap();
+    vec![(number * 2.0).to_string(), (number / 2.0).to_string()]
+}
+
+/// The pieces of an expression: words and numbers, quoted texts, marks, space.
+fn pieces(expression: &str) -> Vec<&str> {
+    let is_word = |each: char| each.is_ascii_alphanumeric() || "_:.".contains(each);
+    let mut pieces = Vec::new();
+    let mut rest = expression;
+    while let Some(first) = rest.chars().next() {
+        let end = if first == '"' {
+            rest[1..].find('"').unwrap() + 2
+        } else if is_word(first) {
+            rest.find(|each| !is_word(each)).unwrap_or(rest.len())
+        } else if first == ' ' {
+            rest.len() - rest.trim_start().len()
+        } else {
+            let mark = |each: char| !"=<>!~".contains(each);
+            rest.find(mark).unwrap_or(rest.len()).max(1)
+        };
+        let (piece, after) = rest.split_at(end);
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// What an expression could be by mistake.
+fn other_expressions(expression: &str) -> Vec<String> {
+    let pieces = pieces(expression);
+    let mut others = Vec::new();
+    // Where we are: in the parentheses of `by` or `on`, in the braces of a selector, in the
+    // brackets of a span, or in none of them.
+    let mut inside = ' ';
+    for (index, piece) in pieces.iter().enumerate() {
+        let mut replace = |from: usize, to: usize, by: &str| {
+            let other = [&pieces[..from], &[by], &pieces[to..]].concat();
+            others.push(other.concat());
+        };
+        let before = |back: usize| index.checked_sub(back).map_or("", |index| pieces[index]);
+        match *piece {
+            "(" if ["by", "on"].contains(&before(2)) => inside = '(',
+            "{" => inside = '{',
+            "[" => inside = '[',
+            ")" | "}" | "]" => inside = ' ',
+            // Without a label, and the comma beside it.
+            word if inside == '(' && word.chars().all(|each| each.is_alphanumeric()) => {
+                let last = pieces[index + 1] == ")" && before(1) == " ";
+                let first = pieces[index + 1] == ",";
+                let from = if last { index - 2 } else { index };
+                replace(from, index + if first { 3 } else { 1 }, "");
+            }
+            matcher if inside == '{' && matcher.starts_with('"') => {
+                replace(index - 2, index + 1, "");
+            }
+            spans if inside == '[' => {
+                let (range, step) = spans.split_once(':').unwrap_or((spans, ""));
+                for other in other_spans(range) {
+                    let step = if step.is_empty() { "" } else { ":1h" };
+                    replace(index, index + 1, &format!("{other}{step}"));
+                }
+            }
+            ">" => replace(index, index + 1, ">="),
+            "<" => replace(index, index + 1, "<="),
+            "==" => replace(index, index + 1, "!="),
+            "max" => replace(index, index + 1, "min"),
+            "and" => replace(index, index + 1, "unless"),
+            "unless" => replace(index, index + 1, "and"),
+            number if number.parse::<f64>().is_ok() => {
+                for other in other_numbers(number) {
+                    replace(index, index + 1, &other);
+                }
+            }
+            _ => {}
+        }
+    }
+    others
+}
+
+/// All changes of one rule.
+fn mutants(rule: &Rule) -> Vec<Mutant> {
+    let mut mutants: Vec<Mutant> = Vec::new();
+    let mut change = |key: &str, value: &str| {
+        let mut rule = rule.clone();
+        rule.insert(key.to_owned(), value.into());
+        let change = format!("{key}: {value}");
+        mutants.push(Mutant { rule, change });
+    };
+    for other in other_expressions(text(rule, "expr")) {
+        change("expr", &other);
+    }
+    for key in ["for", "keep_firing_for"] {
+        if rule.contains_key(key) {
+            for other in other_spans(text(rule, key)) {
+                change(key, &other);
+            }
+        }
+    }
+    if let Some(severity) = rule.get("labels").map(|labels| &labels["severity"]) {
+        let other = if severity == "warning" {
+            "critical"
+        } else {
+            "warning"
+        };
+        let mut rule = rule.clone();
+        rule["labels"]["severity"] = other.into();
+        let change = format!("severity: {other}");
+        mutants.push(Mutant { rule, change });
+    }
+    let same = |mutant: &Mutant| {
+        let kept = NO_CHANGE.iter();
+        let mut kept = kept.filter(|(of, _)| *of == name(rule));
+        kept.any(|(_, change)| mutant.change.contains(change))
+    };
+    mutants.retain(|mutant| !same(mutant));
+    mutants
+}
+
+/// The rules that a rule builds on, in their order, and the rule itself in its place.
+fn with_what_it_builds_on(mutant: &Rule, all: &[Rule]) -> Vec<Rule> {
+    let mut needed = BTreeSet::from([name(mutant)]);
+    for rule in all.iter().rev() {
+        if needed.contains(name(rule)) {
+            needed.extend(metric_names(text(rule, "expr")));
+        }
+    }
+    let needed = all.iter().filter(|rule| needed.contains(name(rule)));
+    let rules = needed.map(|rule| {
+        if name(rule) == name(mutant) {
+            mutant
+        } else {
+            rule
+        }
+    });
+    rules.cloned().collect()
+}
+
+/// The file with the tests of a rule.
+fn tests_of(rule: &str) -> String {
+    let file = match rule {
+        days if days.ends_with("days_to_exhaustion") => "recording_days",
+        record if record.contains(':') => "recording",
+        alert => alert,
+    };
+    format!("tests/rules/{file}.yml")
+}
+
+/// Writes what promtool needs to test a mutant, and returns the file to give it.
+fn write(folder: &Path, number: usize, mutant: &Mutant, all: &[Rule]) -> String {
+    let rules = with_what_it_builds_on(&mutant.rule, all);
+    let file = format!("{number}.rules");
+    let groups = json!({"groups": [{"name": "mutant", "rules": rules}]});
+    std::fs::write(folder.join(&file), groups.to_string()).unwrap();
+    let mut tests = yaml(&tests_of(name(&mutant.rule)));
+    tests["rule_files"] = json!([file]);
+    for test in tests["tests"].as_array_mut().unwrap() {
+        // The files on recorded series are about others too, which are not there.
+        if let Some(queries) = test.get_mut("promql_expr_test") {
+            let queries = queries.as_array_mut().unwrap();
+            queries.retain(|query| query["expr"].as_str().unwrap().contains(name(&mutant.rule)));
+        }
+    }
+    let path = folder.join(format!("{number}.tests"));
+    std::fs::write(&path, tests.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_tests_notice_every_careless_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = rules();
+    // The rules as they are must pass, or no failure would mean anything.
+    let unchanged = all.iter().map(|rule| Mutant {
+        rule: rule.clone(),
+        change: UNCHANGED.to_owned(),
+    });
+    let changed = all.iter().flat_map(mutants);
+    let mutants: Vec<Mutant> = unchanged.chain(changed).collect();
+    assert!(mutants.len() > 300, "{}", mutants.len());
+    let numbered = mutants.iter().enumerate();
+    let files: Vec<String> = numbered
+        .map(|(number, mutant)| write(folder.path(), number, mutant, &all))
+        .collect();
+
+    let mut runs = JoinSet::new();
+    for part in files.chunks(10) {
+        let part = part.to_vec();
+        runs.spawn(async move {
+            let turn = TURNS.acquire().await.unwrap();
+            let files = part.iter().map(String::as_str);
+            let arguments: Vec<&str> = ["test", "rules"].into_iter().chain(files).collect();
+            let (_, words) = promtool(&arguments, "").await;
+            // A change that is no rule at all proves nothing.
+            assert!(!words.contains("parse error"), "{words}");
+            drop(turn);
+            words
+        });
+    }
+    let mut unnoticed = Vec::new();
+    let mut tested = 0;
+    while let Some(words) = runs.join_next().await {
+        for verdict in words.unwrap().split("Unit Testing:").skip(1) {
+            tested += 1;
+            let path = Path::new(verdict.split_whitespace().next().unwrap());
+            let number: usize = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+            let mutant = &mutants[number];
+            let passes = verdict.contains("SUCCESS");
+            if passes != (mutant.change == UNCHANGED) {
+                unnoticed.push(format!("{}: {}", name(&mutant.rule), mutant.change));
+            }
+        }
+    }
+    assert_eq!(tested, mutants.len());
+    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
+}
