@@ -154,7 +154,8 @@ async fn prometheus_has_an_answer_to_every_query() {
         {
             continue;
         }
-        let query = filled_in(&query);
+        // An hour ago there was nothing here.
+        let query = filled_in(&query).replace(" offset 1h", "");
         assert!(!query.contains('$'), "{query}");
         has_data(&prometheus, &query).await;
     }
