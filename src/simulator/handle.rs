@@ -99,6 +99,12 @@ impl Handle {
         self.state.received()
     }
 
+    /// How many requests have been answered so far, or kept waiting.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.state.requests()
+    }
+
     /// How many connections have been accepted so far.
     #[must_use]
     pub fn connections(&self) -> u64 {

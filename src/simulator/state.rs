@@ -79,6 +79,11 @@ impl State {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many requests there have been so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
     /// How many connections have been accepted so far.
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)

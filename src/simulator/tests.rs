@@ -298,6 +298,7 @@ async fn hanging_connections_block_neither_others_nor_the_end() {
         .unwrap();
     assert_eq!(code(&other), Value::Null);
     assert_eq!(running.handle.connections(), 3);
+    assert_eq!(running.handle.requests(), 2);
     running.stop.send(()).unwrap();
     running.task.await.unwrap();
     let mut rest = Vec::new();

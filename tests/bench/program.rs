@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// What a benchmark makes, or why it cannot go on.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// Where the program is.
+pub(crate) const PATH: &str = env!("CARGO_BIN_EXE_cwp-exporter");
+
 /// The secret key of all simulated accounts.
 pub(crate) const SECRET_KEY: &str = "key";
 
@@ -50,8 +53,8 @@ pub(crate) struct Exporter {
     http: reqwest::Client,
     /// How long after its start it accepted a connection.
     pub(crate) listening_after: Duration,
-    /// How long after its start it had answered a scrape.
-    pub(crate) scraped_after: Duration,
+    /// How long after its start it had answered a request.
+    pub(crate) answered_after: Duration,
 }
 
 impl Drop for Exporter {
@@ -81,7 +84,7 @@ impl Exporter {
         std::fs::write(&path, config)?;
         let address = free_address()?;
         let started = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_cwp-exporter"))
+        let child = Command::new(PATH)
             .arg("--config.file")
             .arg(&path)
             .arg(format!("--web.listen-address={address}"))
@@ -97,7 +100,7 @@ impl Exporter {
                 .tls_certs_only([])
                 .build()?,
             listening_after: Duration::ZERO,
-            scraped_after: Duration::ZERO,
+            answered_after: Duration::ZERO,
         };
         let mut stream = loop {
             match TcpStream::connect(address) {
@@ -109,10 +112,10 @@ impl Exporter {
             }
         };
         exporter.listening_after = started.elapsed();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\n\r\n")?;
+        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nhost: bench\r\n\r\n")?;
         let mut beginning = [0; 12];
         stream.read_exact(&mut beginning)?;
-        exporter.scraped_after = started.elapsed();
+        exporter.answered_after = started.elapsed();
         if beginning != *b"HTTP/1.1 200" {
             return Err(String::from_utf8_lossy(&beginning).into());
         }
@@ -131,17 +134,6 @@ impl Exporter {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(())
-    }
-
-    /// How many requests it has sent to the cloud.
-    pub(crate) async fn requests(&self) -> Outcome<f64> {
-        let (_, text) = self.get("/metrics").await?;
-        let mut lines = text.lines();
-        let line = lines.find(|line| line.starts_with("cwp_exporter_api_requests_total{"));
-        let (_, value) = line
-            .and_then(|line| line.rsplit_once(' '))
-            .ok_or("no requests")?;
-        Ok(value.parse()?)
     }
 
     pub(crate) fn resident_bytes(&self) -> Outcome<u64> {

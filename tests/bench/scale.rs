@@ -1,7 +1,8 @@
-//! What thousands of accounts cost, measured from outside: the program collects
-//! simulated accounts over loopback while this process plays the cloud and scrapes.
+//! What one account costs, and what thousands do, measured from outside: the program
+//! collects simulated accounts over loopback while this process plays the cloud and
+//! scrapes.
 //!
-//! `cargo bench --bench scale [-- ACCOUNTS]`: about ten minutes, whatever the number.
+//! `cargo bench --bench scale [-- ACCOUNTS]`: about twelve minutes, whatever the number.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -24,6 +25,9 @@ use tokio::time::Instant;
 const INTERVAL: Duration = Duration::from_secs(60);
 const SCRAPE_EVERY: Duration = Duration::from_secs(15);
 
+/// How many starts the median is taken of.
+const STARTS: usize = 25;
+
 /// Collections a second at which their cost is measured too.
 const RATES: [f64; 2] = [1000.0, 3000.0];
 
@@ -40,12 +44,7 @@ async fn main() -> Outcome<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cloud = Cloud::start(accounts).await?;
 
-    let one = Exporter::start(&cloud.url, 1, INTERVAL)?;
-    one.ready().await?;
-    one.get("/metrics").await?;
-    let empty = one.resident_bytes()?;
-    report("resident with one account", kib(empty), "KiB", "");
-    drop(one);
+    let empty = idle(&cloud).await?;
 
     report("accounts", accounts as f64, "", "");
     reqwest_alone(&cloud, accounts, INTERVAL, INTERVAL).await?;
@@ -87,6 +86,37 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
+/// Reports what the program costs with one account; returns its resident bytes.
+async fn idle(cloud: &Cloud) -> Outcome<u64> {
+    let size = std::fs::metadata(program::PATH)?.len();
+    report(
+        "size of the program",
+        kib(size) / 1024.0,
+        "MiB",
+        "at most 6",
+    );
+    // Over TLS, as for everybody, so that the system's certificates are needed.
+    let mut starts = (0..STARTS)
+        .map(|_| Ok(Exporter::start("https://127.0.0.1:1", 1, INTERVAL)?.answered_after))
+        .collect::<Outcome<Vec<_>>>()?;
+    starts.sort();
+    let median = starts.get(STARTS / 2).copied().unwrap_or_default();
+    report(
+        "first answer after, median",
+        millis(median),
+        "ms",
+        "at most 5",
+    );
+
+    let exporter = Exporter::start(&cloud.url, 1, INTERVAL)?;
+    tokio::time::sleep(INTERVAL + Duration::from_secs(5)).await;
+    exporter.get("/metrics").await?;
+    let resident = exporter.resident_bytes()?;
+    let mebibytes = kib(resident) / 1024.0;
+    report("resident after a minute", mebibytes, "MiB", "at most 7");
+    Ok(resident)
+}
+
 /// Reports what the HTTP client alone costs at the rate of `accounts` an `interval`.
 async fn reqwest_alone(
     cloud: &Cloud,
@@ -107,12 +137,12 @@ async fn reqwest_alone(
 
 /// Reports what a collection costs while nobody scrapes.
 async fn collections(cloud: &Cloud, exporter: &Exporter, duration: Duration) -> Outcome<()> {
-    let before = exporter.requests().await?;
+    let before = cloud.handle.requests();
     let (opened, cpu) = (cloud.handle.connections(), exporter.cpu_seconds()?);
     tokio::time::sleep(duration).await;
     let cpu = exporter.cpu_seconds()? - cpu;
     let opened = cloud.handle.connections() - opened;
-    let requests = exporter.requests().await? - before;
+    let requests = (cloud.handle.requests() - before) as f64;
     let rate = requests / duration.as_secs_f64();
     report("collections a second", rate, "", "");
     let each = cpu * 1e6 / requests;
