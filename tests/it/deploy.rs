@@ -2,6 +2,7 @@
 //! `tests/deploy/run` with those tools; here it is what they mean to this program.
 
 mod chart;
+mod compose;
 mod image;
 mod unit;
 

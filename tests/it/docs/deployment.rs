@@ -59,6 +59,19 @@ fn the_commands_that_deploy_name_what_is_there() {
                 let image = words.iter().position(|word| *word == IMAGE);
                 assert_arguments(&words[image.expect(line) + 1..], line);
             }
+            ["docker", "compose", .., "up"] => {
+                let file = values(words, "--file")[0];
+                let profile = format!("profiles: [{}]\n", values(words, "--profile")[0]);
+                assert!(repository_file(file).contains(&profile), "{line}");
+            }
+            ["install", "-m", "644", files @ .., folder] => {
+                let stack = repository_file("deploy/compose/compose.yml");
+                let folder = folder.strip_prefix("deploy/compose/").expect(line);
+                for file in files {
+                    let secret = format!("{file}: {{file: ./{folder}{file}}}\n");
+                    assert!(stack.contains(&secret), "{line}");
+                }
+            }
             ["kubectl", "apply", ..] => assert_file(values(words, "--filename")[0], line),
             ["kubectl", .., "create", "secret", "generic", name, _, _] => {
                 assert!(
