@@ -116,6 +116,9 @@ spec:
         - --web.listen-address=:10064
         - --log.level={{ .Values.log.level }}
         - --log.format={{ .Values.log.format }}
+        {{- if .Values.webConfigSecret }}
+        - --web.config.file=/etc/cwp-exporter/web/web-config.yml
+        {{- end }}
         {{- if .Values.sharding.enabled }}
         - --shard.index=auto
         - --shard.total={{ .Values.sharding.shards }}
@@ -153,12 +156,23 @@ spec:
         {{- include "cwp-exporter.volumeMounts" . | nindent 8 }}
         - name: state
           mountPath: /var/lib/cwp-exporter
+        {{- if .Values.webConfigSecret }}
+        - name: web
+          mountPath: /etc/cwp-exporter/web
+          readOnly: true
+        {{- end }}
   volumes:
     {{- include "cwp-exporter.volumes" . | nindent 4 }}
     # Outlives the container, so that one that was restarted has values at once.
     - name: state
       emptyDir:
         sizeLimit: 256Mi
+    {{- with .Values.webConfigSecret }}
+    - name: web
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+    {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
     {{- toYaml . | nindent 4 }}
