@@ -13,13 +13,18 @@ use crate::prometheus::promtool;
 type Rule = Map<String, Value>;
 
 /// Changes that change nothing that matters, by a rule's name and a part of the change.
-const NO_CHANGE: [(&str, &str); 5] = [
+const NO_CHANGE: [(&str, &str); 6] = [
     // The line is looked at a second earlier or later.
     (DAYS, ":1h], 1), 0)"),
     (DAYS, ":1h], -1), 0)"),
     // The first day is the same in every longer span.
     (DAYS, "[1209600s:1h]) > 24"),
     (DAYS, "[302400s:1h]) > 24"),
+    // The two hours of the last success end it already.
+    (
+        "TencentCloudCWPDataStale",
+        "account_info[14400s]) and on (job, instance) up == 0",
+    ),
     // Exactly seven days, to the last digit.
     ("TencentCloudCWPLicenseExhaustionPredicted", "<= 7 "),
 ];
