@@ -2,6 +2,8 @@
 
 use rcgen::SanType;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::identities::{Authority, Identity};
 use super::{Connection, Folder};
@@ -30,6 +32,54 @@ async fn tls_is_spoken_with_who_trusts_the_server_and_nothing_else() {
     assert_eq!(plain.status(), 400);
     let words = plain.text().await.unwrap();
     assert_eq!(words, "Client sent an HTTP request to an HTTPS server.\n");
+}
+
+#[tokio::test]
+async fn garbage_and_handshakes_that_never_end_keep_nobody_out() {
+    let folder = Folder::new(TLS);
+    let few = |options: &mut cwp_exporter::app::AppOptions| {
+        options.limits.connections = std::num::NonZeroUsize::new(4).unwrap();
+    };
+    let guarded = folder.exporter_with(few).await;
+    let mut stuck = Vec::new();
+    for garbage in [
+        b"\x16".as_slice(),
+        b"\x16\x03\x01\xff\xffgarbage",
+        b"\x16\x03\x01\x00\x05\x01\x00\xff\xff\xff",
+        b"\x16\x03\x01\x00\x02\x01\x00",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+        b"\x80\x2e\x01\x03\x01",
+        b"",
+    ] {
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(guarded.address()).await.unwrap();
+            stream.write_all(garbage).await.unwrap();
+            stuck.push(stream);
+        }
+        let client = folder.client(None, &[]);
+        let answered = within("an answer", guarded.status(client, "/-/healthy"));
+        assert_eq!(answered.await, Some(200), "{garbage:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_streams_that_are_given_up_keeps_nobody_out() {
+    let folder = Folder::new(TLS);
+    let guarded = folder.exporter().await;
+    let client = folder.client(None, &[b"h2"]);
+    let stream = guarded.connect(client).await.unwrap();
+    let mut flood = Connection::http2(stream).await.unwrap();
+    for _ in 0..2000 {
+        // Dropped at once, which resets the stream. It may end the connection.
+        let asked = futures_util::FutureExt::now_or_never(flood.status("/metrics"));
+        assert!(matches!(asked, None | Some(None | Some(200))));
+        tokio::task::yield_now().await;
+    }
+    let client = folder.client(None, &[b"h2"]);
+    let stream = guarded.connect(client).await.unwrap();
+    let mut other = Connection::http2(stream).await.unwrap();
+    let answered = within("an answer", other.status("/-/healthy"));
+    assert_eq!(answered.await, Some(200));
 }
 
 #[tokio::test]
