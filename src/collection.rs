@@ -141,3 +141,6 @@ impl Collection {
         Ok((collector.parse(&answer.fields), answer.request_id))
     }
 }
+
+#[cfg(test)]
+mod tests;

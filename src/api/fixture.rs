@@ -40,20 +40,21 @@ pub(crate) fn client(
 
 /// The real endpoint, as the owner of `secret_id`.
 pub(crate) fn target(secret_id: &str) -> Target {
+    let key = "scripted-secret".to_owned();
+    target_of(Credential::new(secret_id.to_owned(), key, None))
+}
+
+/// The real endpoint, as the owner of `credential`.
+pub(crate) fn target_of(credential: Credential) -> Target {
     let environment = Environment::from_iter([
         ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
         ("TENCENTCLOUD_SECRET_KEY", "unused"),
     ]);
     let config = Config::load(None, &environment).unwrap();
-    let key = "scripted-secret".to_owned();
     Target {
         endpoint: config.accounts[0].endpoint.clone(),
         region: None,
-        credentials: Arc::new(Fixed(Arc::new(Credential::new(
-            secret_id.to_owned(),
-            key,
-            None,
-        )))),
+        credentials: Arc::new(Fixed(Arc::new(credential))),
     }
 }
 

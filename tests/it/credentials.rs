@@ -21,6 +21,18 @@ accounts:
 const TEMPORARY: [&str; 3] = ["cvm_role", "tke_oidc", "assume_role"];
 const PERMANENT: [&str; 4] = ["static", "profile", "tccli", "env"];
 
+/// Everything that can be looked at.
+const PAGES: [&str; 8] = [
+    "/",
+    "/-/ready",
+    "/api/v1/status?per_page=1000",
+    "/config",
+    "/metrics",
+    "/none?q=s3cre",
+    "/probe?target=static",
+    "/sd",
+];
+
 /// A folder with all the files that keys come from.
 struct Places {
     cloud: Cloud,
@@ -67,7 +79,7 @@ impl Places {
         let url = &self.cloud.url;
         let config = format!(
             "poll: {{interval: 2s, timeout: 1900ms}}
-api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}', rate_limit: 100}}
+api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}', rate_limit: 100, proxy_url: 'http://s3cret-me:s3cret-too@127.0.0.1:9'}}
 accounts:
 {accounts}"
         );
@@ -104,6 +116,23 @@ accounts:
             ("TKE_WEB_IDENTITY_TOKEN_FILE", path("web-token")),
             ("TKE_ROLE_ARN", ARN.to_owned()),
         ]
+    }
+
+    /// Makes every key, token and external id a wrong one; returns the variables for that.
+    fn spoil(&self) -> Vec<(&'static str, String)> {
+        self.write_key("AKIDops", "s3cret-wrong");
+        self.write("web-token", "s3cret.web.wrong");
+        self.write("external-id", "s3cret-wrong");
+        let body = r#"{"Code":"s3cret-Failed","TmpSecretKey":"s3cret-half"}"#;
+        let answer = cwp_exporter::simulator::Answer::Body(body.to_owned());
+        self.cloud.handle.play_metadata(answer);
+        let mut variables = self.variables();
+        for (name, value) in &mut variables {
+            if name.ends_with("KEY") {
+                "s3cret-wrong".clone_into(value);
+            }
+        }
+        variables
     }
 
     fn start(&self, config: &Path, variables: &[(&'static str, String)]) -> Program {
@@ -207,7 +236,7 @@ async fn every_type_lives_through_expiry_rotation_and_revocation_without_a_faile
     assert!(next.count() > 3, "the new permanent key was used");
 
     // None of the secrets, in their parts too, may be anywhere.
-    for path in ["/metrics", "/", "/sd", "/probe?target=prod", "/-/ready"] {
+    for path in PAGES {
         let text = page(&url, path).await;
         assert!(!text.contains("s3cret"), "{path}");
     }
@@ -269,24 +298,77 @@ async fn a_place_that_is_broken_stops_the_chain_with_its_own_error() {
     assert!(!stderr.contains("s3cret"), "{stderr}");
 }
 
+/// Runs every command, and lets the daemon collect; returns all that could be seen.
+async fn everything_that_is_said(places: &Places, variables: &[(&'static str, String)]) -> String {
+    let config = places.every_type();
+    let borrowed: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let mut said = String::new();
+    for command in [
+        &["--config.check"][..],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["once"],
+    ] {
+        let mut arguments = vec![
+            "--config.file",
+            config.to_str().unwrap(),
+            "--log.level=debug",
+        ];
+        arguments.extend(command);
+        let output = run(&arguments, &borrowed).await;
+        said += &String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    }
+    let mut program = places.start(&config, variables);
+    let url = program.url().await;
+    let all = || TEMPORARY.iter().chain(&PERMANENT);
+    until(&url, "all accounts", |scrape| {
+        all().all(|account| scrape.succeeded(account).is_some())
+    })
+    .await;
+    for path in PAGES {
+        said += &page(&url, path).await;
+    }
+    // A configuration that holds secrets where none belong, and is refused.
+    let refused = "accounts: [{name: a, credentials: {type: static, secret_key: s3cret-ops}}]\n\
+        s3cret-key: s3cret-value\napi: {proxy_url: 's3cret-me@s3cret'}";
+    std::fs::write(&config, refused).unwrap();
+    program.signal("HUP").await;
+    program.logged("configuration not reloaded").await;
+    for path in PAGES {
+        said += &page(&url, path).await;
+    }
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+    said += &program.log().join("\n");
+    for file in std::fs::read_dir(places.path("state")).unwrap() {
+        said += &std::fs::read_to_string(file.unwrap().path()).unwrap();
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_command_page_or_file_says_a_secret_of_any_type_be_it_right_or_wrong() {
+    let right = Places::new().await;
+    let said = everything_that_is_said(&right, &right.variables()).await;
+    assert!(said.contains("configuration is good: 7 accounts"), "{said}");
+    assert!(said.contains("<secret>@127.0.0.1:9"), "{said}");
+    assert!(said.contains("cwp_exporter_snapshots"), "{said}");
+    assert_eq!(said.find("s3cret"), None, "{said}");
+
+    let wrong = Places::new().await;
+    let variables = wrong.spoil();
+    let said = everything_that_is_said(&wrong, &variables).await;
+    assert!(said.contains("reason=credentials"), "{said}");
+    assert_eq!(said.find("s3cret"), None, "{said}");
+}
+
 #[tokio::test]
 async fn wrong_keys_of_every_type_fail_as_credentials_and_are_not_shown() {
     let places = Places::new().await;
-    places.write_key("AKIDops", "s3cret-wrong");
-    places.write("web-token", "s3cret.web.wrong");
-    places.write("external-id", "s3cret-wrong");
-    places
-        .cloud
-        .handle
-        .play_metadata(cwp_exporter::simulator::Answer::Body(
-            r#"{"Code":"s3cret-Failed","TmpSecretKey":"s3cret-half"}"#.to_owned(),
-        ));
-    let mut variables = places.variables();
-    for (name, value) in &mut variables {
-        if name.ends_with("KEY") {
-            "s3cret-wrong".clone_into(value);
-        }
-    }
+    let variables = places.spoil();
     let variables: Vec<_> = variables
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
