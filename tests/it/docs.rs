@@ -3,6 +3,7 @@
 mod alerts;
 mod deployment;
 mod formats;
+mod scraping;
 mod status;
 mod web;
 

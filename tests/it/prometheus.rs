@@ -43,8 +43,6 @@ impl Prometheus {
 
     /// The `program`, on a free port, with one job that scrapes twice a second.
     pub(crate) async fn with_job(program: &str, job: Value, rules: Option<&Path>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("prometheus.yml");
         let settings = json!({
             "global": {
                 "scrape_interval": "500ms",
@@ -55,7 +53,14 @@ impl Prometheus {
             "scrape_configs": [job],
         });
         // JSON is YAML.
-        std::fs::write(&config, settings.to_string()).unwrap();
+        Self::configured(program, &settings.to_string()).await
+    }
+
+    /// The `program`, on a free port, with this configuration.
+    pub(crate) async fn configured(program: &str, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        std::fs::write(&config, settings).unwrap();
         let mut child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
