@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod budget;
 mod collectors;
 mod credentials;

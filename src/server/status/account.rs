@@ -10,20 +10,22 @@ use crate::status::{AccountReport, CollectorReport, Failure, Health};
 pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
     let (sign, _) = health(account.health);
     html! {
-        details.account.(account.health.as_str()) open[account.health == Health::Failing] {
-            summary {
-                span.sign aria-hidden="true" { (sign) }
-                span.who {
-                    b { (account.account) }
-                    " " small { (state(account)) }
-                    @for mark in marks(account) { " " span.mark { (mark) } }
+        article.account.(account.health.as_str()) {
+            details {
+                summary {
+                    span.sign aria-hidden="true" { (sign) }
+                    span.who {
+                        b { (account.account) }
+                        " " small { (state(account)) }
+                        @for mark in marks(account) { " " span.mark { (mark) } }
+                    }
+                    (counts(account, now))
                 }
-                (counts(account, now))
+                (more(account, now))
             }
             @for collector in &account.collectors {
                 @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
             }
-            (more(account, now))
         }
     }
 }
@@ -95,7 +97,7 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
         (number("Near expiry", licences.near_expiry, if some(licences.near_expiry) { "warn" } else { "" }))
         (number("Expired", licences.expired, if some(licences.expired) { "bad" } else { "" }))
         span.value {
-            small { "Auto-renewal" }
+            small { "Renewal" }
             b { (on_or_off(account.auto_renewal())) }
         }
         span.value {
@@ -245,8 +247,9 @@ fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
             div {
                 dt { "Budget" }
                 dd {
-                    (budget.requests_last_minute) " requests in the last minute, of "
-                    (budget.limit_per_second) "/s for this key"
+                    (budget.requests_last_minute)
+                    @if budget.requests_last_minute == 1 { " request" } @else { " requests" }
+                    " of this key in the last minute, " (budget.limit_per_second) "/s allowed"
                 }
             }
             @for drift in &collector.drift {
