@@ -224,3 +224,6 @@ fn configuration(work: &Work) -> ConfigurationReport {
         max_in_flight: config.api.max_in_flight.get(),
     }
 }
+
+#[cfg(test)]
+mod tests;

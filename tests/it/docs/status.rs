@@ -6,6 +6,7 @@ use cwp_exporter::status::{Health, PER_PAGE, Query, Sort};
 use serde_json::Value;
 
 use super::{Readme, code, only_code, readme};
+use crate::harness::Program;
 use crate::status::{Stories, data};
 
 /// What the table says of each key: its type, and whether it may be null.
@@ -92,7 +93,14 @@ pub(super) fn check_url(readme: &Readme, url: &str) {
 async fn the_json_has_exactly_the_documented_keys_with_their_types() {
     let documented = documented();
     let stories = Stories::start().await;
+    let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
     let mut seen = BTreeSet::new();
+    check(
+        &documented,
+        "",
+        &data(&demo.url().await, "").await,
+        &mut seen,
+    );
     for query in ["", "?per_page=1&page=2&sort=name&q=a", "?q=nobody"] {
         let data = data(&stories.url, query).await;
         check(&documented, "", &data, &mut seen);
