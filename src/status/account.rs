@@ -164,6 +164,12 @@ impl Licences {
         };
         *count = whole(sample.value);
     }
+
+    /// Whether all counts are known that decide on an account's health.
+    pub(super) fn decide(&self) -> bool {
+        let decisive = [self.total, self.available, self.near_expiry, self.expired];
+        decisive.iter().all(Option::is_some)
+    }
 }
 
 /// The switch that renews licences.

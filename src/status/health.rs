@@ -107,13 +107,17 @@ impl Standing {
     /// The standing of `account` at `now`.
     pub(super) fn of(account: &AccountState, now: Timestamp, max_age: Duration) -> Self {
         let mut values = Licences::default();
-        let mut renewal = None;
         let (mut failing, mut waiting) = (false, false);
         for slot in &account.slots {
             let state = slot.load();
             let samples = state.samples(now, max_age);
-            samples.iter().for_each(|sample| values.add(sample));
-            renewal = renewal.or(auto_renewal(samples));
+            // Those that decide come first, so that there is no need to look at them all.
+            for sample in samples {
+                values.add(sample);
+                if values.decide() {
+                    break;
+                }
+            }
             match state.succeeded() {
                 None => waiting = true,
                 Some(succeeded) => failing |= !succeeded || samples.is_empty(),
@@ -137,7 +141,10 @@ impl Standing {
             health,
             can_wait: match health {
                 Health::Failing => values.total.is_some(),
-                Health::NearExpiry => renewal != Some(false),
+                Health::NearExpiry => !account
+                    .slots
+                    .iter()
+                    .any(|slot| auto_renewal(slot.load().samples(now, max_age)) == Some(false)),
                 _ => false,
             },
         }
