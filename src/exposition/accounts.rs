@@ -1,13 +1,14 @@
 //! The accounts' part: what is known of each account, family by family, written in
 //! pages straight from the snapshots.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::defs;
-use super::format::{Format, escape, escaped, label, number};
+use super::format::{Format, escaped, label, number};
 use crate::collector::Sample;
 use crate::metrics::{MetricDef, unix_seconds};
 use crate::snapshot::{AccountState, CollectorState};
@@ -117,7 +118,7 @@ impl Family {
             }
             Source::Info => {
                 let region = seen.account.region.as_deref().unwrap_or_default();
-                self.begin(account, &seen.account.endpoint, out);
+                self.begin(account, &escaped(&seen.account.endpoint), out);
                 label(out, ',', ["", "region"], region);
                 for (name, value) in &seen.account.labels {
                     label(out, ',', ["label_", name], value);
@@ -166,10 +167,15 @@ impl Family {
                         && is_same(sample.metric, self.def)
                     {
                         seen.written += 1;
-                        if self.second.is_empty() {
-                            self.sample(account, sample.value, out);
-                        } else {
-                            self.labelled(account, &sample.label, sample.value, out);
+                        match &sample.label {
+                            _ if self.second.is_empty() => self.sample(account, sample.value, out),
+                            Cow::Borrowed(literal) => {
+                                self.labelled(account, literal, sample.value, out);
+                            }
+                            Cow::Owned(found) => {
+                                let found = escaped(found);
+                                self.labelled(account, &found, sample.value, out);
+                            }
                         }
                     }
                 }
@@ -186,20 +192,23 @@ impl Family {
         out.push('\n');
     }
 
-    /// Writes a sample with the definition's second label.
+    /// Writes a sample with the definition's second label, whose value is escaped too.
     fn labelled(&self, account: &str, second: &str, value: f64, out: &mut String) {
-        self.begin(account, second, out);
-        out.push_str("} ");
+        out.push_str(&self.open);
+        out.push_str(account);
+        out.push_str(&self.second);
+        out.push_str(second);
+        out.push_str("\"} ");
         number(value, out);
         out.push('\n');
     }
 
-    /// Writes a line up to its second label.
+    /// Writes a line up to its second label, whose value is escaped already.
     fn begin(&self, account: &str, second: &str, out: &mut String) {
         out.push_str(&self.open);
         out.push_str(account);
         out.push_str(&self.second);
-        escape(out, second, true);
+        out.push_str(second);
         out.push('"');
     }
 }
@@ -336,7 +345,10 @@ impl Seen {
         });
         Self {
             states: states.collect(),
-            escaped: escaped(&account.name),
+            escaped: match escaped(&account.name) {
+                Cow::Owned(escaped) => Some(escaped),
+                Cow::Borrowed(_) => None,
+            },
             account: Arc::clone(account),
         }
     }

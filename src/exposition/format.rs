@@ -1,5 +1,7 @@
 //! The formats of the exposition: heads, labels and numbers of each.
 
+use std::borrow::Cow;
+
 use crate::metrics::{Kind, MetricDef};
 
 /// A text format that Prometheus reads.
@@ -72,7 +74,7 @@ impl MetricDef {
 pub(super) fn label(out: &mut String, separator: char, name: [&str; 2], value: &str) {
     out.push(separator);
     line(out, [name[0], name[1], "=\""]);
-    escape(out, value, true);
+    out.push_str(&escaped(value));
     out.push('"');
 }
 
@@ -96,17 +98,19 @@ pub(super) fn number(value: f64, out: &mut String) {
     }
 }
 
-/// `value` as it stands between quotes, if that is not how it is.
-pub(super) fn escaped(value: &str) -> Option<String> {
-    value.contains(['\\', '\n', '"']).then(|| {
-        let mut escaped = String::with_capacity(value.len() + 8);
-        escape(&mut escaped, value, true);
-        escaped
-    })
+/// `value` as it stands between quotes.
+pub(super) fn escaped(value: &str) -> Cow<'_, str> {
+    let is_plain = |byte| !matches!(byte, b'\\' | b'\n' | b'"');
+    if value.bytes().all(is_plain) {
+        return Cow::Borrowed(value);
+    }
+    let mut escaped = String::with_capacity(value.len() + 8);
+    escape(&mut escaped, value, true);
+    Cow::Owned(escaped)
 }
 
 /// Appends `value` with backslashes and line ends escaped, and quotes if told so.
-pub(super) fn escape(out: &mut String, value: &str, quotes: bool) {
+fn escape(out: &mut String, value: &str, quotes: bool) {
     let is_special = |char| char == '\\' || char == '\n' || (quotes && char == '"');
     let mut rest = value;
     while let Some((plain, special)) = rest
@@ -226,7 +230,7 @@ mod tests {
         let mut out = String::new();
         label(&mut out, '{', ["label_", "team"], "a\"b\\c\nd 主机");
         assert_eq!(out, "{label_team=\"a\\\"b\\\\c\\nd 主机\"");
-        assert_eq!(escaped("plain 主机"), None);
-        assert_eq!(escaped("a\"b").as_deref(), Some("a\\\"b"));
+        assert_eq!(escaped("plain 主机"), "plain 主机");
+        assert_eq!(escaped("a\"b"), "a\\\"b");
     }
 }

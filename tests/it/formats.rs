@@ -1,5 +1,7 @@
 //! Each format and coding, as clients ask for them.
 
+mod parsers;
+
 use std::io::Read as _;
 
 use cwp_exporter::simulator::Answer;

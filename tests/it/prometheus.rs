@@ -52,6 +52,13 @@ impl Prometheus {
             "rule_files": rules.into_iter().collect::<Vec<&Path>>(),
             "scrape_configs": [job],
         });
+        Self::start(program, &settings).await
+    }
+
+    /// Starts this Prometheus on a free port with these settings.
+    pub(crate) async fn start(program: &str, settings: &Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
         // JSON is YAML.
         Self::configured(program, &settings.to_string()).await
     }
@@ -73,7 +80,7 @@ impl Prometheus {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start prometheus: {error}; {REMEDY}"));
+            .unwrap_or_else(|error| panic!("cannot start {program}: {error}; {REMEDY}"));
 
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = String::new();
@@ -183,6 +190,23 @@ impl Prometheus {
             .collect()
     }
 
+    /// What the API says of each target.
+    pub(crate) async fn targets(&self) -> Vec<Value> {
+        let data = self.data("/api/v1/targets", &[]).await.unwrap();
+        data["activeTargets"].as_array().unwrap().clone()
+    }
+
+    /// What it complained of when it has ended, such as duplicate, disordered or malformed
+    /// samples.
+    pub(crate) async fn complaints(self) -> Vec<String> {
+        let log = self.stop().await;
+        let lines = log
+            .lines()
+            .filter(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"));
+        let complaints = lines.filter(|line| !line.contains("exiting gracefully"));
+        complaints.map(str::to_owned).collect()
+    }
+
     /// Asks Prometheus to end, waits for it, and returns its log.
     async fn stop(mut self) -> String {
         let pid = self.child.id().unwrap();
@@ -279,8 +303,8 @@ accounts:
 
     // The target is healthy, and the values are the simulator's.
     prometheus.until("up{job='cwp'}", &[1.0]).await;
-    let targets = prometheus.data("/api/v1/targets", &[]).await.unwrap();
-    let target = &targets["activeTargets"][0];
+    let targets = prometheus.targets().await;
+    let target = &targets[0];
     assert_eq!(target["health"], "up", "{target}");
     assert_eq!(target["lastError"], "", "{target}");
     let near_expiry = "tencentcloud_cwp_licenses_near_expiry{account='failing'}";
@@ -361,14 +385,7 @@ accounts:
     let scrapes = prometheus.samples("up{job='cwp'}").await;
     assert!(scrapes.iter().all(|(_, up)| *up > 0.5), "{scrapes:?}");
 
-    let log = prometheus.stop().await;
-    // Of duplicate, disordered or malformed samples it would complain.
-    let complaints: Vec<&str> = log
-        .lines()
-        .filter(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"))
-        .filter(|line| !line.contains("exiting gracefully"))
-        .collect();
-    assert_eq!(complaints, Vec::<&str>::new());
+    assert_eq!(prometheus.complaints().await, Vec::<String>::new());
     exporter.signal("TERM").await;
     assert!(exporter.ended().await.success());
 }
