@@ -233,7 +233,12 @@ enum Command {
         scenario: Option<PathBuf>,
     },
     /// Serve simulated accounts in one process, with nothing to configure.
-    Demo,
+    Demo {
+        /// Start Prometheus and Alertmanager as well, with the rules and the routes that
+        /// are shipped, an hour in a minute. Both must be on PATH.
+        #[arg(long)]
+        stack: bool,
+    },
 }
 
 /// The permissions of a textfile: whoever reads it is another user.
@@ -301,8 +306,10 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
 
 async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
     let Cli { flags, command } = cli;
-    if matches!(command, Some(Command::Simulate { .. } | Command::Demo))
-        && (flags.config_check || flags.config_file.is_some())
+    if matches!(
+        command,
+        Some(Command::Simulate { .. } | Command::Demo { .. })
+    ) && (flags.config_check || flags.config_file.is_some())
     {
         let text =
             "this command has no configuration file; leave out --config.file and --config.check";
@@ -332,7 +339,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
-        Some(Command::Demo) => demo::run(clock, app_options(flags)).await,
+        Some(Command::Demo { stack }) => demo::run(clock, app_options(flags), stack).await,
     }
 }
 

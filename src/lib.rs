@@ -37,6 +37,7 @@
 //! - [`reason`]: the closed set of reasons why a collection failed.
 //! - [`config`]: the file and the environment, checked.
 //! - [`budget`]: how many requests may be sent.
+//! - [`stack`]: a Prometheus and an Alertmanager with the shipped files, for the demo.
 //! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
 //! - [`tc3`]: the request signature, pure.
 //! - [`logging`]: log lines as logfmt or JSON.
@@ -79,6 +80,7 @@ pub mod service_manager;
 pub mod signals;
 pub mod simulator;
 pub mod snapshot;
+pub mod stack;
 pub mod state_dir;
 pub mod status;
 pub mod tc3;

@@ -2,7 +2,10 @@
 //! without an account sees what an account would show.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, say};
@@ -11,9 +14,21 @@ use crate::clock::Clock;
 use crate::config::{Environment, Source};
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
+use crate::stack::{self, Stack, StackError, receiver};
 
-/// Serves the demo scenario until a signal comes.
-pub(super) async fn run(clock: &Clock, options: AppOptions) -> Result<(), Failure> {
+/// How much faster than shipped the rules and the routes go: an hour in a minute.
+const PACE: u32 = 60;
+
+/// How often the demo's Prometheus scrapes.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves the demo scenario until a signal comes, `with_stack` watched and judged by a
+/// Prometheus and an Alertmanager.
+pub(super) async fn run(
+    clock: &Clock,
+    options: AppOptions,
+    with_stack: bool,
+) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     let scenario = Scenario::demo().map_err(Failure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
@@ -57,14 +72,26 @@ pub(super) async fn run(clock: &Clock, options: AppOptions) -> Result<(), Failur
         .await
         .map_err(Failure::running)?;
 
-    for address in app.local_addrs() {
-        let host = if address.ip().is_unspecified() {
-            format!("localhost:{}", address.port())
-        } else {
-            address.to_string()
-        };
+    let addresses: Vec<_> = app.local_addrs().into_iter().map(reachable).collect();
+    let mut stack = match addresses.first() {
+        Some(exporter) if with_stack => Some(
+            start_stack(*exporter, &telemetry_path)
+                .await
+                .map_err(Failure::running)?,
+        ),
+        _ => None,
+    };
+    for address in &addresses {
         say(&format!(
-            "Open http://{host}/ or scrape http://{host}{telemetry_path}\n"
+            "Open http://{address}/ or scrape http://{address}{telemetry_path}\n"
+        ))?;
+    }
+    if let Some(stack) = &stack {
+        say(&format!(
+            "Prometheus   {}/alerts\nAlertmanager {}/#/alerts\n\
+             An hour of the rules passes in a minute; notifications are printed here.\n",
+            stack.prometheus_url(),
+            stack.alertmanager_url()
         ))?;
     }
     say(&format!(
@@ -74,9 +101,60 @@ pub(super) async fn run(clock: &Clock, options: AppOptions) -> Result<(), Failur
 
     let stop = CancellationToken::new();
     let simulation = tokio::spawn(simulator.run_until(stop.clone().cancelled_owned()));
-    let outcome = app.run_until(signals.received()).await;
+    let mut broken = None;
+    let shutdown = async {
+        tokio::select! {
+            () = signals.received() => {}
+            error = ended(stack.as_mut()) => broken = Some(error),
+        }
+    };
+    let outcome = app.run_until(shutdown).await;
+    if let Some(stack) = stack {
+        stack.stop().await;
+    }
     stop.cancel();
     // The simulator has nothing to report.
     let _ = simulation.await;
-    outcome.map_err(Failure::running)
+    match broken {
+        Some(error) => Err(Failure::running(error)),
+        None => outcome.map_err(Failure::running),
+    }
+}
+
+/// An address that the programs of this machine can connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
+/// Starts a stack whose notifications are printed.
+async fn start_stack(exporter: SocketAddr, telemetry_path: &str) -> Result<Stack, StackError> {
+    let webhook = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let settings = stack::Settings {
+        exporter,
+        telemetry_path: telemetry_path.to_owned(),
+        webhook: format!("http://{}/", webhook.local_addr()?),
+        interval: SCRAPE_INTERVAL,
+        pace: PACE,
+    };
+    let (sender, mut notifications) = mpsc::channel(1);
+    tokio::spawn(receiver::receive(webhook, sender));
+    tokio::spawn(async move {
+        while let Some(notification) = notifications.recv().await {
+            if say(&notification.to_string()).is_err() {
+                break;
+            }
+        }
+    });
+    Stack::start(&settings).await
+}
+
+/// Waits until a program of the stack has ended by itself, for ever without a stack.
+async fn ended(stack: Option<&mut Stack>) -> StackError {
+    match stack {
+        Some(stack) => stack.ended().await,
+        None => std::future::pending().await,
+    }
 }

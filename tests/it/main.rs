@@ -31,6 +31,7 @@ mod restart;
 mod rules;
 mod scrape;
 mod service_manager;
+mod stack;
 mod status;
 mod tls;
 mod web;

@@ -1,0 +1,248 @@
+//! A Prometheus and an Alertmanager on loopback, with the rules and the routes that this
+//! project ships, at a faster pace: what `demo --stack` shows and the tests rely on.
+
+mod daemon;
+mod pace;
+pub mod receiver;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use daemon::Daemon;
+
+/// How often another port is tried, should somebody have taken the one that was free.
+const PORTS: usize = 3;
+
+const RULES: &str = include_str!("../deploy/prometheus/rules.yml");
+const ROUTES: &str = include_str!("../deploy/alertmanager/alertmanager.yml");
+
+/// The job that the rules are about.
+const JOB: &str = "cwp";
+
+/// What is wrong with a stack.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// A program is not there.
+    #[error("there is no {program} on PATH; install it, or leave --stack away")]
+    Missing {
+        /// Its usual name.
+        program: &'static str,
+    },
+    /// A program is there, but cannot be started.
+    #[error("cannot start {program}: {source}; check that this user may run it")]
+    Start {
+        /// Its usual name.
+        program: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A program does not say that it listens.
+    #[error("{program} was started, but does not say that it listens; try another version")]
+    Silent {
+        /// Its usual name.
+        program: &'static str,
+    },
+    /// A program has ended.
+    #[error("{program} has ended ({status}); its last lines were:{log}")]
+    Ended {
+        /// Its usual name.
+        program: &'static str,
+        /// Its exit status in words.
+        status: String,
+        /// What it wrote last.
+        log: String,
+    },
+    /// Its files cannot be written.
+    #[error("cannot prepare the stack's folder: {0}; check the folder for temporary files")]
+    Folder(#[from] io::Error),
+    /// A file that is shipped is not what the stack needs; a test sees to it that it is.
+    #[error("cannot use the shipped {file}: {problem}; please report this")]
+    Shipped {
+        /// Its name.
+        file: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What a stack watches, and how.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the exporter serves its metrics.
+    pub exporter: SocketAddr,
+    /// The path of its metrics.
+    pub telemetry_path: String,
+    /// Where notifications go to: whoever a route names, they are posted here.
+    pub webhook: String,
+    /// How often Prometheus scrapes and judges its rules.
+    pub interval: Duration,
+    /// How much shorter than shipped each duration of the rules and the routes is.
+    pub pace: u32,
+}
+
+/// A running Prometheus and a running Alertmanager. They are killed when dropped.
+pub struct Stack {
+    prometheus: (Daemon, String),
+    alertmanager: (Daemon, String),
+    _folder: TempDir,
+}
+
+impl Stack {
+    /// Starts both, and waits until both listen.
+    ///
+    /// # Errors
+    ///
+    /// When a program is not on PATH or does not come up.
+    pub async fn start(settings: &Settings) -> Result<Self, StackError> {
+        let folder = tempfile::tempdir()?;
+        let file = |name: &str| folder.path().join(name);
+        std::fs::write(file("rules.json"), rules(settings)?.to_string())?;
+        std::fs::write(file("alertmanager.json"), routes(settings)?.to_string())?;
+        let config = flag("config.file", &file("alertmanager.json"));
+        let data = flag("storage.path", &file("alertmanager"));
+        let alertmanager = start(&["alertmanager", "prometheus-alertmanager"], |address| {
+            vec![
+                config.clone(),
+                data.clone(),
+                // A single one has no peers.
+                "--cluster.listen-address=".to_owned(),
+                format!("--web.listen-address={address}"),
+                format!("--web.external-url=http://{address}"),
+            ]
+        })
+        .await?;
+
+        let config = prometheus(settings, &alertmanager.1, &file("rules.json"));
+        std::fs::write(file("prometheus.json"), config.to_string())?;
+        let config = flag("config.file", &file("prometheus.json"));
+        let data = flag("storage.tsdb.path", &file("prometheus"));
+        let prometheus = start(&["prometheus"], |address| {
+            vec![
+                config.clone(),
+                data.clone(),
+                format!("--web.listen-address={address}"),
+                format!("--web.external-url=http://{address}"),
+            ]
+        })
+        .await?;
+        Ok(Self {
+            prometheus,
+            alertmanager,
+            _folder: folder,
+        })
+    }
+
+    /// Where Prometheus is.
+    #[must_use]
+    pub fn prometheus_url(&self) -> &str {
+        &self.prometheus.1
+    }
+
+    /// Where Alertmanager is.
+    #[must_use]
+    pub fn alertmanager_url(&self) -> &str {
+        &self.alertmanager.1
+    }
+
+    /// Waits until one of them has ended by itself, and says how.
+    pub async fn ended(&mut self) -> StackError {
+        tokio::select! {
+            error = self.prometheus.0.ended() => error,
+            error = self.alertmanager.0.ended() => error,
+        }
+    }
+
+    /// Ends both.
+    pub async fn stop(self) {
+        self.prometheus.0.stop().await;
+        self.alertmanager.0.stop().await;
+    }
+}
+
+/// Starts a program on a free port. It is not told to choose one, as it could not then
+/// give its own URL in what it sends.
+async fn start(
+    names: &[&'static str],
+    arguments: impl Fn(SocketAddr) -> Vec<String>,
+) -> Result<(Daemon, String), StackError> {
+    let mut tries = 1..=PORTS;
+    loop {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = free.local_addr()?;
+        drop(free);
+        match Daemon::start(names, &arguments(address)).await {
+            Err(StackError::Ended { .. }) if tries.next().is_some() => {}
+            outcome => return outcome.map(|daemon| (daemon, format!("http://{address}"))),
+        }
+    }
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("--{name}={}", path.display())
+}
+
+/// Prometheus' configuration. JSON is YAML.
+fn prometheus(settings: &Settings, alertmanager: &str, rules: &Path) -> Value {
+    let interval = format!("{}ms", settings.interval.as_millis());
+    let alertmanager = alertmanager.trim_start_matches("http://");
+    json!({
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "evaluation_interval": interval,
+        },
+        "rule_files": [rules],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [{
+            "job_name": JOB,
+            "metrics_path": settings.telemetry_path,
+            "static_configs": [{"targets": [settings.exporter.to_string()]}],
+        }],
+    })
+}
+
+/// The shipped rules at the stack's pace.
+fn rules(settings: &Settings) -> Result<Value, StackError> {
+    let mut rules = shipped("rules.yml", RULES)?;
+    pace::quicken(&mut rules, settings.pace);
+    Ok(rules)
+}
+
+/// The shipped routes at the stack's pace, with the webhook for whoever they notify.
+fn routes(settings: &Settings) -> Result<Value, StackError> {
+    let file = "alertmanager.yml";
+    let mut routes = shipped(file, ROUTES)?;
+    pace::quicken(&mut routes, settings.pace);
+    let receivers = routes.get_mut("receivers").and_then(Value::as_array_mut);
+    let receivers = receivers.ok_or_else(|| StackError::Shipped {
+        file,
+        problem: "it has no receivers".to_owned(),
+    })?;
+    for receiver in receivers {
+        if receiver
+            .as_object()
+            .is_some_and(|receiver| receiver.len() == 1)
+        {
+            // It has a name alone: nobody is notified.
+            continue;
+        }
+        *receiver = json!({
+            "name": receiver.get("name"),
+            "webhook_configs": [{"url": settings.webhook}],
+        });
+    }
+    Ok(routes)
+}
+
+fn shipped(file: &'static str, text: &str) -> Result<Value, StackError> {
+    serde_saphyr::from_str(text).map_err(|error| StackError::Shipped {
+        file,
+        problem: error.to_string(),
+    })
+}

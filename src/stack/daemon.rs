@@ -1,0 +1,126 @@
+//! A program of the stack: started, found listening, and ended with us.
+
+use std::collections::VecDeque;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::StackError;
+
+/// How long a program may take until it listens.
+const START: Duration = Duration::from_secs(60);
+
+/// How many of its last lines are kept, to say why it has ended.
+const KEPT_LINES: usize = 10;
+
+/// A running program. It is killed when dropped.
+pub(super) struct Daemon {
+    name: &'static str,
+    child: Child,
+    log: Log,
+}
+
+/// The last lines that a program wrote.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<VecDeque<String>>>);
+
+impl Daemon {
+    /// Starts the first of `names` that is on PATH, and waits until its log says that it
+    /// listens. The names are of one program; the first is the usual one.
+    pub(super) async fn start(
+        names: &[&'static str],
+        arguments: &[String],
+    ) -> Result<Self, StackError> {
+        let program = names.first().copied().unwrap_or_default();
+        let started = names.iter().find_map(|name| match spawn(name, arguments) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            started => Some(started),
+        });
+        let mut child = started
+            .ok_or(StackError::Missing { program })?
+            .map_err(|source| StackError::Start { program, source })?;
+        let log = Log::default();
+        let stderr = child.stderr.take();
+        let Some(mut lines) = stderr.map(|stderr| BufReader::new(stderr).lines()) else {
+            return Err(StackError::Silent { program });
+        };
+        match tokio::time::timeout(START, listens(&mut lines, &log)).await {
+            Ok(true) => {
+                let kept = log.clone();
+                tokio::spawn(async move {
+                    while let Ok(Some(line)) = lines.next_line().await {
+                        kept.keep(line);
+                    }
+                });
+                Ok(Self {
+                    name: program,
+                    child,
+                    log,
+                })
+            }
+            Ok(false) => Err(ended(program, child.wait().await.ok(), &log)),
+            Err(_) => Err(StackError::Silent { program }),
+        }
+    }
+
+    /// Waits until it has ended by itself, and says how.
+    pub(super) async fn ended(&mut self) -> StackError {
+        let status = self.child.wait().await.ok();
+        ended(self.name, status, &self.log)
+    }
+
+    /// Ends it. Its data are thrown away, so it need not be asked.
+    pub(super) async fn stop(mut self) {
+        // It may have ended before.
+        let _ = self.child.kill().await;
+    }
+}
+
+impl Log {
+    fn keep(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| format!("\n  {line}")).collect()
+    }
+}
+
+fn spawn(name: &str, arguments: &[String]) -> io::Result<Child> {
+    Command::new(name)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Whether the log says that the program listens, before it ends.
+async fn listens(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> bool {
+    while let Ok(Some(line)) = lines.next_line().await {
+        let listens = line.contains(r#"msg="Listening on""#);
+        log.keep(line);
+        if listens {
+            return true;
+        }
+    }
+    false
+}
+
+fn ended(program: &'static str, status: Option<ExitStatus>, log: &Log) -> StackError {
+    StackError::Ended {
+        program,
+        status: status.map_or_else(|| "unknown".to_owned(), |status| status.to_string()),
+        log: log.text(),
+    }
+}
