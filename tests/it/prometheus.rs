@@ -57,8 +57,6 @@ impl Prometheus {
 
     /// Starts this Prometheus on a free port with these settings.
     pub(crate) async fn start(program: &str, settings: &Value) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("prometheus.yml");
         // JSON is YAML.
         Self::configured(program, &settings.to_string()).await
     }
