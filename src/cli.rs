@@ -328,7 +328,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
                 1 => "1 account".to_owned(),
                 count => format!("{count} accounts"),
             };
-            say(&format!("configuration is good: {accounts}\n"))
+            say(format!("configuration is good: {accounts}\n"))
         }
         None => serve(source, clock, app_options(flags)).await,
         Some(Command::Once { output }) => {
@@ -398,7 +398,7 @@ async fn once(
         .await
         .map_err(Failure::running)?;
     match output {
-        Some(path) => atomic_file::replace(path, text.as_bytes(), READABLE).map_err(|error| {
+        Some(path) => atomic_file::replace(path, &text, READABLE).map_err(|error| {
             Failure::Running(format!(
                 "cannot write {}: {error}; name a file in a folder that this user may write to",
                 path.display()
@@ -419,9 +419,9 @@ async fn diagnose(source: &Source, clock: &Clock, json: bool) -> Result<(), Fail
         .map_err(Failure::running)?;
     if json {
         let document = serde_json::to_string_pretty(&report).map_err(Failure::running)?;
-        say(&format!("{document}\n"))?;
+        say(format!("{document}\n"))?;
     } else {
-        say(&report.to_string())?;
+        say(report.to_string())?;
     }
     if report.ok {
         Ok(())
@@ -457,10 +457,10 @@ fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
 }
 
 /// Writes to standard output. A reader that has seen enough is no failure.
-fn say(text: &str) -> Result<(), Failure> {
+fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout
-        .write_all(text.as_bytes())
+        .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::running(error)),

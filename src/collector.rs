@@ -56,7 +56,8 @@ pub struct Parsed {
 pub struct Sample {
     /// Which metric.
     pub metric: &'static MetricDef,
-    /// The value of the metric's second label, empty when it has none.
+    /// The value of the metric's second label, empty when it has none. What is borrowed
+    /// has nothing in it that the exposition would have to escape.
     pub label: Cow<'static, str>,
     /// The value, exact: never rounded, never derived.
     pub value: f64,

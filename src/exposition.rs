@@ -11,11 +11,13 @@
 
 mod accounts;
 mod format;
+mod labels;
 mod live;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use prometheus::Registry;
 
@@ -23,10 +25,11 @@ use crate::clock::Clock;
 use crate::collector;
 use crate::metrics::process::{self, ProcessMetrics};
 use crate::metrics::{self, MetricDef};
-use crate::snapshot::Store;
+use crate::snapshot::{Accounts, Store};
 use accounts::Family;
 pub use accounts::Pages;
 pub use format::Format;
+use labels::Labels;
 
 /// The definitions of the metrics that describe the snapshots.
 pub mod defs {
@@ -76,6 +79,8 @@ pub struct Exposition {
     /// The families of the accounts' part, and those of them that the cloud tells.
     families: Arc<[Family]>,
     cloud_families: Arc<[Family]>,
+    /// The labels of the accounts that were there at the last scrape.
+    labels: ArcSwapOption<Labels>,
     /// The definitions of the live part.
     live: Vec<&'static MetricDef>,
 }
@@ -106,6 +111,7 @@ impl Exposition {
             process,
             cloud_families: cloud.copied().map(Family::new).collect(),
             families: accounts.into_iter().map(Family::new).collect(),
+            labels: ArcSwapOption::empty(),
             live,
         }
     }
@@ -131,40 +137,48 @@ impl Exposition {
     /// The accounts' part, and how long its values are young enough to be shown.
     #[must_use]
     pub fn accounts(&self, format: Format) -> (Pages, Duration) {
-        let (now, accounts) = (self.clock.now(), self.store.load());
+        let accounts = self.store.load();
+        let labels = match self.labels.load_full() {
+            Some(labels) if Arc::ptr_eq(&labels.of, &accounts) => labels,
+            _ => {
+                let labels = Arc::new(Labels::new(accounts));
+                self.labels.store(Some(Arc::clone(&labels)));
+                labels
+            }
+        };
         let families = Arc::clone(&self.families);
-        Pages::new(format, families, accounts.list(), now, accounts.max_age())
+        Pages::new(format, families, labels, self.clock.now())
     }
 
     /// The live part, as it is now, and the end of the exposition.
     #[must_use]
-    pub fn live(&self, format: Format) -> String {
+    pub fn live(&self, format: Format) -> Vec<u8> {
         let process = self.process.as_ref().map(ProcessMetrics::read);
         let (families, process) = (self.registry.gather(), process.unwrap_or_default());
-        let mut out = String::with_capacity(8 * 1024);
+        let mut out = Vec::with_capacity(8 * 1024);
         live::write(format, &self.live, &families, &process, &mut out);
-        out.push_str(format.end());
+        out.extend_from_slice(format.end());
         out
     }
 
-    /// The whole text of a scrape. Its order never changes.
+    /// The whole text of a scrape, which is UTF-8. Its order never changes.
     #[must_use]
-    pub fn render(&self, format: Format) -> String {
-        let mut text: String = self.accounts(format).0.collect();
-        text.push_str(&self.live(format));
-        text
+    pub fn render(&self, format: Format) -> Vec<u8> {
+        let (pages, _) = self.accounts(format);
+        pages.chain([self.live(format)]).flatten().collect()
     }
 
     /// What the cloud says of one account, or nothing if there is no such account.
     #[must_use]
-    pub fn render_account(&self, format: Format, name: &str) -> Option<String> {
-        let (now, accounts) = (self.clock.now(), self.store.load());
+    pub fn render_account(&self, format: Format, name: &str) -> Option<Vec<u8>> {
+        let accounts = self.store.load();
         let account = accounts.list().iter().find(|each| each.name == name)?;
+        let alone = Accounts::new(vec![Arc::clone(account)], accounts.max_age());
+        let labels = Arc::new(Labels::new(Arc::new(alone)));
         let families = Arc::clone(&self.cloud_families);
-        let (pages, _) = Pages::new(format, families, [account], now, accounts.max_age());
-        let mut text: String = pages.collect();
-        text.push_str(format.end());
-        Some(text)
+        let (pages, _) = Pages::new(format, families, labels, self.clock.now());
+        let end = format.end().to_vec();
+        Some(pages.chain([end]).flatten().collect())
     }
 }
 
@@ -197,14 +211,15 @@ mod tests {
         assert_eq!(exposition(1).accounts(Format::Text).0.count(), 1);
         for format in [Format::Text, Format::OpenMetrics] {
             let large = exposition(5_000);
-            let mut pages: Vec<String> = large.accounts(format).0.collect();
+            let mut pages: Vec<Vec<u8>> = large.accounts(format).0.collect();
             assert!(pages.len() > 5);
-            assert!(pages.iter().all(|page| page.ends_with('\n')));
-            let longest = pages.iter().map(String::len).max();
+            assert!(pages.iter().all(|page| page.ends_with(b"\n")));
+            let longest = pages.iter().map(Vec::len).max();
             assert!(longest < Some(accounts::PAGE + 1_000), "{longest:?}");
             pages.push(large.live(format));
             let text = pages.concat();
             assert_eq!(text, large.render(format));
+            let text = String::from_utf8(text).unwrap();
             let infos = "\ntencentcloud_cwp_account_info{account=\"account-";
             assert_eq!(text.matches(infos).count(), 5_000);
             assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
@@ -213,20 +228,23 @@ mod tests {
 
     #[test]
     fn openmetrics_ends_with_its_mark_and_text_without() {
-        let (name, mark) = ("account-00000", "} 0\n# EOF\n");
+        let (name, mark) = ("account-00000", b"} 0\n# EOF\n");
         let one = exposition(1);
         let account = one.render_account(Format::OpenMetrics, name).unwrap();
-        assert!(account.ends_with(mark), "{account}");
+        assert!(account.ends_with(mark));
         assert!(one.render(Format::OpenMetrics).ends_with(mark));
-        assert!(!one.render(Format::Text).contains("# EOF"));
+        assert!(one.render(Format::Text).ends_with(b"} 0\n"));
     }
 
     #[test]
     fn an_account_that_was_never_collected_is_down_and_has_no_values() {
         assert_eq!(
-            exposition(1)
-                .render_account(Format::Text, "account-00000")
-                .unwrap(),
+            String::from_utf8(
+                exposition(1)
+                    .render_account(Format::Text, "account-00000")
+                    .unwrap()
+            )
+            .unwrap(),
             "# HELP tencentcloud_cwp_account_info Every configured account; always 1. \
              Its configured labels carry the prefix label_.\n\
              # TYPE tencentcloud_cwp_account_info gauge\n\

@@ -24,7 +24,7 @@ pub async fn collect(
     config: &Config,
     environment: &Environment,
     clock: &Clock,
-) -> Result<(String, bool), FleetError> {
+) -> Result<(Vec<u8>, bool), FleetError> {
     let registry = Registry::new();
     let fleet = Fleet::new(config, environment, clock, &registry)?;
     fleet.metrics().note_reload(Some(clock.now()));

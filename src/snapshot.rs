@@ -195,7 +195,7 @@ impl Store {
 
     /// Replaces the set of accounts.
     pub fn replace(&self, list: Vec<Arc<AccountState>>, max_age: Duration) {
-        self.accounts.store(Arc::new(Accounts { list, max_age }));
+        self.accounts.store(Arc::new(Accounts::new(list, max_age)));
         self.revision.advance();
     }
 
@@ -217,6 +217,12 @@ impl Store {
 }
 
 impl Accounts {
+    /// These accounts, whose values are exposed for `max_age` after a success.
+    #[must_use]
+    pub fn new(list: Vec<Arc<AccountState>>, max_age: Duration) -> Self {
+        Self { list, max_age }
+    }
+
     /// The accounts, in the order of the configuration.
     #[must_use]
     pub fn list(&self) -> &[Arc<AccountState>] {

@@ -82,19 +82,19 @@ pub(super) async fn run(
         _ => None,
     };
     for address in &addresses {
-        say(&format!(
+        say(format!(
             "Open http://{address}/ or scrape http://{address}{telemetry_path}\n"
         ))?;
     }
     if let Some(stack) = &stack {
-        say(&format!(
+        say(format!(
             "Prometheus   {}/alerts\nAlertmanager {}/#/alerts\n\
              An hour of the rules passes in a minute; notifications are printed here.\n",
             stack.prometheus_url(),
             stack.alertmanager_url()
         ))?;
     }
-    say(&format!(
+    say(format!(
         "{} simulated accounts at {api}; stop with Ctrl-C\n",
         accounts.len()
     ))?;

@@ -362,6 +362,12 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_the_table_need_no_escaping() {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        assert!(FIELDS.iter().all(|field| field.label.bytes().all(plain)));
+    }
+
+    #[test]
     fn a_missing_newer_field_is_no_drift() {
         let missing: Vec<Cow<'_, str>> = parse("{}")
             .drift

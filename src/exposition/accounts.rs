@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::defs;
-use super::format::{Format, escaped, label, number};
-use crate::collector::Sample;
+use super::format::{Format, end_line, escaped, label};
+use super::labels::{AccountLabels, Labels};
 use crate::metrics::{MetricDef, unix_seconds};
-use crate::snapshot::{AccountState, CollectorState};
+use crate::snapshot::CollectorState;
 
 /// How large a page is, in bytes, about: large enough to cost nothing.
 pub(super) const PAGE: usize = 256 * 1024;
@@ -19,24 +19,26 @@ pub(super) const PAGE: usize = 256 * 1024;
 /// A family that accounts have samples of. What never changes is prepared.
 #[derive(Debug)]
 pub(super) struct Family {
-    pub(super) def: &'static MetricDef,
+    def: &'static MetricDef,
     source: Source,
-    text_head: String,
-    openmetrics_head: String,
+    text_head: Vec<u8>,
+    openmetrics_head: Vec<u8>,
     /// How each line begins: `name{account="`.
-    open: String,
+    open: Vec<u8>,
     /// What leads from the account to the second label's value: `",name="`.
-    second: String,
+    second: Vec<u8>,
 }
 
 /// Where a family's samples come from.
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// All accounts together.
-    Whole(fn(&[Seen]) -> f64),
-    /// The account.
-    Account(fn(&Seen) -> Option<f64>),
-    /// The account's settings.
+    /// The number of accounts.
+    Count,
+    /// Whether an account is up.
+    Up,
+    /// When an account's key expires.
+    CredentialExpiry,
+    /// An account's settings.
     Info,
     /// A collector's state.
     State(fn(&CollectorState) -> Option<f64>),
@@ -48,19 +50,9 @@ enum Source {
     Samples,
 }
 
-/// An account, and the states of its collectors at the moment of the scrape.
+/// The state of a collector at the moment of the scrape.
 #[derive(Debug)]
 struct Seen {
-    account: Arc<AccountState>,
-    /// The account's name as it stands in a label, if that is another.
-    escaped: Option<String>,
-    states: Vec<SeenState>,
-}
-
-/// The state of one collector at that moment.
-#[derive(Debug)]
-struct SeenState {
-    collector: &'static str,
     state: Arc<CollectorState>,
     /// Whether its values are young enough to be shown.
     fresh: bool,
@@ -74,158 +66,107 @@ struct SeenState {
 pub struct Pages {
     format: Format,
     families: Arc<[Family]>,
-    accounts: Vec<Seen>,
-    /// Which family is written, from which account on, and whether it has a head.
+    labels: Arc<Labels>,
+    /// Of one account after the other.
+    seen: Vec<Seen>,
+    /// What is written next.
+    next: Place,
+}
+
+/// A place in the text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
     family: usize,
     account: usize,
+    /// The account's first state.
+    state: usize,
+    /// Whether the family's head is written.
     begun: bool,
 }
 
 impl Family {
     pub(super) fn new(def: &'static MetricDef) -> Self {
-        let mut family = Self {
+        let head = |format: Format| {
+            let mut head = Vec::new();
+            format.head(def, &mut head);
+            head
+        };
+        let second = def.labels.get(1).map(|name| format!("\",{name}=\""));
+        Self {
             def,
             source: Source::of(def),
-            text_head: String::new(),
-            openmetrics_head: String::new(),
-            open: format!("{}{{account=\"", def.name),
-            second: match def.labels.get(1) {
-                Some(name) => format!("\",{name}=\""),
-                None => String::new(),
-            },
-        };
-        Format::Text.head(def, &mut family.text_head);
-        Format::OpenMetrics.head(def, &mut family.openmetrics_head);
-        family
+            text_head: head(Format::Text),
+            openmetrics_head: head(Format::OpenMetrics),
+            open: format!("{}{{account=\"", def.name).into(),
+            second: second.unwrap_or_default().into(),
+        }
     }
 
-    fn head(&self, format: Format) -> &str {
+    fn head(&self, format: Format) -> &[u8] {
         match format {
             Format::Text => &self.text_head,
             Format::OpenMetrics => &self.openmetrics_head,
         }
     }
 
-    /// Writes the samples of `seen`.
-    fn write(&self, seen: &mut Seen, out: &mut String) {
-        let account = seen.escaped.as_deref().unwrap_or(&seen.account.name);
-        match self.source {
-            Source::Whole(_) => {}
-            Source::Account(value) => {
-                if let Some(value) = value(seen) {
-                    self.sample(account, value, out);
-                }
-            }
-            Source::Info => {
-                let region = seen.account.region.as_deref().unwrap_or_default();
-                self.begin(account, &escaped(&seen.account.endpoint), out);
-                label(out, ',', ["", "region"], region);
-                for (name, value) in &seen.account.labels {
-                    label(out, ',', ["label_", name], value);
-                }
-                out.push_str("} 1\n");
-            }
-            Source::State(value) => {
-                for SeenState {
-                    collector, state, ..
-                } in &seen.states
-                {
-                    if let Some(value) = value(state) {
-                        self.labelled(account, collector, value, out);
-                    }
-                }
-            }
-            Source::FailureReason => {
-                for SeenState {
-                    collector, state, ..
-                } in &seen.states
-                {
-                    let attempt = state.last_attempt.as_ref();
-                    if let Some(failure) = attempt.and_then(|attempt| attempt.failure.as_ref()) {
-                        self.begin(account, collector, out);
-                        label(out, ',', ["", "reason"], failure.reason.as_str());
-                        out.push_str("} 1\n");
-                    }
-                }
-            }
-            Source::Drift => {
-                for SeenState {
-                    collector, state, ..
-                } in &seen.states
-                {
-                    for drift in &*state.drift {
-                        self.begin(account, collector, out);
-                        label(out, ',', ["", "field"], &drift.field);
-                        label(out, ',', ["", "kind"], drift.kind.as_str());
-                        out.push_str("} 1\n");
-                    }
-                }
-            }
-            Source::Samples => {
-                for seen in &mut seen.states {
-                    while let Some(sample) = next_of(&seen.state, seen.fresh, seen.written)
-                        && is_same(sample.metric, self.def)
-                    {
-                        seen.written += 1;
-                        match &sample.label {
-                            _ if self.second.is_empty() => self.sample(account, sample.value, out),
-                            Cow::Borrowed(literal) => {
-                                self.labelled(account, literal, sample.value, out);
-                            }
-                            Cow::Owned(found) => {
-                                let found = escaped(found);
-                                self.labelled(account, &found, sample.value, out);
-                            }
-                        }
-                    }
-                }
-            }
+    /// Writes a line with these labels.
+    fn line(&self, labels: &[u8], value: f64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.open);
+        out.extend_from_slice(labels);
+        end_line(value, out);
+    }
+
+    /// Writes a line with the value 1, these labels and further ones.
+    fn line_with(&self, labels: &[u8], more: &[(&str, &str)], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.open);
+        out.extend_from_slice(labels);
+        out.push(b'"');
+        for (name, value) in more {
+            label(out, ["", name], value);
         }
+        out.extend_from_slice(b"} 1\n");
     }
 
-    /// Writes a sample with the label account only, whose value is escaped already.
-    fn sample(&self, account: &str, value: f64, out: &mut String) {
-        out.push_str(&self.open);
-        out.push_str(account);
-        out.push_str("\"} ");
-        number(value, out);
-        out.push('\n');
-    }
-
-    /// Writes a sample with the definition's second label, whose value is escaped too.
-    fn labelled(&self, account: &str, second: &str, value: f64, out: &mut String) {
-        out.push_str(&self.open);
-        out.push_str(account);
-        out.push_str(&self.second);
-        out.push_str(second);
-        out.push_str("\"} ");
-        number(value, out);
-        out.push('\n');
-    }
-
-    /// Writes a line up to its second label, whose value is escaped already.
-    fn begin(&self, account: &str, second: &str, out: &mut String) {
-        out.push_str(&self.open);
-        out.push_str(account);
-        out.push_str(&self.second);
-        out.push_str(second);
-        out.push('"');
+    /// Writes the values that a collector found.
+    fn samples(&self, account: &[u8], seen: &mut Seen, out: &mut Vec<u8>) {
+        let success = seen.state.last_success.as_ref().filter(|_| seen.fresh);
+        let left = success.and_then(|success| success.samples.get(seen.written..));
+        let mut beginning = None;
+        for sample in left.unwrap_or_default() {
+            if !is_same(sample.metric, self.def) {
+                break;
+            }
+            seen.written += 1;
+            // All lines of an account begin the same.
+            if let Some((start, end)) = beginning {
+                out.extend_from_within(start..end);
+            } else {
+                let start = out.len();
+                out.extend_from_slice(&self.open);
+                out.extend_from_slice(account);
+                out.extend_from_slice(&self.second);
+                beginning = Some((start, out.len()));
+            }
+            if !self.second.is_empty() {
+                match &sample.label {
+                    // Ours, with nothing to escape.
+                    Cow::Borrowed(literal) => out.extend_from_slice(literal.as_bytes()),
+                    Cow::Owned(found) => out.extend_from_slice(&escaped(found.as_bytes())),
+                }
+            }
+            end_line(sample.value, out);
+        }
     }
 }
 
 impl Source {
     fn of(def: &'static MetricDef) -> Self {
         if def == defs::ACCOUNTS {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            Self::Whole(|accounts| accounts.len() as f64)
+            Self::Count
         } else if def == defs::UP {
-            Self::Account(|seen| Some(one_if(seen.is_up())))
+            Self::Up
         } else if def == defs::CREDENTIAL_EXPIRY {
-            Self::Account(|seen| {
-                let states = seen.states.iter();
-                let expiry = states.filter_map(|seen| seen.state.credential_expires_at);
-                expiry.max().map(unix_seconds)
-            })
+            Self::CredentialExpiry
         } else if def == defs::ACCOUNT_INFO {
             Self::Info
         } else if def == defs::SUCCESS {
@@ -255,115 +196,156 @@ impl Source {
 }
 
 impl Pages {
-    /// The pages of `families` for `accounts`, and how long its values are young
-    /// enough to be shown, seen from `now` on.
-    pub(super) fn new<'a>(
+    /// The pages of `families` for the accounts with these labels, and how long its
+    /// values are young enough to be shown, seen from `now` on.
+    pub(super) fn new(
         format: Format,
         families: Arc<[Family]>,
-        accounts: impl IntoIterator<Item = &'a Arc<AccountState>>,
+        labels: Arc<Labels>,
         now: Timestamp,
-        max_age: Duration,
     ) -> (Self, Duration) {
         let mut fresh_for = Duration::MAX;
-        let accounts = accounts.into_iter();
-        let accounts = accounts.map(|account| Seen::new(account, now, max_age, &mut fresh_for));
-        let pages = Self {
-            format,
-            families,
-            accounts: accounts.collect(),
-            family: 0,
-            account: 0,
-            begun: false,
-        };
-        (pages, fresh_for)
-    }
-
-    /// Appends the next page to `out`. Nothing is appended once all are written.
-    pub fn next_page(&mut self, out: &mut String) {
-        let families = Arc::clone(&self.families);
-        let end = out.len().saturating_add(PAGE);
-        while let Some(family) = families.get(self.family) {
-            if let Source::Whole(value) = family.source {
-                out.push_str(family.head(self.format));
-                out.push_str(family.def.name);
-                out.push(' ');
-                number(value(&self.accounts), out);
-                out.push('\n');
-                self.account = self.accounts.len();
-            }
-            for seen in self.accounts.iter_mut().skip(self.account) {
-                if out.len() >= end {
-                    return;
-                }
-                self.account += 1;
-                let (before, head) = (out.len(), family.head(self.format));
-                if !self.begun {
-                    out.push_str(head);
-                }
-                let begun = out.len();
-                family.write(seen, out);
-                if !self.begun && out.len() == begun {
-                    out.truncate(before);
-                } else {
-                    self.begun = true;
-                }
-            }
-            (self.family, self.account, self.begun) = (self.family + 1, 0, false);
-        }
-    }
-}
-
-impl Iterator for Pages {
-    type Item = String;
-
-    fn next(&mut self) -> Option<String> {
-        let mut page = String::new();
-        self.next_page(&mut page);
-        Some(page).filter(|page| !page.is_empty())
-    }
-}
-
-impl Seen {
-    fn new(
-        account: &Arc<AccountState>,
-        now: Timestamp,
-        max_age: Duration,
-        fresh_for: &mut Duration,
-    ) -> Self {
-        let states = account.slots.iter().map(|slot| {
+        let max_age = labels.of.max_age();
+        let slots = labels.of.list().iter().flat_map(|account| &account.slots);
+        let seen = slots.map(|slot| {
             let state = slot.load();
             let left = state.fresh_for(now, max_age);
-            if let Some(left) = left {
-                *fresh_for = left.min(*fresh_for);
-            }
-            SeenState {
-                collector: slot.collector().name(),
+            fresh_for = left.map_or(fresh_for, |left| left.min(fresh_for));
+            Seen {
                 state,
                 fresh: left.is_some(),
                 written: 0,
             }
         });
-        Self {
-            states: states.collect(),
-            escaped: match escaped(&account.name) {
-                Cow::Owned(escaped) => Some(escaped),
-                Cow::Borrowed(_) => None,
-            },
-            account: Arc::clone(account),
+        let pages = Self {
+            format,
+            families,
+            seen: seen.collect(),
+            labels,
+            next: Place::default(),
+        };
+        (pages, fresh_for)
+    }
+
+    /// Appends the next page to `out`. Nothing is appended once all are written.
+    pub fn next_page(&mut self, out: &mut Vec<u8>) {
+        let families = Arc::clone(&self.families);
+        let end = out.len().saturating_add(PAGE);
+        while let Some(family) = families.get(self.next.family) {
+            self.write(family, end, out);
+            if self.next.account < self.labels.accounts.len() {
+                return;
+            }
+            self.next = Place {
+                family: self.next.family + 1,
+                ..Place::default()
+            };
         }
     }
 
-    /// Whether everything that was collected last can be relied on. Values that have
-    /// grown too old to show can not, whatever their collection said.
-    fn is_up(&self) -> bool {
-        let mut states = self.states.iter();
-        states.all(|seen| seen.state.succeeded() == Some(true) && seen.fresh)
+    /// Writes a family, or as much of it as fits up to `end`.
+    fn write(&mut self, family: &Family, end: usize, out: &mut Vec<u8>) {
+        match family.source {
+            Source::Count => {
+                self.next.account = self.labels.accounts.len();
+                out.extend_from_slice(family.head(self.format));
+                let count = self.next.account.to_string();
+                for piece in [family.def.name, " ", &count, "\n"] {
+                    out.extend_from_slice(piece.as_bytes());
+                }
+            }
+            Source::Up => self.each(family, end, out, |labels, seen, out| {
+                family.line(&labels.account, one_if(is_up(seen)), out);
+            }),
+            Source::CredentialExpiry => self.each(family, end, out, |labels, seen, out| {
+                let expiry = seen
+                    .iter()
+                    .filter_map(|seen| seen.state.credential_expires_at);
+                if let Some(expiry) = expiry.max() {
+                    family.line(&labels.account, unix_seconds(expiry), out);
+                }
+            }),
+            Source::Info => self.each(family, end, out, |labels, _, out| {
+                family.line(&labels.info, 1.0, out);
+            }),
+            Source::State(value) => self.each(family, end, out, |labels, seen, out| {
+                for (labels, seen) in labels.collectors.iter().zip(seen) {
+                    if let Some(value) = value(&seen.state) {
+                        family.line(labels, value, out);
+                    }
+                }
+            }),
+            Source::FailureReason => self.each(family, end, out, |labels, seen, out| {
+                for (labels, seen) in labels.collectors.iter().zip(seen) {
+                    let attempt = seen.state.last_attempt.as_ref();
+                    if let Some(failure) = attempt.and_then(|attempt| attempt.failure.as_ref()) {
+                        let reason = [("reason", failure.reason.as_str())];
+                        family.line_with(labels, &reason, out);
+                    }
+                }
+            }),
+            Source::Drift => self.each(family, end, out, |labels, seen, out| {
+                for (labels, seen) in labels.collectors.iter().zip(seen) {
+                    for drift in &*seen.state.drift {
+                        let drift = [("field", &*drift.field), ("kind", drift.kind.as_str())];
+                        family.line_with(labels, &drift, out);
+                    }
+                }
+            }),
+            Source::Samples => self.each(family, end, out, |labels, seen, out| {
+                for seen in seen {
+                    family.samples(&labels.account, seen, out);
+                }
+            }),
+        }
+    }
+
+    /// Lets `write` write each account that is left, as long as there is space.
+    fn each(
+        &mut self,
+        family: &Family,
+        end: usize,
+        out: &mut Vec<u8>,
+        write: impl Fn(&AccountLabels, &mut [Seen], &mut Vec<u8>),
+    ) {
+        let labels = self.labels.accounts.get(self.next.account..);
+        for labels in labels.unwrap_or_default() {
+            if out.len() >= end {
+                return;
+            }
+            let state = self.next.state;
+            self.next.account += 1;
+            self.next.state += labels.collectors.len();
+            let seen = self.seen.get_mut(state..self.next.state);
+            let start = out.len();
+            write(labels, seen.unwrap_or_default(), out);
+            // A family without samples leaves no trace.
+            if !self.next.begun && out.len() > start {
+                let head = family.head(self.format);
+                out.extend_from_slice(head);
+                let written = out.get_mut(start..);
+                written.unwrap_or_default().rotate_right(head.len());
+                self.next.begun = true;
+            }
+        }
     }
 }
 
-fn next_of(state: &CollectorState, fresh: bool, written: usize) -> Option<&Sample> {
-    let success = state.last_success.as_ref().filter(|_| fresh)?;
-    success.samples.get(written)
+impl Iterator for Pages {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut page = Vec::new();
+        self.next_page(&mut page);
+        Some(page).filter(|page| !page.is_empty())
+    }
+}
+
+/// Whether everything that was collected last can be relied on. Values that have grown
+/// too old to show can not, whatever their collection said.
+fn is_up(seen: &[Seen]) -> bool {
+    let mut seen = seen.iter();
+    seen.all(|seen| seen.fresh && seen.state.succeeded() == Some(true))
 }
 
 /// Whether both are the same metric, asked often: mostly one look at the place suffices.

@@ -15,12 +15,12 @@ pub enum Format {
 
 impl Format {
     /// Appends the lines that begin a family.
-    pub(super) fn head(self, def: &MetricDef, out: &mut String) {
+    pub(super) fn head(self, def: &MetricDef, out: &mut Vec<u8>) {
         let kind = def.kind.as_str();
         match self {
             Self::Text => {
                 line(out, ["# HELP ", def.name, " "]);
-                escape(out, def.help, false);
+                escape(out, def.help.as_bytes(), false);
                 line(out, ["\n# TYPE ", def.name, " ", kind, "\n"]);
             }
             Self::OpenMetrics => {
@@ -30,26 +30,26 @@ impl Format {
                     line(out, ["# UNIT ", family, " ", unit, "\n"]);
                 }
                 line(out, ["# HELP ", family, " "]);
-                escape(out, def.help, true);
-                out.push('\n');
+                escape(out, def.help.as_bytes(), true);
+                out.push(b'\n');
             }
         }
     }
 
     /// Appends a bucket's bound, which OpenMetrics wants to look like a float.
-    pub(super) fn bound(self, bound: f64, out: &mut String) {
+    pub(super) fn bound(self, bound: f64, out: &mut Vec<u8>) {
         if self == Self::OpenMetrics && bound.is_finite() {
-            out.push_str(zmij::Buffer::new().format_finite(bound));
+            out.extend_from_slice(zmij::Buffer::new().format_finite(bound).as_bytes());
         } else {
             number(bound, out);
         }
     }
 
     /// What ends the exposition.
-    pub(super) fn end(self) -> &'static str {
+    pub(super) fn end(self) -> &'static [u8] {
         match self {
-            Self::Text => "",
-            Self::OpenMetrics => "# EOF\n",
+            Self::Text => b"",
+            Self::OpenMetrics => b"# EOF\n",
         }
     }
 }
@@ -70,69 +70,81 @@ impl MetricDef {
     }
 }
 
-/// Appends a label and its value; `separator` is `{` before the first, otherwise a comma.
-pub(super) fn label(out: &mut String, separator: char, name: [&str; 2], value: &str) {
-    out.push(separator);
-    line(out, [name[0], name[1], "=\""]);
-    out.push_str(&escaped(value));
-    out.push('"');
+/// Appends a further label behind another's last quote.
+pub(super) fn label(out: &mut Vec<u8>, name: [&str; 2], value: &str) {
+    line(out, [",", name[0], name[1], "=\""]);
+    out.extend_from_slice(&escaped(value.as_bytes()));
+    out.push(b'"');
 }
 
-/// Appends a sample's value. Whole numbers are written as such, all others with as
-/// few digits as tell them apart.
-pub(super) fn number(value: f64, out: &mut String) {
+/// Ends a line behind the last label's value. Whole numbers are written as such, all
+/// others with as few digits as tell them apart.
+pub(super) fn end_line(value: f64, out: &mut Vec<u8>) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whether something is lost is asked next"
+    )]
+    let digit = value as u8;
+    #[expect(clippy::float_cmp, reason = "it is exact or no digit")]
+    if digit < 10 && f64::from(digit) == value {
+        // Most values are; the length is known then.
+        out.extend_from_slice(&[b'"', b'}', b' ', b'0' + digit, b'\n']);
+    } else {
+        out.extend_from_slice(b"\"} ");
+        number(value, out);
+        out.push(b'\n');
+    }
+}
+
+/// Appends a value.
+pub(super) fn number(value: f64, out: &mut Vec<u8>) {
+    let (mut integer, mut float) = (itoa::Buffer::new(), zmij::Buffer::new());
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         clippy::float_cmp,
         reason = "whether something is lost is just what is asked"
     )]
-    if value.abs() < 1e16 && value as i64 as f64 == value {
-        out.push_str(itoa::Buffer::new().format(value as i64));
+    let text = if value.abs() < 1e16 && value as i64 as f64 == value {
+        integer.format(value as i64)
     } else if value.is_finite() {
-        out.push_str(zmij::Buffer::new().format_finite(value));
+        float.format_finite(value)
     } else if value.is_nan() {
-        out.push_str("NaN");
+        "NaN"
+    } else if value > 0.0 {
+        "+Inf"
     } else {
-        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-    }
+        "-Inf"
+    };
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// `value` as it stands between quotes.
-pub(super) fn escaped(value: &str) -> Cow<'_, str> {
-    let is_plain = |byte| !matches!(byte, b'\\' | b'\n' | b'"');
-    if value.bytes().all(is_plain) {
+pub(super) fn escaped(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr3(b'\\', b'\n', b'"', value).is_none() {
         return Cow::Borrowed(value);
     }
-    let mut escaped = String::with_capacity(value.len() + 8);
+    let mut escaped = Vec::with_capacity(value.len() + 8);
     escape(&mut escaped, value, true);
     Cow::Owned(escaped)
 }
 
 /// Appends `value` with backslashes and line ends escaped, and quotes if told so.
-fn escape(out: &mut String, value: &str, quotes: bool) {
-    let is_special = |char| char == '\\' || char == '\n' || (quotes && char == '"');
-    let mut rest = value;
-    while let Some((plain, special)) = rest
-        .find(is_special)
-        .and_then(|at| rest.split_at_checked(at))
-    {
-        out.push_str(plain);
-        out.push('\\');
-        let mut chars = special.chars();
-        match chars.next() {
-            Some('\n') => out.push('n'),
-            Some(char) => out.push(char),
-            None => {}
+fn escape(out: &mut Vec<u8>, value: &[u8], quotes: bool) {
+    for &byte in value {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'"' if quotes => out.extend_from_slice(b"\\\""),
+            byte => out.push(byte),
         }
-        rest = chars.as_str();
     }
-    out.push_str(rest);
 }
 
-fn line<const N: usize>(out: &mut String, pieces: [&str; N]) {
+fn line<const N: usize>(out: &mut Vec<u8>, pieces: [&str; N]) {
     for piece in pieces {
-        out.push_str(piece);
+        out.extend_from_slice(piece.as_bytes());
     }
 }
 
@@ -148,9 +160,9 @@ mod tests {
     };
 
     fn head(format: Format, def: &MetricDef) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         format.head(def, &mut out);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -187,9 +199,9 @@ mod tests {
     #[test]
     fn numbers_are_short_exact_and_canonical() {
         let written = |value| {
-            let mut out = String::new();
+            let mut out = Vec::new();
             number(value, &mut out);
-            out
+            String::from_utf8(out).unwrap()
         };
         for (value, text) in [
             (0.0, "0"),
@@ -215,9 +227,9 @@ mod tests {
     #[test]
     fn bounds_look_like_floats_in_openmetrics_only() {
         let bound = |format: Format, value| {
-            let mut out = String::new();
+            let mut out = Vec::new();
             format.bound(value, &mut out);
-            out
+            String::from_utf8(out).unwrap()
         };
         assert_eq!(bound(Format::Text, 10.0), "10");
         assert_eq!(bound(Format::OpenMetrics, 10.0), "10.0");
@@ -226,11 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_end_with_the_same_numbers() {
+        for value in [0.0, 9.0, 10.0, -1.0, 0.5, 255.0, 256.0, 1e300, f64::NAN] {
+            let (mut line, mut alone) = (Vec::new(), Vec::new());
+            end_line(value, &mut line);
+            number(value, &mut alone);
+            assert_eq!(line, [b"\"} ", alone.as_slice(), b"\n"].concat(), "{value}");
+        }
+    }
+
+    #[test]
     fn label_values_are_escaped_and_nothing_else_is_touched() {
-        let mut out = String::new();
-        label(&mut out, '{', ["label_", "team"], "a\"b\\c\nd 主机");
-        assert_eq!(out, "{label_team=\"a\\\"b\\\\c\\nd 主机\"");
-        assert_eq!(escaped("plain 主机"), "plain 主机");
-        assert_eq!(escaped("a\"b"), "a\\\"b");
+        let mut out = Vec::new();
+        label(&mut out, ["label_", "team"], "a\"b\\c\nd 主机");
+        let written = String::from_utf8(out).unwrap();
+        assert_eq!(written, ",label_team=\"a\\\"b\\\\c\\nd 主机\"");
+        assert_eq!(&*escaped("plain 主机".as_bytes()), "plain 主机".as_bytes());
+        assert_eq!(&*escaped(b"a\"b"), b"a\\\"b");
     }
 }

@@ -2,7 +2,7 @@
 
 use prometheus::proto::{Histogram, Metric, MetricFamily};
 
-use super::format::{Format, label, number};
+use super::format::{Format, end_line, label, number};
 use crate::metrics::{Kind, MetricDef};
 
 /// Appends the samples of the live instruments in `families` and the `process`
@@ -12,7 +12,7 @@ pub(super) fn write(
     defs: &[&'static MetricDef],
     families: &[MetricFamily],
     process: &[(&'static MetricDef, f64)],
-    out: &mut String,
+    out: &mut Vec<u8>,
 ) {
     for &def in defs {
         let family = families.iter().find(|family| family.name() == def.name);
@@ -24,20 +24,21 @@ pub(super) fn write(
             }
         } else if let Some((_, value)) = figure {
             format.head(def, out);
-            sample(def.name, "", *value, out);
+            sample(def.name, b"", *value, out);
         }
     }
 }
 
-fn write_metric(format: Format, def: &MetricDef, metric: &Metric, out: &mut String) {
-    let mut labels = String::new();
-    let mut separator = '{';
+fn write_metric(format: Format, def: &MetricDef, metric: &Metric, out: &mut Vec<u8>) {
+    let mut labels = Vec::new();
     for name in def.labels {
         let pairs = metric.get_label();
         if let Some(pair) = pairs.iter().find(|pair| pair.name() == *name) {
-            label(&mut labels, separator, ["", name], pair.value());
-            separator = ',';
+            label(&mut labels, ["", name], pair.value());
         }
+    }
+    if let Some(separator) = labels.first_mut() {
+        *separator = b'{';
     }
     match def.kind {
         Kind::Counter => sample(def.name, &labels, metric.get_counter().get_value(), out),
@@ -50,40 +51,36 @@ fn write_metric(format: Format, def: &MetricDef, metric: &Metric, out: &mut Stri
 fn write_histogram(
     format: Format,
     def: &MetricDef,
-    labels: &str,
+    labels: &[u8],
     histogram: &Histogram,
-    out: &mut String,
+    out: &mut Vec<u8>,
 ) {
     let buckets = histogram.get_bucket().iter();
     let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
     let all = (f64::INFINITY, histogram.get_sample_count());
     for (bound, count) in buckets.filter(|(bound, _)| bound.is_finite()).chain([all]) {
-        out.push_str(def.name);
-        out.push_str("_bucket");
-        out.push_str(if labels.is_empty() { "{" } else { labels });
-        if !labels.is_empty() {
-            out.push(',');
-        }
-        out.push_str("le=\"");
+        out.extend_from_slice(def.name.as_bytes());
+        out.extend_from_slice(b"_bucket");
+        out.extend_from_slice(labels);
+        out.push(if labels.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(b"le=\"");
         format.bound(bound, out);
-        out.push_str("\"} ");
-        number(count as f64, out);
-        out.push('\n');
+        end_line(count as f64, out);
     }
     let (sum, count) = (histogram.get_sample_sum(), histogram.get_sample_count());
     for (suffix, value) in [("_sum", sum), ("_count", count as f64)] {
-        out.push_str(def.name);
+        out.extend_from_slice(def.name.as_bytes());
         sample(suffix, labels, value, out);
     }
 }
 
 /// Appends a line; `labels` lack their closing brace.
-fn sample(name: &str, labels: &str, value: f64, out: &mut String) {
-    out.push_str(name);
-    out.push_str(labels);
-    out.push_str(if labels.is_empty() { " " } else { "} " });
+fn sample(name: &str, labels: &[u8], value: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(labels);
+    out.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
     number(value, out);
-    out.push('\n');
+    out.push(b'\n');
 }
 
 #[cfg(test)]
@@ -115,10 +112,10 @@ mod tests {
         action.observe(0.25);
         action.observe(0.5);
         action.observe(7.0);
-        let mut out = String::new();
+        let mut out = Vec::new();
         let (defs, families) = ([OPEN, DURATION], registry.gather());
         write(format, &defs, &families, &[(OPEN, 12.0)], &mut out);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

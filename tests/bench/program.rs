@@ -1,6 +1,8 @@
 //! The program from outside, for the benchmarks: it runs, is asked and is measured
 //! while this process plays the cloud.
 
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -144,9 +146,22 @@ impl Exporter {
         Ok(cpu_seconds(&self.stat()?))
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn stat(&self) -> Outcome<Stat> {
         Ok(Process::new(i32::try_from(self.child.id())?)?.stat()?)
     }
+}
+
+/// The CPU time of another process, in seconds.
+pub(crate) fn process_cpu_seconds(pid: u32) -> Outcome<f64> {
+    Ok(cpu_seconds(&Process::new(i32::try_from(pid)?)?.stat()?))
 }
 
 /// The CPU time of a process or thread, in seconds.
@@ -154,7 +169,7 @@ pub(crate) fn cpu_seconds(stat: &Stat) -> f64 {
     (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64
 }
 
-fn free_address() -> Outcome<SocketAddr> {
+pub(crate) fn free_address() -> Outcome<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
 }

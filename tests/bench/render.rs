@@ -74,7 +74,7 @@ fn exposition(count: usize) -> Exposition {
 }
 
 /// Writes all pages into one buffer after the other; returns how many series there are.
-fn render(exposition: &Exposition, format: Format, page: &mut String) -> usize {
+fn render(exposition: &Exposition, format: Format, page: &mut Vec<u8>) -> usize {
     let (mut pages, _) = exposition.accounts(format);
     let mut bytes = 0;
     loop {
@@ -89,7 +89,8 @@ fn render(exposition: &Exposition, format: Format, page: &mut String) -> usize {
 
 fn series(exposition: &Exposition) -> usize {
     let (pages, _) = exposition.accounts(Format::Text);
-    let text: String = pages.collect();
+    let text: Vec<u8> = pages.flatten().collect();
+    let text = String::from_utf8(text).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
 }
 
@@ -114,7 +115,7 @@ fn main() {
         ["--times", format, accounts, times] => {
             let (_, format) = FORMATS.iter().find(|(name, _)| name == format).unwrap();
             let exposition = exposition(accounts.parse().unwrap());
-            let mut page = String::new();
+            let mut page = Vec::new();
             for _ in 0..times.parse().unwrap() {
                 render(&exposition, *format, &mut page);
             }
@@ -136,7 +137,7 @@ fn main() {
                 let mut group = criterion.benchmark_group(name);
                 for accounts in [1, 100, 1_000, 10_000] {
                     let exposition = exposition(accounts);
-                    let mut page = String::new();
+                    let mut page = Vec::new();
                     group.throughput(Throughput::Elements(series(&exposition) as u64));
                     group.bench_function(format!("{accounts} accounts"), |bencher| {
                         bencher.iter(|| render(&exposition, format, &mut page));

@@ -122,7 +122,10 @@ async fn only_temporary_credentials_have_an_expiry_and_no_secret_is_exposed() {
     let clock = running_clock();
     let cloud = Cloud::new(&clock);
     let pipeline = pipeline(&cloud, &clock, &[ROLE, "{type: env}", "{type: default}"]);
-    let exposed = |text: &str| pipeline.exposition.render(Format::Text).contains(text);
+    let exposed = |text: &str| {
+        let page = pipeline.exposition.render(Format::Text);
+        String::from_utf8(page).unwrap().contains(text)
+    };
     let expiry = "cwp_exporter_credential_expiry_timestamp_seconds";
     assert!(!exposed(expiry));
     assert_eq!(collect(&pipeline).await, [true; 3]);

@@ -102,12 +102,12 @@ struct Whole {
 }
 
 /// A body that is kept nowhere.
-pub(super) fn once(text: String, gzip: bool) -> io::Result<Body> {
+pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Body> {
     let bytes = if gzip {
         let (bytes, start) = Compressor::new(0).finish()?;
-        [bytes, start.end(text.as_bytes())?].concat()
+        [bytes, start.end(&text)?].concat()
     } else {
-        text.into_bytes()
+        text
     };
     Ok(Full::from(bytes).boxed_unsync())
 }
@@ -202,7 +202,7 @@ impl Kept {
             return Ok(whole.body());
         }
         let live_since = Instant::now();
-        let live = self.exposition.live(self.format).into_bytes();
+        let live = self.exposition.live(self.format);
         let live = match &accounts.start {
             Some(start) => start.end(&live)?,
             None => live,
@@ -304,19 +304,19 @@ impl AccountsPart {
         let (mut pages, fresh_for) = exposition.accounts(format);
         let (bytes, start) = if gzip {
             let mut compressor = Compressor::new(size);
-            let mut page = String::new();
+            let mut page = Vec::new();
             loop {
                 pages.next_page(&mut page);
                 if page.is_empty() {
                     break;
                 }
-                compressor.write(page.as_bytes())?;
+                compressor.write(&page)?;
                 page.clear();
             }
             let (bytes, start) = compressor.finish()?;
             (bytes, Some(start))
         } else {
-            let mut text = String::with_capacity(size);
+            let mut text = Vec::with_capacity(size);
             let mut length = 0;
             loop {
                 pages.next_page(&mut text);
@@ -325,7 +325,7 @@ impl AccountsPart {
                 }
                 length = text.len();
             }
-            (text.into_bytes(), None)
+            (text, None)
         };
         Ok(Self {
             revision,
