@@ -143,7 +143,7 @@ async fn start_stack(exporter: SocketAddr, telemetry_path: &str) -> Result<Stack
     tokio::spawn(receiver::receive(webhook, sender));
     tokio::spawn(async move {
         while let Some(notification) = notifications.recv().await {
-            if say(&notification.to_string()).is_err() {
+            if say(notification.to_string()).is_err() {
                 break;
             }
         }
