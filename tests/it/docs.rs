@@ -1110,6 +1110,7 @@ fn the_shell_snippets_use_what_there_is() {
                 continue;
             }
             ["cargo", "run", "--release", "--", arguments @ ..]
+            | ["cargo", "run", "--", arguments @ ..]
             | [
                 "cwp-exporter" | "target/release/cwp-exporter",
                 arguments @ ..,
