@@ -2,11 +2,11 @@
 //! the number of scrapers, and not at all while there are none.
 //!
 //! A body is two frames. The accounts' part is kept until a snapshot changes or a value
-//! grows too old. The live part is rendered anew with it, or once it is [`LIVE_FOR`] old.
+//! grows too old. The live part is rendered anew with it, or once it is `LIVE_FOR` old.
 //!
 //! With few accounts, a scrape that finds a change renders at once. With many that takes
 //! a while: then a task renders again and again while scrapes come, away from the threads
-//! that answer them, and they get what there is unless it is [`BEHIND`] the snapshots.
+//! that answer them, and they get what there is unless it is `BEHIND` the snapshots.
 
 use std::convert::Infallible;
 use std::io;
