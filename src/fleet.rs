@@ -39,7 +39,8 @@ pub struct Fleet {
     store: Arc<Store>,
     shared: Shared,
     providers: Providers,
-    members: HashMap<String, Member>,
+    /// In the order of the configuration.
+    members: Vec<Member>,
 }
 
 /// What all accounts share, and the settings that it was made from.
@@ -109,7 +110,7 @@ impl Fleet {
             providers: Providers::new(shared.context.clone()),
             shared,
             metrics,
-            members: HashMap::new(),
+            members: Vec::new(),
         };
         fleet.apply(config)?;
         Ok(fleet)
@@ -135,7 +136,7 @@ impl Fleet {
 
     /// One for each account and collector.
     pub fn collections(&self) -> impl Iterator<Item = &Arc<Collection>> {
-        let members = self.members.values();
+        let members = self.members.iter();
         members.flat_map(|member| &member.collections)
     }
 
@@ -166,52 +167,50 @@ impl Fleet {
             })
             .collect::<prometheus::Result<HashMap<_, _>>>()?;
 
+        // Nothing can fail from here on.
+        let before = std::mem::take(&mut self.members).into_iter();
+        let mut before: HashMap<String, Member> = before
+            .map(|member| (member.account.name.clone(), member))
+            .collect();
         let mut changes = Changes::default();
-        let mut members = HashMap::with_capacity(config.accounts.len());
+        let mut members = Vec::with_capacity(config.accounts.len());
         let mut states = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
-            let before = self.members.get(&account.name);
+            let before = before.remove(&account.name);
             let before = before.filter(|member| member.is_of(account));
             let provider = providers.provider(&account.credentials);
-            let state = match before {
+            let state = match &before {
                 Some(member) if same_client && same_providers && member.account == *account => {
                     Arc::clone(&member.state)
                 }
-                _ => {
+                before => {
                     let (client, revision) = (&shared.client, self.store.revision());
+                    let before = before.as_ref();
                     Arc::new(account_state(account, &provider, client, before, revision))
                 }
             };
-            let collections = match before {
-                Some(member) if same_client => member.collections.clone(),
-                _ => collections(account, &state, &provider, &shared, &instruments),
-            };
-            match before {
+            match &before {
                 None => changes.added += 1,
                 Some(member) if same_client && member.account == *account => changes.kept += 1,
                 Some(_) => changes.changed += 1,
             }
+            let (collections, tasks) = match before {
+                Some(member) if same_client => (member.collections, member.tasks),
+                _ => {
+                    let collections =
+                        collections(account, &state, &provider, &shared, &instruments);
+                    (collections, Vec::new())
+                }
+            };
             states.push(Arc::clone(&state));
-            let member = Member {
+            members.push(Member {
                 account: Arc::clone(account),
                 state,
                 collections,
-                tasks: Vec::new(),
-            };
-            members.insert(account.name.clone(), member);
+                tasks,
+            });
         }
-
-        // Nothing can fail from here on.
-        for (name, member) in &mut members {
-            if let Some(before) = self.members.get_mut(name)
-                && same_client
-                && before.is_of(&member.account)
-            {
-                member.tasks = std::mem::take(&mut before.tasks);
-            }
-        }
-        let gone = |name: &&String| !members.contains_key(*name);
-        changes.removed = self.members.keys().filter(gone).count();
+        changes.removed = before.len();
         providers.forget_unused();
         self.providers = providers;
         self.store.replace(states, config.poll.max_age);
@@ -226,13 +225,9 @@ impl Fleet {
     /// Starts the tasks of all accounts that have none, evenly over the interval.
     pub fn schedule(&mut self, scheduler: &Scheduler) {
         let interval = self.shared.poll.interval;
-        let accounts = self.store.load();
-        let tasks = accounts.list().len() * collector::all().len();
+        let tasks = self.members.len() * collector::all().len();
         let mut starts = scheduler.spread(interval, tasks);
-        for account in accounts.list() {
-            let Some(member) = self.members.get_mut(&account.name) else {
-                continue;
-            };
+        for member in &mut self.members {
             // Every account has its moment, whether it is needed now or not, so that
             // new ones fall between the old ones.
             let starts: Vec<_> = starts.by_ref().take(member.collections.len()).collect();

@@ -32,7 +32,7 @@ pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment
         poll,
         api,
         endpoint,
-        accounts: accounts.into_iter().map(Arc::new).collect(),
+        accounts,
         share: Share::default(),
     }
 }
@@ -155,7 +155,7 @@ fn accounts(
     root: &Section<'_>,
     endpoint: &Endpoint,
     environment: &Environment,
-) -> Vec<Account> {
+) -> Vec<Arc<Account>> {
     let Some(node) = root.get("accounts") else {
         return zero_configuration(reader, root, endpoint, environment);
     };
@@ -175,7 +175,7 @@ fn accounts(
         }
     };
     let mut names: HashMap<String, String> = HashMap::new();
-    let mut accounts = Vec::new();
+    let mut accounts = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         if item.key != join(&node.key, &format!("[{index}]")) {
             reader.report(
@@ -185,7 +185,7 @@ fn accounts(
             continue;
         }
         let account = account(reader, item, endpoint, environment, &mut names);
-        accounts.extend(account);
+        accounts.extend(account.map(Arc::new));
     }
     accounts
 }
@@ -216,7 +216,7 @@ fn zero_configuration(
     root: &Section<'_>,
     endpoint: &Endpoint,
     environment: &Environment,
-) -> Vec<Account> {
+) -> Vec<Arc<Account>> {
     let is_set = |name| {
         environment
             .get(name)
@@ -238,13 +238,13 @@ fn zero_configuration(
         return Vec::new();
     }
     credentials::check_env(reader, &Place::Nowhere, "", environment);
-    vec![Account {
+    vec![Arc::new(Account {
         name: "default".to_owned(),
         endpoint: endpoint.clone(),
         region: None,
         labels: BTreeMap::new(),
         credentials: Credentials::Env,
-    }]
+    })]
 }
 
 fn account(
