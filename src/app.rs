@@ -22,6 +22,7 @@ use crate::scheduler::Scheduler;
 use crate::server::listen::{self, ListenError};
 use crate::server::scrape::bodies::Bodies;
 use crate::server::site::{ReloadRequest, Site};
+use crate::server::threads::Threads;
 use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The system has no threads to serve with.
+    #[error("cannot start the threads that serve: {0}")]
+    Threads(io::Error),
     /// The system hands over no signals.
     #[error("cannot catch signals: {0}")]
     Signals(#[from] io::Error),
@@ -85,6 +89,7 @@ pub struct AppOptions {
 pub struct App {
     source: Source,
     clock: Clock,
+    threads: Threads,
     server: Server,
     fleet: Fleet,
     running: Arc<Running>,
@@ -109,14 +114,12 @@ impl App {
     ) -> Result<Self, StartError> {
         // First, so that whoever connects is not turned away while thousands of
         // accounts are read, but served right after.
-        let mut listeners = Vec::new();
-        if options.systemd_socket {
-            listeners = listen::inherited()?;
-        } else {
-            for address in &options.listen_addresses {
-                listeners.push(listen::bind(address).await?);
-            }
-        }
+        let threads = Threads::start().map_err(StartError::Threads)?;
+        let addresses = options.listen_addresses.clone();
+        let listeners = threads
+            .spawn(listen::listen(options.systemd_socket, addresses))
+            .await
+            .map_err(|error| StartError::Threads(error.into()))??;
         let mut server = Server::new(listeners, options.limits);
         if let Some(file) = &options.web_config {
             let file = WebConfigFile::open(file)?;
@@ -150,6 +153,7 @@ impl App {
             ),
             source,
             clock: clock.clone(),
+            threads,
             server,
             fleet,
             running: Arc::new(Running::new(config, started_at)),
@@ -199,7 +203,7 @@ impl App {
         };
         collecting.start();
         let stop = CancellationToken::new();
-        let mut serving = tokio::spawn(self.server.serve(site, stop.clone()));
+        let mut serving = self.threads.spawn(self.server.serve(site, stop.clone()));
         let informing = service_manager::keep_informed(
             collecting.scheduler.heart(),
             Arc::clone(collecting.fleet.store()),
@@ -273,8 +277,9 @@ impl Collecting {
     }
 
     fn apply(&mut self) -> Result<(), String> {
-        // Read on this thread, which waits for signals and nothing else: the memory
-        // that reading takes stays with the thread that has read.
+        // Read on this thread although collections wait for it, a moment even with
+        // thousands of accounts: the memory that reading takes stays with the thread that
+        // has read, and here it is what the start has left.
         let config = self.source.load().map_err(|error| error.to_string());
         let applied = config.and_then(|config| {
             for warning in config.warnings() {

@@ -277,7 +277,8 @@ pub fn run() -> ExitCode {
         (_, threshold) => threshold,
     };
     logging::init(cli.flags.log_format, threshold, clock.clone());
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    // Whoever serves has further threads for that.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {

@@ -14,6 +14,7 @@ mod reply;
 pub mod scrape;
 pub mod site;
 mod status;
+pub mod threads;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

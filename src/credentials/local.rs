@@ -111,10 +111,13 @@ impl<P: Place> Local<P> {
 impl<P: Place> Provider for Local<P> {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
-            if self.place.is_fixed()
-                && let Some(credential) = self.current()
-            {
-                return Ok(credential);
+            if self.place.is_fixed() {
+                if let Some(credential) = self.current() {
+                    return Ok(credential);
+                }
+                // There is no file to wait for.
+                let now = self.clock.now();
+                return self.settle(self.place.read(&self.environment, now), now);
             }
             self.read_anew().await
         })

@@ -35,13 +35,29 @@ pub enum ListenError {
     },
 }
 
-/// Listens on `address`, `HOST:PORT`. Without a host that is every address of this
-/// machine, of both families where there are two; port 0 is any free one.
+/// Listens on the sockets that the service manager has passed if they are `inherited`,
+/// otherwise on `addresses`.
 ///
 /// # Errors
 ///
-/// When the address is malformed, not of this machine, or in use.
-pub async fn bind(address: &str) -> Result<TcpListener, ListenError> {
+/// See [`ListenError`].
+pub async fn listen(
+    inherited: bool,
+    addresses: Vec<String>,
+) -> Result<Vec<TcpListener>, ListenError> {
+    if inherited {
+        return self::inherited();
+    }
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(bind(&address).await?);
+    }
+    Ok(listeners)
+}
+
+/// Listens on `address`, `HOST:PORT`. Without a host that is every address of this
+/// machine, of both families where there are two; port 0 is any free one.
+async fn bind(address: &str) -> Result<TcpListener, ListenError> {
     let bound = match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
             // Where IPv6 is switched off, the other family is all there is.
@@ -59,11 +75,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, ListenError> {
 }
 
 /// The listening sockets that the service manager has passed to this process.
-///
-/// # Errors
-///
-/// When there is none, or one that is not for TCP.
-pub fn inherited() -> Result<Vec<TcpListener>, ListenError> {
+fn inherited() -> Result<Vec<TcpListener>, ListenError> {
     let mut passed = ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..passed.len() {
