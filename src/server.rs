@@ -1,6 +1,7 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
 //! decided in [`site`]; nothing a client sends reaches the cloud.
 
+mod body;
 mod connection;
 mod connections;
 mod discovery;
@@ -21,7 +22,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -144,27 +144,21 @@ impl Server {
             gate: Arc::new(gate),
             tls,
         };
-        let drain = GracefulShutdown::new();
         let accepting = self
             .listeners
             .into_iter()
-            .map(|listener| accept(listener, &open, &drain, &shared));
+            .map(|listener| accept(listener, &open, &shared));
         let serving =
             futures_util::future::join(futures_util::future::join_all(accepting), open.sweep());
         stop.run_until_cancelled(serving).await;
-        if tokio::time::timeout(DRAIN, drain.shutdown()).await.is_err() {
+        if tokio::time::timeout(DRAIN, open.drain()).await.is_err() {
             warn!("connections were still busy and have been cut");
         }
     }
 }
 
 /// Accepts connections for ever: no error of the kernel's ends it.
-async fn accept(
-    listener: TcpListener,
-    open: &Arc<Connections>,
-    drain: &GracefulShutdown,
-    shared: &Shared,
-) {
+async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Shared) {
     let mut said: Option<Instant> = None;
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -182,7 +176,7 @@ async fn accept(
         let Some(place) = open.admit(peer.ip()).await else {
             continue;
         };
-        let serving = connection::serve(stream, peer, place, shared.clone(), drain.watcher());
+        let serving = connection::serve(stream, peer, place, shared.clone());
         tokio::spawn(serving);
     }
 }

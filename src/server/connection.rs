@@ -2,25 +2,30 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::{poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::Either;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::body::Body;
 use super::connections::{Place, Pulse};
 use super::gate::Gate;
 use super::metered::Metered;
-use super::reply::Body;
+use super::scrape::Memory;
 use super::{MAX_HEAD, MAX_STREAMS};
 use crate::web_config::WebConfigFile;
 
@@ -59,37 +64,39 @@ impl fmt::Display for End {
 }
 
 /// Serves one connection until its client leaves, it is cut, or the server stops.
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: Place,
-    shared: Shared,
-    watcher: Watcher,
-) {
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, shared: Shared) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let pulse = place.pulse();
-    let service = service_fn(|request: Request<Incoming>| {
-        let gate = Arc::clone(&shared.gate);
-        let pulse = Arc::clone(pulse);
-        async move {
-            let _request = pulse.request();
-            let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(gate.answer(&head, peer.ip()).await)
+    let (gate, memory) = (&shared.gate, Memory::default());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let now = Instant::now();
+        pulse.asked(now);
+        if let Some(response) = gate.answer_at_hand(&request, &memory, now) {
+            return Either::Left(ready(Ok::<_, Infallible>(response)));
         }
+        let (gate, pulse) = (Arc::clone(gate), Arc::clone(pulse));
+        Either::Right(Box::pin(async move {
+            let _answering = pulse.answering();
+            let (head, _) = request.into_parts();
+            Ok(gate.answer(&head, peer.ip()).await)
+        }))
     });
     let serving = async {
         match &shared.tls {
-            None => speak_http1(Metered::new(stream, Arc::clone(pulse)), service, watcher).await,
+            None => {
+                let stream = Metered::new(stream, Arc::clone(pulse));
+                speak_http1(stream, pulse, service).await
+            }
             Some(file) => {
                 // Much larger, and needed by few.
-                Box::pin(speak_tls(stream, pulse, file, service, watcher)).await
+                Box::pin(speak_tls(stream, pulse, file, service)).await
             }
         }
     };
     tokio::select! {
         biased;
-        () = place.cut() => debug!(%peer, "connection cut"),
+        () = pulse.until_cut() => debug!(%peer, "connection cut"),
         served = serving => {
             if let Err(error) = served {
                 debug!(%peer, %error, "connection ended early");
@@ -103,7 +110,6 @@ async fn speak_tls<S>(
     pulse: &Arc<Pulse>,
     file: &WebConfigFile,
     service: S,
-    watcher: Watcher,
 ) -> Result<(), End>
 where
     S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
@@ -130,13 +136,13 @@ where
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = handshake.await.map_err(End::Io)?;
     if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-        speak_http2(stream, service, watcher).await
+        speak_http2(stream, pulse, service).await
     } else {
-        speak_http1(stream, service, watcher).await
+        speak_http1(stream, pulse, service).await
     }
 }
 
-async fn speak_http1<T, S>(stream: T, service: S, watcher: Watcher) -> Result<(), End>
+async fn speak_http1<T, S>(stream: T, pulse: &Pulse, service: S) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
@@ -145,10 +151,10 @@ where
         .half_close(true)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    watcher.watch(serving).await.map_err(End::Http)
+    until_finished(serving, pulse).await.map_err(End::Http)
 }
 
-async fn speak_http2<T, S>(stream: T, service: S, watcher: Watcher) -> Result<(), End>
+async fn speak_http2<T, S>(stream: T, pulse: &Pulse, service: S) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
@@ -160,5 +166,21 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .serve_connection(TokioIo::new(stream), service);
-    watcher.watch(serving).await.map_err(End::Http)
+    until_finished(serving, pulse).await.map_err(End::Http)
+}
+
+/// Goes on until the client leaves, or all is answered and the connection is to finish.
+async fn until_finished<C: GracefulConnection>(
+    connection: C,
+    pulse: &Pulse,
+) -> Result<(), C::Error> {
+    let (mut connection, mut told) = (pin!(connection), false);
+    poll_fn(|context| {
+        if !told && pulse.is_to_finish() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
 }

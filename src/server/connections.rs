@@ -6,22 +6,22 @@
 //! reads is thereby safe from those who only hold connections open, however many they
 //! are, and from those of other networks whatever they do.
 
+mod pulse;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
 
 use super::{HEAD_TIME, IDLE_TIME, SEND_TIME, STALL_TIME};
+pub(super) use pulse::Pulse;
 
 /// How often connections are looked through for clients that have taken too long.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// All open connections of a server.
 #[derive(Debug)]
 pub(super) struct Connections {
+    limit: u32,
     places: Arc<Semaphore>,
     open: Mutex<Open>,
     epoch: Instant,
@@ -57,26 +58,6 @@ impl From<IpAddr> for Network {
     }
 }
 
-/// What one connection is doing. The times are milliseconds since the server began.
-#[derive(Debug)]
-pub(super) struct Pulse {
-    network: Network,
-    /// How many connections its network has, this one included.
-    neighbours: Arc<AtomicUsize>,
-    epoch: Instant,
-    /// When it was opened, last asked something or last took something of an answer.
-    useful: AtomicU64,
-    /// Since when a handshake or a head is awaited whole; [`NEVER`] if none is.
-    head: AtomicU64,
-    /// Since when there is something to send that the client does not accept.
-    unsent: AtomicU64,
-    /// Requests that are being answered.
-    asked: AtomicU32,
-    cut: CancellationToken,
-}
-
-const NEVER: u64 = u64::MAX;
-
 /// An open connection's place among them; it is given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -89,8 +70,10 @@ pub(super) struct Place {
 impl Connections {
     /// None open yet, `limit` at the most.
     pub(super) fn new(limit: NonZeroUsize) -> Self {
+        let limit = u32::try_from(limit.get()).unwrap_or(u32::MAX);
         Self {
-            places: Arc::new(Semaphore::new(limit.get().min(Semaphore::MAX_PERMITS))),
+            limit,
+            places: Arc::new(Semaphore::new(limit as usize)),
             open: Mutex::default(),
             epoch: Instant::now(),
         }
@@ -128,19 +111,9 @@ impl Connections {
     fn cut_useless(&self, count: usize) {
         let open = self.open();
         for _ in 0..count {
-            let uncut = open.pulses.values();
-            let uncut = uncut.filter(|pulse| !pulse.cut.is_cancelled());
-            let useless = uncut.min_by_key(|pulse| {
-                let waits = pulse.asked.load(Ordering::Relaxed) > 0;
-                let neighbours = pulse.neighbours.load(Ordering::Relaxed);
-                (
-                    waits,
-                    Reverse(neighbours),
-                    pulse.useful.load(Ordering::Relaxed),
-                )
-            });
-            match useless {
-                Some(pulse) => pulse.cut.cancel(),
+            let uncut = open.pulses.values().filter(|pulse| !pulse.is_cut());
+            match uncut.min_by_key(|pulse| pulse.worth()) {
+                Some(pulse) => pulse.cut(),
                 None => break,
             }
         }
@@ -154,10 +127,19 @@ impl Connections {
             sweeps.tick().await;
             for pulse in self.open().pulses.values() {
                 if pulse.is_overdue() {
-                    pulse.cut.cancel();
+                    pulse.cut();
                 }
             }
         }
+    }
+
+    /// Ends each connection once nothing is being answered, and returns when all are gone.
+    pub(super) async fn drain(&self) {
+        for pulse in self.open().pulses.values() {
+            pulse.finish();
+        }
+        // The semaphore is never closed.
+        let _ = self.places.acquire_many(self.limit).await;
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -190,98 +172,10 @@ impl Place {
     pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
-
-    /// Returns when the connection is to be cut.
-    pub(super) async fn cut(&self) {
-        self.pulse.cut.cancelled().await;
-    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.all.open().remove(self.id);
-    }
-}
-
-impl Pulse {
-    /// A connection that has just been opened.
-    fn new(network: Network, neighbours: Arc<AtomicUsize>, epoch: Instant) -> Self {
-        let pulse = Self {
-            network,
-            neighbours,
-            epoch,
-            useful: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            unsent: AtomicU64::new(NEVER),
-            asked: AtomicU32::new(0),
-            cut: CancellationToken::new(),
-        };
-        let now = pulse.now();
-        pulse.useful.store(now, Ordering::Relaxed);
-        pulse.head.store(now, Ordering::Relaxed);
-        pulse
-    }
-
-    /// The client has sent some bytes, over which no timer begins anew.
-    pub(super) fn received(&self) {
-        if self.head.load(Ordering::Relaxed) == NEVER && self.asked.load(Ordering::Relaxed) == 0 {
-            self.head.store(self.now(), Ordering::Relaxed);
-        }
-    }
-
-    /// The client has sent a whole head. The request is being answered until what this
-    /// returns is dropped.
-    pub(super) fn request(&self) -> Request<'_> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        self.head.store(NEVER, Ordering::Relaxed);
-        self.useful.store(self.now(), Ordering::Relaxed);
-        Request(self)
-    }
-
-    /// The client's side has accepted some bytes.
-    pub(super) fn sent(&self) {
-        self.useful.store(self.now(), Ordering::Relaxed);
-    }
-
-    /// The client's side accepts nothing at the moment.
-    pub(super) fn blocked(&self) {
-        if self.unsent.load(Ordering::Relaxed) == NEVER {
-            self.unsent.store(self.now(), Ordering::Relaxed);
-        }
-    }
-
-    /// All that was to be sent has been accepted.
-    pub(super) fn flushed(&self) {
-        self.unsent.store(NEVER, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.epoch.elapsed())
-    }
-
-    fn is_overdue(&self) -> bool {
-        let now = self.now();
-        let longer = |since: &AtomicU64, limit: Duration| {
-            let since = since.load(Ordering::Relaxed);
-            since != NEVER && now.saturating_sub(since) > millis(limit)
-        };
-        if self.unsent.load(Ordering::Relaxed) != NEVER {
-            return longer(&self.useful, STALL_TIME) || longer(&self.unsent, SEND_TIME);
-        }
-        longer(&self.head, HEAD_TIME)
-            || self.asked.load(Ordering::Relaxed) == 0 && longer(&self.useful, IDLE_TIME)
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(NEVER - 1)
-}
-
-/// A request that is being answered.
-pub(super) struct Request<'p>(&'p Pulse);
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        self.0.asked.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use super::body::Body;
 use super::guard::{Admission, Guard};
-use super::reply::{Body, PLAIN, answer};
+use super::reply::{PLAIN, answer};
+use super::scrape::Memory;
 use super::site::Site;
 
 /// How long a scrape waits for others to be answered. Prometheus itself gives up after
@@ -54,6 +57,20 @@ impl Gate {
         }
     }
 
+    /// The answer to a request if nothing stands between, and nothing has to be done for
+    /// it: mostly that of a scrape.
+    pub(super) fn answer_at_hand<T>(
+        &self,
+        request: &Request<T>,
+        memory: &Memory,
+        now: Instant,
+    ) -> Option<Response<Body>> {
+        let scrapes = self.scrapes.as_ref();
+        let is_free = scrapes.is_none_or(|scrapes| scrapes.available_permits() > 0);
+        let is_open = self.guard.is_none() && is_free;
+        is_open.then(|| self.site.answer_at_hand(request, memory, now))?
+    }
+
     async fn site_answer(&self, request: &Parts) -> Response<Body> {
         let _scrape = match &self.scrapes {
             Some(scrapes) if self.site.is_scrape(request.uri.path()) => {
@@ -76,6 +93,8 @@ impl Gate {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use http::HeaderMap;
+    use http::header::ACCEPT_ENCODING;
     use jiff::Timestamp;
     use prometheus::Registry;
 
@@ -112,7 +131,7 @@ mod tests {
     }
 
     async fn status(gate: &Gate, path: &str) -> StatusCode {
-        let request = http::Request::get(path).body(()).unwrap();
+        let request = Request::get(path).body(()).unwrap();
         let peer = Ipv4Addr::LOCALHOST.into();
         gate.answer(&request.into_parts().0, peer).await.status()
     }
@@ -132,6 +151,47 @@ mod tests {
         })
         .await;
         assert_eq!(answered, StatusCode::OK);
+    }
+
+    /// The headers and the length of what is answered at hand.
+    fn at_hand(gate: &Gate, request: http::request::Builder) -> Option<(HeaderMap, u64)> {
+        let request = request.body(()).unwrap();
+        let response = gate.answer_at_hand(&request, &Memory::default(), Instant::now())?;
+        let length = hyper::body::Body::size_hint(response.body()).exact();
+        Some((response.headers().clone(), length.unwrap()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scrape_is_at_hand_as_long_as_nothing_changes_and_nobody_has_to_wait() {
+        let gate = gate(1);
+        let scrape = || Request::get("/metrics");
+        assert_eq!(at_hand(&gate, scrape()), None, "nothing was rendered yet");
+        let request = scrape().body(()).unwrap().into_parts().0;
+        let before = gate.answer(&request, Ipv4Addr::LOCALHOST.into()).await;
+        let length = hyper::body::Body::size_hint(before.body()).exact().unwrap();
+        assert_eq!(
+            at_hand(&gate, scrape()),
+            Some((before.headers().clone(), length))
+        );
+        for other in [
+            Request::head("/metrics"),
+            Request::post("/metrics"),
+            Request::get("/metrics/"),
+            Request::get("/"),
+            scrape().header(ACCEPT_ENCODING, "gzip"),
+        ] {
+            assert_eq!(at_hand(&gate, other), None);
+        }
+        let held = gate.scrapes.as_ref().unwrap().acquire().await.unwrap();
+        assert_eq!(at_hand(&gate, scrape()), None, "others are before it");
+        drop(held);
+        assert!(at_hand(&gate, scrape()).is_some());
+        gate.site.store.revision().advance();
+        assert_eq!(at_hand(&gate, scrape()), None, "a snapshot has changed");
+        status(&gate, "/metrics").await;
+        assert!(at_hand(&gate, scrape()).is_some());
+        tokio::time::advance(Duration::from_millis(10)).await;
+        assert_eq!(at_hand(&gate, scrape()), None, "the live part is too old");
     }
 
     #[tokio::test]

@@ -12,8 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tracing::warn;
 
+use super::body::Body;
 use super::passwords::{Passwords, Verdict};
-use super::reply::{Body, PLAIN, answer};
+use super::reply::{PLAIN, answer};
 use super::site::Site;
 use crate::web_config::{RequestLimit, WebConfig, WebConfigFile};
 

@@ -1,14 +1,9 @@
 //! Answers, as every path gives them.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-/// The body of an answer.
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+use super::body::Body;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
@@ -20,14 +15,17 @@ pub(super) fn answer(
     content_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(content_type);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    *response.headers_mut() = headers(content_type);
     response
+}
+
+/// The headers of every answer of the type `content_type`.
+pub(super) fn headers(content_type: &'static str) -> HeaderMap {
+    let nosniff = HeaderValue::from_static("nosniff");
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::X_CONTENT_TYPE_OPTIONS, nosniff),
+    ])
 }

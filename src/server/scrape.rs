@@ -1,21 +1,38 @@
 //! What Prometheus scrapes: `/metrics` and `/probe`.
 
 pub mod bodies;
-mod frames;
 mod gzip;
+mod joined;
+mod memory;
 
 use std::io;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tokio::time::Instant;
 use tracing::error;
 use url::form_urlencoded;
 
+use super::body::Body;
 use super::negotiation::Dialect;
-use super::reply::{Body, PLAIN, answer};
+use super::reply::{self, PLAIN, answer};
 use crate::exposition::Exposition;
 use bodies::Bodies;
+pub(super) use memory::Memory;
+
+/// All metrics, if nothing has to be rendered for them.
+pub(super) fn at_hand(
+    bodies: &Bodies,
+    headers: &HeaderMap,
+    memory: &Memory,
+    now: Instant,
+) -> Option<Response<Body>> {
+    let wanted = memory.wanted(headers);
+    let Dialect { format, gzip, .. } = wanted.dialect;
+    let mut response = Response::new(bodies.at_hand(format, gzip, now)?);
+    *response.headers_mut() = wanted.headers.clone();
+    Some(response)
+}
 
 /// All metrics.
 pub(super) async fn metrics(bodies: &Bodies, headers: &HeaderMap) -> Response<Body> {
@@ -52,13 +69,19 @@ fn scrape(body: io::Result<Body>, dialect: Dialect) -> Response<Body> {
             return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text);
         }
     };
-    let mut response = answer(StatusCode::OK, dialect.content_type, Bytes::new()).map(|_| body);
-    let headers = response.headers_mut();
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers(dialect);
+    response
+}
+
+/// The headers of an answer to a scrape.
+fn headers(dialect: Dialect) -> HeaderMap {
+    let mut headers = reply::headers(dialect.content_type);
     let vary = HeaderValue::from_static("Accept, Accept-Encoding");
     headers.insert(header::VARY, vary);
     if dialect.gzip {
         let gzip = HeaderValue::from_static("gzip");
         headers.insert(header::CONTENT_ENCODING, gzip);
     }
-    response
+    headers
 }

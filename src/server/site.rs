@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::reply::{Body, JSON, PLAIN, answer};
+use super::body::Body;
+use super::reply::{JSON, PLAIN, answer};
+use super::scrape::Memory;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status};
 use crate::scheduler::Heart;
@@ -58,8 +61,20 @@ impl Site {
         matches!(path, "/-/healthy" | "/-/ready")
     }
 
+    /// The answer to a request for the metrics while nothing has changed since the last.
+    pub(super) fn answer_at_hand<T>(
+        &self,
+        request: &Request<T>,
+        memory: &Memory,
+        now: Instant,
+    ) -> Option<Response<Body>> {
+        let is_scrape =
+            request.method() == Method::GET && request.uri().path() == self.telemetry_path;
+        is_scrape.then(|| scrape::at_hand(&self.bodies, request.headers(), memory, now))?
+    }
+
     /// The answer to a request. Only a reload takes time worth mentioning.
-    pub async fn answer(&self, request: &Parts) -> Response<Body> {
+    pub(super) async fn answer(&self, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());
         let query = request.uri.query().unwrap_or_default();
         let known = path == self.telemetry_path || PATHS.contains(&path);

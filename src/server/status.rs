@@ -13,7 +13,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::reply::{Body, HTML, JSON, PLAIN, answer};
+use super::body::Body;
+use super::reply::{HTML, JSON, PLAIN, answer};
 use crate::status::{Query, Report, Status};
 
 /// What a browser may do with the page: apply its one style sheet, show its icon, and

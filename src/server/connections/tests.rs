@@ -21,14 +21,14 @@ async fn a_newcomer_takes_the_place_of_the_one_that_was_useless_for_longest() {
     after(Duration::from_millis(5)).await;
     let idle = all.admit(HERE).await.unwrap();
     after(Duration::from_millis(5)).await;
-    drop(asks.pulse().request());
+    asks.pulse().asked(Instant::now());
 
     let newcomer = tokio::spawn({
         let all = Arc::clone(&all);
         async move { all.admit(HERE).await.unwrap() }
     });
-    idle.cut().await;
-    assert!(!asks.pulse.cut.is_cancelled());
+    idle.pulse().until_cut().await;
+    assert!(!asks.pulse.is_cut());
     assert!(!newcomer.is_finished(), "the limit holds");
     drop(idle);
     newcomer.await.unwrap();
@@ -45,7 +45,7 @@ async fn the_network_with_the_most_connections_makes_room() {
         many.push(all.admit(address.into()).await.unwrap());
     }
     all.cut_useless(2);
-    let cut = |place: &Place| place.pulse.cut.is_cancelled();
+    let cut = |place: &Place| place.pulse.is_cut();
     assert!(!cut(&alone), "although it is the oldest");
     assert_eq!(
         many.iter().map(cut).collect::<Vec<_>>(),
@@ -59,14 +59,14 @@ async fn the_network_with_the_most_connections_makes_room() {
 async fn one_that_waits_for_an_answer_is_cut_last() {
     let all = connections(2);
     let waits = all.admit(HERE).await.unwrap();
-    let _request = waits.pulse().request();
+    let _answering = waits.pulse().answering();
     after(Duration::from_millis(5)).await;
     let idle = all.admit(HERE).await.unwrap();
     all.cut_useless(1);
-    assert!(idle.pulse.cut.is_cancelled());
-    assert!(!waits.pulse.cut.is_cancelled());
+    assert!(idle.pulse.is_cut());
+    assert!(!waits.pulse.is_cut());
     all.cut_some();
-    assert!(waits.pulse.cut.is_cancelled());
+    assert!(waits.pulse.is_cut());
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +82,7 @@ async fn a_head_must_be_whole_in_time_however_steadily_its_bytes_come() {
     assert!(place.pulse().is_overdue());
 
     // The time of the second begins with its first byte.
-    drop(place.pulse().request());
+    place.pulse().asked(Instant::now());
     after(HEAD_TIME * 2).await;
     place.pulse().received();
     assert!(!place.pulse().is_overdue());
@@ -94,11 +94,12 @@ async fn a_head_must_be_whole_in_time_however_steadily_its_bytes_come() {
 async fn a_connection_may_be_idle_for_long_but_not_for_ever() {
     let all = connections(9);
     let place = all.admit(HERE).await.unwrap();
-    let request = place.pulse().request();
+    place.pulse().asked(Instant::now());
+    let answering = place.pulse().answering();
     after(IDLE_TIME * 2).await;
     assert!(!place.pulse().is_overdue(), "we are at work");
-    drop(request);
-    drop(place.pulse().request());
+    drop(answering);
+    place.pulse().asked(Instant::now());
     after(IDLE_TIME).await;
     assert!(!place.pulse().is_overdue());
     after(Duration::from_millis(1)).await;
@@ -109,7 +110,7 @@ async fn a_connection_may_be_idle_for_long_but_not_for_ever() {
 async fn who_reads_an_answer_too_slowly_or_not_at_all_is_overdue() {
     let all = connections(9);
     let place = all.admit(HERE).await.unwrap();
-    drop(place.pulse().request());
+    place.pulse().asked(Instant::now());
     place.pulse().blocked();
     after(STALL_TIME).await;
     assert!(!place.pulse().is_overdue());
@@ -117,7 +118,7 @@ async fn who_reads_an_answer_too_slowly_or_not_at_all_is_overdue() {
     assert!(place.pulse().is_overdue());
 
     let place = all.admit(HERE).await.unwrap();
-    drop(place.pulse().request());
+    place.pulse().asked(Instant::now());
     place.pulse().blocked();
     for _ in 0..12 {
         assert!(!place.pulse().is_overdue());
@@ -137,10 +138,28 @@ async fn the_sweep_cuts_who_is_overdue_and_gives_the_place_back() {
     let place = all.admit(HERE).await.unwrap();
     let sweeping = Arc::clone(&all);
     let sweeping = tokio::spawn(async move { sweeping.sweep().await });
-    place.cut().await;
+    place.pulse().until_cut().await;
     drop(place);
     assert_eq!(all.places.available_permits(), 1);
     let open = all.open();
     assert!(open.pulses.is_empty() && open.by_network.is_empty());
     sweeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_all_are_told_to_finish_and_waited_for() {
+    let all = connections(9);
+    let places = [
+        all.admit(HERE).await.unwrap(),
+        all.admit(HERE).await.unwrap(),
+    ];
+    let draining = Arc::clone(&all);
+    let mut draining = tokio::spawn(async move { draining.drain().await });
+    after(Duration::from_millis(1)).await;
+    for place in places {
+        assert!(place.pulse().is_to_finish() && !place.pulse().is_cut());
+        let waited = tokio::time::timeout(Duration::from_secs(1), &mut draining);
+        assert!(waited.await.is_err(), "one is still open");
+    }
+    draining.await.unwrap();
 }

@@ -1,14 +1,14 @@
 //! Bodies of scrapes, each rendered and compressed at most once for a change, whatever
 //! the number of scrapers, and not at all while there are none.
 //!
-//! A body is two frames. The accounts' part is kept until a snapshot changes or a value
-//! grows too old. The live part is rendered anew with it, or once it is `LIVE_FOR` old.
+//! A body has two parts, which are joined where they are small. That of the accounts is
+//! kept until a snapshot changes or a value grows too old. The live part is rendered anew
+//! with it, or once it is `LIVE_FOR` old.
 //!
 //! With few accounts, a scrape that finds a change renders at once. With many that takes
 //! a while: then a task renders again and again while scrapes come, away from the threads
 //! that answer them, and they get what there is unless it is `BEHIND` the snapshots.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,18 +16,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::Frame;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::frames::Frames;
 use super::gzip::{Compressor, Start};
+use super::joined::Buffers;
 use crate::exposition::{Exposition, Format};
-use crate::server::reply::Body;
+use crate::server::body::Body;
 use crate::snapshot::age;
 
 /// How long a live part is used while no snapshot changes.
@@ -73,7 +70,7 @@ struct Kept {
     whole: ArcSwapOption<Whole>,
     /// Held by who renders, for others to wait for.
     rendering_accounts: Mutex<()>,
-    rendering_live: Mutex<()>,
+    rendering_live: Mutex<Buffers>,
     /// Whether a task prepares for the next scrape.
     preparing: AtomicBool,
     /// When the last scrape came, in milliseconds since the creation.
@@ -97,8 +94,12 @@ struct AccountsPart {
 #[derive(Debug)]
 struct Whole {
     accounts: Arc<AccountsPart>,
-    live: Bytes,
-    live_since: Instant,
+    /// One after the other, or joined.
+    pieces: [Bytes; 2],
+    /// Until when nothing in it is too old.
+    until: Instant,
+    /// Until when it may be behind the snapshots.
+    may_be_behind_until: Instant,
 }
 
 /// A body that is kept nowhere.
@@ -109,7 +110,7 @@ pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Body> {
     } else {
         text
     };
-    Ok(Full::from(bytes).boxed_unsync())
+    Ok(Bytes::from(bytes).into())
 }
 
 impl Bodies {
@@ -133,15 +134,16 @@ impl Bodies {
         &self.exposition
     }
 
+    /// The body of a scrape in this format, compressed or not, if nothing has to be done
+    /// for it `now`.
+    pub(super) fn at_hand(&self, format: Format, gzip: bool, now: Instant) -> Option<Body> {
+        self.kept(format, gzip).at_hand(now)
+    }
+
     /// The body of a scrape in this format, compressed or not.
     pub(super) async fn body(&self, format: Format, gzip: bool) -> io::Result<Body> {
-        let kept = match (format, gzip) {
-            (Format::Text, false) => &self.text,
-            (Format::Text, true) => &self.text_gzip,
-            (Format::OpenMetrics, false) => &self.openmetrics,
-            (Format::OpenMetrics, true) => &self.openmetrics_gzip,
-        };
-        if let Some(body) = kept.current() {
+        let kept = self.kept(format, gzip);
+        if let Some(body) = kept.at_hand(Instant::now()) {
             return Ok(body);
         }
         let accounts = self.exposition.account_count();
@@ -154,12 +156,18 @@ impl Bodies {
         kept.renewed(accounts > FEW).await
     }
 
+    fn kept(&self, format: Format, gzip: bool) -> &Arc<Kept> {
+        match (format, gzip) {
+            (Format::Text, false) => &self.text,
+            (Format::Text, true) => &self.text_gzip,
+            (Format::OpenMetrics, false) => &self.openmetrics,
+            (Format::OpenMetrics, true) => &self.openmetrics_gzip,
+        }
+    }
+
     fn written_while_sent(&self, format: Format) -> Body {
         let (pages, _) = self.exposition.accounts(format);
-        let live = self.exposition.live(format);
-        let pages = pages.chain([live]);
-        let frames = pages.map(|page| Ok::<_, Infallible>(Frame::data(Bytes::from(page))));
-        StreamBody::new(stream::iter(frames)).boxed_unsync()
+        Body::pages(pages.chain([self.exposition.live(format)]))
     }
 }
 
@@ -179,12 +187,13 @@ impl Kept {
         }
     }
 
-    /// The body that there is, unless something has changed.
-    fn current(&self) -> Option<Body> {
+    /// The body that there is, if it will do.
+    fn at_hand(&self, now: Instant) -> Option<Body> {
         let whole = self.whole.load();
         let whole = whole.as_ref()?;
-        let current = whole.live_since.elapsed() < LIVE_FOR && self.is_current(&whole.accounts);
-        current.then(|| whole.body())
+        let is_close = whole.accounts.revision == self.exposition.revision()
+            || now < whole.may_be_behind_until;
+        (is_close && now < whole.until).then(|| whole.body())
     }
 
     /// The body after whatever has changed is rendered.
@@ -193,24 +202,30 @@ impl Kept {
             Some(accounts) if many && self.is_close(&accounts) => accounts,
             _ => self.renewed_accounts(many).await?,
         };
-        let _rendering = self.rendering_live.lock().await;
+        let mut buffers = self.rendering_live.lock().await;
+        let now = Instant::now();
         // Who waited finds what the one before has rendered.
         if let Some(whole) = &*self.whole.load()
-            && whole.live_since.elapsed() < LIVE_FOR
+            && now < whole.until
             && Arc::ptr_eq(&whole.accounts, &accounts)
         {
             return Ok(whole.body());
         }
-        let live_since = Instant::now();
+        let fresh_for = accounts.fresh_for.saturating_sub(self.age(&accounts));
         let live = self.exposition.live(self.format);
         let live = match &accounts.start {
             Some(start) => start.end(&live)?,
             None => live,
         };
+        let joined = buffers.join([&accounts.bytes, &live]);
         let whole = Arc::new(Whole {
+            pieces: match joined {
+                Some(joined) => [joined, Bytes::new()],
+                None => [accounts.bytes.clone(), live.into()],
+            },
+            until: now + LIVE_FOR.min(fresh_for),
+            may_be_behind_until: accounts.instant + if many { BEHIND } else { Duration::ZERO },
             accounts,
-            live: live.into(),
-            live_since,
         });
         let body = whole.body();
         self.whole.store(Some(whole));
@@ -251,7 +266,11 @@ impl Kept {
     }
 
     fn is_fresh(&self, accounts: &AccountsPart) -> bool {
-        age(accounts.at, accounts.instant, self.exposition.now()) < accounts.fresh_for
+        self.age(accounts) < accounts.fresh_for
+    }
+
+    fn age(&self, accounts: &AccountsPart) -> Duration {
+        age(accounts.at, accounts.instant, self.exposition.now())
     }
 
     /// Sees to it that the accounts' part is rendered again and again while scrapes come.
@@ -280,6 +299,7 @@ async fn prepare(kept: Weak<Kept>) {
         if u128::from(idle) > PREPARE_FOR.as_millis() {
             kept.whole.store(None);
             kept.accounts.store(None);
+            kept.rendering_live.lock().await.clear();
             kept.preparing.store(false, Ordering::Relaxed);
             return;
         }
@@ -340,6 +360,6 @@ impl AccountsPart {
 
 impl Whole {
     fn body(&self) -> Body {
-        Frames::new([self.accounts.bytes.clone(), self.live.clone()]).boxed_unsync()
+        Body::pieces(self.pieces.clone())
     }
 }

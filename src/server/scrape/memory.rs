@@ -1,0 +1,121 @@
+//! What a client wanted last, as it mostly wants the same again.
+
+use std::cell::{RefCell, RefMut};
+
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{HeaderMap, HeaderValue};
+
+use super::headers;
+use crate::server::negotiation::Dialect;
+
+/// More than this of a client's headers is not kept, in bytes.
+const MOST_KEPT: usize = 1024;
+
+/// What was wanted last in a connection.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Memory(RefCell<Option<Wanted>>);
+
+/// What a client wants, and what it asked for that with.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// `Accept` and `Accept-Encoding`; nothing if a request with the same would not be
+    /// recognized.
+    asked: Option<[Option<Box<[u8]>>; 2]>,
+    pub(super) dialect: Dialect,
+    /// The headers of the answer.
+    pub(super) headers: HeaderMap,
+}
+
+impl Memory {
+    /// What the client that sent `headers` wants.
+    pub(super) fn wanted(&self, headers: &HeaderMap) -> RefMut<'_, Wanted> {
+        RefMut::map(self.0.borrow_mut(), |last| {
+            let same = last.take().filter(|last| last.is_of(headers));
+            last.insert(same.unwrap_or_else(|| Wanted::of(headers)))
+        })
+    }
+}
+
+impl Wanted {
+    fn of(headers: &HeaderMap) -> Self {
+        let dialect = Dialect::wanted(headers);
+        let asked = lines(headers).filter(|lines| {
+            let lengths = lines.iter().flatten().map(|line| line.len());
+            lengths.sum::<usize>() <= MOST_KEPT
+        });
+        Self {
+            asked: asked.map(|lines| lines.map(|line| line.map(Box::from))),
+            dialect,
+            headers: self::headers(dialect),
+        }
+    }
+
+    fn is_of(&self, headers: &HeaderMap) -> bool {
+        let asked = self.asked.as_ref();
+        let asked = asked.map(|lines| lines.each_ref().map(|line| line.as_deref()));
+        asked.is_some() && asked == lines(headers)
+    }
+}
+
+/// `Accept` and `Accept-Encoding`, unless one of them has several lines.
+fn lines(headers: &HeaderMap) -> Option<[Option<&[u8]>; 2]> {
+    let line = |name| {
+        let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let first = lines.next();
+        lines.next().is_none().then_some(first)
+    };
+    Some([line(ACCEPT)?, line(ACCEPT_ENCODING)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(lines: &[(http::HeaderName, &str)]) -> HeaderMap {
+        let lines = lines.iter();
+        lines
+            .map(|(name, line)| (name.clone(), HeaderValue::from_str(line).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_wanted_is_that_of_the_request_whatever_came_before() {
+        let long = format!("text/plain;x={}", "x".repeat(MOST_KEPT));
+        let openmetrics = "application/openmetrics-text";
+        let requests = [
+            request(&[]),
+            request(&[(ACCEPT, openmetrics)]),
+            request(&[(ACCEPT, openmetrics), (ACCEPT_ENCODING, "gzip")]),
+            request(&[(ACCEPT, "text/plain"), (ACCEPT, openmetrics)]),
+            request(&[(ACCEPT, "text/plain")]),
+            request(&[(ACCEPT_ENCODING, "identity"), (ACCEPT_ENCODING, "gzip")]),
+            request(&[(ACCEPT_ENCODING, "identity")]),
+            request(&[(ACCEPT, &long), (ACCEPT_ENCODING, "gzip")]),
+        ];
+        for first in &requests {
+            for second in &requests {
+                let memory = Memory::default();
+                for request in [first, second, second] {
+                    let wanted = memory.wanted(request);
+                    assert_eq!(wanted.dialect, Dialect::wanted(request), "{request:?}");
+                    assert_eq!(wanted.headers, headers(wanted.dialect));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_short_and_in_one_line_is_kept() {
+        let memory = Memory::default();
+        let is_kept = |request: &HeaderMap| memory.wanted(request).asked.is_some();
+        assert!(is_kept(&request(&[])));
+        assert!(is_kept(&request(&[(ACCEPT, "text/plain")])));
+        let long = "x".repeat(MOST_KEPT);
+        assert!(is_kept(&request(&[(ACCEPT, &long)])));
+        assert!(!is_kept(&request(&[
+            (ACCEPT, &long),
+            (ACCEPT_ENCODING, "*")
+        ])));
+        assert!(!is_kept(&request(&[(ACCEPT, "a/b"), (ACCEPT, "c/d")])));
+    }
+}
