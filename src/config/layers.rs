@@ -56,7 +56,7 @@ pub(crate) fn read(file: Option<&Path>, environment: &Environment) -> Result<Nod
             places.insert(path.clone(), variable.place());
         }
     }
-    let under = match file {
+    let mut under = match file {
         Some(path) => yaml::read(path, &mut places)?,
         None => Dict::new(),
     };
@@ -69,15 +69,19 @@ pub(crate) fn read(file: Option<&Path>, environment: &Environment) -> Result<Nod
         insert(&mut over, &variable.path, value);
     }
 
+    // Merging copies what it merges, so what one layer alone has is left out.
+    let shared = over.keys().filter_map(|key| under.remove_entry(key));
+    let shared: Dict = shared.collect();
     let merged = Figment::new()
-        .merge(Layer("configuration file", under))
+        .merge(Layer("configuration file", shared))
         .merge(Layer("environment", over))
         .data()
         .ok()
         .and_then(|mut profiles| profiles.remove(&Profile::Default))
         .unwrap_or_default();
-    let merged = Raw::from(merged);
-    Ok(node(&places, "", String::new(), Place::whole(file), merged))
+    under.extend(merged);
+    let (root, whole) = (Raw::from(under), Place::whole(file));
+    Ok(node(&mut places, "", String::new(), &whole, root))
 }
 
 /// An environment variable that sets a key.
@@ -163,9 +167,10 @@ fn index_lists(value: Raw) -> Raw {
     }
 }
 
-/// The node at `path`, which may be shown as `key`; `place` is its group's.
-fn node(places: &Places, path: &str, key: String, place: Place, raw: Raw) -> Node {
-    let place = places.get(path).cloned().unwrap_or(place);
+/// The node at `path`, which may be shown as `key`; `group` is the place of its group.
+/// Its own is taken from `places`.
+fn node(places: &mut Places, path: &str, key: String, group: &Place, raw: Raw) -> Node {
+    let place = places.remove(path).unwrap_or_else(|| group.clone());
     let value = match raw {
         Raw::Empty(..) => Value::Null,
         Raw::Bool(_, value) => Value::Bool(value),
@@ -179,14 +184,14 @@ fn node(places: &Places, path: &str, key: String, place: Place, raw: Raw) -> Nod
             let mut nodes = BTreeMap::new();
             for (name, raw) in settings {
                 let shown_key = join(&key, shown(&key, &name));
-                let node = node(places, &join(path, &name), shown_key, place.clone(), raw);
-                nodes.insert(name, node);
+                let node = node(places, &join(path, &name), shown_key, &place, raw);
+                nodes.insert(name, Box::new(node));
             }
             if list {
                 // By number, as `[10]` comes before `[2]` in the map.
                 let mut items: Vec<_> = nodes.into_iter().collect();
                 items.sort_by_key(|(key, _)| index(key));
-                Value::List(items.into_iter().map(|(_, node)| node).collect())
+                Value::List(items.into_iter().map(|(_, node)| *node).collect())
             } else {
                 Value::Map(nodes)
             }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is wrong with one value and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,7 @@ pub enum Place {
     /// In the configuration file.
     File {
         /// The file's path, as it was given.
-        path: PathBuf,
+        path: Arc<Path>,
         /// The line, counted from 1, when one line can be blamed.
         line: Option<u64>,
         /// The column, counted from 1, when the text itself is not YAML.
@@ -48,7 +49,7 @@ impl Place {
     pub(crate) fn whole(file: Option<&Path>) -> Self {
         match file {
             Some(path) => Self::File {
-                path: path.to_owned(),
+                path: path.into(),
                 line: None,
                 column: None,
             },
@@ -56,9 +57,9 @@ impl Place {
         }
     }
 
-    pub(crate) fn line(file: &Path, line: u64) -> Self {
+    pub(crate) fn line(file: &Arc<Path>, line: u64) -> Self {
         Self::File {
-            path: file.to_owned(),
+            path: Arc::clone(file),
             line: Some(line),
             column: None,
         }

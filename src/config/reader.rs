@@ -21,7 +21,7 @@ pub(crate) struct Reader {
 pub(crate) struct Section<'n> {
     key: String,
     place: Place,
-    entries: Option<&'n BTreeMap<String, Node>>,
+    entries: Option<&'n BTreeMap<String, Box<Node>>>,
 }
 
 impl<'n> Section<'n> {
@@ -39,7 +39,7 @@ impl<'n> Section<'n> {
         self.entries
             .into_iter()
             .flatten()
-            .map(|(name, node)| (name.as_str(), node))
+            .map(|(name, node)| (name.as_str(), &**node))
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) enum Value {
     Number(String),
     Text(String),
     List(Vec<Node>),
-    Map(BTreeMap<String, Node>),
+    /// Boxed, as a map has room for several times as many as most groups have.
+    Map(BTreeMap<String, Box<Node>>),
 }
 
 impl Value {

@@ -80,7 +80,7 @@ impl Pem {
             fault: Fault::new(what, remedy),
         };
         let file = match &self.place {
-            Place::File { path, .. } => Some(path.as_path()),
+            Place::File { path, .. } => Some(&**path),
             _ => None,
         };
         ConfigError::new(file, vec![problem])

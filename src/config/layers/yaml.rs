@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use figment::value::{Dict, Value as Raw};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -33,11 +34,12 @@ pub(super) fn read(file: &Path, places: &mut Places) -> Result<Dict, ConfigError
     let root: Spanned<Yaml> = serde_saphyr::from_str_with_options(&text, options)
         .map_err(|cause| error(error_place(file, &cause), yaml_fault(&cause)))?;
     let line = root.referenced.line();
-    match root.value.settle("", file, places) {
+    let file = Arc::from(file);
+    match root.value.settle("", &file, places) {
         Raw::Dict(_, settings) if !is_list(&settings) => Ok(settings),
         Raw::Empty(..) => Ok(Dict::new()),
         _ => Err(error(
-            Place::line(file, line),
+            Place::line(&file, line),
             Fault::new(
                 "the file holds something else than a map",
                 "begin it with a key and a colon",
@@ -56,7 +58,7 @@ pub(in crate::config) fn write(value: &impl serde::Serialize) -> Option<String> 
 
 fn error_place(file: &Path, error: &YamlError) -> Place {
     Place::File {
-        path: file.to_owned(),
+        path: file.into(),
         line: error.location().map(|location| location.line()),
         column: error.location().map(|location| location.column()),
     }
@@ -93,7 +95,7 @@ struct Key(String);
 
 impl Yaml {
     /// Turns this into a setting at `path` and notes the places of what is in it.
-    fn settle(self, path: &str, file: &Path, places: &mut Places) -> Raw {
+    fn settle(self, path: &str, file: &Arc<Path>, places: &mut Places) -> Raw {
         let entries: Vec<(String, u64, Self)> = match self {
             Self::Scalar(value) => return value,
             Self::List(items) if items.is_empty() => return Raw::from(Vec::<Raw>::new()),
