@@ -12,7 +12,7 @@ pub(crate) mod scripted;
 use std::fmt;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -27,6 +27,14 @@ use http::HttpSend;
 
 /// The value of `Content-Type`, exactly as it is signed.
 const CONTENT_TYPE: &str = "application/json";
+
+/// The headers of the API's own.
+const ACTION: HeaderName = HeaderName::from_static("x-tc-action");
+const VERSION: HeaderName = HeaderName::from_static("x-tc-version");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-tc-timestamp");
+const LANGUAGE: HeaderName = HeaderName::from_static("x-tc-language");
+const REGION: HeaderName = HeaderName::from_static("x-tc-region");
+const TOKEN: HeaderName = HeaderName::from_static("x-tc-token");
 
 /// How many headers a request has at most.
 const MAX_HEADERS: usize = 9;
@@ -158,12 +166,12 @@ impl Call<'_> {
         let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::HOST, text(host)?);
-        headers.insert("x-tc-action", HeaderValue::from_static(action));
-        headers.insert("x-tc-version", HeaderValue::from_static(version));
-        headers.insert("x-tc-timestamp", now.as_second().into());
-        headers.insert("x-tc-language", HeaderValue::from_static("en-US"));
+        headers.insert(ACTION, HeaderValue::from_static(action));
+        headers.insert(VERSION, HeaderValue::from_static(version));
+        headers.insert(TIMESTAMP, now.as_second().into());
+        headers.insert(LANGUAGE, HeaderValue::from_static("en-US"));
         if let Some(region) = self.region {
-            headers.insert("x-tc-region", text(region)?);
+            headers.insert(REGION, text(region)?);
         }
         if let Some(credential) = self.credential {
             let scope = CredentialScope::new(service, now);
@@ -180,7 +188,7 @@ impl Call<'_> {
             );
             headers.insert(header::AUTHORIZATION, sensitive(&authorization)?);
             if let Some(token) = credential.token() {
-                headers.insert("x-tc-token", sensitive(token)?);
+                headers.insert(TOKEN, sensitive(token)?);
             }
         } else {
             headers.insert(header::AUTHORIZATION, HeaderValue::from_static("SKIP"));

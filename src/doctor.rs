@@ -75,7 +75,7 @@ pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Repor
     let accounts = config.accounts.iter();
     let reports = accounts.map(|account| {
         let provider = providers.provider(&account.credentials);
-        doctor.examine(account, provider, routes.get(&account.endpoint.url()))
+        doctor.examine(account, provider, routes.get(account.endpoint.url()))
     });
     let reports = join_all(reports).await;
     Ok(Report::new(
@@ -113,7 +113,7 @@ async fn routes(config: &Config, surveyor: &Surveyor) -> BTreeMap<String, Route>
     let endpoints: HashSet<_> = config.accounts.iter().map(|one| &one.endpoint).collect();
     let surveys = endpoints.into_iter().map(|endpoint| async move {
         let route = surveyor.survey(endpoint).await;
-        (endpoint.url(), route)
+        (endpoint.url().to_owned(), route)
     });
     join_all(surveys).await.into_iter().collect()
 }
@@ -165,7 +165,7 @@ impl Doctor<'_> {
         AccountReport {
             account: account.name.clone(),
             ok: !steps.iter().any(Step::has_failed),
-            endpoint: account.endpoint.url(),
+            endpoint: account.endpoint.url().to_owned(),
             region: account.region.clone(),
             proxy,
             requests_per_day: self.requests_per_day(),

@@ -345,7 +345,7 @@ fn account_state(
     AccountState {
         name: account.name.clone(),
         identity: identity((&account.endpoint, &account.region, &account.credentials)),
-        endpoint: account.endpoint.url(),
+        endpoint: account.endpoint.url().to_owned(),
         region: account.region.clone(),
         labels: account.labels.clone(),
         key_source: {

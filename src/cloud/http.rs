@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
-use reqwest::{Certificate, Client, NoProxy, Proxy, redirect, retry};
+use http::{Request, Response, Uri};
+use reqwest::{Body, Certificate, Client, NoProxy, Proxy, Url, redirect, retry};
 use tokio::sync::OnceCell;
 
 use super::Error;
@@ -97,6 +98,8 @@ impl ProxySettings {
 pub struct Network {
     settings: Settings,
     client: OnceCell<Client>,
+    /// The address of the last request, parsed: nearly all go to the same one.
+    last: Mutex<Option<(Uri, Url)>>,
 }
 
 /// What a client is built from.
@@ -149,7 +152,24 @@ impl Network {
             Trusted::System => OnceCell::new(),
             Trusted::Only(_) => OnceCell::new_with(Some(settings.client()?)),
         };
-        Ok(Self { settings, client })
+        Ok(Self {
+            settings,
+            client,
+            last: Mutex::default(),
+        })
+    }
+
+    fn url(&self, uri: Uri) -> Result<Url, Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, url)) if *known == uri => Ok(url.clone()),
+            _ => {
+                let url = Url::parse(&uri.to_string());
+                let url = url.map_err(|error| Error::new(Reason::Request, error.to_string()))?;
+                *last = Some((uri, url.clone()));
+                Ok(url)
+            }
+        }
     }
 
     async fn client(&self) -> Result<&Client, Error> {
@@ -196,8 +216,10 @@ impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
         Box::pin(async move {
             let client = self.client().await?;
-            let request = reqwest::Request::try_from(request)
-                .map_err(|error| Error::new(Reason::Request, with_sources(&error)))?;
+            let (parts, body) = request.into_parts();
+            let mut request = reqwest::Request::new(parts.method, self.url(parts.uri)?);
+            *request.headers_mut() = parts.headers;
+            *request.body_mut() = Some(Body::from(body));
             let mut response = client.execute(request).await.map_err(no_answer)?;
             let mut head = Response::new(());
             *head.status_mut() = response.status();

@@ -1,7 +1,9 @@
 //! Where requests go: API endpoints and the proxy.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
@@ -19,28 +21,42 @@ use super::problem::Fault;
 /// # Ok::<(), cwp_exporter::config::Fault>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
+pub struct Endpoint(Arc<Root>);
+
+/// One for all accounts that leave it to the default.
+#[derive(Debug, PartialEq, Eq)]
+struct Root {
     scheme: &'static str,
     host: String,
     loopback: bool,
+    url: String,
+}
+
+/// The URL follows from the rest.
+impl Hash for Root {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.scheme, &self.host, self.loopback).hash(state);
+    }
 }
 
 impl Endpoint {
     /// `https://<host>`; `host` is one of ours and known to be well formed.
     pub(super) fn https(host: &str) -> Self {
-        Self {
-            scheme: "https",
-            host: host.to_owned(),
-            loopback: false,
-        }
+        Self::new("https", host.to_owned(), false)
     }
 
     /// `http://<host>`; `host` is one of ours and known to be well formed.
     pub(super) fn http(host: &str) -> Self {
-        Self {
-            scheme: "http",
-            ..Self::https(host)
-        }
+        Self::new("http", host.to_owned(), false)
+    }
+
+    fn new(scheme: &'static str, host: String, loopback: bool) -> Self {
+        Self(Arc::new(Root {
+            scheme,
+            url: format!("{scheme}://{host}"),
+            host,
+            loopback,
+        }))
     }
 
     /// Like `parse`, but allows `http://` to any host: the metadata service has
@@ -54,41 +70,39 @@ impl Endpoint {
             ));
         }
         let host = url.host_str().unwrap_or_default();
-        Ok(Self {
-            scheme: if url.scheme() == "http" {
-                "http"
-            } else {
-                "https"
-            },
-            host: match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host.to_owned(),
-            },
-            loopback: match url.host() {
-                Some(Host::Domain(name)) => name == "localhost",
-                Some(Host::Ipv4(address)) => address.is_loopback(),
-                Some(Host::Ipv6(address)) => address.is_loopback(),
-                None => false,
-            },
-        })
+        let scheme = match url.scheme() {
+            "http" => "http",
+            _ => "https",
+        };
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let host = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        Ok(Self::new(scheme, host, loopback))
     }
 
     /// `https://host` or `https://host:port`: no trailing slash, no default port.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.host)
+    pub fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// The value of the `Host` header, with the port unless it is the scheme's own.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        &self.0.host
     }
 
     /// Whether requests are encrypted.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.scheme == "https"
+        self.0.scheme == "https"
     }
 }
 
@@ -99,10 +113,10 @@ impl FromStr for Endpoint {
     /// (`127.0.0.0/8`, `[::1]`, `localhost`). One trailing slash is fine.
     fn from_str(text: &str) -> Result<Self, Fault> {
         let endpoint = Self::parse_without_tls(text)?;
-        if endpoint.scheme == "http" && !endpoint.loopback {
+        if endpoint.0.scheme == "http" && !endpoint.0.loopback {
             return Err(Fault::new(
                 format!("`{endpoint}` is not encrypted"),
-                format!("write https://{}", endpoint.host),
+                format!("write https://{}", endpoint.host()),
             ));
         }
         Ok(endpoint)
@@ -112,7 +126,7 @@ impl FromStr for Endpoint {
 /// The same as [`Endpoint::url`].
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.url())
+        f.write_str(self.url())
     }
 }
 

@@ -30,11 +30,11 @@ impl Config {
                 max_age: show(self.poll.max_age),
             },
             api: Api {
-                endpoint: self.endpoint.url(),
+                endpoint: self.endpoint.url().to_owned(),
                 rate_limit: self.api.rate_limit.get(),
                 max_in_flight: self.api.max_in_flight.get(),
-                sts_endpoint: self.api.sts_endpoint.url(),
-                metadata_endpoint: self.api.metadata_endpoint.url(),
+                sts_endpoint: self.api.sts_endpoint.url().to_owned(),
+                metadata_endpoint: self.api.metadata_endpoint.url().to_owned(),
                 proxy_url: self.api.proxy_url.as_ref().map(ToString::to_string),
                 ca_file: self.api.ca_file.as_deref().map(absolute),
             },
@@ -103,7 +103,7 @@ impl Account {
     fn shown(&self) -> ShownAccount<'_> {
         ShownAccount {
             name: &self.name,
-            endpoint: self.endpoint.url(),
+            endpoint: self.endpoint.url().to_owned(),
             region: self.region.as_deref(),
             labels: &self.labels,
             credentials: self.credentials.shown(),

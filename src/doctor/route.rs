@@ -53,7 +53,7 @@ impl Surveyor {
     /// Tries the way to `endpoint`.
     pub(super) async fn survey(&self, endpoint: &Endpoint) -> Route {
         let proxy = self.proxies.on_the_way_to(endpoint);
-        let url = proxy.clone().unwrap_or_else(|| endpoint.url());
+        let url = proxy.clone().unwrap_or_else(|| endpoint.url().to_owned());
         let mut steps = Vec::new();
         let stream = match Peer::of(&url) {
             Some(peer) => self.reach(&peer, proxy.is_some(), &mut steps).await,
@@ -66,7 +66,7 @@ impl Surveyor {
         if steps.len() == 1 {
             steps.push(Step::skipped(Subject::Tcp, "there is no address"));
         }
-        steps.push(match (stream, &self.tls, Peer::of(&endpoint.url())) {
+        steps.push(match (stream, &self.tls, Peer::of(endpoint.url())) {
             _ if !endpoint.is_https() => Step::skipped(Subject::Tls, "the endpoint is http://"),
             (None, _, _) => Step::skipped(Subject::Tls, "there is no connection"),
             // It would take another tunnel. The request itself tells.
