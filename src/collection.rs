@@ -114,7 +114,7 @@ impl Collection {
         after.last_attempt = Some(Attempt {
             at,
             duration: started.elapsed(),
-            failure: result.clone().err(),
+            failure: result.clone().err().map(Box::new),
         });
         self.slot.store(after);
         result

@@ -111,7 +111,10 @@ const DURATION_BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 
 /// The live instruments. A cheap handle: clones count into the same metrics.
 #[derive(Debug, Clone)]
-pub struct ExporterMetrics {
+pub struct ExporterMetrics(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
     requests: CounterVec,
     failures: CounterVec,
     durations: HistogramVec,
@@ -144,7 +147,7 @@ impl ExporterMetrics {
         add(registry, build_info)?;
 
         let refreshes = add(registry, counters(defs::CREDENTIAL_REFRESHES)?)?;
-        Ok(Self {
+        Ok(Self(Arc::new(Instruments {
             requests: add(registry, counters(defs::API_REQUESTS)?)?,
             failures: add(registry, counters(defs::API_REQUEST_FAILURES)?)?,
             durations: {
@@ -161,7 +164,7 @@ impl ExporterMetrics {
             reload_success_timestamp: add(registry, gauges(defs::RELOAD_SUCCESS_TIMESTAMP)?)?,
             shard_index: add(registry, gauges(defs::SHARD_INDEX)?)?,
             shard_total: add(registry, gauges(defs::SHARD_TOTAL)?)?,
-        })
+        })))
     }
 
     /// The instruments of one API action; all of them exist from then on.
@@ -174,52 +177,53 @@ impl ExporterMetrics {
         action: &'static str,
         rate_limit: f64,
     ) -> prometheus::Result<ActionMetrics> {
-        self.rate_limits
+        self.0
+            .rate_limits
             .get_metric_with_label_values(&[action])?
             .set(rate_limit);
         Ok(ActionMetrics {
-            requests: self.requests.get_metric_with_label_values(&[action])?,
+            requests: self.0.requests.get_metric_with_label_values(&[action])?,
             failures: Reason::ALL
                 .into_iter()
                 .map(|reason| {
                     let labels = [action, reason.as_str()];
-                    let counter = self.failures.get_metric_with_label_values(&labels)?;
+                    let counter = self.0.failures.get_metric_with_label_values(&labels)?;
                     Ok((reason, counter))
                 })
                 .collect::<prometheus::Result<_>>()?,
-            duration: self.durations.get_metric_with_label_values(&[action])?,
-            wait: self.waits.get_metric_with_label_values(&[action])?,
+            duration: self.0.durations.get_metric_with_label_values(&[action])?,
+            wait: self.0.waits.get_metric_with_label_values(&[action])?,
         })
     }
 
     /// Notes the difference between the local clock and the API's, in seconds.
     pub fn set_clock_skew(&self, seconds: f64) {
-        set(&self.clock_skew, seconds);
+        set(&self.0.clock_skew, seconds);
     }
 
     /// Notes that the configuration was read at the given time, or that it could not be.
     pub fn note_reload(&self, succeeded_at: Option<Timestamp>) {
         set(
-            &self.reload_successful,
+            &self.0.reload_successful,
             f64::from(u8::from(succeeded_at.is_some())),
         );
         if let Some(at) = succeeded_at {
-            set(&self.reload_success_timestamp, unix_seconds(at));
+            set(&self.0.reload_success_timestamp, unix_seconds(at));
         }
     }
 
     /// Notes which of how many shards this process is.
     pub fn set_shard(&self, index: u32, total: u32) {
-        set(&self.shard_index, f64::from(index));
-        set(&self.shard_total, f64::from(total));
+        set(&self.0.shard_index, f64::from(index));
+        set(&self.0.shard_total, f64::from(total));
     }
 
     /// Counts a credential that was read anew, or an attempt that failed.
     pub fn count_credential_refresh(&self, succeeded: bool) {
         if succeeded {
-            self.refreshes_succeeded.inc();
+            self.0.refreshes_succeeded.inc();
         } else {
-            self.refreshes_failed.inc();
+            self.0.refreshes_failed.inc();
         }
     }
 }

@@ -160,7 +160,7 @@ pub struct Attempt {
     /// How long it took, retries and waits included.
     pub duration: Duration,
     /// Why it failed, if it did.
-    pub failure: Option<Error>,
+    pub failure: Option<Box<Error>>,
 }
 
 /// A collection that succeeded.
@@ -407,7 +407,7 @@ mod tests {
                 last_attempt: Some(Attempt {
                     at: Timestamp::UNIX_EPOCH,
                     duration: Duration::ZERO,
-                    failure: Some(Error::new(Reason::Timeout, "")),
+                    failure: Some(Box::new(Error::new(Reason::Timeout, ""))),
                 }),
                 ..CollectorState::default()
             });

@@ -79,7 +79,7 @@ fn failure(before: CollectorState) -> CollectorState {
         last_attempt: Some(Attempt {
             at: noon(),
             duration: Duration::from_secs(1),
-            failure: Some(Error::new(Reason::Timeout, "no answer")),
+            failure: Some(Box::new(Error::new(Reason::Timeout, "no answer"))),
         }),
         ..before
     }
