@@ -9,6 +9,9 @@
 //! a while: then a task renders again and again while scrapes come, away from the threads
 //! that answer them, and they get what there is unless it is `BEHIND` the snapshots.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
