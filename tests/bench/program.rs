@@ -182,7 +182,14 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// Begins a table of figures, as the README shows them.
+pub(crate) fn report_head() {
+    println!("| Figure | Measured | Goal |");
+    println!("|---|---|---|");
+}
+
 /// Prints a figure beside its goal, such as `at most 80`, if it has one.
 pub(crate) fn report(what: &str, value: f64, unit: &str, goal: &str) {
-    println!("{what:<48} {value:>10.1} {unit:<4} {goal}");
+    let separator = if unit.is_empty() { "" } else { " " };
+    println!("| {what} | {value:.1}{separator}{unit} | {goal} |");
 }

@@ -121,13 +121,15 @@ fn main() {
             }
         }
         all if all.contains(&"--instructions") => {
+            println!("| Format | Accounts | Instructions a series |");
+            println!("|---|---|---|");
             for accounts in [1, 100, 1_000] {
                 let (series, times) = (series(&exposition(accounts)), 10_000 / accounts);
                 for (name, _) in FORMATS {
                     let once = instructions(name, accounts, 1);
                     let often = instructions(name, accounts, times + 1);
                     let each = (often - once) as f64 / (times * series) as f64;
-                    println!("{name}, {accounts} accounts: {each:.0} instructions a series");
+                    println!("| {name} | {accounts} | {each:.0} |");
                 }
             }
         }

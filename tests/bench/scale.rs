@@ -47,6 +47,7 @@ async fn main() -> Outcome<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cloud = Cloud::start(accounts).await?;
 
+    program::report_head();
     let empty = idle(&cloud).await?;
 
     report("accounts", accounts as f64, "", "");

@@ -3,10 +3,11 @@
 //!
 //! `cargo bench --bench serve` takes about four minutes and needs wrk; `node_exporter`
 //! is left out where there is none. `-- --many` measures 10,000 accounts instead, scraped
-//! while they are collected, in about seven minutes.
+//! while they are collected, in about twelve minutes.
 
 #![allow(
     clippy::cast_precision_loss,
+    clippy::print_stderr,
     clippy::print_stdout,
     reason = "a report for a person"
 )]
@@ -147,6 +148,7 @@ fn node_exporter(folder: &std::path::Path, body: &[u8]) -> Outcome<Option<Server
 }
 
 async fn ratios() -> Outcome<()> {
+    let mut times_of_node_exporter = Vec::new();
     println!(
         "| Accounts | Coding | Bytes | Connections | Requests/s | Of bare | CPU µs | Of bare |"
     );
@@ -172,11 +174,16 @@ async fn ratios() -> Outcome<()> {
         match node_exporter(folder.path(), text.body())? {
             Some(other) if accounts < 1_000 => {
                 let [_, times, ..] = compare(&ours, &other, "identity", 8)?;
-                println!("{accounts} accounts: {times:.0} times the rate of node_exporter");
+                times_of_node_exporter.push((accounts, text.len(), times));
             }
             Some(_) => {}
-            None => println!("no node_exporter to compare with"),
+            None => eprintln!("no node_exporter to compare with"),
         }
+    }
+    println!("\n| Against node_exporter | Bytes | Times its requests/s |");
+    println!("|---|---|---|");
+    for (accounts, bytes, times) in times_of_node_exporter {
+        println!("| {accounts} | {bytes} | {times:.0} |");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod alerts;
 mod deployment;
 mod formats;
+mod performance;
 mod scraping;
 mod status;
 mod web;
@@ -143,12 +144,16 @@ fn every_table_and_snippet_has_a_test_here() {
         tables,
         BTreeSet::from([
             "API field",
-            "Alert",
             "Accept",
+            "Accounts",
+            "Against node_exporter",
+            "Alert",
             "Check",
             "Command",
             "Exit code",
+            "Figure",
             "Flag",
+            "Format",
             "Health",
             "Key",
             "Limit",

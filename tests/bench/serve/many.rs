@@ -8,12 +8,15 @@ use flate2::read::GzDecoder;
 use tokio::time::Instant;
 
 use super::{ACCEPT, Server, bare};
-use crate::program::{Cloud, Exporter, Outcome, millis, process_cpu_seconds, report};
+use crate::program::{Cloud, Exporter, Outcome, millis, process_cpu_seconds, report, report_head};
 
 const ACCOUNTS: usize = 10_000;
 const INTERVAL: Duration = Duration::from_secs(60);
 const SCRAPE_EVERY: Duration = Duration::from_secs(15);
-const SCRAPES: usize = 20;
+
+/// How many scrapes of each server are compared. The second longest of so many is close
+/// to their 99th percentile, and no single pause of the machine decides it.
+const SCRAPES: usize = 40;
 
 /// Asks for what Prometheus asks for over connections that are kept.
 async fn scrape(http: &reqwest::Client, url: &str) -> Outcome<(Duration, Vec<u8>)> {
@@ -68,25 +71,22 @@ pub(crate) async fn run() -> Outcome<()> {
     let cpu = (process_cpu_seconds(ours.pid)? - cpu) / begun.elapsed().as_secs_f64();
     times.sort();
     bare_times.sort();
-    let longest = |times: &[Duration]| millis(times.last().copied().unwrap_or_default());
-    let median = |times: &[Duration]| millis(times.get(SCRAPES / 2).copied().unwrap_or_default());
+    let of =
+        |times: &[Duration], place: usize| millis(times.get(place).copied().unwrap_or_default());
+    report_head();
     report("bytes of a scrape", bare.len() as f64, "", "");
-    report("median scrape", median(&times), "ms", "");
+    let (ours, other) = (of(&times, SCRAPES / 2), of(&bare_times, SCRAPES / 2));
+    report("median scrape", ours, "ms", "");
+    report("median scrape of the bare server", other, "ms", "");
+    let (ours, other) = (of(&times, SCRAPES - 2), of(&bare_times, SCRAPES - 2));
+    report("second longest scrape", ours, "ms", "");
+    report("second longest scrape of the bare server", other, "ms", "");
     report(
-        "median scrape of the bare server",
-        median(&bare_times),
-        "ms",
+        "second longest against second longest",
+        ours / other,
         "",
+        "at most 3",
     );
-    report("longest scrape", longest(&times), "ms", "");
-    report(
-        "longest scrape of the bare server",
-        longest(&bare_times),
-        "ms",
-        "",
-    );
-    let ratio = longest(&times) / longest(&bare_times);
-    report("longest against longest", ratio, "", "at most 3");
     report(
         "furthest behind the collections",
         furthest,
