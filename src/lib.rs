@@ -40,6 +40,7 @@
 //! - [`stack`]: a Prometheus and an Alertmanager with the shipped files, for the demo.
 //! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
 //! - [`tc3`]: the request signature, pure.
+//! - [`yaml`]: YAML as a tree whose parts know their lines.
 //! - [`logging`]: log lines as logfmt or JSON.
 //! - [`atomic_file`]: files that are replaced whole or not at all.
 //! - [`signals`]: the signals that ask the process to stop or to reload.
@@ -85,3 +86,4 @@ pub mod state_dir;
 pub mod status;
 pub mod tc3;
 pub mod web_config;
+mod yaml;

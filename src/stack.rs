@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 
 use daemon::Daemon;
 
+use crate::yaml::{self, typed};
+
 /// How often another port is tried, should somebody have taken the one that was free.
 const PORTS: usize = 3;
 
@@ -241,8 +243,7 @@ fn routes(settings: &Settings) -> Result<Value, StackError> {
 }
 
 fn shipped(file: &'static str, text: &str) -> Result<Value, StackError> {
-    serde_saphyr::from_str(text).map_err(|error| StackError::Shipped {
-        file,
-        problem: error.to_string(),
-    })
+    let problem = |problem| StackError::Shipped { file, problem };
+    let tree = yaml::read(text).map_err(|unreadable| problem(unreadable.problem))?;
+    typed::from_tree(tree).map_err(|mismatch| problem(mismatch.to_string()))
 }

@@ -1,7 +1,7 @@
 //! The configuration file and the environment, merged into one tree.
 //!
-//! With its submodule the only file that names the YAML crate and figment. Errors of neither get
-//! out as they are: both quote what they could not read.
+//! With its submodule the only file that names figment. Its errors do not get out as they
+//! are: they quote what they could not read.
 
 mod yaml;
 
@@ -11,17 +11,13 @@ use std::path::Path;
 use figment::value::{Dict, Map, Num, Value as Raw};
 use figment::{Figment, Metadata, Profile, Provider};
 
-pub(super) use self::yaml::write;
 use super::environment::Environment;
 use super::problem::{ConfigError, Place};
 use super::tree::{Node, Value, join, shown};
+use crate::yaml::MAX_DEPTH;
 
 /// Begins the name of every variable that sets a key.
 const PREFIX: &str = "CWP_EXPORTER_";
-
-/// How deep maps and lists may nest: more than any key needs, and little enough
-/// for the stack of a recursive reader.
-const MAX_DEPTH: usize = 16;
 
 /// Where each setting was written, by its path.
 type Places = BTreeMap<String, Place>;

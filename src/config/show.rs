@@ -9,8 +9,9 @@ use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use serde::Serialize;
 
 use super::{
-    Account, AssumeRole, Config, Credentials, Fault, IdSource, Profile, SecretSource, Tccli, layers,
+    Account, AssumeRole, Config, Credentials, Fault, IdSource, Profile, SecretSource, Tccli,
 };
+use crate::yaml;
 
 /// What stands for a value that is not shown.
 const SECRET: &str = "<secret>";
@@ -40,7 +41,7 @@ impl Config {
             },
             accounts: self.accounts.iter().map(|each| each.shown()).collect(),
         };
-        layers::write(&shown)
+        yaml::write(&shown)
             .ok_or_else(|| Fault::new("the configuration cannot be written", "please report this"))
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
 use self::account::AccountScript;
 use self::step::{Kind, StepScript};
@@ -20,6 +19,7 @@ use super::answer::Fields;
 use super::problem::{Problem, ScenarioError};
 use super::scenario::{Binding, MetadataService, Part, Scenario, TokenService};
 use super::timeline::Timeline;
+use crate::yaml::{self, At, Yaml, typed};
 
 /// The API's limit for DescribeLicenseGeneral, in requests per second.
 const RATE_LIMIT: u32 = 20;
@@ -32,11 +32,11 @@ const METADATA_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 #[serde(deny_unknown_fields)]
 struct Script {
     rate_limit: Option<NonZeroU32>,
-    repeat: Option<Spanned<Time>>,
+    repeat: Option<At<Time>>,
     clock_offset: Option<Offset>,
-    accounts: Vec<Spanned<AccountScript>>,
-    sts: Option<Spanned<StsScript>>,
-    metadata: Option<Spanned<MetadataScript>>,
+    accounts: Vec<At<AccountScript>>,
+    sts: Option<At<StsScript>>,
+    metadata: Option<At<MetadataScript>>,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ struct StsScript {
     rate_limit: Option<NonZeroU32>,
     lifetime: Option<Time>,
     #[serde(default)]
-    timeline: Vec<Spanned<StepScript>>,
+    timeline: Vec<At<StepScript>>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +55,7 @@ struct MetadataScript {
     role: Option<String>,
     lifetime: Option<Time>,
     #[serde(default)]
-    timeline: Vec<Spanned<StepScript>>,
+    timeline: Vec<At<StepScript>>,
 }
 
 impl Scenario {
@@ -88,18 +88,23 @@ impl FromStr for Scenario {
 
 impl Script {
     fn parse(yaml: &str) -> Result<Self, ScenarioError> {
-        serde_saphyr::from_str(yaml).map_err(|error| ScenarioError::unreadable(yaml, &error))
+        let tree = yaml::read(yaml)?;
+        if matches!(tree.value, Yaml::Null) {
+            let text = "the scenario is empty: it needs `accounts`";
+            return Err(ScenarioError(vec![Problem::new(0, text)]));
+        }
+        Ok(typed::from_tree(tree)?)
     }
 
     /// Checks what the form alone does not say.
     fn into_scenario(self) -> Result<Scenario, ScenarioError> {
         let mut problems = Vec::new();
         let repeat = self.repeat.as_ref().map(|repeat| repeat.value.0);
-        if let Some(Spanned { value, defined, .. }) = &self.repeat
+        if let Some(At { value, line }) = &self.repeat
             && value.0.is_zero()
         {
             problems.push(Problem::new(
-                defined.line(),
+                *line,
                 "`repeat` is zero: write a time such as `5m`, or leave it out",
             ));
         }
@@ -108,7 +113,7 @@ impl Script {
             problems.push(Problem::new(0, text));
         }
         let entries = self.accounts.into_iter().map(|account| {
-            let line = account.defined.line();
+            let line = account.line;
             (line, account.value.into_parts(line, repeat, &mut problems))
         });
         let entries: Vec<_> = entries.collect();
@@ -137,7 +142,7 @@ fn limit(number: u32) -> NonZeroU32 {
 }
 
 fn sts_service(
-    script: Option<Spanned<StsScript>>,
+    script: Option<At<StsScript>>,
     repeat: Option<Duration>,
     problems: &mut Vec<Problem>,
 ) -> TokenService {
@@ -146,28 +151,27 @@ fn sts_service(
         rate_limit: limit(STS_RATE_LIMIT),
         lifetime: None,
     };
-    if let Some(Spanned { value, defined, .. }) = script {
+    if let Some(At { value, line }) = script {
         service.rate_limit = value.rate_limit.unwrap_or(service.rate_limit);
-        service.lifetime = lifetime("`sts`", value.lifetime, defined.line(), problems);
+        service.lifetime = lifetime("`sts`", value.lifetime, line, problems);
         service.timeline = timeline("`sts`", value.timeline, repeat, problems);
     }
     service
 }
 
 fn metadata_service(
-    script: Option<Spanned<MetadataScript>>,
+    script: Option<At<MetadataScript>>,
     parts: &[Part],
     repeat: Option<Duration>,
     problems: &mut Vec<Problem>,
 ) -> MetadataService {
     const OWNER: &str = "`metadata`";
-    let Some(Spanned { value, defined, .. }) = script else {
+    let Some(At { value, line }) = script else {
         return MetadataService {
             timeline: timeline(OWNER, Vec::new(), repeat, problems),
             binding: None,
         };
     };
-    let line = defined.line();
     let lifetime = lifetime(OWNER, value.lifetime, line, problems);
     let binding = bind(value.account.as_deref(), value.role, parts);
     let binding = binding.unwrap_or_else(|text| {
@@ -228,7 +232,7 @@ fn lifetime(
 
 fn timeline(
     owner: &str,
-    scripts: Vec<Spanned<StepScript>>,
+    scripts: Vec<At<StepScript>>,
     repeat: Option<Duration>,
     problems: &mut Vec<Problem>,
 ) -> Arc<Timeline> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
 use super::super::answer::{Fields, documented_example};
 use super::super::key::{Key, Permissions};
@@ -15,6 +14,7 @@ use super::super::scenario::{Account, Part, Role};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Kind, Rotation, StepScript};
+use crate::yaml::At;
 
 /// How many accounts can be written as one.
 const MAX_COUNT: usize = 100_000;
@@ -35,7 +35,7 @@ pub(crate) struct AccountScript {
     web_identity: Option<WebIdentityScript>,
     fields: Option<Fields>,
     #[serde(default)]
-    timeline: Vec<Spanned<StepScript>>,
+    timeline: Vec<At<StepScript>>,
 }
 
 #[derive(Deserialize)]

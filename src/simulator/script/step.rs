@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
 use super::super::answer::{Answer, Fields, MAX_NESTED};
 use super::super::problem::Problem;
 use super::super::timeline::Step;
 use super::units::{Size, Time};
+use crate::yaml::At;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +94,7 @@ struct HttpScript {
 pub(crate) fn read(
     owner: &str,
     kind: Kind,
-    scripts: Vec<Spanned<StepScript>>,
+    scripts: Vec<At<StepScript>>,
     repeat: Option<Duration>,
     problems: &mut Vec<Problem>,
 ) -> Steps {
@@ -103,13 +103,12 @@ pub(crate) fn read(
         rotations: Vec::new(),
     };
     let mut previous: Option<Duration> = None;
-    for Spanned {
+    for At {
         value: mut script,
-        defined,
-        ..
+        line,
     } in scripts
     {
-        let (at, line) = (script.at.0, defined.line());
+        let at = script.at.0;
         let mut problem = |text: &str| {
             let text = format!("{owner}: the step at {at:?} {text}");
             problems.push(Problem::new(line, text));

@@ -138,7 +138,31 @@ fn mistakes_are_told_with_line_and_remedy() {
             account("    token: ''"),
             "line 2: account `prod`: `token` must be visible ASCII",
         ),
-        (account("    secret_key: hunter2"), "a key comes twice"),
+        (
+            account("    secret_key: hunter2"),
+            "line 5: the key is already in this map: keep one of the two",
+        ),
+        (
+            "accounts:\n  - name: 0123".to_owned(),
+            "line 2: wrong kind of value: write a text, in quotes",
+        ),
+        (
+            "accounts: [{name: a, secret_key: k}]\nsts:\n  lifetime: ~\n  rate_limit: -1"
+                .to_owned(),
+            "line 4: wrong kind of value: write a nonzero u32",
+        ),
+        (
+            step("at: 1s, hang: maybe"),
+            "line 6: wrong kind of value: write true or false",
+        ),
+        (
+            step("at: 1s, cut: 99999999999999999999"),
+            "line 6: wrong kind of value: write a whole number, 0 or more",
+        ),
+        (
+            step("at: 1s, set: {a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"),
+            "line 6: not valid YAML: correct the line or the one before",
+        ),
         (
             account("rate_limit: 0"),
             "wrong kind of value: write a nonzero u32",

@@ -1,9 +1,10 @@
 //! Times and sizes as they are written.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::de::Error as _;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::problem::{NEGATIVE_TIME, NOT_A_SIZE, NOT_A_TIME};
@@ -39,10 +40,27 @@ pub(crate) struct Size(pub(crate) u64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_size(&text)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom(NOT_A_SIZE))
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as `64KiB` or `8MiB`")
+    }
+
+    fn visit_u64<E>(self, bytes: u64) -> Result<Size, E> {
+        Ok(Size(bytes))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+        parse_size(text)
+            .map(Size)
+            .ok_or_else(|| E::custom(NOT_A_SIZE))
     }
 }
 

@@ -1,0 +1,188 @@
+//! YAML as a tree whose parts know their lines.
+//!
+//! The only file that names the YAML crate. All YAML is read into this one type, as each
+//! type that the crate reads by itself adds tens of kilobytes to the program; what it
+//! holds is read from the tree ([`typed`]). No error quotes the input, in which there may
+//! be secrets.
+
+pub(crate) mod typed;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Error, Spanned};
+
+/// How deep maps and lists may nest: more than any file of ours needs, and little enough
+/// for the stack of a recursive reader.
+pub(crate) const MAX_DEPTH: usize = 16;
+
+/// Something, and the line where it is, counted from 1; 0 if there is none.
+#[derive(Clone)]
+pub(crate) struct At<T> {
+    pub(crate) line: u64,
+    pub(crate) value: T,
+}
+
+/// A value. Has no `Debug`: it can be a secret.
+#[derive(Clone)]
+pub(crate) enum Yaml {
+    Null,
+    Bool(bool),
+    /// A whole number.
+    Whole(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<At<Yaml>>),
+    /// The entries in their order; no key comes twice.
+    Map(Vec<(At<String>, At<Yaml>)>),
+}
+
+/// Why a text is no YAML that can be used, in words that quote none of it.
+pub(crate) struct Unreadable {
+    pub(crate) line: Option<u64>,
+    /// Counted from 1.
+    pub(crate) column: Option<u64>,
+    pub(crate) problem: String,
+    pub(crate) remedy: &'static str,
+}
+
+/// Reads a text that holds one document.
+pub(crate) fn read(text: &str) -> Result<At<Yaml>, Unreadable> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        with_snippet: false,
+        strict_booleans: true,
+        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
+    };
+    let root: Spanned<Yaml> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Unreadable::from(&error))?;
+    Ok(root.into())
+}
+
+/// Writes `value` as YAML, if there is YAML for it.
+pub(crate) fn write(value: &impl Serialize) -> Option<String> {
+    let options = serde_saphyr::ser_options! {
+        prefer_block_scalars: false,
+    };
+    serde_saphyr::to_string_with_options(value, options).ok()
+}
+
+impl From<&Error> for Unreadable {
+    fn from(error: &Error) -> Self {
+        const LINE: &str = "correct the line or the one before";
+        let (problem, remedy) = match error.without_snippet() {
+            Error::DuplicateMappingKey { .. } => (
+                "the key is already in this map".to_owned(),
+                "keep one of the two",
+            ),
+            Error::MultipleDocuments { .. } => (
+                "there is more than one YAML document".to_owned(),
+                "keep one: remove `---` and what follows",
+            ),
+            // Of the parser's texts, those with a backquote quote the input.
+            Error::ExternalMessage { msg, .. } if !msg.contains('`') => {
+                (format!("not valid YAML: {msg}"), LINE)
+            }
+            _ => ("not valid YAML".to_owned(), LINE),
+        };
+        let location = error.location();
+        Self {
+            line: location.map(|location| location.line()),
+            column: location.map(|location| location.column()),
+            problem,
+            remedy,
+        }
+    }
+}
+
+impl<T> From<Spanned<T>> for At<T> {
+    fn from(spanned: Spanned<T>) -> Self {
+        Self {
+            line: spanned.referenced.line(),
+            value: spanned.value,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Yaml {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Yaml;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Yaml, E> {
+        Ok(Yaml::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Yaml, E> {
+        Ok(Yaml::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Yaml, E> {
+        Ok(Yaml::Whole(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Yaml, E> {
+        Ok(Yaml::Whole(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Yaml, E> {
+        Ok(Yaml::Whole(value.into()))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "so large a number has no use")]
+    fn visit_u128<E>(self, value: u128) -> Result<Yaml, E> {
+        Ok(i128::try_from(value).map_or(Yaml::Float(value as f64), Yaml::Whole))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Yaml, E> {
+        Ok(Yaml::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Yaml, E> {
+        Ok(Yaml::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Yaml, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element::<Spanned<Yaml>>()? {
+            items.push(item.into());
+        }
+        Ok(Yaml::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Yaml, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, value)) = access.next_entry::<Spanned<Key>, Spanned<Yaml>>()? {
+            let At { line, value: key } = At::from(key);
+            entries.push((At { line, value: key.0 }, value.into()));
+        }
+        Ok(Yaml::Map(entries))
+    }
+}
+
+/// The key of a map, as text whatever its type.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Yaml::deserialize(deserializer)? {
+            Yaml::Text(text) => Ok(Self(text)),
+            Yaml::Whole(number) => Ok(Self(number.to_string())),
+            Yaml::Float(number) => Ok(Self(number.to_string())),
+            Yaml::Bool(value) => Ok(Self(value.to_string())),
+            Yaml::Null => Ok(Self(String::new())),
+            Yaml::List(_) | Yaml::Map(_) => Err(serde::de::Error::custom("a key must be text")),
+        }
+    }
+}
