@@ -13,6 +13,7 @@ mod accounts;
 mod format;
 mod labels;
 mod live;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use accounts::Family;
 pub use accounts::Pages;
 pub use format::Format;
 use labels::Labels;
+pub use page::Page;
 
 /// The definitions of the metrics that describe the snapshots.
 pub mod defs {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::defs;
 use super::format::{Format, end_line, escaped, label};
 use super::labels::{AccountLabels, Labels};
+use super::page::{Page, Sink as _};
 use crate::metrics::{MetricDef, unix_seconds};
 use crate::snapshot::CollectorState;
 
@@ -110,25 +111,25 @@ impl Family {
     }
 
     /// Writes a line with these labels.
-    fn line(&self, labels: &[u8], value: f64, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.open);
-        out.extend_from_slice(labels);
+    fn line(&self, labels: &[u8], value: f64, out: &mut Page) {
+        out.put(&self.open);
+        out.put(labels);
         end_line(value, out);
     }
 
     /// Writes a line with the value 1, these labels and further ones.
-    fn line_with(&self, labels: &[u8], more: &[(&str, &str)], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.open);
-        out.extend_from_slice(labels);
-        out.push(b'"');
+    fn line_with(&self, labels: &[u8], more: &[(&str, &str)], out: &mut Page) {
+        out.put(&self.open);
+        out.put(labels);
+        out.put(b"\"");
         for (name, value) in more {
             label(out, ["", name], value);
         }
-        out.extend_from_slice(b"} 1\n");
+        out.put(b"} 1\n");
     }
 
     /// Writes the values that a collector found.
-    fn samples(&self, account: &[u8], seen: &mut Seen, out: &mut Vec<u8>) {
+    fn samples(&self, account: &[u8], seen: &mut Seen, out: &mut Page) {
         let success = seen.state.last_success.as_ref().filter(|_| seen.fresh);
         let left = success.and_then(|success| success.samples.get(seen.written..));
         let mut beginning = None;
@@ -139,19 +140,19 @@ impl Family {
             seen.written += 1;
             // All lines of an account begin the same.
             if let Some((start, end)) = beginning {
-                out.extend_from_within(start..end);
+                out.repeat(start, end);
             } else {
                 let start = out.len();
-                out.extend_from_slice(&self.open);
-                out.extend_from_slice(account);
-                out.extend_from_slice(&self.second);
+                out.put(&self.open);
+                out.put(account);
+                out.put(&self.second);
                 beginning = Some((start, out.len()));
             }
             if !self.second.is_empty() {
                 match &sample.label {
                     // Ours, with nothing to escape.
-                    Cow::Borrowed(literal) => out.extend_from_slice(literal.as_bytes()),
-                    Cow::Owned(found) => out.extend_from_slice(&escaped(found.as_bytes())),
+                    Cow::Borrowed(literal) => out.put(literal.as_bytes()),
+                    Cow::Owned(found) => out.put(&escaped(found.as_bytes())),
                 }
             }
             end_line(sample.value, out);
@@ -228,7 +229,7 @@ impl Pages {
     }
 
     /// Appends the next page to `out`. Nothing is appended once all are written.
-    pub fn next_page(&mut self, out: &mut Vec<u8>) {
+    pub fn next_page(&mut self, out: &mut Page) {
         let families = Arc::clone(&self.families);
         let end = out.len().saturating_add(PAGE);
         while let Some(family) = families.get(self.next.family) {
@@ -244,14 +245,14 @@ impl Pages {
     }
 
     /// Writes a family, or as much of it as fits up to `end`.
-    fn write(&mut self, family: &Family, end: usize, out: &mut Vec<u8>) {
+    fn write(&mut self, family: &Family, end: usize, out: &mut Page) {
         match family.source {
             Source::Count => {
                 self.next.account = self.labels.accounts.len();
-                out.extend_from_slice(family.head(self.format));
+                out.put(family.head(self.format));
                 let count = self.next.account.to_string();
                 for piece in [family.def.name, " ", &count, "\n"] {
-                    out.extend_from_slice(piece.as_bytes());
+                    out.put(piece.as_bytes());
                 }
             }
             Source::Up => self.each(family, end, out, |labels, seen, out| {
@@ -305,29 +306,32 @@ impl Pages {
         &mut self,
         family: &Family,
         end: usize,
-        out: &mut Vec<u8>,
-        write: impl Fn(&AccountLabels, &mut [Seen], &mut Vec<u8>),
+        out: &mut Page,
+        write: impl Fn(&AccountLabels, &mut [Seen], &mut Page),
     ) {
         let labels = self.labels.accounts.get(self.next.account..);
+        let mut seen = self.seen.get_mut(self.next.state..).unwrap_or_default();
+        let mut next = self.next;
         for labels in labels.unwrap_or_default() {
             if out.len() >= end {
-                return;
+                break;
             }
-            let state = self.next.state;
-            self.next.account += 1;
-            self.next.state += labels.collectors.len();
-            let seen = self.seen.get_mut(state..self.next.state);
+            let states = labels.collectors.len().min(seen.len());
+            let (these, others) = seen.split_at_mut(states);
+            seen = others;
+            next.account += 1;
+            next.state += states;
             let start = out.len();
-            write(labels, seen.unwrap_or_default(), out);
+            write(labels, these, out);
             // A family without samples leaves no trace.
-            if !self.next.begun && out.len() > start {
+            if !next.begun && out.len() > start {
                 let head = family.head(self.format);
-                out.extend_from_slice(head);
-                let written = out.get_mut(start..);
-                written.unwrap_or_default().rotate_right(head.len());
-                self.next.begun = true;
+                out.put(head);
+                out.since(start).rotate_right(head.len());
+                next.begun = true;
             }
         }
+        self.next = next;
     }
 }
 
@@ -335,9 +339,9 @@ impl Iterator for Pages {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut page = Vec::new();
+        let mut page = Page::default();
         self.next_page(&mut page);
-        Some(page).filter(|page| !page.is_empty())
+        Some(page.into_text()).filter(|page| !page.is_empty())
     }
 }
 

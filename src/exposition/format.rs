@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::page::Sink;
 use crate::metrics::{Kind, MetricDef};
 
 /// A text format that Prometheus reads.
@@ -71,15 +72,16 @@ impl MetricDef {
 }
 
 /// Appends a further label behind another's last quote.
-pub(super) fn label(out: &mut Vec<u8>, name: [&str; 2], value: &str) {
+pub(super) fn label(out: &mut impl Sink, name: [&str; 2], value: &str) {
     line(out, [",", name[0], name[1], "=\""]);
-    out.extend_from_slice(&escaped(value.as_bytes()));
-    out.push(b'"');
+    out.put(&escaped(value.as_bytes()));
+    out.put(b"\"");
 }
 
 /// Ends a line behind the last label's value. Whole numbers are written as such, all
 /// others with as few digits as tell them apart.
-pub(super) fn end_line(value: f64, out: &mut Vec<u8>) {
+#[inline(always)]
+pub(super) fn end_line(value: f64, out: &mut impl Sink) {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -89,16 +91,21 @@ pub(super) fn end_line(value: f64, out: &mut Vec<u8>) {
     #[expect(clippy::float_cmp, reason = "it is exact or no digit")]
     if digit < 10 && f64::from(digit) == value {
         // Most values are; the length is known then.
-        out.extend_from_slice(&[b'"', b'}', b' ', b'0' + digit, b'\n']);
+        out.put_few([b'"', b'}', b' ', b'0' + digit, b'\n']);
     } else {
-        out.extend_from_slice(b"\"} ");
-        number(value, out);
-        out.push(b'\n');
+        end_with_number(value, out);
     }
 }
 
+#[inline(never)]
+fn end_with_number(value: f64, out: &mut impl Sink) {
+    out.put_few(*b"\"} ");
+    number(value, out);
+    out.put_few([b'\n']);
+}
+
 /// Appends a value.
-pub(super) fn number(value: f64, out: &mut Vec<u8>) {
+pub(super) fn number(value: f64, out: &mut impl Sink) {
     let (mut integer, mut float) = (itoa::Buffer::new(), zmij::Buffer::new());
     #[expect(
         clippy::cast_possible_truncation,
@@ -117,7 +124,7 @@ pub(super) fn number(value: f64, out: &mut Vec<u8>) {
     } else {
         "-Inf"
     };
-    out.extend_from_slice(text.as_bytes());
+    out.put(text.as_bytes());
 }
 
 /// `value` as it stands between quotes.
@@ -142,9 +149,9 @@ fn escape(out: &mut Vec<u8>, value: &[u8], quotes: bool) {
     }
 }
 
-fn line<const N: usize>(out: &mut Vec<u8>, pieces: [&str; N]) {
+fn line<const N: usize>(out: &mut impl Sink, pieces: [&str; N]) {
     for piece in pieces {
-        out.extend_from_slice(piece.as_bytes());
+        out.put(piece.as_bytes());
     }
 }
 

@@ -22,7 +22,7 @@ use cwp_exporter::clock::Clock;
 use cwp_exporter::cloud::Fields;
 use cwp_exporter::collector::Collector as _;
 use cwp_exporter::collector::license_general::LicenseGeneral;
-use cwp_exporter::exposition::{Exposition, Format};
+use cwp_exporter::exposition::{Exposition, Format, Page};
 use cwp_exporter::snapshot::{
     AccountState, Attempt, CollectorState, KeySource, Slot, Store, Success,
 };
@@ -74,7 +74,7 @@ fn exposition(count: usize) -> Exposition {
 }
 
 /// Writes all pages into one buffer after the other; returns how many series there are.
-fn render(exposition: &Exposition, format: Format, page: &mut Vec<u8>) -> usize {
+fn render(exposition: &Exposition, format: Format, page: &mut Page) -> usize {
     let (mut pages, _) = exposition.accounts(format);
     let mut bytes = 0;
     loop {
@@ -83,7 +83,7 @@ fn render(exposition: &Exposition, format: Format, page: &mut Vec<u8>) -> usize 
         if page.is_empty() {
             return bytes;
         }
-        bytes += black_box(&*page).len();
+        bytes += black_box(page.text()).len();
     }
 }
 
@@ -115,7 +115,7 @@ fn main() {
         ["--times", format, accounts, times] => {
             let (_, format) = FORMATS.iter().find(|(name, _)| name == format).unwrap();
             let exposition = exposition(accounts.parse().unwrap());
-            let mut page = Vec::new();
+            let mut page = Page::default();
             for _ in 0..times.parse().unwrap() {
                 render(&exposition, *format, &mut page);
             }
@@ -139,7 +139,7 @@ fn main() {
                 let mut group = criterion.benchmark_group(name);
                 for accounts in [1, 100, 1_000, 10_000] {
                     let exposition = exposition(accounts);
-                    let mut page = Vec::new();
+                    let mut page = Page::default();
                     group.throughput(Throughput::Elements(series(&exposition) as u64));
                     group.bench_function(format!("{accounts} accounts"), |bencher| {
                         bencher.iter(|| render(&exposition, format, &mut page));

@@ -26,7 +26,7 @@ use tracing::error;
 
 use super::gzip::{Compressor, Start};
 use super::joined::Buffers;
-use crate::exposition::{Exposition, Format};
+use crate::exposition::{Exposition, Format, Page};
 use crate::server::body::Body;
 use crate::snapshot::age;
 
@@ -327,19 +327,19 @@ impl AccountsPart {
         let (mut pages, fresh_for) = exposition.accounts(format);
         let (bytes, start) = if gzip {
             let mut compressor = Compressor::new(size);
-            let mut page = Vec::new();
+            let mut page = Page::default();
             loop {
                 pages.next_page(&mut page);
                 if page.is_empty() {
                     break;
                 }
-                compressor.write(&page)?;
+                compressor.write(page.text())?;
                 page.clear();
             }
             let (bytes, start) = compressor.finish()?;
             (bytes, Some(start))
         } else {
-            let mut text = Vec::with_capacity(size);
+            let mut text = Page::with_capacity(size);
             let mut length = 0;
             loop {
                 pages.next_page(&mut text);
@@ -348,7 +348,7 @@ impl AccountsPart {
                 }
                 length = text.len();
             }
-            (text, None)
+            (text.into_text(), None)
         };
         Ok(Self {
             revision,
