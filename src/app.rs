@@ -22,7 +22,7 @@ use crate::scheduler::Scheduler;
 use crate::server::listen::{self, ListenError};
 use crate::server::scrape::bodies::Bodies;
 use crate::server::site::{ReloadRequest, Site};
-use crate::server::threads::Threads;
+use crate::server::thread::ServingThread;
 use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
@@ -51,9 +51,9 @@ pub enum StartError {
     /// The state folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The system has no threads to serve with.
-    #[error("cannot start the threads that serve: {0}")]
-    Threads(io::Error),
+    /// The system has no thread to serve with.
+    #[error("cannot start the thread that serves: {0}")]
+    Thread(io::Error),
     /// The system hands over no signals.
     #[error("cannot catch signals: {0}")]
     Signals(#[from] io::Error),
@@ -89,7 +89,7 @@ pub struct AppOptions {
 pub struct App {
     source: Source,
     clock: Clock,
-    threads: Threads,
+    thread: ServingThread,
     server: Server,
     fleet: Fleet,
     running: Arc<Running>,
@@ -114,12 +114,12 @@ impl App {
     ) -> Result<Self, StartError> {
         // First, so that whoever connects is not turned away while thousands of
         // accounts are read, but served right after.
-        let threads = Threads::start().map_err(StartError::Threads)?;
+        let thread = ServingThread::start().map_err(StartError::Thread)?;
         let addresses = options.listen_addresses.clone();
-        let listeners = threads
+        let listeners = thread
             .spawn(listen::listen(options.systemd_socket, addresses))
             .await
-            .map_err(|error| StartError::Threads(error.into()))??;
+            .map_err(|error| StartError::Thread(error.into()))??;
         let mut server = Server::new(listeners, options.limits);
         if let Some(file) = &options.web_config {
             let file = WebConfigFile::open(file)?;
@@ -153,7 +153,7 @@ impl App {
             ),
             source,
             clock: clock.clone(),
-            threads,
+            thread,
             server,
             fleet,
             running: Arc::new(Running::new(config, started_at)),
@@ -203,7 +203,7 @@ impl App {
         };
         collecting.start();
         let stop = CancellationToken::new();
-        let mut serving = self.threads.spawn(self.server.serve(site, stop.clone()));
+        let mut serving = self.thread.spawn(self.server.serve(site, stop.clone()));
         let informing = service_manager::keep_informed(
             collecting.scheduler.heart(),
             Arc::clone(collecting.fleet.store()),

@@ -277,7 +277,7 @@ pub fn run() -> ExitCode {
         (_, threshold) => threshold,
     };
     logging::init(cli.flags.log_format, threshold, clock.clone());
-    // Whoever serves has further threads for that.
+    // What is served is served on a thread of its own.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

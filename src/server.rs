@@ -15,7 +15,7 @@ mod reply;
 pub mod scrape;
 pub mod site;
 mod status;
-pub mod threads;
+pub mod thread;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -188,14 +188,17 @@ async fn ratios() -> Outcome<()> {
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> Outcome<()> {
+fn main() -> Outcome<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // The exporter serves on one thread, and so does what it is compared with.
+    let mut one_thread = tokio::runtime::Builder::new_current_thread();
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let run = |runtime: &mut tokio::runtime::Builder| runtime.enable_all().build();
     match arguments.as_slice() {
-        ["--bare", answer, address] => bare::run(answer, address).await,
-        all if all.contains(&"--many") => many::run().await,
-        _ => ratios().await,
+        ["--bare", answer, address] => run(&mut one_thread)?.block_on(bare::run(answer, address)),
+        all if all.contains(&"--many") => run(&mut threads)?.block_on(many::run()),
+        _ => run(&mut threads)?.block_on(ratios()),
     }
 }
