@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures_util::future::Either;
@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -151,7 +150,7 @@ where
         .half_close(true)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    until_finished(serving, pulse).await.map_err(End::Http)
+    until_finished(serving, http1::Connection::graceful_shutdown, pulse).await
 }
 
 async fn speak_http2<T, S>(stream: T, pulse: &Pulse, service: S) -> Result<(), End>
@@ -166,21 +165,22 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .serve_connection(TokioIo::new(stream), service);
-    until_finished(serving, pulse).await.map_err(End::Http)
+    until_finished(serving, http2::Connection::graceful_shutdown, pulse).await
 }
 
-/// Goes on until the client leaves, or all is answered and the connection is to finish.
-async fn until_finished<C: GracefulConnection>(
-    connection: C,
-    pulse: &Pulse,
-) -> Result<(), C::Error> {
+/// Goes on until the client leaves, or all is answered and the connection is to finish,
+/// which it is told by `finish`.
+async fn until_finished<C>(connection: C, finish: fn(Pin<&mut C>), pulse: &Pulse) -> Result<(), End>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
     let (mut connection, mut told) = (pin!(connection), false);
-    poll_fn(|context| {
+    let served = poll_fn(|context| {
         if !told && pulse.is_to_finish() {
             told = true;
-            connection.as_mut().graceful_shutdown();
+            finish(connection.as_mut());
         }
         connection.as_mut().poll(context)
-    })
-    .await
+    });
+    served.await.map_err(End::Http)
 }
