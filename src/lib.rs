@@ -86,4 +86,4 @@ pub mod state_dir;
 pub mod status;
 pub mod tc3;
 pub mod web_config;
-mod yaml;
+pub mod yaml;

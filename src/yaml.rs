@@ -2,7 +2,7 @@
 //!
 //! The only file that names the YAML crate. All YAML is read into this one type, as each
 //! type that the crate reads by itself adds tens of kilobytes to the program; what it
-//! holds is read from the tree ([`typed`]). No error quotes the input, in which there may
+//! holds is read from the tree (`typed`). No error quotes the input, in which there may
 //! be secrets.
 
 pub(crate) mod typed;
