@@ -18,14 +18,12 @@ use serde_saphyr::{Error, Spanned};
 pub(crate) const MAX_DEPTH: usize = 16;
 
 /// Something, and the line where it is, counted from 1; 0 if there is none.
-#[derive(Clone)]
 pub(crate) struct At<T> {
     pub(crate) line: u64,
     pub(crate) value: T,
 }
 
 /// A value. Has no `Debug`: it can be a secret.
-#[derive(Clone)]
 pub(crate) enum Yaml {
     Null,
     Bool(bool),

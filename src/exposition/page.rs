@@ -23,7 +23,7 @@ impl Sink for Vec<u8> {
 /// Text that is being written.
 ///
 /// Its bytes are there beforehand, so that a short piece costs little more than its
-/// copy: in code that is built to be small, appending to a `Vec` costs twice as much.
+/// copy. In code that is built to be small, appending to a `Vec` is a call each time.
 #[derive(Debug, Default)]
 pub struct Page {
     bytes: Vec<u8>,

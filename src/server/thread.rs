@@ -2,8 +2,8 @@
 //!
 //! Collections wait for the network nearly all the time. On one thread none of them has
 //! to wake another one, and if it is the thread that has read the configuration, what
-//! they keep fills the memory that reading has left free. One more thread serves more
-//! than any number of Prometheuses ask for; what takes long is done on further ones.
+//! they keep fills the memory that reading has left free. One more thread serves far more
+//! than Prometheus asks for; what takes long is done on further ones.
 
 use std::io;
 use std::thread;

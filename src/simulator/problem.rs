@@ -5,13 +5,6 @@ use std::fmt;
 use crate::yaml::Unreadable;
 use crate::yaml::typed::Mismatch;
 
-/// What is said of a value that is no time.
-pub(crate) const NOT_A_TIME: &str = "not a time: write one such as `500ms`, `10s` or `5m`";
-/// What is said of a time before zero.
-pub(crate) const NEGATIVE_TIME: &str = "a time is negative: write one such as `10s`";
-/// What is said of a value that is no size.
-pub(crate) const NOT_A_SIZE: &str = "not a size: write one such as `64KiB` or `8MiB`";
-
 /// A scenario that cannot be played: every problem found, one line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]

@@ -80,7 +80,7 @@ impl serde::de::Error for Mismatch {
 fn plain(expected: &str) -> &str {
     match expected {
         "u16" => "a whole number from 0 to 65535",
-        "u64" | "usize" => "a whole number, 0 or more",
+        "usize" => "a whole number, 0 or more",
         "i64" => "a whole number",
         other => other,
     }

@@ -263,3 +263,20 @@ fn secrets_are_in_no_message() {
     assert!(shown.contains("AKIDprod"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn no_slip_of_the_pen_brings_a_secret_into_a_message() {
+    let yaml = "accounts:\n  - name: prod\n    secret_id: AKIDprod\n    secret_key: qqqqqqqq\n    token: qqqqqqqq\n";
+    let mut mistakes = 0;
+    for (place, _) in yaml.char_indices() {
+        for slip in "\"'`:,{}[]&*!|>%@#?-\\\t\n\r\0 \u{85}é".chars() {
+            let mut yaml = yaml.to_owned();
+            yaml.insert(place, slip);
+            if let Err(error) = parse(&yaml) {
+                assert!(!error.to_string().contains("qqq"), "{yaml}=> {error}");
+                mistakes += 1;
+            }
+        }
+    }
+    assert!(mistakes > 100, "{mistakes}");
+}

@@ -7,7 +7,12 @@ use jiff::SignedDuration;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::super::problem::{NEGATIVE_TIME, NOT_A_SIZE, NOT_A_TIME};
+/// What is said of a value that is no time.
+const NOT_A_TIME: &str = "not a time: write one such as `500ms`, `10s` or `5m`";
+/// What is said of a time before zero.
+const NEGATIVE_TIME: &str = "a time is negative: write one such as `10s`";
+/// What is said of a value that is no size.
+const NOT_A_SIZE: &str = "not a size: write one such as `64KiB` or `8MiB`";
 
 /// A time such as `10s`, `500ms` or `1m30s`, not before zero.
 #[derive(Clone, Copy)]
