@@ -86,11 +86,13 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-/// Shows a key only as far as it is a word: after a forgotten blank, as in
-/// `secret_key:value`, the rest of it is a value.
+/// Shows a key only if it is nearly one that is known, as it can be a value: after a
+/// forgotten blank, as in `secret_key:value`, or behind an anchor, as in `&secret_key: value`.
 fn unknown_key(key: &str, known: &[&str]) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if let Some((word, _)) = key.split_once(|c| !is_word(c)) {
+    if let Some((word, _)) = key.split_once(|c| !is_word(c))
+        && known.contains(&word)
+    {
         return format!("unknown key `{word}…`: write a blank after its colon");
     }
     let similar = known
@@ -100,7 +102,7 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
         .min();
     match similar {
         Some((_, name)) => format!("unknown key `{key}`: did you mean `{name}`?"),
-        None => format!("unknown key `{key}`: use one of {}", known.join(", ")),
+        None => format!("unknown key: use one of {}", known.join(", ")),
     }
 }
 
