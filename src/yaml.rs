@@ -45,6 +45,18 @@ pub(crate) struct Unreadable {
     pub(crate) remedy: &'static str,
 }
 
+/// Whether `key` is likely to be one, so that it may be shown, and not a value.
+///
+/// In `{secret_key:hunter2}`, where a blank is missing, and in `{&secret_key: hunter2}`,
+/// where there is a sign too many, a value is the key. Few keys have a reason for `digits`.
+pub(crate) fn is_likely_key(key: &str, digits: bool) -> bool {
+    let harmless = |c: char| match c {
+        '0'..='9' => digits,
+        _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
+    };
+    !key.is_empty() && key.len() <= 24 && key.chars().all(harmless)
+}
+
 /// Reads a text that holds one document.
 pub(crate) fn read(text: &str) -> Result<At<Yaml>, Unreadable> {
     let options = serde_saphyr::options! {

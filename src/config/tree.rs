@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::problem::Place;
+use crate::yaml::is_likely_key;
 
 /// One setting or group of settings.
 #[derive(Clone)]
@@ -51,16 +52,11 @@ pub(crate) fn join(path: &str, segment: &str) -> String {
 
 /// `key` if it is likely to be one, else a stand-in.
 ///
-/// In `{secret_key:hunter2}`, where a blank is missing, all of it is the key.
 /// Only labels and HTTP's versions have a reason for digits.
 pub(crate) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
     let has_digits = path.ends_with(".labels") || path == "http_server_config";
-    let harmless = |c: char| match c {
-        '0'..='9' => has_digits,
-        _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
-    };
     let index = key.starts_with('[') && key.ends_with(']');
-    if index || (!key.is_empty() && key.len() <= 24 && key.chars().all(harmless)) {
+    if index || is_likely_key(key, has_digits) {
         key
     } else {
         "<not shown>"

@@ -10,7 +10,7 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{At, Yaml};
+use super::{At, Yaml, is_likely_key};
 
 /// Reads `tree` as a `T`.
 pub(crate) fn from_tree<T: DeserializeOwned>(tree: At<Yaml>) -> Result<T, Mismatch> {
@@ -86,8 +86,7 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-/// Shows a key only if it is nearly one that is known, as it can be a value: after a
-/// forgotten blank, as in `secret_key:value`, or behind an anchor, as in `&secret_key: value`.
+/// Shows a key only as far as it is likely to be one, and not a value.
 fn unknown_key(key: &str, known: &[&str]) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if let Some((word, _)) = key.split_once(|c| !is_word(c))
@@ -102,6 +101,9 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
         .min();
     match similar {
         Some((_, name)) => format!("unknown key `{key}`: did you mean `{name}`?"),
+        None if is_likely_key(key, false) => {
+            format!("unknown key `{key}`: use one of {}", known.join(", "))
+        }
         None => format!("unknown key: use one of {}", known.join(", ")),
     }
 }

@@ -266,8 +266,9 @@ fn secrets_are_in_no_message() {
 
 #[test]
 fn no_slip_of_the_pen_brings_a_secret_into_a_message() {
-    let block = account("").replace("hunter2hunter2", "qqqqqqqq");
-    let flow = "accounts: [{name: prod, secret_id: AKIDprod, secret_key: qqqqqqqq}]";
+    // With digits, as secrets are: a word cannot be told from a key.
+    let block = account("").replace("hunter2hunter2", "q7q7q7q7");
+    let flow = "accounts: [{name: prod, secret_id: AKIDprod, secret_key: q7q7q7q7}]";
     let slips = "\"'`:,{}[]&*!|>%@#?-\\\t\n\r\0 \u{85}é";
     let slips = slips.chars().map(String::from).chain([String::new()]);
     let slips: Vec<String> = slips.collect();
@@ -280,7 +281,7 @@ fn no_slip_of_the_pen_brings_a_secret_into_a_message() {
                 for rest in [from, behind] {
                     let yaml = [before, slip, rest].concat();
                     if let Err(error) = parse(&yaml) {
-                        assert!(!error.to_string().contains("qqq"), "{yaml}=> {error}");
+                        assert!(!error.to_string().contains("q7q"), "{yaml}=> {error}");
                         mistakes += 1;
                     }
                 }
