@@ -14,8 +14,7 @@ use tracing::debug;
 use crate::budget::{Budgets, Pace, Permit};
 use crate::clock::Clock;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Call, Credential, Error, Reply, Request};
-use crate::config::Endpoint;
+use crate::cloud::{Answer, Credential, Error, Prepared, Reply};
 use crate::credentials::Provider;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::reason::Reason;
@@ -33,13 +32,11 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// The shortest pause after the API said that it had too many requests.
 const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Whom to ask, and as whom.
+/// What to ask, and as whom.
 #[derive(Clone)]
 pub struct Target {
-    /// Where the API is.
-    pub endpoint: Endpoint,
-    /// The value of `X-TC-Region`, sent only when set.
-    pub region: Option<String>,
+    /// The request; the same for all accounts whose requests are alike.
+    pub request: Arc<Prepared>,
     /// Where the key comes from.
     pub credentials: Arc<dyn Provider>,
 }
@@ -94,7 +91,7 @@ impl ApiClient {
         credential.map_or(0, |key| self.budgets.recent(key.quota_key(), action))
     }
 
-    /// The answer to `request`, after retries where the failure is transient and the
+    /// The answer to the target's request, after retries where the failure is transient and the
     /// `pace` prompt.
     ///
     /// # Errors
@@ -103,11 +100,11 @@ impl ApiClient {
     pub async fn call(
         &self,
         target: &Target,
-        request: &Request,
         metrics: &ActionMetrics,
         pace: Pace,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
+        let action = target.request.request().action;
         let mut attempt = 1;
         // An API that hung the last time is asked, but not asked again.
         let attempts = match pace {
@@ -124,12 +121,11 @@ impl ApiClient {
                 .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
             let permit = self
                 .budgets
-                .permit(credential.quota_key(), request.action, pace)
+                .permit(credential.quota_key(), action, pace)
                 .await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
-            let result = self
-                .attempt(target, request, &credential, metrics, permit)
-                .await;
+            let request = &target.request;
+            let result = self.attempt(request, &credential, metrics, permit).await;
 
             let error = match result {
                 Err(error) if error.wants_another_key() && renewals < MAX_RENEWALS => {
@@ -151,7 +147,7 @@ impl ApiClient {
                 return Err(error);
             }
             debug!(
-                action = request.action,
+                action,
                 attempt,
                 reason = %error.reason,
                 code = error.code,
@@ -168,22 +164,16 @@ impl ApiClient {
     /// Sends `request` once.
     async fn attempt(
         &self,
-        target: &Target,
-        request: &Request,
+        request: &Prepared,
         credential: &Credential,
         metrics: &ActionMetrics,
         mut permit: Permit,
     ) -> Result<Answer, Error> {
-        let call = Call {
-            endpoint: &target.endpoint,
-            region: target.region.as_deref(),
-            request,
-            credential: Some(credential),
-        };
+        let now = self.clock.now();
         metrics.requests.inc();
         let sent = Instant::now();
         let reply = tokio::select! {
-            reply = call.send(&*self.http, self.clock.now(), self.timeout) => reply,
+            reply = request.send(&*self.http, Some(credential), now, self.timeout) => reply,
             () = permit.outstayed() => Reply::failed(Error::new(
                 Reason::Timeout,
                 format!("no answer within {:?}, while others waited", sent.elapsed()),
@@ -237,12 +227,9 @@ mod tests {
     async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
         let registry = Registry::new();
         let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
-        let request = LicenseGeneral.request();
-        let instruments = client.instruments(request.action).unwrap();
+        let instruments = client.instruments(LicenseGeneral.request().action).unwrap();
         let target = fixture::target("AKIDtest");
-        let answer = client
-            .call(&target, &request, &instruments, Pace::Prompt)
-            .await;
+        let answer = client.call(&target, &instruments, Pace::Prompt).await;
         (answer, registry)
     }
 

@@ -6,38 +6,22 @@ mod credential;
 mod envelope;
 mod fields;
 pub mod http;
+mod prepared;
 #[cfg(test)]
 pub(crate) mod scripted;
 
 use std::fmt;
-use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use ::http::{HeaderMap, Response, StatusCode, header};
 use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use credential::{Credential, redact};
 pub use envelope::Answer;
 pub use fields::Fields;
+pub use prepared::Prepared;
 
-use crate::config::Endpoint;
 use crate::reason::Reason;
-use crate::tc3::{self, CanonicalRequest, CredentialScope};
-use http::HttpSend;
-
-/// The value of `Content-Type`, exactly as it is signed.
-const CONTENT_TYPE: &str = "application/json";
-
-/// The headers of the API's own.
-const ACTION: HeaderName = HeaderName::from_static("x-tc-action");
-const VERSION: HeaderName = HeaderName::from_static("x-tc-version");
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-tc-timestamp");
-const LANGUAGE: HeaderName = HeaderName::from_static("x-tc-language");
-const REGION: HeaderName = HeaderName::from_static("x-tc-region");
-const TOKEN: HeaderName = HeaderName::from_static("x-tc-token");
-
-/// How many headers a request has at most.
-const MAX_HEADERS: usize = 9;
 
 /// What to ask the cloud.
 #[derive(Clone)]
@@ -98,107 +82,13 @@ impl Error {
     }
 }
 
-/// A request on its way to somewhere.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// Where to.
-    pub endpoint: &'a Endpoint,
-    /// The value of `X-TC-Region`, sent only when set.
-    pub region: Option<&'a str>,
-    /// What to ask.
-    pub request: &'a Request,
-    /// Who asks; nobody for the few actions that take no signature.
-    pub credential: Option<&'a Credential>,
-}
-
-/// What came of a call.
+/// What came of a request.
 #[derive(Debug)]
 pub struct Reply {
     /// The answer, or why there is none.
     pub outcome: Result<Answer, Error>,
     /// The cloud's time of day, if it said.
     pub date: Option<Timestamp>,
-}
-
-impl Call<'_> {
-    /// Sends the request, signed as of `now`, and waits for its answer no longer than
-    /// `timeout`.
-    pub async fn send(&self, http: &dyn HttpSend, now: Timestamp, timeout: Duration) -> Reply {
-        let request = match self.http_request(now) {
-            Ok(request) => request,
-            Err(error) => return Reply::failed(error),
-        };
-        let reply = match tokio::time::timeout(timeout, http.send(request)).await {
-            Ok(Ok(response)) => Reply::read(&response),
-            Ok(Err(error)) => Reply::failed(error),
-            Err(_) => Reply::failed(Error::new(
-                Reason::Timeout,
-                format!("no whole answer within {timeout:?}"),
-            )),
-        };
-        Reply {
-            outcome: reply.outcome.map_err(|error| self.redact(error)),
-            ..reply
-        }
-    }
-
-    /// Blots out what an endpoint may have echoed.
-    fn redact(&self, error: Error) -> Error {
-        let Some(credential) = self.credential else {
-            return error;
-        };
-        Error {
-            reason: error.reason,
-            code: error.code.map(|code| credential.redact(&code)),
-            message: credential.redact(&error.message),
-            request_id: error.request_id.map(|id| credential.redact(&id)),
-        }
-    }
-
-    fn http_request(&self, now: Timestamp) -> Result<::http::Request<Bytes>, Error> {
-        let Request {
-            service,
-            action,
-            version,
-            body,
-        } = self.request;
-        let host = self.endpoint.host();
-        let mut headers = HeaderMap::with_capacity(MAX_HEADERS);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        headers.insert(header::HOST, text(host)?);
-        headers.insert(ACTION, HeaderValue::from_static(action));
-        headers.insert(VERSION, HeaderValue::from_static(version));
-        headers.insert(TIMESTAMP, now.as_second().into());
-        headers.insert(LANGUAGE, HeaderValue::from_static("en-US"));
-        if let Some(region) = self.region {
-            headers.insert(REGION, text(region)?);
-        }
-        if let Some(credential) = self.credential {
-            let scope = CredentialScope::new(service, now);
-            let authorization = tc3::authorization(
-                credential.secret_id(),
-                &credential.signing_key(&scope),
-                &scope,
-                &CanonicalRequest {
-                    method: "POST",
-                    query: "",
-                    headers: &[("content-type", CONTENT_TYPE), ("host", host)],
-                    payload: body,
-                },
-            );
-            headers.insert(header::AUTHORIZATION, sensitive(&authorization)?);
-            if let Some(token) = credential.token() {
-                headers.insert(TOKEN, sensitive(token)?);
-            }
-        } else {
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("SKIP"));
-        }
-        let mut request = ::http::Request::new(body.clone());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("{}/", self.endpoint.url()).parse().map_err(unfit)?;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
 }
 
 impl Reply {
@@ -217,28 +107,6 @@ impl Reply {
             date: date(response.headers()),
         }
     }
-}
-
-/// The configuration has something that no request can carry.
-fn unfit(error: impl fmt::Display) -> Error {
-    let message = format!("cannot build the request: {error}");
-    Error::new(Reason::Request, message)
-}
-
-fn text(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(unfit)
-}
-
-/// A header value that no debug output shows.
-fn sensitive(text: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::new(
-            Reason::Credentials,
-            "the secret id or token has characters that no header can carry",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {

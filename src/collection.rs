@@ -128,10 +128,7 @@ impl Collection {
             Some(failure) if failure.reason == Reason::Timeout => Pace::Slow,
             _ => Pace::Prompt,
         };
-        let answer = self
-            .api
-            .call(&self.target, &collector.request(), &self.instruments, pace)
-            .await?;
+        let answer = self.api.call(&self.target, &self.instruments, pace).await?;
         debug!(
             account = self.account(),
             collector = self.collector(),

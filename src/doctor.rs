@@ -22,7 +22,7 @@ use prometheus::Registry;
 use crate::budget::{Budgets, Pace};
 use crate::clock::Clock;
 use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
-use crate::cloud::{Call, Credential};
+use crate::cloud::{Credential, Prepared};
 use crate::collector::{self, Collector};
 use crate::config::{Account, Config, Environment, Source};
 use crate::credentials::{Context, Provider, Providers};
@@ -182,18 +182,16 @@ impl Doctor<'_> {
         collector: &'static dyn Collector,
     ) -> Exchange {
         let request = collector.request();
-        let call = Call {
-            endpoint: &account.endpoint,
-            region: account.region.as_deref(),
-            request: &request,
-            credential: Some(credential),
-        };
+        let (endpoint, region) = (&account.endpoint, account.region.as_deref());
+        let prepared = Prepared::new(endpoint, region, request.clone());
         let permit = self
             .budgets
             .permit(credential.quota_key(), request.action, Pace::Prompt)
             .await;
-        let timeout = self.config.poll.timeout;
-        let reply = call.send(&*self.http, self.clock.now(), timeout).await;
+        let (now, timeout) = (self.clock.now(), self.config.poll.timeout);
+        let reply = prepared
+            .send(&*self.http, Some(credential), now, timeout)
+            .await;
         drop(permit);
         Exchange {
             collector: collector.name(),

@@ -10,10 +10,11 @@ use tokio_util::sync::DropGuard;
 use crate::api::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::cloud::Prepared;
 use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::collection::Collection;
-use crate::collector;
-use crate::config::{Account, Api, Config, Environment, Poll};
+use crate::collector::{self, Collector};
+use crate::config::{Account, Api, Config, Endpoint, Environment, Poll};
 use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::scheduler::Scheduler;
@@ -159,13 +160,10 @@ impl Fleet {
             Providers::new(shared.context.clone())
         };
 
-        let instruments = collector::all()
-            .iter()
-            .map(|collector| {
-                let action = collector.request().action;
-                Ok((action, shared.client.instruments(action)?))
-            })
-            .collect::<prometheus::Result<HashMap<_, _>>>()?;
+        let questions = collector::all().iter();
+        let mut questions = questions
+            .map(|collector| Question::new(*collector, &shared.client))
+            .collect::<prometheus::Result<Vec<_>>>()?;
 
         // Nothing can fail from here on.
         let before = std::mem::take(&mut self.members).into_iter();
@@ -197,8 +195,8 @@ impl Fleet {
             let (collections, tasks) = match before {
                 Some(member) if same_client => (member.collections, member.tasks),
                 _ => {
-                    let collections =
-                        collections(account, &state, &provider, &shared, &instruments);
+                    let questions = &mut questions;
+                    let collections = collections(account, &state, &provider, &shared, questions);
                     (collections, Vec::new())
                 }
             };
@@ -369,26 +367,52 @@ fn collections(
     state: &AccountState,
     provider: &Arc<dyn Provider>,
     shared: &Shared,
-    instruments: &HashMap<&'static str, ActionMetrics>,
+    questions: &mut [Question],
 ) -> Vec<Arc<Collection>> {
-    let target = Target {
-        endpoint: account.endpoint.clone(),
-        region: account.region.clone(),
-        credentials: Arc::clone(provider),
-    };
-    let collections = state.slots.iter().filter_map(|slot| {
-        // Every collector has its instruments.
-        let instruments = instruments.get(slot.collector().request().action)?;
-        Some(Arc::new(Collection::new(
+    // Both have one for each collector, in the same order.
+    let collections = state.slots.iter().zip(questions).map(|(slot, question)| {
+        let target = Target {
+            request: question.to(account),
+            credentials: Arc::clone(provider),
+        };
+        Arc::new(Collection::new(
             Arc::clone(&shared.client),
-            target.clone(),
+            target,
             account.name.clone(),
             Arc::clone(slot),
-            instruments.clone(),
+            question.instruments.clone(),
             shared.context.clock.clone(),
-        )))
+        ))
     });
     collections.collect()
+}
+
+/// What a collector asks, of whichever account.
+struct Question {
+    collector: &'static dyn Collector,
+    instruments: ActionMetrics,
+    /// By where it is asked.
+    prepared: HashMap<(Endpoint, Option<String>), Arc<Prepared>>,
+}
+
+impl Question {
+    fn new(collector: &'static dyn Collector, client: &ApiClient) -> prometheus::Result<Self> {
+        Ok(Self {
+            collector,
+            instruments: client.instruments(collector.request().action)?,
+            prepared: HashMap::new(),
+        })
+    }
+
+    /// The request for `account`, shared with all others of the same place.
+    fn to(&mut self, account: &Account) -> Arc<Prepared> {
+        let place = (account.endpoint.clone(), account.region.clone());
+        let prepared = self.prepared.entry(place).or_insert_with(|| {
+            let (endpoint, region) = (&account.endpoint, account.region.as_deref());
+            Arc::new(Prepared::new(endpoint, region, self.collector.request()))
+        });
+        Arc::clone(prepared)
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@
 //! };
 //! let scope = CredentialScope::new("cwp", "2024-06-01T00:00:00Z".parse()?);
 //! let key = signing_key("ExampleSecretKey", &scope);
-//! let header = authorization("AKIDEXAMPLE", &key, &scope, &request);
+//! let header = authorization("AKIDEXAMPLE", &key, &scope, &request.hashed());
 //!
 //! assert!(header.starts_with(
 //!     "TC3-HMAC-SHA256 Credential=AKIDEXAMPLE/2024-06-01/cwp/tc3_request, \
@@ -36,6 +36,9 @@ use sha2::{Digest as _, Sha256};
 /// The algorithm's name, as it begins the `Authorization` header.
 pub const ALGORITHM: &str = "TC3-HMAC-SHA256";
 
+/// What ends a scope.
+const TERMINATOR: &str = "tc3_request";
+
 /// What of a request is signed.
 ///
 /// The path is always `/`: API 3.0 has no other.
@@ -49,6 +52,15 @@ pub struct CanonicalRequest<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The exact bytes of the body.
     pub payload: &'a [u8],
+}
+
+/// The part of a [`CanonicalRequest`] that goes into signatures. It has no time in it, so
+/// that a request that is sent again and again is hashed once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashedRequest {
+    signed_headers: String,
+    /// SHA-256 of the text, 64 lower-case hexadecimal digits.
+    hash: String,
 }
 
 impl CanonicalRequest<'_> {
@@ -75,14 +87,22 @@ impl CanonicalRequest<'_> {
         );
         text
     }
+
+    /// The hash of that text.
+    #[must_use]
+    pub fn hashed(&self) -> HashedRequest {
+        HashedRequest {
+            signed_headers: self.signed_headers(),
+            hash: hex_sha256(self.text().as_bytes()),
+        }
+    }
 }
 
 /// When and for which service a signature holds: its UTC day and the service's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialScope {
     time: Timestamp,
-    date: String,
-    service: String,
+    text: String,
 }
 
 impl CredentialScope {
@@ -92,8 +112,7 @@ impl CredentialScope {
     pub fn new(service: &str, time: Timestamp) -> Self {
         Self {
             time,
-            date: time.strftime("%Y-%m-%d").to_string(),
-            service: service.to_owned(),
+            text: format!("{}/{service}/{TERMINATOR}", time.strftime("%Y-%m-%d")),
         }
     }
 
@@ -101,7 +120,7 @@ impl CredentialScope {
     /// a whole day.
     #[must_use]
     pub fn has_key_of(&self, other: &Self) -> bool {
-        self.date == other.date && self.service == other.service
+        self.text == other.text
     }
 
     /// The value of `X-TC-Timestamp`: Unix seconds.
@@ -112,19 +131,19 @@ impl CredentialScope {
 
     /// `<date>/<service>/tc3_request`.
     #[must_use]
-    pub fn text(&self) -> String {
-        format!("{}/{}/tc3_request", self.date, self.service)
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
 /// Step 2: the string to sign.
 #[must_use]
-pub fn string_to_sign(scope: &CredentialScope, request: &CanonicalRequest<'_>) -> String {
+pub fn string_to_sign(scope: &CredentialScope, request: &HashedRequest) -> String {
     format!(
         "{ALGORITHM}\n{}\n{}\n{}",
         scope.timestamp(),
         scope.text(),
-        hex_sha256(request.text().as_bytes())
+        request.hash
     )
 }
 
@@ -137,9 +156,10 @@ pub fn string_to_sign(scope: &CredentialScope, request: &CanonicalRequest<'_>) -
 /// ```
 #[must_use]
 pub fn signing_key(secret_key: &str, scope: &CredentialScope) -> [u8; 32] {
-    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), &scope.date);
-    let service = hmac_sha256(&day, &scope.service);
-    hmac_sha256(&service, "tc3_request")
+    let (date, rest) = scope.text.split_once('/').unwrap_or_default();
+    let (service, terminator) = rest.rsplit_once('/').unwrap_or_default();
+    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), date);
+    hmac_sha256(&hmac_sha256(&day, service), terminator)
 }
 
 /// Step 4: the signature, 64 lower-case hexadecimal digits.
@@ -147,7 +167,7 @@ pub fn signing_key(secret_key: &str, scope: &CredentialScope) -> [u8; 32] {
 pub fn signature(
     signing_key: &[u8; 32],
     scope: &CredentialScope,
-    request: &CanonicalRequest<'_>,
+    request: &HashedRequest,
 ) -> String {
     base16ct::lower::encode_string(&hmac_sha256(signing_key, &string_to_sign(scope, request)))
 }
@@ -158,12 +178,12 @@ pub fn authorization(
     secret_id: &str,
     signing_key: &[u8; 32],
     scope: &CredentialScope,
-    request: &CanonicalRequest<'_>,
+    request: &HashedRequest,
 ) -> String {
     format!(
         "{ALGORITHM} Credential={secret_id}/{}, SignedHeaders={}, Signature={}",
         scope.text(),
-        request.signed_headers(),
+        request.signed_headers,
         signature(signing_key, scope, request)
     )
 }
@@ -259,7 +279,7 @@ mod tests {
             );
             assert_eq!(request.text(), expect.canonical_request, "{}", vector.name);
             assert_eq!(
-                hex_sha256(request.text().as_bytes()),
+                request.hashed().hash,
                 expect.hashed_canonical_request,
                 "{}",
                 vector.name
@@ -271,7 +291,8 @@ mod tests {
     fn string_to_sign_matches_the_vendor() {
         each_vector(|vector, scope, request| {
             let expected = &vector.expect.string_to_sign;
-            assert_eq!(&string_to_sign(scope, request), expected, "{}", vector.name);
+            let actual = string_to_sign(scope, &request.hashed());
+            assert_eq!(&actual, expected, "{}", vector.name);
         });
     }
 
@@ -279,7 +300,7 @@ mod tests {
     fn signature_matches_the_vendor() {
         each_vector(|vector, scope, request| {
             let key = signing_key(&vector.input.secret_key, scope);
-            let actual = signature(&key, scope, request);
+            let actual = signature(&key, scope, &request.hashed());
             assert_eq!(actual, vector.expect.signature, "{}", vector.name);
         });
     }
@@ -289,7 +310,7 @@ mod tests {
         each_vector(|vector, scope, request| {
             let input = &vector.input;
             let key = signing_key(&input.secret_key, scope);
-            let actual = authorization(&input.secret_id, &key, scope, request);
+            let actual = authorization(&input.secret_id, &key, scope, &request.hashed());
             assert_eq!(actual, vector.expect.authorization, "{}", vector.name);
         });
     }

@@ -9,8 +9,10 @@ use prometheus::Registry;
 
 use super::{ApiClient, Target};
 use crate::budget::{Budgets, RateLimit};
-use crate::cloud::Credential;
 use crate::cloud::scripted::{Scripted, clock};
+use crate::cloud::{Credential, Prepared};
+use crate::collector::Collector as _;
+use crate::collector::license_general::LicenseGeneral;
 use crate::config::{Config, Environment};
 use crate::credentials::{Provider, Unavailable};
 use crate::metrics::ExporterMetrics;
@@ -51,9 +53,9 @@ pub(crate) fn target_of(credential: Credential) -> Target {
         ("TENCENTCLOUD_SECRET_KEY", "unused"),
     ]);
     let config = Config::load(None, &environment).unwrap();
+    let endpoint = &config.accounts[0].endpoint;
     Target {
-        endpoint: config.accounts[0].endpoint.clone(),
-        region: None,
+        request: Arc::new(Prepared::new(endpoint, None, LicenseGeneral.request())),
         credentials: Arc::new(Fixed(Arc::new(credential))),
     }
 }

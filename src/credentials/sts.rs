@@ -12,7 +12,7 @@ use super::{Context, Unavailable};
 use crate::budget::{Budgets, Pace};
 use crate::clock::Clock;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Call, Credential, Error, Fields, Request, redact};
+use crate::cloud::{Answer, Credential, Error, Fields, Prepared, Request, redact};
 use crate::config::Endpoint;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
@@ -78,18 +78,13 @@ impl Sts {
             version: "2018-08-13",
             body: Bytes::from(body),
         };
-        let call = Call {
-            endpoint: &self.endpoint,
-            region: Some(question.region),
-            request: &request,
-            credential: question.credential,
-        };
+        let request = Prepared::new(&self.endpoint, Some(question.region), request);
         let budget = question
             .credential
             .map_or(question.role_arn, Credential::quota_key);
         let mut attempt = 1;
         let answer = loop {
-            match self.attempt(&call, budget).await {
+            match self.attempt(&request, question.credential, budget).await {
                 Err(error) if attempt < MAX_ATTEMPTS && is_worth_a_retry(&error) => {
                     tokio::time::sleep(BACKOFF.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                     attempt += 1;
@@ -104,10 +99,18 @@ impl Sts {
         })
     }
 
-    async fn attempt(&self, call: &Call<'_>, budget: &str) -> Result<Answer, Error> {
+    async fn attempt(
+        &self,
+        request: &Prepared,
+        credential: Option<&Credential>,
+        budget: &str,
+    ) -> Result<Answer, Error> {
         let permit = self.budgets.permit(budget, self.action, Pace::Prompt).await;
         let sent = Instant::now();
-        let reply = call.send(&*self.http, self.clock.now(), self.timeout).await;
+        let now = self.clock.now();
+        let reply = request
+            .send(&*self.http, credential, now, self.timeout)
+            .await;
         if let Some(metrics) = &self.metrics {
             metrics.wait.inc_by(permit.waited.as_secs_f64());
             metrics.requests.inc();

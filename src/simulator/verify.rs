@@ -188,7 +188,7 @@ fn check_signature(
             headers,
             payload: request.body,
         };
-        tc3::signature(&signing_key, scope, &canonical) == authorization.signature
+        tc3::signature(&signing_key, scope, &canonical.hashed()) == authorization.signature
     };
     // The vendor's document lower-cases the values, its SDKs sign them as sent.
     if matches(&headers) || lowered(&headers).is_some_and(|headers| matches(&pairs(&headers))) {

@@ -18,7 +18,7 @@ fn verdict_at(state: &State, start: Instant, after: u64, held: &Held) -> &'stati
         &held.id,
         &tc3::signing_key(&held.key, &scope),
         &scope,
-        &canonical,
+        &canonical.hashed(),
     );
     for (name, value) in [
         ("host", "a"),

@@ -104,8 +104,12 @@ impl Sample {
             headers: &headers,
             payload: &self.body,
         };
-        let authorization =
-            tc3::authorization(ID, &tc3::signing_key(KEY, &scope), &scope, &request);
+        let authorization = tc3::authorization(
+            ID,
+            &tc3::signing_key(KEY, &scope),
+            &scope,
+            &request.hashed(),
+        );
         self.set("authorization", &authorization);
     }
 

@@ -1,0 +1,190 @@
+//! A request to one endpoint, of which all that is the same each time is made once.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use jiff::Timestamp;
+
+use super::http::HttpSend;
+use super::{Credential, Error, Reply, Request};
+use crate::config::Endpoint;
+use crate::reason::Reason;
+use crate::tc3::{self, CanonicalRequest, CredentialScope, HashedRequest};
+
+/// The value of `Content-Type`, exactly as it is signed.
+const CONTENT_TYPE: &str = "application/json";
+
+/// The headers of the API's own.
+const ACTION: HeaderName = HeaderName::from_static("x-tc-action");
+const VERSION: HeaderName = HeaderName::from_static("x-tc-version");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-tc-timestamp");
+const LANGUAGE: HeaderName = HeaderName::from_static("x-tc-language");
+const REGION: HeaderName = HeaderName::from_static("x-tc-region");
+const TOKEN: HeaderName = HeaderName::from_static("x-tc-token");
+
+/// The value of `Authorization` of the few actions that take no signature.
+const UNSIGNED: HeaderValue = HeaderValue::from_static("SKIP");
+
+/// A request that can be sent again and again, by anybody at any time.
+#[derive(Clone)]
+pub struct Prepared {
+    request: Request,
+    /// Why it cannot be sent at all, otherwise.
+    form: Result<Form, Error>,
+}
+
+/// What is the same each time.
+#[derive(Clone)]
+struct Form {
+    uri: Uri,
+    /// All headers, of which some have yet to be filled in.
+    headers: HeaderMap,
+    hashed: HashedRequest,
+}
+
+/// Parameters and headers do not show: some actions take a token.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.request.fmt(f)
+    }
+}
+
+impl Prepared {
+    /// `request` to `endpoint`, about `region` if the action needs one. If it has
+    /// something that no request can carry, sending it says what.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint, region: Option<&str>, request: Request) -> Self {
+        Self {
+            form: Form::new(endpoint, region, &request),
+            request,
+        }
+    }
+
+    /// What it asks.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Sends the request, signed with `credential` as of `now`, and waits for its answer
+    /// no longer than `timeout`.
+    pub async fn send(
+        &self,
+        http: &dyn HttpSend,
+        credential: Option<&Credential>,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Reply {
+        let request = match self.filled_in(credential, now) {
+            Ok(request) => request,
+            Err(error) => return Reply::failed(error),
+        };
+        let reply = match tokio::time::timeout(timeout, http.send(request)).await {
+            Ok(Ok(response)) => Reply::read(&response),
+            Ok(Err(error)) => Reply::failed(error),
+            Err(_) => Reply::failed(Error::new(
+                Reason::Timeout,
+                format!("no whole answer within {timeout:?}"),
+            )),
+        };
+        Reply {
+            outcome: reply.outcome.map_err(|error| redact(error, credential)),
+            ..reply
+        }
+    }
+
+    fn filled_in(
+        &self,
+        credential: Option<&Credential>,
+        now: Timestamp,
+    ) -> Result<http::Request<Bytes>, Error> {
+        let Form {
+            uri,
+            headers,
+            hashed,
+        } = self.form.as_ref().map_err(Clone::clone)?;
+        let mut headers = headers.clone();
+        headers.insert(TIMESTAMP, now.as_second().into());
+        if let Some(credential) = credential {
+            let scope = CredentialScope::new(self.request.service, now);
+            let authorization = tc3::authorization(
+                credential.secret_id(),
+                &credential.signing_key(&scope),
+                &scope,
+                hashed,
+            );
+            headers.insert(header::AUTHORIZATION, sensitive(authorization)?);
+            if let Some(token) = credential.token() {
+                headers.insert(TOKEN, sensitive(token.to_owned())?);
+            }
+        }
+        let mut request = http::Request::new(self.request.body.clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+impl Form {
+    fn new(endpoint: &Endpoint, region: Option<&str>, request: &Request) -> Result<Self, Error> {
+        let text = |text: &str| HeaderValue::from_str(text).map_err(unfit);
+        let host = endpoint.host();
+        let later = HeaderValue::from_static("");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert(header::HOST, text(host)?);
+        headers.insert(ACTION, HeaderValue::from_static(request.action));
+        headers.insert(VERSION, HeaderValue::from_static(request.version));
+        headers.insert(TIMESTAMP, later);
+        headers.insert(LANGUAGE, HeaderValue::from_static("en-US"));
+        if let Some(region) = region {
+            headers.insert(REGION, text(region)?);
+        }
+        headers.insert(header::AUTHORIZATION, UNSIGNED);
+        let canonical = CanonicalRequest {
+            method: "POST",
+            query: "",
+            headers: &[("content-type", CONTENT_TYPE), ("host", host)],
+            payload: &request.body,
+        };
+        Ok(Self {
+            uri: format!("{}/", endpoint.url()).parse().map_err(unfit)?,
+            headers,
+            hashed: canonical.hashed(),
+        })
+    }
+}
+
+/// Blots out what an endpoint may have echoed.
+fn redact(error: Error, credential: Option<&Credential>) -> Error {
+    let Some(credential) = credential else {
+        return error;
+    };
+    Error {
+        reason: error.reason,
+        code: error.code.map(|code| credential.redact(&code)),
+        message: credential.redact(&error.message),
+        request_id: error.request_id.map(|id| credential.redact(&id)),
+    }
+}
+
+/// The configuration has something that no request can carry.
+fn unfit(error: impl fmt::Display) -> Error {
+    let message = format!("cannot build the request: {error}");
+    Error::new(Reason::Request, message)
+}
+
+/// A header value that no debug output shows.
+fn sensitive(text: String) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_| {
+        Error::new(
+            Reason::Credentials,
+            "the secret id or token has characters that no header can carry",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
