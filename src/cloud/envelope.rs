@@ -1,10 +1,13 @@
 //! What the API's answers look like: success, failure, and everything else that
 //! an endpoint, a gateway or a proxy in between has been seen to send.
 
+use std::fmt;
+
 use http::StatusCode;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::fields::{Fields, Object};
+use super::fields::{Fields, Name, Object};
 use super::{Error, status_error};
 use crate::reason::Reason;
 
@@ -18,6 +21,51 @@ pub struct Answer {
     pub fields: Fields,
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
+}
+
+/// What is around an answer, read in one go.
+enum Envelope<'a> {
+    /// The fields of `Response`.
+    Response(Object<'a>),
+    /// There is no `Response`, but these.
+    Other(Object<'a>),
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EnvelopeVisitor;
+
+        impl<'de> Visitor<'de> for EnvelopeVisitor {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let twice = || A::Error::custom("a field occurs twice");
+                let mut response: Option<Option<Object<'de>>> = None;
+                let mut others = Vec::new();
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    if name.0 == "Response" {
+                        if response.replace(map.next_value()?).is_some() {
+                            return Err(twice());
+                        }
+                    } else {
+                        others.push((name, map.next_value()?));
+                    }
+                }
+                let others = Object::new(others).ok_or_else(twice)?;
+                // Null is as good as absent.
+                Ok(match response.flatten() {
+                    Some(fields) => Envelope::Response(fields),
+                    None => Envelope::Other(others),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
 }
 
 /// `Response.Error`.
@@ -47,20 +95,20 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let mut envelope: Object<'_> = serde_json::from_str(text).map_err(|error| {
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
         unreadable(format!(
-            "the answer is not a JSON object ({})",
+            "the answer is not a JSON object with a Response that is another ({})",
             place(&error)
         ))
     })?;
-    let Some(response) = envelope.take("Response") else {
-        return Err(legacy_error(&mut envelope).unwrap_or_else(|| {
-            unreadable("the answer has no Response, so it is not from the API")
-        }));
+    let mut fields = match envelope {
+        Envelope::Response(fields) => fields,
+        Envelope::Other(mut others) => {
+            return Err(legacy_error(&mut others).unwrap_or_else(|| {
+                unreadable("the answer has no Response, so it is not from the API")
+            }));
+        }
     };
-    let mut fields: Object<'_> = serde_json::from_str(response).map_err(|error| {
-        unreadable(format!("Response is not a JSON object ({})", place(&error)))
-    })?;
     let request_id = fields
         .take("RequestId")
         .and_then(|json| serde_json::from_str::<String>(json).ok())

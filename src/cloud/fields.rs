@@ -4,6 +4,7 @@
 //! occurs twice spoils the object: nobody could say which value holds.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
@@ -11,26 +12,39 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// About how many fields an answer has.
+const USUAL: usize = 32;
+
 /// The fields of an answer.
 #[derive(Default)]
 pub struct Fields {
     /// All names and values, one after the other.
     text: String,
-    /// Where each name and its value are, sorted by name.
+    /// Where each name and its value are, in [`order`] of the names.
     places: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// The fields of an object in a text that is still there, sorted by name.
+/// The fields of an object in a text that is still there, in [`order`] of the names.
 pub(super) struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+/// The name of a field.
+#[derive(Deserialize)]
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// The order in which names are kept: the shorter one first, as most differ in length
+/// and few have to be looked at.
+fn order(one: &str, other: &str) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+}
 
 impl Fields {
     /// The JSON text of the field `name`, or nothing if it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let by_name = |(known, _): &(Range<usize>, _)| self.piece(known).cmp(name);
+        let by_name = |(known, _): &(Range<usize>, _)| match known.len().cmp(&name.len()) {
+            Ordering::Equal => self.piece(known).cmp(name),
+            other => other,
+        };
         let place = self.places.binary_search_by(by_name).ok()?;
         self.places.get(place).map(|(_, value)| self.piece(value))
     }
@@ -41,7 +55,7 @@ impl Fields {
         self.places.len()
     }
 
-    /// The names of all fields, sorted.
+    /// The names of all fields, the shortest ones first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.iter().map(|(name, _)| self.piece(name))
     }
@@ -86,10 +100,18 @@ impl fmt::Debug for Fields {
 }
 
 impl<'a> Object<'a> {
+    /// These fields, unless a name occurs twice.
+    pub(super) fn new(mut fields: Vec<(Name<'a>, &'a RawValue)>) -> Option<Self> {
+        fields.sort_unstable_by(|(Name(one), _), (Name(other), _)| order(one, other));
+        let mut pairs = fields.iter().zip(fields.iter().skip(1));
+        let twice = pairs.any(|((Name(one), _), (Name(other), _))| one == other);
+        (!twice).then_some(Self(fields))
+    }
+
     /// Takes the field `name` out, unless it is absent or null.
     pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
         let Self(fields) = self;
-        let place = fields.binary_search_by(|(Name(known), _)| known.as_ref().cmp(name));
+        let place = fields.binary_search_by(|(Name(known), _)| order(known, name));
         let (_, value) = fields.remove(place.ok()?);
         Some(value.get()).filter(|value| *value != "null")
     }
@@ -107,16 +129,11 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields: Vec<(Name<'de>, &'de RawValue)> = Vec::new();
+                let mut fields = Vec::with_capacity(USUAL);
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-                let mut pairs = fields.iter().zip(fields.iter().skip(1));
-                if pairs.any(|((one, _), (other, _))| one == other) {
-                    return Err(A::Error::custom("a field occurs twice"));
-                }
-                Ok(Object(fields))
+                Object::new(fields).ok_or_else(|| A::Error::custom("a field occurs twice"))
             }
         }
 
@@ -133,6 +150,11 @@ mod tests {
         let json = r#"{"b": [1, {"c": 2}], "\u0061": "x", "": null, "z\"": 1.50}"#;
         let fields: Fields = serde_json::from_str(json).unwrap();
         assert_eq!(fields.names().collect::<Vec<_>>(), ["", "a", "b", "z\""]);
+        let json = r#"{"bb": 1, "c": 2, "aaa": 3, "ba": 4}"#;
+        let others: Fields = serde_json::from_str(json).unwrap();
+        assert_eq!(others.names().collect::<Vec<_>>(), ["c", "ba", "bb", "aaa"]);
+        assert_eq!(others.get("ba"), Some("4"));
+        assert_eq!(others.get("ab"), None);
         assert_eq!(fields.get("a"), Some("\"x\""));
         assert_eq!(fields.get("b"), Some("[1, {\"c\": 2}]"));
         assert_eq!(fields.get(""), Some("null"));
