@@ -115,7 +115,7 @@ impl DriftKind {
     }
 }
 
-/// How many unknown fields of one answer are reported, the first by name.
+/// How many unknown fields of one answer are reported, those with the shortest names.
 pub const MAX_UNKNOWN_FIELDS: usize = 20;
 
 /// How many bytes of an unknown field's name are reported.

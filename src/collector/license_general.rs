@@ -88,14 +88,14 @@ const fn newer(field: Field) -> Field {
 
 use FieldKind::{Count, Switch, Word};
 
-/// All fields of the answer, in the order of the product contract.
+/// All fields of the answer, in the order of the metrics' names, which samples have too.
 const FIELDS: [Field; 25] = [
-    field(Count, "LicenseCnt", defs::LICENSES, ""),
-    field(Count, "AvailableLicenseCnt", defs::AVAILABLE, ""),
-    field(Count, "UsedLicenseCnt", defs::USED, ""),
-    field(Count, "NotExpiredLicenseCnt", defs::NOT_EXPIRED, ""),
-    field(Count, "NearExpiryLicenseCnt", defs::NEAR_EXPIRY, ""),
-    field(Count, "ExpireLicenseCnt", defs::EXPIRED, ""),
+    newer(field(
+        Count,
+        "ApplicationAvailableLicenseCnt",
+        defs::APPLICATION_AVAILABLE,
+        "",
+    )),
     field(Count, "ProVersionLicenseCnt", defs::EDITION, "professional"),
     field(
         Count,
@@ -134,13 +134,14 @@ const FIELDS: [Field; 25] = [
         defs::EDITION_AVAILABLE,
         "ai_security",
     )),
-    newer(field(
-        Count,
-        "ApplicationAvailableLicenseCnt",
-        defs::APPLICATION_AVAILABLE,
-        "",
-    )),
+    field(Count, "LicenseCnt", defs::LICENSES, ""),
+    field(Count, "AvailableLicenseCnt", defs::AVAILABLE, ""),
+    field(Count, "ExpireLicenseCnt", defs::EXPIRED, ""),
+    field(Count, "NearExpiryLicenseCnt", defs::NEAR_EXPIRY, ""),
+    field(Count, "NotExpiredLicenseCnt", defs::NOT_EXPIRED, ""),
+    field(Count, "UsedLicenseCnt", defs::USED, ""),
     field(Count, "DestroyOrderNum", defs::ORDERS_DESTROYED, ""),
+    field(Word, "ProtectType", defs::PROTECT_TYPE, ""),
     field(Switch, "AutoOpenStatus", defs::SWITCH, "auto_upgrade"),
     field(
         Switch,
@@ -184,11 +185,14 @@ const FIELDS: [Field; 25] = [
         defs::SWITCH,
         "auto_downgrade",
     )),
-    field(Word, "ProtectType", defs::PROTECT_TYPE, ""),
 ];
 
 /// The largest count that a sample, a 64-bit float, holds exactly.
 const MAX_EXACT: u64 = 1 << 53;
+
+/// Every `ProtectType` that is documented; others are exposed too. These are kept once for
+/// all accounts.
+const WORDS: [&str; 3] = ["PROVERSION_POSTPAY", "PROVERSION_PREPAY", "FLAGSHIP_PREPAY"];
 
 /// The longest `ProtectType` that is exposed, in bytes.
 const MAX_WORD: usize = 128;
@@ -272,7 +276,9 @@ fn read(field: &Field, json: &str) -> Option<(Cow<'static, str>, f64)> {
         }
         Word => {
             let word: String = serde_json::from_str(json).ok()?;
-            (word.len() <= MAX_WORD).then_some((word.into(), 1.0))
+            let known = WORDS.into_iter().find(|known| *known == word);
+            let word = known.map_or(Cow::Owned(word), Cow::Borrowed);
+            (word.len() <= MAX_WORD).then_some((word, 1.0))
         }
     }
 }
@@ -362,9 +368,16 @@ mod tests {
     }
 
     #[test]
+    fn samples_are_found_in_the_order_in_which_they_are_kept() {
+        let names = FIELDS.each_ref().map(|field| field.metric.name);
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
     fn the_labels_of_the_table_need_no_escaping() {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        let plain = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
         assert!(FIELDS.iter().all(|field| field.label.bytes().all(plain)));
+        assert!(WORDS.iter().all(|word| word.bytes().all(plain)));
     }
 
     #[test]
