@@ -16,12 +16,18 @@ use crate::failure_log::FailureLog;
 /// together from asking together.
 const MAX_JITTER: Duration = Duration::from_secs(1);
 
-/// How many tasks may start at the same moment. An idle processor takes longer to wake
-/// than a collection takes to run, so that those that share a wake are cheaper by far.
-const MAX_TOGETHER: u128 = 8;
+/// Starts that are further apart than this stay alone: what they cost is little.
+const ALONE_FROM: Duration = Duration::from_millis(10);
+
+/// How many tasks may start at the same moment. A processor that wakes has forgotten what
+/// a collection needs, so that those that share a wake are cheaper by far.
+const MAX_TOGETHER: u128 = 32;
 
 /// How far from its even place a start may be moved to share a moment with others.
-const TOGETHER_WITHIN: Duration = Duration::from_millis(50);
+const TOGETHER_WITHIN: Duration = Duration::from_millis(250);
+
+/// The same as a part of the interval, where that is less.
+const TOGETHER_PART: u32 = 240;
 
 /// How often the heart beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -136,7 +142,12 @@ fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item 
     let tasks = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
     let spacing = interval / tasks;
     let shift = spacing.min(MAX_JITTER).mul_f64(jitter);
-    let together = TOGETHER_WITHIN.as_nanos() / spacing.as_nanos().max(1);
+    let within = if spacing > ALONE_FROM {
+        Duration::ZERO
+    } else {
+        TOGETHER_WITHIN.min(interval / TOGETHER_PART)
+    };
+    let together = within.as_nanos() / spacing.as_nanos().max(1);
     let together = u32::try_from(together.clamp(1, MAX_TOGETHER)).unwrap_or(1);
     (0..tasks).map(move |task| {
         let first = task - task % together;
@@ -261,19 +272,26 @@ mod tests {
 
     #[test]
     fn starts_that_would_come_thick_and_fast_are_a_few_at_a_time() {
-        for (count, together) in [(1000, 1), (3000, 2), (10_000, 8), (100_000, 8)] {
-            let starts: Vec<_> = offsets(count, INTERVAL, 0.0).collect();
+        for (seconds, count, together) in [
+            (60, 1000, 1),
+            (60, 5000, 1),
+            (60, 6000, 25),
+            (60, 10_000, 32),
+            (60, 100_000, 32),
+            (3600, 100_000, 1),
+            (1, 1000, 4),
+        ] {
+            let interval = Duration::from_secs(seconds);
+            let starts: Vec<_> = offsets(count, interval, 0.0).collect();
             let mut moments = BTreeMap::new();
             for (number, start) in starts.iter().enumerate() {
                 *moments.entry(*start).or_insert(0) += 1;
-                let even = INTERVAL.mul_f64(number as f64 / count as f64);
-                assert!(
-                    even.abs_diff(*start) <= TOGETHER_WITHIN,
-                    "{number} of {count}"
-                );
+                let even = interval.mul_f64(number as f64 / count as f64);
+                let within = Duration::from_millis(250).min(interval / 240);
+                assert!(even.abs_diff(*start) <= within, "{number} of {count}");
             }
             assert_eq!(moments.values().max(), Some(&together), "{count}");
-            assert!(*starts.last().unwrap() < INTERVAL);
+            assert!(*starts.last().unwrap() < interval);
         }
     }
 
