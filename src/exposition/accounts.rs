@@ -145,7 +145,9 @@ impl Family {
                 let start = out.len();
                 out.put(&self.open);
                 out.put(account);
-                out.put(&self.second);
+                if !self.second.is_empty() {
+                    out.put(&self.second);
+                }
                 beginning = Some((start, out.len()));
             }
             if !self.second.is_empty() {

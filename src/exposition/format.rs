@@ -115,6 +115,8 @@ pub(super) fn number(value: f64, out: &mut impl Sink) {
     )]
     let text = if value.abs() < 1e16 && value as i64 as f64 == value {
         integer.format(value as i64)
+    } else if let Some(millis) = as_millis(value) {
+        return thousandths(millis, out);
     } else if value.is_finite() {
         float.format_finite(value)
     } else if value.is_nan() {
@@ -125,6 +127,31 @@ pub(super) fn number(value: f64, out: &mut impl Sink) {
         "-Inf"
     };
     out.put(text.as_bytes());
+}
+
+/// How many thousandths `value` is, if it is just so many, like times are. Fifteen digits
+/// tell all such values apart.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "whether something is lost is just what is asked"
+)]
+fn as_millis(value: f64) -> Option<u64> {
+    let millis = (value * 1e3 + 0.5) as u64;
+    (millis < 1_000_000_000_000_000 && millis as f64 / 1e3 == value).then_some(millis)
+}
+
+/// Appends so many thousandths, without zeros at the end.
+fn thousandths(millis: u64, out: &mut impl Sink) {
+    out.put(itoa::Buffer::new().format(millis / 1000).as_bytes());
+    let digit = |unit: u64| b'0' + (millis / unit % 10) as u8;
+    match [digit(100), digit(10), digit(1)] {
+        [first, b'0', b'0'] => out.put_few([b'.', first]),
+        [first, second, b'0'] => out.put_few([b'.', first, second]),
+        [first, second, third] => out.put_few([b'.', first, second, third]),
+    }
 }
 
 /// `value` as it stands between quotes.
@@ -222,6 +249,29 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(written(value), text);
+        }
+        for (value, text) in [
+            (1_717_200_000.123, "1717200000.123"),
+            (1_717_200_000.12, "1717200000.12"),
+            (0.001, "0.001"),
+            (0.045, "0.045"),
+            (0.0005, "0.0005"),
+            (-0.5, "-0.5"),
+            (1e-7, "1e-7"),
+            (4_503_599_627_370.497, "4503599627370.497"),
+            (0.1 + 0.2, "0.30000000000000004"),
+        ] {
+            assert_eq!(written(value), text);
+        }
+        for millis in (0..1_000_000_000_000_000_u64).step_by(7_777_777_777_777) {
+            let value = millis as f64 / 1e3;
+            assert_eq!(
+                written(value).parse::<f64>().unwrap().to_bits(),
+                value.to_bits()
+            );
+            let shortest = zmij::Buffer::new().format_finite(value).to_owned();
+            let shortest = shortest.strip_suffix(".0").unwrap_or(&shortest);
+            assert_eq!(written(value), shortest);
         }
         for value in [f64::MIN_POSITIVE, f64::MAX, 0.1 + 0.2, 1.0 / 3.0] {
             assert_eq!(

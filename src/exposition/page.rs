@@ -79,13 +79,11 @@ impl Page {
     /// Appends what is written from `start` to `end` once more.
     #[inline(always)]
     pub(super) fn repeat(&mut self, start: usize, end: usize) {
+        let end = end.min(self.written);
         let length = end.saturating_sub(start);
         self.make_space(length);
-        let (before, space) = self.bytes.split_at_mut(self.written);
-        if let (Some(piece), Some(space)) = (before.get(start..end), space.get_mut(..length)) {
-            space.copy_from_slice(piece);
-            self.written += length;
-        }
+        self.bytes.copy_within(end - length..end, self.written);
+        self.written += length;
     }
 
     #[inline(always)]
