@@ -188,3 +188,80 @@ fn sensitive(text: String) -> Result<HeaderValue, Error> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, success};
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn prepared(region: Option<&str>) -> Prepared {
+        let request = Request {
+            service: "cwp",
+            action: "DescribeLicenseGeneral",
+            version: "2018-02-28",
+            body: Bytes::from_static(b"{}"),
+        };
+        let endpoint = "https://cwp.tencentcloudapi.com".parse().unwrap();
+        Prepared::new(&endpoint, region, request)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_sending_is_signed_for_its_key_and_its_time() {
+        let http = Scripted::new(|_| success("{}"));
+        let request = prepared(Some("ap-guangzhou"));
+        let permanent = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
+        let token = Some("t".to_owned());
+        let temporary = Credential::new("AKIDb".to_owned(), "b".to_owned(), token);
+        let june: Timestamp = "2024-06-01T00:00:00Z".parse().unwrap();
+        let july: Timestamp = "2024-07-01T00:00:00Z".parse().unwrap();
+        let sendings = [
+            (Some(&permanent), june),
+            (Some(&temporary), june),
+            (None, july),
+            (Some(&permanent), july),
+        ];
+        for (credential, now) in sendings {
+            let reply = request.send(&*http, credential, now, TIMEOUT).await;
+            reply.outcome.unwrap();
+        }
+        let canonical = CanonicalRequest {
+            method: "POST",
+            query: "",
+            headers: &[
+                ("content-type", "application/json"),
+                ("host", "cwp.tencentcloudapi.com"),
+            ],
+            payload: b"{}",
+        };
+        for ((credential, now), sent) in sendings.into_iter().zip(http.sent()) {
+            let header = |name: &str| {
+                let value = sent.request.headers().get(name);
+                value.map(|value| value.to_str().unwrap().to_owned())
+            };
+            let expected = credential.map_or("SKIP".to_owned(), |key| {
+                let scope = CredentialScope::new("cwp", now);
+                let signing_key = tc3::signing_key(key.secret_key(), &scope);
+                tc3::authorization(key.secret_id(), &signing_key, &scope, &canonical.hashed())
+            });
+            assert_eq!(header("authorization"), Some(expected));
+            assert_eq!(header("x-tc-timestamp"), Some(now.as_second().to_string()));
+            let token = credential.and_then(Credential::token);
+            assert_eq!(header("x-tc-token").as_deref(), token);
+            assert_eq!(header("x-tc-region").as_deref(), Some("ap-guangzhou"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_request_can_carry_is_told_by_each_sending() {
+        let http = Scripted::new(|_| success("{}"));
+        let request = prepared(Some("line\nend"));
+        let now = Timestamp::UNIX_EPOCH;
+        for _ in 0..2 {
+            let reply = request.send(&*http, None, now, TIMEOUT).await;
+            assert_eq!(reply.outcome.unwrap_err().reason, Reason::Request);
+        }
+        assert!(http.sent().is_empty());
+    }
+}
