@@ -116,11 +116,26 @@ impl CredentialScope {
         }
     }
 
-    /// Whether the other one's requests are signed with the same key, which is that of
-    /// a whole day.
+    /// The same at another `time`, or nothing if it is of another day: all requests of one
+    /// day and service are signed with the same key.
     #[must_use]
-    pub fn has_key_of(&self, other: &Self) -> bool {
-        self.text == other.text
+    pub fn at(&self, service: &str, time: Timestamp) -> Option<Self> {
+        let day = |time: Timestamp| time.as_second().div_euclid(24 * 60 * 60);
+        let is_same = day(self.time) == day(time) && self.service() == service;
+        is_same.then(|| Self {
+            time,
+            text: self.text.clone(),
+        })
+    }
+
+    fn date(&self) -> &str {
+        self.text.split_once('/').unwrap_or_default().0
+    }
+
+    fn service(&self) -> &str {
+        let rest = self.text.strip_suffix(TERMINATOR).unwrap_or_default();
+        let (_, service) = rest.split_once('/').unwrap_or_default();
+        service.strip_suffix('/').unwrap_or_default()
     }
 
     /// The value of `X-TC-Timestamp`: Unix seconds.
@@ -139,12 +154,9 @@ impl CredentialScope {
 /// Step 2: the string to sign.
 #[must_use]
 pub fn string_to_sign(scope: &CredentialScope, request: &HashedRequest) -> String {
-    format!(
-        "{ALGORITHM}\n{}\n{}\n{}",
-        scope.timestamp(),
-        scope.text(),
-        request.hash
-    )
+    let mut time = itoa::Buffer::new();
+    let time = time.format(scope.timestamp());
+    [ALGORITHM, time, scope.text(), &request.hash].join("\n")
 }
 
 /// Step 3: the key of one day and service.
@@ -156,10 +168,8 @@ pub fn string_to_sign(scope: &CredentialScope, request: &HashedRequest) -> Strin
 /// ```
 #[must_use]
 pub fn signing_key(secret_key: &str, scope: &CredentialScope) -> [u8; 32] {
-    let (date, rest) = scope.text.split_once('/').unwrap_or_default();
-    let (service, terminator) = rest.rsplit_once('/').unwrap_or_default();
-    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), date);
-    hmac_sha256(&hmac_sha256(&day, service), terminator)
+    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), scope.date());
+    hmac_sha256(&hmac_sha256(&day, scope.service()), TERMINATOR)
 }
 
 /// Step 4: the signature, 64 lower-case hexadecimal digits.
@@ -180,12 +190,18 @@ pub fn authorization(
     scope: &CredentialScope,
     request: &HashedRequest,
 ) -> String {
-    format!(
-        "{ALGORITHM} Credential={secret_id}/{}, SignedHeaders={}, Signature={}",
+    let pieces = [
+        ALGORITHM,
+        " Credential=",
+        secret_id,
+        "/",
         scope.text(),
-        request.signed_headers,
-        signature(signing_key, scope, request)
-    )
+        ", SignedHeaders=",
+        &request.signed_headers,
+        ", Signature=",
+        &signature(signing_key, scope, request),
+    ];
+    pieces.concat()
 }
 
 /// SHA-256 as 64 lower-case hexadecimal digits.

@@ -22,7 +22,7 @@ pub struct Credential {
 /// The key of the scope that was signed for last: deriving it costs more than signing.
 /// It is no part of what the credential is.
 #[derive(Default)]
-struct Derived(Mutex<Option<([u8; 32], CredentialScope)>>);
+struct Derived(Mutex<Option<(CredentialScope, [u8; 32])>>);
 
 impl Clone for Derived {
     fn clone(&self) -> Self {
@@ -52,18 +52,22 @@ impl Credential {
         }
     }
 
-    /// The key that signs requests of `scope`.
-    pub(super) fn signing_key(&self, scope: &CredentialScope) -> [u8; 32] {
+    /// The scope of a request to `service` at `time`, and the key that signs it.
+    pub(super) fn signing_key(
+        &self,
+        service: &str,
+        time: Timestamp,
+    ) -> (CredentialScope, [u8; 32]) {
         let Derived(derived) = &self.derived;
         let mut derived = derived.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*derived {
-            Some((key, of)) if of.has_key_of(scope) => *key,
-            _ => {
-                let key = tc3::signing_key(&self.secret_key, scope);
-                *derived = Some((key, scope.clone()));
-                key
-            }
-        }
+        let known = derived.as_ref();
+        let known = known.and_then(|(scope, key)| Some((scope.at(service, time)?, *key)));
+        known.unwrap_or_else(|| {
+            let scope = CredentialScope::new(service, time);
+            let key = tc3::signing_key(&self.secret_key, &scope);
+            *derived = Some((scope.clone(), key));
+            (scope, key)
+        })
     }
 
     /// The same as a temporary key of `holder`, such as a role, until `expires_at`.
@@ -165,9 +169,11 @@ mod tests {
             ("sts", "2024-06-02T00:00:00Z"),
             ("cwp", "2024-06-01T12:00:00Z"),
         ] {
-            let scope = CredentialScope::new(service, time.parse().unwrap());
-            let expected = tc3::signing_key("secret", &scope);
-            assert_eq!(credential.signing_key(&scope), expected, "{service} {time}");
+            let time = time.parse().unwrap();
+            let scope = CredentialScope::new(service, time);
+            let expected = (scope.clone(), tc3::signing_key("secret", &scope));
+            let actual = credential.signing_key(service, time);
+            assert_eq!(actual, expected, "{service} {time}");
         }
     }
 

@@ -41,8 +41,9 @@ impl Fields {
     /// The JSON text of the field `name`, or nothing if it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
+        let text = self.text.as_bytes();
         let by_name = |(known, _): &(Range<usize>, _)| match known.len().cmp(&name.len()) {
-            Ordering::Equal => self.piece(known).cmp(name),
+            Ordering::Equal => text.get(known.clone()).cmp(&Some(name.as_bytes())),
             other => other,
         };
         let place = self.places.binary_search_by(by_name).ok()?;

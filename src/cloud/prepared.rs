@@ -11,7 +11,7 @@ use super::http::HttpSend;
 use super::{Credential, Error, Reply, Request};
 use crate::config::Endpoint;
 use crate::reason::Reason;
-use crate::tc3::{self, CanonicalRequest, CredentialScope, HashedRequest};
+use crate::tc3::{self, CanonicalRequest, HashedRequest};
 
 /// The value of `Content-Type`, exactly as it is signed.
 const CONTENT_TYPE: &str = "application/json";
@@ -108,13 +108,8 @@ impl Prepared {
         let mut headers = headers.clone();
         headers.insert(TIMESTAMP, now.as_second().into());
         if let Some(credential) = credential {
-            let scope = CredentialScope::new(self.request.service, now);
-            let authorization = tc3::authorization(
-                credential.secret_id(),
-                &credential.signing_key(&scope),
-                &scope,
-                hashed,
-            );
+            let (scope, key) = credential.signing_key(self.request.service, now);
+            let authorization = tc3::authorization(credential.secret_id(), &key, &scope, hashed);
             headers.insert(header::AUTHORIZATION, sensitive(authorization)?);
             if let Some(token) = credential.token() {
                 headers.insert(TOKEN, sensitive(token.to_owned())?);
@@ -193,6 +188,7 @@ fn sensitive(text: String) -> Result<HeaderValue, Error> {
 mod tests {
     use super::super::scripted::{Scripted, success};
     use super::*;
+    use crate::tc3::CredentialScope;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
