@@ -19,15 +19,16 @@ const MAX_JITTER: Duration = Duration::from_secs(1);
 /// Starts that are further apart than this stay alone: what they cost is little.
 const ALONE_FROM: Duration = Duration::from_millis(10);
 
-/// How many tasks may start at the same moment. A processor that wakes has forgotten what
-/// a collection needs, so that those that share a wake are cheaper by far.
-const MAX_TOGETHER: u128 = 32;
+/// How many tasks may start at the same moment: as many as there are places in flight by
+/// default for those that answer. A processor that wakes has forgotten what a collection
+/// needs, so that those that share a wake are cheaper by far.
+const MAX_TOGETHER: u128 = 48;
 
 /// How far from its even place a start may be moved to share a moment with others.
-const TOGETHER_WITHIN: Duration = Duration::from_millis(250);
+const TOGETHER_WITHIN: Duration = Duration::from_millis(300);
 
 /// The same as a part of the interval, where that is less.
-const TOGETHER_PART: u32 = 240;
+const TOGETHER_PART: u32 = 200;
 
 /// How often the heart beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -275,11 +276,11 @@ mod tests {
         for (seconds, count, together) in [
             (60, 1000, 1),
             (60, 5000, 1),
-            (60, 6000, 25),
-            (60, 10_000, 32),
-            (60, 100_000, 32),
+            (60, 6000, 30),
+            (60, 10_000, 48),
+            (60, 100_000, 48),
             (3600, 100_000, 1),
-            (1, 1000, 4),
+            (1, 1000, 5),
         ] {
             let interval = Duration::from_secs(seconds);
             let starts: Vec<_> = offsets(count, interval, 0.0).collect();
@@ -287,7 +288,7 @@ mod tests {
             for (number, start) in starts.iter().enumerate() {
                 *moments.entry(*start).or_insert(0) += 1;
                 let even = interval.mul_f64(number as f64 / count as f64);
-                let within = Duration::from_millis(250).min(interval / 240);
+                let within = Duration::from_millis(300).min(interval / 200);
                 assert!(even.abs_diff(*start) <= within, "{number} of {count}");
             }
             assert_eq!(moments.values().max(), Some(&together), "{count}");

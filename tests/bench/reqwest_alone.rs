@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::program::{Outcome, SECRET_KEY, cpu_seconds};
 
 /// How many requests leave at the same moment, as the exporter's do.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 48;
 
 /// Sends `rate` requests a second for `duration`, on one thread; returns the CPU time
 /// of each, in seconds. They are signed beforehand, for the accounts of the cloud at
