@@ -115,11 +115,8 @@ impl App {
         // First, so that whoever connects is not turned away while thousands of
         // accounts are read, but served right after.
         let thread = ServingThread::start().map_err(StartError::Thread)?;
-        let addresses = options.listen_addresses.clone();
-        let listeners = thread
-            .spawn(listen::listen(options.systemd_socket, addresses))
-            .await
-            .map_err(|error| StartError::Thread(error.into()))??;
+        let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
+        let listeners = thread.open(listen::listen(inherited, addresses)).await?;
         let mut server = Server::new(listeners, options.limits);
         if let Some(file) = &options.web_config {
             let file = WebConfigFile::open(file)?;

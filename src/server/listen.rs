@@ -43,14 +43,14 @@ pub enum ListenError {
 /// See [`ListenError`].
 pub async fn listen(
     inherited: bool,
-    addresses: Vec<String>,
+    addresses: &[String],
 ) -> Result<Vec<TcpListener>, ListenError> {
     if inherited {
         return self::inherited();
     }
     let mut listeners = Vec::new();
     for address in addresses {
-        listeners.push(bind(&address).await?);
+        listeners.push(bind(address).await?);
     }
     Ok(listeners)
 }

@@ -11,6 +11,7 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::context::TokioContext;
 
 /// A thread for tasks, which ends with this, whatever is under way on it.
 #[derive(Debug)]
@@ -40,6 +41,12 @@ impl ServingThread {
             tasks,
             _until_dropped: until_dropped,
         })
+    }
+
+    /// Runs `task` where the caller runs, without waiting for this thread, but with what
+    /// it opens watched by this one.
+    pub async fn open<T>(&self, task: impl Future<Output = T>) -> T {
+        TokioContext::new(task, self.tasks.clone()).await
     }
 
     /// Runs `task` on it.
