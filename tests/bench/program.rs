@@ -7,7 +7,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cwp_exporter::clock::Clock;
@@ -18,8 +20,25 @@ use tokio::time::Instant;
 /// What a benchmark makes, or why it cannot go on.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Where the program is.
-pub(crate) const PATH: &str = env!("CARGO_BIN_EXE_cwp-exporter");
+/// Where the program is built as for its users. What Cargo builds beside a benchmark has
+/// the features that tests ask of libraries, which cost time and space.
+const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/program");
+
+/// The program, built if need be.
+pub(crate) fn built() -> Outcome<&'static Path> {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = PATH.get() {
+        return Ok(path);
+    }
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", "--bin", "cwp-exporter"])
+        .args(["--target-dir", TARGET])
+        .status()?;
+    if !status.success() {
+        return Err("cannot build the program".into());
+    }
+    Ok(PATH.get_or_init(|| Path::new(TARGET).join("release/cwp-exporter")))
+}
 
 /// The secret key of all simulated accounts.
 pub(crate) const SECRET_KEY: &str = "key";
@@ -84,9 +103,9 @@ impl Exporter {
             )?;
         }
         std::fs::write(&path, config)?;
-        let address = free_address()?;
+        let (address, program) = (free_address()?, built()?);
         let started = Instant::now();
-        let child = Command::new(PATH)
+        let child = Command::new(program)
             .arg("--config.file")
             .arg(&path)
             .arg(format!("--web.listen-address={address}"))
@@ -110,7 +129,8 @@ impl Exporter {
                 Err(error) if started.elapsed() > Duration::from_secs(60) => {
                     return Err(error.into());
                 }
-                Err(_) => std::thread::sleep(Duration::from_micros(200)),
+                // A sleep would end late and be counted in.
+                Err(_) => std::thread::yield_now(),
             }
         };
         exporter.listening_after = started.elapsed();

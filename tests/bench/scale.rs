@@ -95,7 +95,7 @@ async fn main() -> Outcome<()> {
 
 /// Reports what the program costs with one account; returns its resident bytes.
 async fn idle(cloud: &Cloud) -> Outcome<u64> {
-    let size = std::fs::metadata(program::PATH)?.len();
+    let size = std::fs::metadata(program::built()?)?.len();
     report(
         "size of the program",
         kib(size) / 1024.0,
