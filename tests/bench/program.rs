@@ -211,5 +211,6 @@ pub(crate) fn report_head() {
 /// Prints a figure beside its goal, such as `at most 80`, if it has one.
 pub(crate) fn report(what: &str, value: f64, unit: &str, goal: &str) {
     let separator = if unit.is_empty() { "" } else { " " };
-    println!("| {what} | {value:.1}{separator}{unit} | {goal} |");
+    let decimals = if value < 10.0 { 2 } else { 1 };
+    println!("| {what} | {value:.decimals$}{separator}{unit} | {goal} |");
 }
