@@ -229,14 +229,21 @@ impl HttpSend for Network {
             if announced > MAX_ANSWER as u64 {
                 return Err(oversized());
             }
-            let mut body = BytesMut::new();
+            // Nearly every answer comes in one piece, which needs no copy.
+            let first = response.chunk().await.map_err(cut)?.unwrap_or_default();
+            let mut joined: Option<BytesMut> = None;
             while let Some(chunk) = response.chunk().await.map_err(cut)? {
-                if body.len() + chunk.len() > MAX_ANSWER {
+                let joined = joined.get_or_insert_with(|| BytesMut::from(&*first));
+                if joined.len() + chunk.len() > MAX_ANSWER {
                     return Err(oversized());
                 }
-                body.extend_from_slice(&chunk);
+                joined.extend_from_slice(&chunk);
             }
-            Ok(head.map(|()| body.freeze()))
+            let body = joined.map_or(first, BytesMut::freeze);
+            if body.len() > MAX_ANSWER {
+                return Err(oversized());
+            }
+            Ok(head.map(|()| body))
         })
     }
 }
