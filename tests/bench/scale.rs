@@ -55,8 +55,12 @@ async fn main() -> Outcome<()> {
     let listening = median(STARTS_OF_MANY, || {
         Ok(Exporter::start(&cloud.url, accounts, INTERVAL)?.listening_after)
     })?;
-    let what = "listening after, median";
-    report(what, millis(listening), "ms", "at most 30");
+    report(
+        "listening after, median",
+        millis(listening),
+        "ms",
+        "at most 30",
+    );
     let exporter = Exporter::start(&cloud.url, accounts, INTERVAL)?;
     exporter.ready().await?;
     collections(&cloud, &exporter, INTERVAL * 2).await?;
@@ -76,8 +80,12 @@ async fn main() -> Outcome<()> {
     let hung_since = Instant::now();
     scrape_for(&exporter, INTERVAL * 2).await?;
     let late = millis(lateness(&cloud.handle, hung_since));
-    let what = "latest of the others while a tenth hangs";
-    report(what, late, "ms", "at most 1000");
+    report(
+        "latest of the others while a tenth hangs",
+        late,
+        "ms",
+        "at most 1000",
+    );
     drop(exporter);
     for number in 0..accounts / 10 {
         cloud.handle.resume(&format!("a{}", number * 10))?;
@@ -106,8 +114,12 @@ async fn idle(cloud: &Cloud) -> Outcome<u64> {
     let answered = median(STARTS, || {
         Ok(Exporter::start("https://127.0.0.1:1", 1, INTERVAL)?.answered_after)
     })?;
-    let what = "first answer after, median";
-    report(what, millis(answered), "ms", "at most 5");
+    report(
+        "first answer after, median",
+        millis(answered),
+        "ms",
+        "at most 5",
+    );
 
     let exporter = Exporter::start(&cloud.url, 1, INTERVAL)?;
     tokio::time::sleep(INTERVAL + Duration::from_secs(5)).await;

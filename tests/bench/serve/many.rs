@@ -29,7 +29,7 @@ async fn scrape(http: &reqwest::Client, url: &str) -> Outcome<(Duration, Vec<u8>
 
 /// How long before `now`, in seconds since the epoch, the newest collection of a scrape
 /// ended.
-fn behind(body: &[u8], now: f64) -> Outcome<f64> {
+fn age(body: &[u8], now: f64) -> Outcome<f64> {
     let mut text = String::new();
     GzDecoder::new(body).read_to_string(&mut text)?;
     let name = "cwp_exporter_collector_last_attempt_timestamp_seconds{";
@@ -61,8 +61,13 @@ pub(crate) async fn run() -> Outcome<()> {
     for number in 1..=SCRAPES {
         tokio::time::sleep_until(begun + SCRAPE_EVERY * u32::try_from(number)?).await;
         let (took, body) = scrape(&http, &ours.url).await?;
-        let now = clock.now().as_millisecond() as f64 / 1e3;
-        furthest = furthest.max(behind(&body, now)?);
+        let (instant, now) = (Instant::now(), clock.now().as_millisecond() as f64 / 1e3);
+        let asked = cloud.handle.received();
+        let pause = asked
+            .last()
+            .map_or(Duration::ZERO, |last| instant - last.at);
+        // The scrape cannot have what was not asked for yet.
+        furthest = furthest.max(age(&body, now)? - pause.as_secs_f64());
         times.push(took);
         // Not right behind the decompression, which leaves the caches cold.
         scrape(&http, &bare_server.url).await?;
