@@ -91,8 +91,8 @@ impl ApiClient {
         credential.map_or(0, |key| self.budgets.recent(key.quota_key(), action))
     }
 
-    /// The answer to the target's request, after retries where the failure is transient and the
-    /// `pace` prompt.
+    /// The answer to the target's request, after retries where the failure is transient
+    /// and the `pace` prompt.
     ///
     /// # Errors
     ///

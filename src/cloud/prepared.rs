@@ -110,9 +110,9 @@ impl Prepared {
         if let Some(credential) = credential {
             let (scope, key) = credential.signing_key(self.request.service, now);
             let authorization = tc3::authorization(credential.secret_id(), &key, &scope, hashed);
-            headers.insert(header::AUTHORIZATION, sensitive(authorization)?);
+            headers.insert(header::AUTHORIZATION, sensitive(&authorization)?);
             if let Some(token) = credential.token() {
-                headers.insert(TOKEN, sensitive(token.to_owned())?);
+                headers.insert(TOKEN, sensitive(token)?);
             }
         }
         let mut request = http::Request::new(self.request.body.clone());
@@ -173,8 +173,8 @@ fn unfit(error: impl fmt::Display) -> Error {
 }
 
 /// A header value that no debug output shows.
-fn sensitive(text: String) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_| {
+fn sensitive(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
         Error::new(
             Reason::Credentials,
             "the secret id or token has characters that no header can carry",
@@ -257,6 +257,21 @@ mod tests {
         for _ in 0..2 {
             let reply = request.send(&*http, None, now, TIMEOUT).await;
             assert_eq!(reply.outcome.unwrap_err().reason, Reason::Request);
+        }
+        assert!(http.sent().is_empty());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_no_header_can_carry_is_told_and_not_sent() {
+        let http = Scripted::new(|_| success("{}"));
+        let request = prepared(None);
+        for (id, token) in [("AKID\n", None), ("AKID", Some("t\r\nx: y"))] {
+            let token = token.map(str::to_owned);
+            let key = Credential::new(id.to_owned(), "key".to_owned(), token);
+            let now = Timestamp::UNIX_EPOCH;
+            let reply = request.send(&*http, Some(&key), now, TIMEOUT).await;
+            let error = reply.outcome.unwrap_err();
+            assert_eq!(error.reason, Reason::Credentials);
+            assert!(error.message.contains("no header can carry"), "{error}");
         }
         assert!(http.sent().is_empty());
     }
