@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 pub use credential::{Credential, redact};
 pub use envelope::Answer;
-pub use fields::Fields;
+pub use fields::{Fields, Walk};
 pub use prepared::Prepared;
 
 use crate::reason::Reason;

@@ -84,16 +84,15 @@ impl Collection {
 
         let before = self.slot.load();
         let mut after = CollectorState::clone(&before);
-        let at = self.clock.now();
+        let now = self.clock.moment();
         let result = match outcome {
             Ok((parsed, request_id)) => {
                 after.drift = parsed.drift.into();
                 if parsed.recognized {
                     after.restored = false;
                     after.last_success = Some(Success {
-                        at,
-                        instant: Instant::now(),
-                        samples: parsed.samples.into_iter().collect(),
+                        at: now,
+                        samples: parsed.samples,
                     });
                     Ok(())
                 } else {
@@ -112,7 +111,7 @@ impl Collection {
         let credential = self.target.credentials.current();
         after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
         after.last_attempt = Some(Attempt {
-            at,
+            at: now.wall,
             duration: started.elapsed(),
             failure: result.clone().err().map(Box::new),
         });

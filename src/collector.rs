@@ -7,10 +7,11 @@
 //! one folder of answers under `tests/fixtures/api/`.
 
 pub mod license_general;
+mod samples;
 
 use std::borrow::Cow;
-use std::ops::Deref;
-use std::sync::Arc;
+
+pub use samples::{ABSENT, Label, Sample, Samples, Series};
 
 use crate::cloud::{Fields, Request};
 use crate::metrics::MetricDef;
@@ -23,6 +24,9 @@ pub trait Collector: Send + Sync {
     /// Every metric that this collector may yield. Each has the label `account`
     /// first and at most one further label.
     fn metrics(&self) -> &'static [&'static MetricDef];
+
+    /// Every series that this collector may yield, in the order of the metrics' names.
+    fn series(&self) -> &'static [Series];
 
     /// What to ask.
     fn request(&self) -> Request;
@@ -39,48 +43,16 @@ pub fn all() -> &'static [&'static dyn Collector] {
 }
 
 /// What an answer meant.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Parsed {
     /// The values found.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
     /// Where the answer differs from its documentation, at most
     /// [`MAX_UNKNOWN_FIELDS`] unknown fields included.
     pub drift: Vec<Drift>,
     /// Whether at least one documented field was valid. If not, the answer was not
     /// of the documented shape and the collection has failed.
     pub recognized: bool,
-}
-
-/// One value of one account.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Which metric.
-    pub metric: &'static MetricDef,
-    /// The value of the metric's second label, empty when it has none. What is borrowed
-    /// has nothing in it that the exposition would have to escape.
-    pub label: Cow<'static, str>,
-    /// The value, exact: never rounded, never derived.
-    pub value: f64,
-}
-
-/// The values of one answer, in the order of their metrics' names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Samples(Arc<[Sample]>);
-
-impl FromIterator<Sample> for Samples {
-    fn from_iter<T: IntoIterator<Item = Sample>>(samples: T) -> Self {
-        let mut samples: Vec<Sample> = samples.into_iter().collect();
-        samples.sort_by_key(|sample| sample.metric.name);
-        Self(samples.into())
-    }
-}
-
-impl Deref for Samples {
-    type Target = [Sample];
-
-    fn deref(&self) -> &[Sample] {
-        &self.0
-    }
 }
 
 /// A difference between an answer and its documentation.
@@ -140,6 +112,35 @@ mod tests {
                 assert!(metric.labels.len() <= 2);
                 assert!(metric.help.ends_with("Polled and cached."));
             }
+        }
+    }
+
+    #[test]
+    fn the_series_are_those_of_the_metrics_in_the_order_of_their_names() {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        for collector in all() {
+            let series = collector.series();
+            assert!(series.is_sorted_by_key(|series| series.metric.name));
+            for metric in collector.metrics() {
+                let of = series.iter().filter(|series| series.metric == *metric);
+                let labels: Vec<Label> = of.map(|series| series.label).collect();
+                match (metric.labels.get(1), labels.as_slice()) {
+                    (None, [Label::None]) | (Some(_), [Label::Found]) => {}
+                    (Some(_), [_, ..]) => assert!(labels.iter().all(|label| match label {
+                        Label::Fixed(label) => label.bytes().all(plain),
+                        Label::None | Label::Found => false,
+                    })),
+                    other => panic!("{}: {other:?}", metric.name),
+                }
+            }
+            let found = series.iter().filter(|series| series.label == Label::Found);
+            assert!(found.count() <= 1, "Samples keep one word");
+            let metrics = series.iter().map(|series| series.metric);
+            assert!(
+                metrics
+                    .into_iter()
+                    .all(|metric| collector.metrics().contains(&metric))
+            );
         }
     }
 

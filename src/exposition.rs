@@ -10,6 +10,7 @@
 //! changes with their snapshots, and the live one, which is small and always changes.
 
 mod accounts;
+mod columns;
 mod format;
 mod labels;
 mod live;
@@ -19,10 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use jiff::Timestamp;
 use prometheus::Registry;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::collector;
 use crate::metrics::process::{self, ProcessMetrics};
 use crate::metrics::{self, MetricDef};
@@ -130,10 +130,10 @@ impl Exposition {
         self.store.revision().get()
     }
 
-    /// The time by which ages are told.
+    /// The moment from which ages are told.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
+    pub fn now(&self) -> Moment {
+        self.clock.moment()
     }
 
     /// The accounts' part, and how long its values are young enough to be shown.
@@ -149,7 +149,7 @@ impl Exposition {
             }
         };
         let families = Arc::clone(&self.families);
-        Pages::new(format, families, labels, self.clock.now())
+        Pages::new(format, families, labels, self.now())
     }
 
     /// The live part, as it is now, and the end of the exposition.
@@ -178,7 +178,7 @@ impl Exposition {
         let alone = Accounts::new(vec![Arc::clone(account)], accounts.max_age());
         let labels = Arc::new(Labels::new(Arc::new(alone)));
         let families = Arc::clone(&self.cloud_families);
-        let (pages, _) = Pages::new(format, families, labels, self.clock.now());
+        let (pages, _) = Pages::new(format, families, labels, self.now());
         let end = format.end().to_vec();
         Some(pages.chain([end]).flatten().collect())
     }
@@ -186,9 +186,16 @@ impl Exposition {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::cloud::Error;
     use crate::collector::license_general::LicenseGeneral;
-    use crate::snapshot::{AccountState, KeySource, Revision, Slot};
+    use crate::collector::{Collector as _, Samples};
+    use crate::reason::Reason;
+    use crate::snapshot::{
+        AccountState, Attempt, CollectorState, KeySource, Revision, Slot, Success,
+    };
 
     fn exposition(accounts: usize) -> Exposition {
         let revision = Revision::default();
@@ -226,6 +233,73 @@ mod tests {
             assert_eq!(text.matches(infos).count(), 5_000);
             assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
         }
+    }
+
+    #[test]
+    fn each_of_many_accounts_has_what_it_has_alone() {
+        let many = exposition(200);
+        let (noon, accounts) = (many.now(), many.store.load());
+        for (number, account) in accounts.list().iter().enumerate() {
+            let failure = (number % 7 == 0).then(|| Box::new(Error::new(Reason::Timeout, "")));
+            let word = ["FLAGSHIP_PREPAY", "odd \"word\"", "other"][number % 3];
+            let samples = [
+                ("tencentcloud_cwp_licenses", "", number as f64),
+                (
+                    "tencentcloud_cwp_edition_licenses",
+                    "ultimate",
+                    0.5 + number as f64,
+                ),
+                ("tencentcloud_cwp_protect_type", word, 1.0),
+            ];
+            let samples = samples.into_iter().skip(number % 4);
+            account.slots[0].store(CollectorState {
+                last_success: (number % 5 != 0).then(|| Success {
+                    at: noon,
+                    samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+                }),
+                last_attempt: Some(Attempt {
+                    at: noon.wall,
+                    duration: Duration::ZERO,
+                    failure,
+                }),
+                ..CollectorState::default()
+            });
+        }
+        let text = String::from_utf8(many.render(Format::Text)).unwrap();
+        let lines = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| line.starts_with("tencentcloud"));
+            lines.map(str::to_owned).collect()
+        };
+        let alone = accounts.list().iter().flat_map(|account| {
+            let text = many.render_account(Format::Text, &account.name).unwrap();
+            lines(&String::from_utf8(text).unwrap())
+        });
+        let (mut alone, mut together): (Vec<_>, _) = (alone.collect(), lines(&text));
+        alone.sort();
+        together.sort();
+        assert_eq!(together, alone);
+        for line in [
+            "tencentcloud_cwp_licenses{account=\"account-00132\"} 132",
+            "tencentcloud_cwp_edition_licenses{account=\"account-00133\",edition=\"ultimate\"} 133.5",
+            "tencentcloud_cwp_protect_type{account=\"account-00134\",type=\"other\"} 1",
+            "tencentcloud_cwp_protect_type{account=\"account-00001\",type=\"odd \\\"word\\\"\"} 1",
+            "tencentcloud_cwp_up{account=\"account-00132\"} 1",
+            "tencentcloud_cwp_up{account=\"account-00133\"} 0",
+            "cwp_exporter_collector_failure_reason{account=\"account-00133\",collector=\"license_general\",reason=\"timeout\"} 1",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}");
+        }
+        assert_eq!(
+            text.matches("reason=\"timeout\"").count(),
+            200_usize.div_ceil(7)
+        );
+    }
+
+    #[test]
+    fn without_accounts_only_their_number_is_told() {
+        let text = String::from_utf8(exposition(0).render(Format::Text)).unwrap();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(samples, ["cwp_exporter_accounts 0"]);
     }
 
     #[test]

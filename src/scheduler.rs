@@ -193,7 +193,7 @@ mod tests {
     use crate::api::fixture;
     use crate::cloud::scripted::{self, Scripted, Sent, failure, success};
     use crate::collector::license_general::LicenseGeneral;
-    use crate::collector::{Collector, Parsed};
+    use crate::collector::{Collector, Parsed, Series};
     use crate::metrics::MetricDef;
     use crate::snapshot::{Revision, Slot};
 
@@ -351,6 +351,9 @@ mod tests {
                 "panics"
             }
             fn metrics(&self) -> &'static [&'static MetricDef] {
+                &[]
+            }
+            fn series(&self) -> &'static [Series] {
                 &[]
             }
             fn request(&self) -> crate::cloud::Request {

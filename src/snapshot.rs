@@ -12,8 +12,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::cloud::Error;
-use crate::collector::{Collector, Drift, Sample, Samples};
+use crate::collector::{Collector, Drift, Samples};
 
 /// The accounts of this process. The set is replaced whole, too.
 #[derive(Debug)]
@@ -166,10 +167,8 @@ pub struct Attempt {
 /// A collection that succeeded.
 #[derive(Debug, Clone)]
 pub struct Success {
-    /// When it ended, by the wall clock.
-    pub at: Timestamp,
-    /// When it ended, by a clock that nobody sets.
-    pub instant: Instant,
+    /// When it ended.
+    pub at: Moment,
     /// What it found.
     pub samples: Samples,
 }
@@ -304,38 +303,18 @@ impl CollectorState {
     /// The values to expose at `now`: those of the last success, unless they are
     /// older than `max_age`.
     #[must_use]
-    pub fn samples(&self, now: Timestamp, max_age: Duration) -> &[Sample] {
-        match &self.last_success {
-            Some(success) if self.fresh_for(now, max_age).is_some() => &success.samples,
-            _ => &[],
-        }
+    pub fn samples(&self, now: Moment, max_age: Duration) -> Option<&Samples> {
+        self.fresh_for(now, max_age)?;
+        self.last_success.as_ref().map(|success| &success.samples)
     }
 
     /// How much longer than `now` there are values to expose; nothing if there are
     /// none any more, or none yet.
     #[must_use]
-    pub fn fresh_for(&self, now: Timestamp, max_age: Duration) -> Option<Duration> {
-        let age = self.last_success.as_ref()?.age(now);
+    pub fn fresh_for(&self, now: Moment, max_age: Duration) -> Option<Duration> {
+        let age = now.since(self.last_success.as_ref()?.at);
         max_age.checked_sub(age).filter(|left| !left.is_zero())
     }
-}
-
-impl Success {
-    /// How old the values are at `now`.
-    #[must_use]
-    pub fn age(&self, now: Timestamp) -> Duration {
-        age(self.at, self.instant, now)
-    }
-}
-
-/// How old at `now` is what was so `at` a time of the wall clock, and at an `instant`.
-///
-/// It is the larger of what the two clocks say: the monotonic one stands still while a
-/// machine sleeps, the wall clock may be set back.
-#[must_use]
-pub fn age(at: Timestamp, instant: Instant, now: Timestamp) -> Duration {
-    let by_wall_clock = Duration::try_from(now.duration_since(at)).unwrap_or_default();
-    by_wall_clock.max(instant.elapsed())
 }
 
 #[cfg(test)]
@@ -348,17 +327,18 @@ mod tests {
 
     const MAX_AGE: Duration = Duration::from_secs(600);
 
+    /// This moment, with that time of day.
+    fn moment(wall: Timestamp) -> Moment {
+        let instant = Instant::now();
+        Moment { wall, instant }
+    }
+
     fn collected(at: Timestamp) -> CollectorState {
-        let sample = Sample {
-            metric: defs::LICENSES,
-            label: "".into(),
-            value: 7.0,
-        };
+        let samples = [(defs::LICENSES.name, "", 7.0)];
         CollectorState {
             last_success: Some(Success {
-                at,
-                instant: Instant::now(),
-                samples: Samples::from_iter([sample]),
+                at: moment(at),
+                samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
             }),
             ..CollectorState::default()
         }
@@ -368,11 +348,11 @@ mod tests {
     async fn values_are_withdrawn_once_they_reach_max_age() {
         let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let state = collected(noon);
-        assert_eq!(state.samples(noon, MAX_AGE).len(), 1);
+        assert!(state.samples(moment(noon), MAX_AGE).is_some());
         tokio::time::advance(Duration::from_millis(599_999)).await;
-        assert_eq!(state.samples(noon, MAX_AGE).len(), 1);
+        assert!(state.samples(moment(noon), MAX_AGE).is_some());
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(state.samples(noon, MAX_AGE).len(), 0);
+        assert!(state.samples(moment(noon), MAX_AGE).is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -380,12 +360,12 @@ mod tests {
         let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let state = collected(noon);
         let after_sleep = noon + SignedDuration::from_secs(600);
-        assert_eq!(state.samples(after_sleep, MAX_AGE).len(), 0);
+        assert!(state.samples(moment(after_sleep), MAX_AGE).is_none());
 
         let set_back = noon - SignedDuration::from_hours(1);
-        assert_eq!(state.samples(set_back, MAX_AGE).len(), 1);
+        assert!(state.samples(moment(set_back), MAX_AGE).is_some());
         tokio::time::advance(MAX_AGE).await;
-        assert_eq!(state.samples(set_back, MAX_AGE).len(), 0);
+        assert!(state.samples(moment(set_back), MAX_AGE).is_none());
     }
 
     #[test]

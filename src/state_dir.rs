@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::atomic_file;
-use crate::collector::{Sample, Samples};
+use crate::clock::Moment;
+use crate::collector::Samples;
 use crate::config::Shard;
 use crate::snapshot::{AccountState, CollectorState, Slot, Store, Success};
 
@@ -166,11 +167,11 @@ fn save(account: &Arc<AccountState>) -> SavedAccount {
         let success = state.last_success.as_ref()?;
         let samples = success.samples.iter().map(|sample| {
             let name = sample.metric.name.to_owned();
-            (name, sample.label.to_string(), sample.value)
+            (name, sample.label.to_owned(), sample.value)
         });
         Some(SavedCollector {
             collector: slot.collector().name().to_owned(),
-            collected_at: success.at,
+            collected_at: success.at.wall,
             samples: samples.collect(),
         })
     });
@@ -187,23 +188,19 @@ fn restore(slot: &Slot, saved: &SavedCollector, now: Timestamp) -> bool {
     if slot.load().last_success.is_some() || age < -MAX_AHEAD {
         return false;
     }
-    let metrics = slot.collector().metrics();
-    let samples = saved.samples.iter().map(|(name, label, value)| {
-        Some(Sample {
-            metric: metrics.iter().find(|metric| metric.name == name)?,
-            label: label.clone().into(),
-            value: Some(*value).filter(|value| value.is_finite() && *value >= 0.0)?,
-        })
-    });
+    let samples = saved.samples.iter();
+    let samples = samples.map(|(name, label, value)| (name.as_str(), label.as_str(), *value));
     // A sample that this version does not know makes the rest doubtful.
-    let Some(samples) = samples.collect::<Option<Samples>>() else {
+    let Some(samples) = Samples::from_named(slot.collector().series(), samples) else {
         return false;
     };
     let age = Duration::try_from(age).unwrap_or_default();
     slot.store(CollectorState {
         last_success: Some(Success {
-            at: saved.collected_at,
-            instant: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+            at: Moment {
+                wall: saved.collected_at,
+                instant: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+            },
             samples,
         }),
         restored: true,
@@ -239,6 +236,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::collector::Collector as _;
     use crate::collector::license_general::{LicenseGeneral, defs};
     use crate::snapshot::{KeySource, Revision};
 
@@ -248,23 +246,24 @@ mod tests {
         "2026-11-23T12:00:00Z".parse().unwrap()
     }
 
+    /// This moment, with that time of day.
+    fn moment(wall: Timestamp) -> Moment {
+        let instant = Instant::now();
+        Moment { wall, instant }
+    }
+
     /// A store of one account, collected at noon if `value` says what was found.
     fn store(name: &str, identity: &str, value: Option<f64>) -> Store {
         let slot = Slot::new(&LicenseGeneral, &Revision::default());
         if let Some(value) = value {
-            let sample = |metric, label: &'static str| Sample {
-                metric,
-                label: label.into(),
-                value,
-            };
+            let samples = [
+                (defs::LICENSES.name, "", value),
+                (defs::EDITION.name, "ultimate", value),
+            ];
             slot.store(CollectorState {
                 last_success: Some(Success {
-                    at: noon(),
-                    instant: Instant::now(),
-                    samples: Samples::from_iter([
-                        sample(defs::LICENSES, ""),
-                        sample(defs::EDITION, "ultimate"),
-                    ]),
+                    at: moment(noon()),
+                    samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
                 }),
                 ..CollectorState::default()
             });
@@ -297,12 +296,19 @@ mod tests {
         assert_eq!(dir.restore(&fresh, later).unwrap(), 1);
         let state = state(&fresh);
         assert!(state.restored);
-        let samples = state.samples(later, MAX_AGE);
+        let samples: Vec<_> = state
+            .samples(moment(later), MAX_AGE)
+            .unwrap()
+            .iter()
+            .collect();
         assert_eq!(samples.len(), 2);
         assert!(samples.iter().all(|sample| sample.value.eq(&7.0)));
         assert_eq!(samples[0].label, "ultimate");
         tokio::time::advance(Duration::from_secs(300)).await;
-        assert!(state.samples(later, MAX_AGE).is_empty(), "ten minutes old");
+        assert!(
+            state.samples(moment(later), MAX_AGE).is_none(),
+            "ten minutes old"
+        );
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub use self::account::{
 pub use self::health::{Counts, Health};
 pub use self::query::{PER_PAGE, Query, Sort};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config::{Running, Work};
 use crate::scheduler::Heart;
 use crate::snapshot::{AccountState, Accounts, Store};
@@ -137,7 +137,7 @@ impl Status {
     /// How everything is now.
     #[must_use]
     pub fn report(&self, query: &Query) -> Report {
-        let (now, accounts, work) = (self.clock.now(), self.store.load(), self.running.load());
+        let (now, accounts, work) = (self.clock.moment(), self.store.load(), self.running.load());
         let mut counts = Counts::default();
         let mut selected: Vec<(Standing, &Arc<AccountState>)> = Vec::new();
         for account in accounts.list() {
@@ -158,7 +158,7 @@ impl Status {
             Sort::Name => part(selected, shown, |(_, account)| account.name.as_str()),
         };
         Report {
-            time: now,
+            time: now.wall,
             exporter: self.exporter(&work),
             configuration: configuration(&work),
             health: counts,
@@ -186,7 +186,7 @@ impl Status {
         &self,
         account: &AccountState,
         standing: Standing,
-        now: Timestamp,
+        now: Moment,
         accounts: &Accounts,
         work: &Work,
     ) -> AccountReport {

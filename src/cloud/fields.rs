@@ -20,40 +20,52 @@ const USUAL: usize = 32;
 pub struct Fields {
     /// All names and values, one after the other.
     text: String,
-    /// Where each name and its value are, in [`order`] of the names.
+    /// Where each name and its value are, in [order](Fields::order) of the names.
     places: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// The fields of an object in a text that is still there, in [`order`] of the names.
+/// The fields of an object in a text that is still there, in [order](Fields::order) of the names.
 pub(super) struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
 /// The name of a field.
 #[derive(Deserialize)]
 pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The order in which names are kept: the shorter one first, as most differ in length
-/// and few have to be looked at.
-fn order(one: &str, other: &str) -> Ordering {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+/// The fields of an answer from the first to the last.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    fields: &'a Fields,
+    /// How many were passed.
+    passed: usize,
+    /// Those that nobody looked for.
+    others: Vec<&'a str>,
 }
 
 impl Fields {
+    /// The order in which names are kept: the shorter one first, as most differ in length
+    /// and few have to be looked at.
+    #[must_use]
+    pub fn order(one: &str, other: &str) -> Ordering {
+        let by_length = one.len().cmp(&other.len());
+        by_length.then_with(|| one.as_bytes().cmp(other.as_bytes()))
+    }
+
     /// The JSON text of the field `name`, or nothing if it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let text = self.text.as_bytes();
-        let by_name = |(known, _): &(Range<usize>, _)| match known.len().cmp(&name.len()) {
-            Ordering::Equal => text.get(known.clone()).cmp(&Some(name.as_bytes())),
-            other => other,
-        };
+        let by_name = |(known, _): &(Range<usize>, _)| Self::order(self.piece(known), name);
         let place = self.places.binary_search_by(by_name).ok()?;
         self.places.get(place).map(|(_, value)| self.piece(value))
     }
 
-    /// How many fields there are.
+    /// Walks through all fields, from which those that are looked for are picked.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.places.len()
+    pub fn walk(&self) -> Walk<'_> {
+        Walk {
+            fields: self,
+            passed: 0,
+            others: Vec::new(),
+        }
     }
 
     /// The names of all fields, the shortest ones first.
@@ -63,6 +75,32 @@ impl Fields {
 
     fn piece(&self, place: &Range<usize>) -> &str {
         self.text.get(place.clone()).unwrap_or_default()
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// The JSON text of the field `name`, or nothing if it is absent. Names are looked for in
+    /// their [order](Fields::order).
+    pub fn find(&mut self, name: &str) -> Option<&'a str> {
+        while let Some((known, value)) = self.fields.places.get(self.passed) {
+            let known = self.fields.piece(known);
+            match Fields::order(known, name) {
+                Ordering::Less => self.others.push(known),
+                Ordering::Equal => {
+                    self.passed += 1;
+                    return Some(self.fields.piece(value));
+                }
+                Ordering::Greater => return None,
+            }
+            self.passed += 1;
+        }
+        None
+    }
+
+    /// The names of all fields that were not found.
+    pub fn others(self) -> impl Iterator<Item = &'a str> {
+        let left = self.fields.names().skip(self.passed);
+        self.others.into_iter().chain(left)
     }
 }
 
@@ -103,7 +141,7 @@ impl fmt::Debug for Fields {
 impl<'a> Object<'a> {
     /// These fields, unless a name occurs twice.
     pub(super) fn new(mut fields: Vec<(Name<'a>, &'a RawValue)>) -> Option<Self> {
-        fields.sort_unstable_by(|(Name(one), _), (Name(other), _)| order(one, other));
+        fields.sort_unstable_by(|(Name(one), _), (Name(other), _)| Fields::order(one, other));
         let mut pairs = fields.iter().zip(fields.iter().skip(1));
         let twice = pairs.any(|((Name(one), _), (Name(other), _))| one == other);
         (!twice).then_some(Self(fields))
@@ -112,7 +150,7 @@ impl<'a> Object<'a> {
     /// Takes the field `name` out, unless it is absent or null.
     pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
         let Self(fields) = self;
-        let place = fields.binary_search_by(|(Name(known), _)| order(known, name));
+        let place = fields.binary_search_by(|(Name(known), _)| Fields::order(known, name));
         let (_, value) = fields.remove(place.ok()?);
         Some(value.get()).filter(|value| *value != "null")
     }
@@ -161,6 +199,30 @@ mod tests {
         assert_eq!(fields.get(""), Some("null"));
         assert_eq!(fields.get("z\""), Some("1.50"));
         assert_eq!(fields.get("c"), None);
+    }
+
+    #[test]
+    fn a_walk_finds_what_is_looked_for_and_tells_the_others() {
+        let json = r#"{"b": 1, "cc": 2, "a": 3, "ddd": 4, "dd": 5}"#;
+        let fields: Fields = serde_json::from_str(json).unwrap();
+        for (names, values, others) in [
+            (vec![], vec![], vec!["a", "b", "cc", "dd", "ddd"]),
+            (
+                vec!["a", "c", "cc", "xxxx"],
+                vec![Some("3"), None, Some("2"), None],
+                vec!["b", "dd", "ddd"],
+            ),
+            (
+                vec!["b", "bb", "dd", "ddd"],
+                vec![Some("1"), None, Some("5"), Some("4")],
+                vec!["a", "cc"],
+            ),
+        ] {
+            let mut walk = fields.walk();
+            let found: Vec<_> = names.iter().map(|name| walk.find(name)).collect();
+            assert_eq!(found, values);
+            assert_eq!(walk.others().collect::<Vec<_>>(), others);
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! `DescribeLicenseGeneral`: the licence counts and switches of an account.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use super::{Collector, Drift, DriftKind, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Parsed, Sample};
 use bytes::Bytes;
 
+use super::{
+    Collector, Drift, DriftKind, Label, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Parsed, Samples, Series,
+};
 use crate::cloud::{Fields, Request};
 use crate::metrics::MetricDef;
 
@@ -46,9 +49,7 @@ pub struct LicenseGeneral;
 struct Field {
     name: &'static str,
     kind: FieldKind,
-    metric: &'static MetricDef,
-    /// The value of the metric's second label, if it has one of its own.
-    label: &'static str,
+    series: Series,
     /// In the document of 2024. The others came later, so their absence is no drift.
     documented: bool,
 }
@@ -73,8 +74,14 @@ const fn field(
     Field {
         name,
         kind,
-        metric,
-        label,
+        series: Series {
+            metric,
+            label: match kind {
+                Word => Label::Found,
+                Count | Switch if label.is_empty() => Label::None,
+                Count | Switch => Label::Fixed(label),
+            },
+        },
         documented: true,
     }
 }
@@ -88,8 +95,8 @@ const fn newer(field: Field) -> Field {
 
 use FieldKind::{Count, Switch, Word};
 
-/// All fields of the answer, in the order of the metrics' names, which samples have too.
-const FIELDS: [Field; 25] = [
+/// All fields of the answer, in the order of the metrics' names.
+static FIELDS: [Field; 25] = [
     newer(field(
         Count,
         "ApplicationAvailableLicenseCnt",
@@ -190,6 +197,17 @@ const FIELDS: [Field; 25] = [
 /// The largest count that a sample, a 64-bit float, holds exactly.
 const MAX_EXACT: u64 = 1 << 53;
 
+/// The series that the fields become.
+static SERIES: LazyLock<[Series; FIELDS.len()]> =
+    LazyLock::new(|| FIELDS.each_ref().map(|field| field.series));
+
+/// The fields and their places above, in the order in which an answer is walked through.
+static BY_NAME: LazyLock<Vec<(usize, &Field)>> = LazyLock::new(|| {
+    let mut fields: Vec<_> = FIELDS.iter().enumerate().collect();
+    fields.sort_by(|(_, one), (_, other)| Fields::order(one.name, other.name));
+    fields
+});
+
 /// Every `ProtectType` that is documented; others are exposed too. These are kept once for
 /// all accounts.
 const WORDS: [&str; 3] = ["PROVERSION_POSTPAY", "PROVERSION_PREPAY", "FLAGSHIP_PREPAY"];
@@ -206,6 +224,10 @@ impl Collector for LicenseGeneral {
         defs::ALL
     }
 
+    fn series(&self) -> &'static [Series] {
+        &*SERIES
+    }
+
     fn request(&self) -> Request {
         Request {
             service: "cwp",
@@ -216,71 +238,72 @@ impl Collector for LicenseGeneral {
     }
 
     fn parse(&self, fields: &Fields) -> Parsed {
-        let mut parsed = Parsed {
-            samples: Vec::with_capacity(FIELDS.len()),
-            ..Parsed::default()
-        };
-        // How many are there, so that nobody looks for unknown ones where there are none.
-        let mut known = 0;
-        for field in &FIELDS {
-            let json = fields.get(field.name);
-            known += usize::from(json.is_some());
-            let drift = match json {
-                None if field.documented => Some(DriftKind::Missing),
-                None => None,
-                Some(json) => match read(field, json) {
-                    Some((label, value)) => {
-                        parsed.recognized |= field.documented;
-                        parsed.samples.push(Sample {
-                            metric: field.metric,
-                            label,
-                            value,
-                        });
-                        None
-                    }
-                    None => Some(DriftKind::Invalid),
-                },
+        let mut samples = Samples::none(self.series());
+        let mut drift = Vec::new();
+        let mut recognized = false;
+        let mut walk = fields.walk();
+        for (place, field) in BY_NAME.iter() {
+            let kind = match walk.find(field.name) {
+                Some(json) if field.kind.read(json, *place, &mut samples) => {
+                    recognized |= field.documented;
+                    continue;
+                }
+                Some(_) => DriftKind::Invalid,
+                None if field.documented => DriftKind::Missing,
+                None => continue,
             };
-            parsed.drift.extend(drift.map(|kind| Drift {
+            drift.push(Drift {
                 field: field.name.into(),
                 kind,
-            }));
-        }
-        let unknown = fields
-            .names()
-            .filter(|name| FIELDS.iter().all(|field| field.name != *name))
-            .take(MAX_UNKNOWN_FIELDS.min(fields.count() - known))
-            .map(|name| Drift {
-                field: shortened(name).to_owned().into(),
-                kind: DriftKind::Unknown,
             });
-        parsed.drift.extend(unknown);
-        parsed.drift.sort();
-        parsed.drift.dedup();
-        parsed
+        }
+        let unknown = walk.others().take(MAX_UNKNOWN_FIELDS);
+        drift.extend(unknown.map(|name| Drift {
+            field: shortened(name).to_owned().into(),
+            kind: DriftKind::Unknown,
+        }));
+        drift.sort();
+        drift.dedup();
+        Parsed {
+            samples,
+            drift,
+            recognized,
+        }
     }
 }
 
-/// The label and value that a field's JSON stands for, or nothing if it is invalid.
-fn read(field: &Field, json: &str) -> Option<(Cow<'static, str>, f64)> {
-    let label = Cow::Borrowed(field.label);
-    match field.kind {
-        Count => {
-            let count: u64 = serde_json::from_str(json).ok()?;
-            #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
-            (count <= MAX_EXACT).then_some((label, count as f64))
+impl FieldKind {
+    /// Takes over what a field's JSON stands for. Says whether it is valid.
+    fn read(self, json: &str, place: usize, samples: &mut Samples) -> bool {
+        match self {
+            Count => count(json).map(|count| samples.set(place, count)),
+            Switch => switch(json).map(|on| samples.set(place, on)),
+            Word => word(json).map(|word| samples.set_word(place, word)),
         }
-        Switch => {
-            let on: bool = serde_json::from_str(json).ok()?;
-            Some((label, f64::from(u8::from(on))))
-        }
-        Word => {
-            let word: String = serde_json::from_str(json).ok()?;
-            let known = WORDS.into_iter().find(|known| *known == word);
-            let word = known.map_or(Cow::Owned(word), Cow::Borrowed);
-            (word.len() <= MAX_WORD).then_some((word, 1.0))
-        }
+        .is_some()
     }
+}
+
+/// It is JSON, so that this takes digits and no other way to write a number.
+fn count(json: &str) -> Option<f64> {
+    let count: u64 = json.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
+    (count <= MAX_EXACT).then_some(count as f64)
+}
+
+fn switch(json: &str) -> Option<f64> {
+    match json {
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        _ => None,
+    }
+}
+
+fn word(json: &str) -> Option<Cow<'static, str>> {
+    let word: String = serde_json::from_str(json).ok()?;
+    let known = WORDS.into_iter().find(|known| *known == word);
+    let word = known.map_or(Cow::Owned(word), Cow::Borrowed);
+    (word.len() <= MAX_WORD).then_some(word)
 }
 
 fn shortened(name: &str) -> &str {
@@ -294,6 +317,7 @@ fn shortened(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collector::Sample;
 
     fn parse(json: &str) -> Parsed {
         LicenseGeneral.parse(&serde_json::from_str(json).unwrap())
@@ -359,25 +383,12 @@ mod tests {
             let parsed = parse(&format!(
                 r#"{{"LicenseCnt": 1, "RepurchaseRenewSwitch": {json}}}"#
             ));
-            assert_eq!(parsed.samples.len(), 1, "{json}");
+            assert_eq!(parsed.samples.iter().count(), 1, "{json}");
             assert!(parsed.drift.contains(&Drift {
                 field: "RepurchaseRenewSwitch".into(),
                 kind: DriftKind::Invalid
             }));
         }
-    }
-
-    #[test]
-    fn samples_are_found_in_the_order_in_which_they_are_kept() {
-        let names = FIELDS.each_ref().map(|field| field.metric.name);
-        assert!(names.is_sorted(), "{names:?}");
-    }
-
-    #[test]
-    fn the_labels_of_the_table_need_no_escaping() {
-        let plain = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-        assert!(FIELDS.iter().all(|field| field.label.bytes().all(plain)));
-        assert!(WORDS.iter().all(|word| word.bytes().all(plain)));
     }
 
     #[test]
@@ -397,11 +408,12 @@ mod tests {
     #[test]
     fn an_unknown_protect_type_is_exposed_in_the_apis_own_word() {
         let parsed = parse(r#"{"ProtectType": "旗舰版\"NEW\""}"#);
+        let samples: Vec<Sample<'_>> = parsed.samples.iter().collect();
         assert_eq!(
-            parsed.samples,
+            samples,
             [Sample {
                 metric: defs::PROTECT_TYPE,
-                label: "旗舰版\"NEW\"".into(),
+                label: "旗舰版\"NEW\"",
                 value: 1.0
             }]
         );

@@ -91,7 +91,7 @@ fn clock(skew: Option<f64>) -> Step {
 impl Exchange {
     fn values(&self) -> usize {
         let parsed = self.outcome.as_ref();
-        parsed.map_or(0, |(parsed, _)| parsed.samples.len())
+        parsed.map_or(0, |(parsed, _)| parsed.samples.iter().count())
     }
 
     fn steps(&self) -> [Step; 3] {
@@ -137,7 +137,7 @@ impl Exchange {
             let drift = parsed.drift.iter();
             let drift = drift.map(|drift| format!("{} {}", drift.field, drift.kind.as_str()));
             let drift: Vec<String> = drift.collect();
-            let values = counted(parsed.samples.len());
+            let values = counted(self.values());
             let detail = match drift.as_slice() {
                 [] => values,
                 drift => format!("{values}; not as documented: {}", drift.join(", ")),

@@ -78,6 +78,13 @@ pub(super) fn label(out: &mut impl Sink, name: [&str; 2], value: &str) {
     out.put(b"\"");
 }
 
+/// Appends a further label behind another's value. The quote that closes it is left to
+/// what follows, as it was here.
+pub(super) fn further_label(out: &mut impl Sink, name: [&str; 2], value: &str) {
+    line(out, ["\",", name[0], name[1], "=\""]);
+    out.put(&escaped(value.as_bytes()));
+}
+
 /// Ends a line behind the last label's value. Whole numbers are written as such, all
 /// others with as few digits as tell them apart.
 #[inline(always)]

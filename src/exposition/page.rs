@@ -70,12 +70,6 @@ impl Page {
         self.bytes
     }
 
-    /// What is written from `start` on.
-    pub(super) fn since(&mut self, start: usize) -> &mut [u8] {
-        let written = self.bytes.get_mut(start..self.written);
-        written.unwrap_or_default()
-    }
-
     /// Appends what is written from `start` to `end` once more.
     #[inline(always)]
     pub(super) fn repeat(&mut self, start: usize, end: usize) {
@@ -155,8 +149,6 @@ mod tests {
                 page.repeat(end - piece.len(), end);
                 expected.extend_from_slice(piece.as_bytes());
             }
-            page.since(2).reverse();
-            expected[2..].reverse();
             assert!(page.text() == expected, "with a capacity of {capacity}");
             page.clear();
             assert!(page.is_empty());

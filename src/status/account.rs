@@ -8,8 +8,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::health::Health;
-use crate::collector::Sample;
+use crate::clock::Moment;
 use crate::collector::license_general::defs;
+use crate::collector::{Sample, Samples};
 use crate::snapshot::{AccountState, CollectorState, Plan, Slot};
 
 /// One account.
@@ -150,7 +151,7 @@ pub struct Budget {
 
 impl Licences {
     /// Takes the count that `sample` is, if it is one of these.
-    pub(super) fn add(&mut self, sample: &Sample) {
+    pub(super) fn add(&mut self, sample: Sample<'_>) {
         let count = match sample.metric.name {
             name if name == defs::LICENSES.name => &mut self.total,
             name if name == defs::AVAILABLE.name => &mut self.available,
@@ -176,7 +177,7 @@ impl Licences {
 const AUTO_RENEWAL: &str = "auto_renewal";
 
 /// Whether `samples` say that licences are renewed by themselves.
-pub(super) fn auto_renewal(samples: &[Sample]) -> Option<bool> {
+pub(super) fn auto_renewal(samples: &Samples) -> Option<bool> {
     let mut samples = samples.iter();
     let switch = samples
         .find(|sample| sample.label == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
@@ -189,7 +190,7 @@ impl AccountReport {
     pub(super) fn new(
         account: &AccountState,
         health: Health,
-        now: Timestamp,
+        now: Moment,
         max_age: Duration,
         limit_per_second: f64,
     ) -> Self {
@@ -198,7 +199,7 @@ impl AccountReport {
             .iter()
             .map(|slot| (slot, slot.load()))
             .collect();
-        let fresh = |state: &CollectorState| !state.samples(now, max_age).is_empty();
+        let fresh = |state: &CollectorState| state.samples(now, max_age).is_some();
         let expiry = states
             .iter()
             .filter_map(|(_, state)| state.credential_expires_at);
@@ -222,7 +223,8 @@ impl AccountReport {
             collectors: Vec::new(),
         };
         for (slot, state) in &states {
-            for sample in state.samples(now, max_age) {
+            let samples = state.samples(now, max_age);
+            for sample in samples.into_iter().flat_map(Samples::iter) {
                 report.add(sample);
             }
             let action = slot.collector().request().action;
@@ -237,9 +239,9 @@ impl AccountReport {
         report
     }
 
-    fn add(&mut self, sample: &Sample) {
+    fn add(&mut self, sample: Sample<'_>) {
         self.licences.add(sample);
-        let (label, value) = (sample.label.as_ref(), whole(sample.value));
+        let (label, value) = (sample.label, whole(sample.value));
         match sample.metric.name {
             name if name == defs::EDITION.name => self.edition(label).licences = value,
             name if name == defs::EDITION_AVAILABLE.name => self.edition(label).available = value,
@@ -264,22 +266,16 @@ impl AccountReport {
 }
 
 impl CollectorReport {
-    fn new(
-        slot: &Slot,
-        state: &CollectorState,
-        now: Timestamp,
-        fresh: bool,
-        budget: Budget,
-    ) -> Self {
+    fn new(slot: &Slot, state: &CollectorState, now: Moment, fresh: bool, budget: Budget) -> Self {
         let attempt = state.last_attempt.as_ref();
         let success = state.last_success.as_ref();
         let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
         let (collecting_since, next_at) = match slot.plan() {
             Plan::None => (None, None),
-            Plan::Since(since) => (now.checked_sub(since.elapsed()).ok(), None),
+            Plan::Since(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
             Plan::At(at) => {
                 let wait = at.saturating_duration_since(Instant::now());
-                (None, now.checked_add(wait).ok())
+                (None, now.wall.checked_add(wait).ok())
             }
         };
         Self {
@@ -294,8 +290,8 @@ impl CollectorReport {
                 remedy: error.reason.remedy(),
             }),
             last_attempt_at: attempt.map(|attempt| attempt.at),
-            last_success_at: success.map(|success| success.at),
-            age_seconds: success.map(|success| success.age(now).as_secs_f64()),
+            last_success_at: success.map(|success| success.at.wall),
+            age_seconds: success.map(|success| now.since(success.at).as_secs_f64()),
             withdrawn: success.is_some() && !fresh,
             restored: state.restored,
             duration_seconds: attempt.map(|attempt| attempt.duration.as_secs_f64()),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::{Licences, auto_renewal};
+use crate::clock::Moment;
+use crate::collector::Samples;
 use crate::snapshot::AccountState;
 
 /// How an account is. What needs attention most comes first.
@@ -105,14 +106,14 @@ pub(super) struct Standing {
 
 impl Standing {
     /// The standing of `account` at `now`.
-    pub(super) fn of(account: &AccountState, now: Timestamp, max_age: Duration) -> Self {
+    pub(super) fn of(account: &AccountState, now: Moment, max_age: Duration) -> Self {
         let mut values = Licences::default();
         let (mut failing, mut waiting) = (false, false);
         for slot in &account.slots {
             let state = slot.load();
             let samples = state.samples(now, max_age);
             // Those that decide come first, so that there is no need to look at them all.
-            for sample in samples {
+            for sample in samples.into_iter().flat_map(Samples::iter) {
                 values.add(sample);
                 if values.decide() {
                     break;
@@ -120,7 +121,7 @@ impl Standing {
             }
             match state.succeeded() {
                 None => waiting = true,
-                Some(succeeded) => failing |= !succeeded || samples.is_empty(),
+                Some(succeeded) => failing |= !succeeded || samples.is_none(),
             }
         }
         let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
@@ -141,10 +142,11 @@ impl Standing {
             health,
             can_wait: match health {
                 Health::Failing => values.total.is_some(),
-                Health::NearExpiry => !account
-                    .slots
-                    .iter()
-                    .any(|slot| auto_renewal(slot.load().samples(now, max_age)) == Some(false)),
+                Health::NearExpiry => !account.slots.iter().any(|slot| {
+                    let state = slot.load();
+                    let samples = state.samples(now, max_age);
+                    samples.and_then(auto_renewal) == Some(false)
+                }),
                 _ => false,
             },
         }

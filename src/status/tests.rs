@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
+use crate::clock::Moment;
 use crate::cloud::Error;
-use crate::collector::Sample;
 use crate::collector::license_general::{LicenseGeneral, defs};
+use crate::collector::{Collector as _, Samples};
 use crate::config::{Config, Environment};
 use crate::metrics::MetricDef;
 use crate::reason::Reason;
@@ -53,11 +54,8 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
 
 /// The state after a success with these counts, just now.
 fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
-    let samples = counts.iter().map(|(metric, value)| Sample {
-        metric,
-        label: "".into(),
-        value: *value,
-    });
+    let samples = counts.iter();
+    let samples = samples.map(|(metric, value)| (metric.name, "", *value));
     CollectorState {
         last_attempt: Some(Attempt {
             at: noon(),
@@ -65,9 +63,11 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
             failure: None,
         }),
         last_success: Some(Success {
-            at: noon(),
-            instant: Instant::now(),
-            samples: samples.collect(),
+            at: Moment {
+                wall: noon(),
+                instant: Instant::now(),
+            },
+            samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
         }),
         ..CollectorState::default()
     }
@@ -119,13 +119,11 @@ async fn among_those_that_fail_the_ones_without_values_come_first() {
     for (account, renewal) in [(&near, 0.0), (&renewed, 1.0)] {
         let mut state = success(&[(defs::NEAR_EXPIRY, 1.0)]);
         let samples = &state.last_success.as_ref().unwrap().samples;
-        let switch = Sample {
-            metric: defs::SWITCH,
-            label: "auto_renewal".into(),
-            value: renewal,
-        };
-        let samples = samples.iter().cloned().chain([switch]).collect();
-        state.last_success.as_mut().unwrap().samples = samples;
+        let named = samples.iter();
+        let named = named.map(|sample| (sample.metric.name, sample.label, sample.value));
+        let switch = (defs::SWITCH.name, "auto_renewal", renewal);
+        let samples = Samples::from_named(samples.series(), named.chain([switch]));
+        state.last_success.as_mut().unwrap().samples = samples.unwrap();
         account.slots[0].store(state);
     }
     let status = status(vec![renewed, near, kept, bare, account("a")]);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use cwp_exporter::clock::Clock;
+use cwp_exporter::clock::{Clock, Moment};
 use cwp_exporter::cloud::Fields;
 use cwp_exporter::collector::Collector as _;
 use cwp_exporter::collector::license_general::LicenseGeneral;
@@ -40,7 +40,6 @@ fn exposition(count: usize) -> Exposition {
     let document: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
     let fields = document["Response"].to_string();
     let fields: Fields = serde_json::from_str(&fields).unwrap();
-    let samples = LicenseGeneral.parse(&fields).samples;
     let store = Store::new(Vec::new(), Duration::from_secs(600));
     let account = |number| {
         let slot = Slot::new(&LicenseGeneral, store.revision());
@@ -51,9 +50,11 @@ fn exposition(count: usize) -> Exposition {
                 failure: None,
             }),
             last_success: Some(Success {
-                at: now,
-                instant: Instant::now(),
-                samples: samples.iter().cloned().collect(),
+                at: Moment {
+                    wall: now,
+                    instant: Instant::now(),
+                },
+                samples: LicenseGeneral.parse(&fields).samples,
             }),
             ..CollectorState::default()
         });

@@ -19,16 +19,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
 use super::gzip::{Compressor, Start};
 use super::joined::Buffers;
+use crate::clock::Moment;
 use crate::exposition::{Exposition, Format, Page};
 use crate::server::body::Body;
-use crate::snapshot::age;
 
 /// How long a live part is used while no snapshot changes.
 const LIVE_FOR: Duration = Duration::from_millis(10);
@@ -84,8 +83,7 @@ struct Kept {
 #[derive(Debug)]
 struct AccountsPart {
     revision: u64,
-    at: Timestamp,
-    instant: Instant,
+    at: Moment,
     /// How long after that moment all of its values are young enough to be shown.
     fresh_for: Duration,
     bytes: Bytes,
@@ -227,7 +225,7 @@ impl Kept {
                 None => [accounts.bytes.clone(), live.into()],
             },
             until: now + LIVE_FOR.min(fresh_for),
-            may_be_behind_until: accounts.instant + if many { BEHIND } else { Duration::ZERO },
+            may_be_behind_until: accounts.at.instant + if many { BEHIND } else { Duration::ZERO },
             accounts,
         });
         let body = whole.body();
@@ -265,7 +263,7 @@ impl Kept {
 
     /// Whether what has changed since is young, and nothing has grown too old.
     fn is_close(&self, accounts: &AccountsPart) -> bool {
-        accounts.instant.elapsed() < BEHIND && self.is_fresh(accounts)
+        accounts.at.instant.elapsed() < BEHIND && self.is_fresh(accounts)
     }
 
     fn is_fresh(&self, accounts: &AccountsPart) -> bool {
@@ -273,7 +271,7 @@ impl Kept {
     }
 
     fn age(&self, accounts: &AccountsPart) -> Duration {
-        age(accounts.at, accounts.instant, self.exposition.now())
+        self.exposition.now().since(accounts.at)
     }
 
     /// Sees to it that the accounts' part is rendered again and again while scrapes come.
@@ -323,7 +321,7 @@ impl AccountsPart {
     ) -> io::Result<Self> {
         // First, so that what changes from here on is not missed.
         let revision = exposition.revision();
-        let (at, instant) = (exposition.now(), Instant::now());
+        let at = exposition.now();
         let (mut pages, fresh_for) = exposition.accounts(format);
         let (bytes, start) = if gzip {
             let mut compressor = Compressor::new(size);
@@ -353,7 +351,6 @@ impl AccountsPart {
         Ok(Self {
             revision,
             at,
-            instant,
             fresh_for,
             bytes: bytes.into_boxed_slice().into(),
             start,

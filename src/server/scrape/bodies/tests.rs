@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use jiff::Timestamp;
 use prometheus::Registry;
 
 use super::*;
