@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::fields::{Fields, Name, Object};
+use super::fields::{Fields, Name, TWICE};
 use super::{Error, status_error};
 use crate::reason::Reason;
 
@@ -24,38 +24,35 @@ pub struct Answer {
 }
 
 /// What is around an answer, read in one go.
-enum Envelope<'a> {
+enum Envelope {
     /// The fields of `Response`.
-    Response(Object<'a>),
+    Response(Fields),
     /// There is no `Response`, but these.
-    Other(Object<'a>),
+    Other(Fields),
 }
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
+impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EnvelopeVisitor;
 
         impl<'de> Visitor<'de> for EnvelopeVisitor {
-            type Value = Envelope<'de>;
+            type Value = Envelope;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let twice = || A::Error::custom("a field occurs twice");
-                let mut response: Option<Option<Object<'de>>> = None;
-                let mut others = Vec::new();
-                while let Some(name) = map.next_key::<Name<'de>>()? {
-                    if name.0 == "Response" {
-                        if response.replace(map.next_value()?).is_some() {
-                            return Err(twice());
-                        }
-                    } else {
-                        others.push((name, map.next_value()?));
+                let mut response: Option<Option<Fields>> = None;
+                let mut others = Fields::default();
+                while let Some(Name(name)) = map.next_key()? {
+                    if name != "Response" {
+                        others.add::<A::Error>(&name, map.next_value()?)?;
+                    } else if response.replace(map.next_value()?).is_some() {
+                        return Err(A::Error::custom(TWICE));
                     }
                 }
-                let others = Object::new(others).ok_or_else(twice)?;
+                let others = others.sorted()?;
                 // Null is as good as absent.
                 Ok(match response.flatten() {
                     Some(fields) => Envelope::Response(fields),
@@ -95,7 +92,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+    let envelope: Envelope = serde_json::from_str(text).map_err(|error| {
         unreadable(format!(
             "the answer is not a JSON object, or its Response is none ({})",
             place(&error)
@@ -114,10 +111,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
         .and_then(|json| serde_json::from_str::<String>(json).ok())
         .map(|id| printable(&id));
     let Some(error) = fields.take("Error") else {
-        return Ok(Answer {
-            fields: fields.into(),
-            request_id,
-        });
+        return Ok(Answer { fields, request_id });
     };
     let error = match serde_json::from_str::<ApiError>(error) {
         Ok(error) => named(&error.code, &error.message),
@@ -130,7 +124,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
 }
 
 /// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.
-fn legacy_error(envelope: &mut Object<'_>) -> Option<Error> {
+fn legacy_error(envelope: &mut Fields) -> Option<Error> {
     let code: i64 = serde_json::from_str(envelope.take("code")?).ok()?;
     if code == 0 {
         return None;

@@ -9,23 +9,29 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// About how many fields an answer has.
-const USUAL: usize = 32;
+/// About how many fields an answer has, and how long their names and values are.
+const USUAL: (usize, usize) = (32, 1000);
 
-/// The fields of an answer.
+/// Why an object is refused.
+pub(super) const TWICE: &str = "a field occurs twice";
+
+/// The fields of an object.
 #[derive(Default)]
 pub struct Fields {
     /// All names and values, one after the other.
     text: String,
-    /// Where each name and its value are, in [order](Fields::order) of the names.
-    places: Vec<(Range<usize>, Range<usize>)>,
+    /// Where they are, in [order](Fields::order) of the names.
+    places: Vec<Place>,
 }
 
-/// The fields of an object in a text that is still there, in [order](Fields::order) of the names.
-pub(super) struct Object<'a>(Vec<(Name<'a>, &'a RawValue)>);
+/// Where the name and the value of a field are.
+struct Place {
+    name: Range<u32>,
+    value: Range<u32>,
+}
 
 /// The name of a field.
 #[derive(Deserialize)]
@@ -45,17 +51,28 @@ impl Fields {
     /// The order in which names are kept: the shorter one first, as most differ in length
     /// and few have to be looked at.
     #[must_use]
-    pub fn order(one: &str, other: &str) -> Ordering {
-        let by_length = one.len().cmp(&other.len());
-        by_length.then_with(|| one.as_bytes().cmp(other.as_bytes()))
+    #[inline(always)]
+    pub fn order(one: impl AsRef<[u8]>, other: impl AsRef<[u8]>) -> Ordering {
+        let (one, other) = (one.as_ref(), other.as_ref());
+        one.len().cmp(&other.len()).then_with(|| one.cmp(other))
     }
 
     /// The JSON text of the field `name`, or nothing if it is absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let by_name = |(known, _): &(Range<usize>, _)| Self::order(self.piece(known), name);
-        let place = self.places.binary_search_by(by_name).ok()?;
-        self.places.get(place).map(|(_, value)| self.piece(value))
+        let place = self.places.get(self.find(name)?)?;
+        Some(self.piece(&place.value))
+    }
+
+    /// Takes the field `name` out, unless it is absent or null.
+    pub(super) fn take(&mut self, name: &str) -> Option<&str> {
+        let place = self.places.remove(self.find(name)?);
+        Some(self.piece(&place.value)).filter(|value| *value != "null")
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let by_name = |place: &Place| Self::order(place.name(&self.text), name);
+        self.places.binary_search_by(by_name).ok()
     }
 
     /// Walks through all fields, from which those that are looked for are picked.
@@ -70,11 +87,51 @@ impl Fields {
 
     /// The names of all fields, the shortest ones first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.places.iter().map(|(name, _)| self.piece(name))
+        self.places.iter().map(|place| self.piece(&place.name))
     }
 
-    fn piece(&self, place: &Range<usize>) -> &str {
-        self.text.get(place.clone()).unwrap_or_default()
+    /// Adds a field, in whatever order.
+    pub(super) fn add<E: Error>(&mut self, name: &str, value: &RawValue) -> Result<(), E> {
+        let place = Place {
+            name: self.append(name)?,
+            value: self.append(value.get())?,
+        };
+        self.places.push(place);
+        Ok(())
+    }
+
+    fn append<E: Error>(&mut self, piece: &str) -> Result<Range<u32>, E> {
+        let start = self.text.len();
+        self.text.push_str(piece);
+        let end = u32::try_from(self.text.len()).map_err(|_| E::custom("it is too long"))?;
+        // Where the end fits, the start does.
+        Ok(u32::try_from(start).unwrap_or(end)..end)
+    }
+
+    /// Brings the fields that were added in order, unless a name occurs twice.
+    pub(super) fn sorted<E: Error>(self) -> Result<Self, E> {
+        let Self { text, mut places } = self;
+        places.sort_unstable_by(|one, other| Self::order(one.name(&text), other.name(&text)));
+        let mut pairs = places.iter().zip(places.iter().skip(1));
+        let twice = pairs.any(|(one, other)| one.name(&text) == other.name(&text));
+        if twice {
+            return Err(E::custom(TWICE));
+        }
+        Ok(Self { text, places })
+    }
+
+    fn piece(&self, place: &Range<u32>) -> &str {
+        let place = place.start as usize..place.end as usize;
+        self.text.get(place).unwrap_or_default()
+    }
+}
+
+impl Place {
+    /// The bytes of the name, which are in `text`.
+    #[inline(always)]
+    fn name<'a>(&self, text: &'a str) -> &'a [u8] {
+        let place = self.name.start as usize..self.name.end as usize;
+        text.as_bytes().get(place).unwrap_or_default()
     }
 }
 
@@ -82,13 +139,12 @@ impl<'a> Walk<'a> {
     /// The JSON text of the field `name`, or nothing if it is absent. Names are looked for in
     /// their [order](Fields::order).
     pub fn find(&mut self, name: &str) -> Option<&'a str> {
-        while let Some((known, value)) = self.fields.places.get(self.passed) {
-            let known = self.fields.piece(known);
-            match Fields::order(known, name) {
-                Ordering::Less => self.others.push(known),
+        while let Some(place) = self.fields.places.get(self.passed) {
+            match Fields::order(place.name(&self.fields.text), name) {
+                Ordering::Less => self.others.push(self.fields.piece(&place.name)),
                 Ordering::Equal => {
                     self.passed += 1;
-                    return Some(self.fields.piece(value));
+                    return Some(self.fields.piece(&place.value));
                 }
                 Ordering::Greater => return None,
             }
@@ -104,33 +160,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl From<Object<'_>> for Fields {
-    fn from(Object(fields): Object<'_>) -> Self {
-        let lengths = fields
-            .iter()
-            .map(|(Name(name), value)| name.len() + value.get().len());
-        let mut text = String::with_capacity(lengths.sum());
-        let mut keep = |piece: &str| {
-            let start = text.len();
-            text.push_str(piece);
-            start..text.len()
-        };
-        let places = fields
-            .iter()
-            .map(|(Name(name), value)| (keep(name), keep(value.get())));
-        Self {
-            places: places.collect(),
-            text,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Object::deserialize(deserializer).map(Self::from)
-    }
-}
-
 /// The names only: a value may be a secret.
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,45 +167,30 @@ impl fmt::Debug for Fields {
     }
 }
 
-impl<'a> Object<'a> {
-    /// These fields, unless a name occurs twice.
-    pub(super) fn new(mut fields: Vec<(Name<'a>, &'a RawValue)>) -> Option<Self> {
-        fields.sort_unstable_by(|(Name(one), _), (Name(other), _)| Fields::order(one, other));
-        let mut pairs = fields.iter().zip(fields.iter().skip(1));
-        let twice = pairs.any(|((Name(one), _), (Name(other), _))| one == other);
-        (!twice).then_some(Self(fields))
-    }
-
-    /// Takes the field `name` out, unless it is absent or null.
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
-        let Self(fields) = self;
-        let place = fields.binary_search_by(|(Name(known), _)| Fields::order(known, name));
-        let (_, value) = fields.remove(place.ok()?);
-        Some(value.get()).filter(|value| *value != "null")
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
+impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(USUAL);
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields {
+                    text: String::with_capacity(USUAL.1),
+                    places: Vec::with_capacity(USUAL.0),
+                };
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    fields.add(&name, value)?;
                 }
-                Object::new(fields).ok_or_else(|| A::Error::custom("a field occurs twice"))
+                fields.sorted()
             }
         }
 
-        deserializer.deserialize_map(ObjectVisitor)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 

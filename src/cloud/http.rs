@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use reqwest::{Body, Certificate, Client, NoProxy, Proxy, Url, redirect, retry};
 use tokio::sync::OnceCell;
 
@@ -18,6 +18,9 @@ use crate::reason::Reason;
 
 /// The largest answer that is read, after decompression, in bytes.
 pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Who we are to servers.
+const USER_AGENT: &str = concat!("cwp-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// How long an idle connection is kept for the next collection.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
@@ -186,12 +189,23 @@ impl Network {
     }
 }
 
+/// Adds the headers of a request with this `body` that the client would add otherwise, for
+/// which it makes space with each request anew.
+pub(super) fn add_own_headers(headers: &mut HeaderMap, body: &Bytes) {
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    let codings = HeaderValue::from_static("gzip,deflate");
+    headers.insert(header::ACCEPT_ENCODING, codings);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+}
+
 impl Settings {
     fn client(&self) -> Result<Client, ClientError> {
         let mut builder = Client::builder()
-            .user_agent(concat!("cwp-exporter/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .redirect(redirect::Policy::none())
-            .retry(retry::never())
+            // With none at the most, no copy of a request is kept for one.
+            .retry(retry::never().max_retries_per_request(0))
             .referer(false)
             .pool_idle_timeout(KEEP_ALIVE)
             .no_proxy();
@@ -215,7 +229,11 @@ impl fmt::Debug for Network {
 impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
         Box::pin(async move {
-            let client = self.client().await?;
+            let client = match self.client.get() {
+                Some(client) => client,
+                // Boxed, as it would take space from then on, for what happens once.
+                None => Box::pin(self.client()).await?,
+            };
             let (parts, body) = request.into_parts();
             let mut request = reqwest::Request::new(parts.method, self.url(parts.uri)?);
             *request.headers_mut() = parts.headers;

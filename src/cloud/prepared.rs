@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use jiff::Timestamp;
 
-use super::http::HttpSend;
+use super::http::{HttpSend, add_own_headers};
 use super::{Credential, Error, Reply, Request};
 use crate::config::Endpoint;
 use crate::reason::Reason;
@@ -139,6 +139,7 @@ impl Form {
             headers.insert(REGION, text(region)?);
         }
         headers.insert(header::AUTHORIZATION, UNSIGNED);
+        add_own_headers(&mut headers, &request.body);
         let canonical = CanonicalRequest {
             method: "POST",
             query: "",
@@ -186,21 +187,32 @@ fn sensitive(text: &str) -> Result<HeaderValue, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use flate2::Compression;
+    use flate2::read::{GzEncoder, ZlibEncoder};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::http::Network;
     use super::super::scripted::{Scripted, success};
     use super::*;
     use crate::tc3::CredentialScope;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
-    fn prepared(region: Option<&str>) -> Prepared {
-        let request = Request {
+    fn request() -> Request {
+        Request {
             service: "cwp",
             action: "DescribeLicenseGeneral",
             version: "2018-02-28",
             body: Bytes::from_static(b"{}"),
-        };
+        }
+    }
+
+    fn prepared(region: Option<&str>) -> Prepared {
         let endpoint = "https://cwp.tencentcloudapi.com".parse().unwrap();
-        Prepared::new(&endpoint, region, request)
+        Prepared::new(&endpoint, region, request())
     }
 
     #[tokio::test(start_paused = true)]
@@ -249,6 +261,76 @@ mod tests {
         }
     }
 
+    /// Sends a request over a socket; returns its head and what came of `answer`.
+    async fn exchange(answer: Vec<u8>) -> (String, Reply) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let api = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n\r\n{}") {
+                assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0);
+            }
+            stream.write_all(&answer).await.unwrap();
+            String::from_utf8(received).unwrap()
+        };
+        let request = Prepared::new(&url.parse().unwrap(), None, request());
+        let network = Network::new(false, None, None).unwrap();
+        let key = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
+        let sent = request.send(&network, Some(&key), Timestamp::UNIX_EPOCH, TIMEOUT);
+        tokio::join!(api, sent)
+    }
+
+    #[tokio::test]
+    async fn on_the_wire_each_header_is_there_once() {
+        let (head, _) = exchange(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
+        let lines = head.lines().skip(1).take_while(|line| !line.is_empty());
+        let mut names: Vec<&str> = lines.map(|line| line.split_once(':').unwrap().0).collect();
+        names.sort_unstable();
+        let expected = [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-tc-action",
+            "x-tc-language",
+            "x-tc-timestamp",
+            "x-tc-version",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_each_coding_that_is_asked_for_is_understood() {
+        let (head, _) = exchange(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
+        let asked = head
+            .lines()
+            .find_map(|line| line.strip_prefix("accept-encoding: "));
+        for coding in asked.unwrap().split(',') {
+            let text = br#"{"Response":{"LicenseCnt":7}}"#.as_slice();
+            let mut body = Vec::new();
+            let level = Compression::default();
+            match coding {
+                "gzip" => GzEncoder::new(text, level).read_to_end(&mut body),
+                "deflate" => ZlibEncoder::new(text, level).read_to_end(&mut body),
+                other => panic!("{other}"),
+            }
+            .unwrap();
+            let length = body.len();
+            let mut answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {length}\r\n\r\n"
+            )
+            .into_bytes();
+            answer.extend(body);
+            let (_, reply) = exchange(answer).await;
+            let fields = reply.outcome.unwrap().fields;
+            assert_eq!(fields.get("LicenseCnt"), Some("7"), "{coding}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_no_request_can_carry_is_told_by_each_sending() {
         let http = Scripted::new(|_| success("{}"));
@@ -260,6 +342,7 @@ mod tests {
         }
         assert!(http.sent().is_empty());
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_key_that_no_header_can_carry_is_told_and_not_sent() {
         let http = Scripted::new(|_| success("{}"));
