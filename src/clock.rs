@@ -1,7 +1,7 @@
 //! The wall clock, passed in wherever a time of day is needed.
 //!
 //! Intervals and ages that a changed clock must not disturb use tokio's
-//! [`Instant`](tokio::time::Instant) instead, which tests can pause.
+//! [`Instant`] instead, which tests can pause.
 
 use std::fmt;
 use std::sync::Arc;

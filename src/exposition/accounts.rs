@@ -118,7 +118,7 @@ impl Family {
         }
     }
 
-    /// Writes what a column has from the row `next` on, up to `end` or a line further.
+    /// Writes what a column has from the row `next` on, up to `end` or a row further.
     /// Returns the row where it goes on, or nothing if all is written.
     fn write(
         &self,
