@@ -44,7 +44,7 @@
 //! - [`logging`]: log lines as logfmt or JSON.
 //! - [`atomic_file`]: files that are replaced whole or not at all.
 //! - [`signals`]: the signals that ask the process to stop or to reload.
-//! - [`clock`]: the wall clock, passed in.
+//! - [`clock`]: the wall clock, passed in, and moments by it and by one that nobody sets.
 //!
 //! # What holds everywhere
 //!

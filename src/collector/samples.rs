@@ -74,9 +74,9 @@ impl Samples {
             if !value.is_finite() || value < 0.0 {
                 return None;
             }
-            samples.set(place, value);
-            if series.get(place)?.label == Label::Found {
-                samples.word = Some(Cow::Owned(label.to_owned()));
+            match series.get(place)?.label {
+                Label::Found => samples.set_word(place, label.to_owned()),
+                Label::None | Label::Fixed(_) => samples.set(place, value),
             }
         }
         Some(samples)
