@@ -52,10 +52,12 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] StateError),
     /// The system has no thread to serve with.
-    #[error("cannot start the thread that serves: {0}")]
+    #[error(
+        "cannot start the serving thread: {0}; check how many threads and how much memory this process may have"
+    )]
     Thread(io::Error),
     /// The system hands over no signals.
-    #[error("cannot catch signals: {0}")]
+    #[error("cannot receive signals: {0}; please report this")]
     Signals(#[from] io::Error),
 }
 
@@ -311,7 +313,7 @@ impl Collecting {
                 self.fleet.store().revision().advance();
                 error!(
                     error,
-                    "configuration not reloaded, the one before stays at work"
+                    "configuration not reloaded: the previous configuration stays in use"
                 );
                 Err(error)
             }

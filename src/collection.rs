@@ -78,7 +78,7 @@ impl Collection {
             .unwrap_or_else(|_| {
                 Err(Error::new(
                     Reason::Response,
-                    "the answer made the exporter panic; please report this",
+                    "the exporter panicked while it read the answer; please report this",
                 ))
             });
 

@@ -75,28 +75,28 @@ impl Reason {
                 "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
             }
             Self::Credentials => {
-                "check in the CAM console that the key exists and is enabled, and that secret id, secret key and token belong together; `cwp-exporter doctor` says where the key comes from"
+                "check that the key exists and is enabled in the CAM console, and that the account's `credentials` take secret id, secret key and token of this one key"
             }
             Self::Network => {
-                "check name resolution, routes, firewall, proxy and TLS certificates between here and the endpoint"
+                "check name resolution, routes, firewall, proxy and TLS certificates between this machine and the endpoint"
             }
             Self::Permission => {
-                "attach the CAM policy that `cwp-exporter doctor` prints to the key's user or role: the action is named in the message"
+                "give the key's user or role a CAM policy that allows the action named in the message; `cwp-exporter doctor` prints this policy"
             }
             Self::Request => {
                 "check the account's endpoint and region; if both are right, report this with the RequestId"
             }
             Self::Response => {
-                "check that the endpoint is the CWP API and that no proxy rewrites its answers; retried at the next interval"
+                "check that the endpoint is the CWP API and that no proxy rewrites its answers; the exporter tries again at the next interval"
             }
             Self::Server => {
-                "wait for the next interval; if it lasts, open a ticket with Tencent Cloud and quote the RequestId"
+                "wait, as the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
             }
             Self::Throttled => {
                 "lower api.rate_limit or raise poll.interval: other callers of the same sub-account count too"
             }
             Self::Timeout => {
-                "check the network path to the endpoint, or raise poll.timeout; retried at the next interval"
+                "check the network path to the endpoint, or raise poll.timeout; the exporter tries again at the next interval"
             }
         }
     }

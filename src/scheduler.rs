@@ -134,7 +134,9 @@ async fn beat(heart: Heart, tasks: TaskTracker, wanted: Arc<AtomicUsize>) {
         *heart.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         ticks.tick().await;
     }
-    tracing::error!("a collection task has died; restart the exporter and report this");
+    tracing::error!(
+        "a collection task has ended unexpectedly; restart the exporter and report this"
+    );
 }
 
 /// When each of `count` tasks starts: evenly over the interval, one after the other

@@ -152,7 +152,7 @@ impl Server {
             futures_util::future::join(futures_util::future::join_all(accepting), open.sweep());
         stop.run_until_cancelled(serving).await;
         if tokio::time::timeout(DRAIN, open.drain()).await.is_err() {
-            warn!("connections were still busy and have been cut");
+            warn!("some connections were still busy and have been closed");
         }
     }
 }
@@ -165,7 +165,7 @@ async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Shared)
             Ok(accepted) => accepted,
             Err(error) => {
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
-                    warn!(%error, "cannot accept a connection: closing others and trying again");
+                    warn!(%error, "cannot accept a connection: the exporter closes other connections and tries again");
                     said = Some(Instant::now());
                 }
                 open.cut_some();

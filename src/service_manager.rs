@@ -57,7 +57,7 @@ pub async fn keep_informed(heart: Heart, store: Arc<Store>) {
 
 fn complain(told: io::Result<()>) {
     if let Err(error) = told {
-        warn!(%error, "cannot reach the service manager at NOTIFY_SOCKET");
+        warn!(%error, "cannot notify the service manager at NOTIFY_SOCKET; with WatchdogSec= the service manager restarts the exporter");
     }
 }
 

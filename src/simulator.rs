@@ -124,13 +124,13 @@ impl Simulator {
                         connections.spawn(connection::serve(stream, Arc::clone(&state)));
                     }
                     Err(error) => {
-                        tracing::warn!(error = %error, "cannot accept a connection");
+                        tracing::warn!(error = %error, "cannot accept a connection: the simulator tries again");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
                 Some(ended) = connections.join_next() => {
                     if let Err(error) = ended {
-                        tracing::warn!(error = %error, "connection's task failed");
+                        tracing::warn!(error = %error, "a connection's task panicked; please report this");
                     }
                 }
             }

@@ -94,7 +94,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
     let envelope: Envelope = serde_json::from_str(text).map_err(|error| {
         unreadable(format!(
-            "the answer is not a JSON object, or its Response is none ({})",
+            "the answer is not a JSON object that has an object `Response` ({})",
             place(&error)
         ))
     })?;

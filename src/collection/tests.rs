@@ -69,7 +69,7 @@ fn a_panic_is_a_failed_collection_and_its_message_holds_no_secret() {
     assert!(output.status.success(), "{said}");
     for part in [
         "the exporter panicked",
-        "the answer made the exporter panic; please report this",
+        "the exporter panicked while it read the answer; please report this",
         // What there was to show is there, but for its secrets.
         "x-tc-token",
         "AKIDtest",

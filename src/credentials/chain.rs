@@ -48,7 +48,7 @@ impl Chain {
             }
         }
         Err(Unavailable::Absent(format!(
-            "no place has credentials ({})",
+            "no source of the default chain has a key ({})",
             absent.join(" | ")
         )))
     }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(
             error,
             Unavailable::Absent(
-                "no place has credentials (the environment: TENCENTCLOUD_SECRET_ID and \
+                "no source of the default chain has a key (the environment: TENCENTCLOUD_SECRET_ID and \
                  TENCENTCLOUD_SECRET_KEY are not set | profile `default` of the credentials file: \
                  there is no /nowhere/.tencentcloud/credentials and no \
                  /etc/tencentcloud/credentials; create one of them, or name a file | the role of \

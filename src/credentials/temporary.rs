@@ -160,7 +160,7 @@ impl<I: Issuer> Shared<I> {
         let issued = issued.and_then(|credential| match credential.expires_at() {
             Some(at) if at > now => Ok((credential, at.duration_since(now))),
             _ => Err(Unavailable::Broken(
-                "the key that was issued has expired already; check this machine's clock"
+                "the issued temporary key has already expired; check this machine's clock"
                     .to_owned(),
             )),
         });
@@ -189,7 +189,7 @@ impl<I: Issuer> Shared<I> {
         if state.failure.is_some() {
             info!(
                 source = self.issuer.source(),
-                "a temporary key can be had again"
+                "the temporary key can be renewed again"
             );
         }
         debug!(
@@ -218,7 +218,7 @@ impl<I: Issuer> Shared<I> {
         let earlier = state.failure.as_ref().map_or(0, |failure| failure.count);
         let valid = issued.is_some_and(|issued| !issued.credential.has_expired(now));
         if valid && earlier == 0 {
-            warn!(source = self.issuer.source(), %error, "no new temporary key, the last one stays in use");
+            warn!(source = self.issuer.source(), %error, "cannot renew the temporary key: the previous key stays in use");
         }
         let count = earlier.saturating_add(1);
         state.failure = Some(Failure {

@@ -132,10 +132,14 @@ impl Site {
             (Ok(()), Ok(Ok(()))) => answer(StatusCode::OK, PLAIN, "Reloaded\n"),
             (Ok(()), Ok(Err(error))) => {
                 let text =
-                    format!("Not reloaded, the configuration before stays at work.\n{error}\n");
+                    format!("Not reloaded: the previous configuration stays in use.\n{error}\n");
                 answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
             }
-            _ => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "Stopping\n"),
+            _ => answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                "The exporter is stopping.\n",
+            ),
         }
     }
 }

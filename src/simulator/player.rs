@@ -44,7 +44,7 @@ impl Player {
                 account = name,
                 step,
                 answer,
-                "account answers otherwise now"
+                "the account's answers change now"
             );
         }
         self.seen = step;

@@ -54,7 +54,7 @@ pub struct Received {
 
 /// The scenario has no account of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the scenario has no account `{0}`: use one of its names")]
+#[error("the scenario has no account `{0}`: use the name of one of its accounts")]
 pub struct UnknownAccount(pub(crate) String);
 
 impl State {
@@ -183,7 +183,7 @@ impl State {
         self.change(name, |tenant, elapsed| {
             tenant.set_secret(secret_key, token, elapsed)
         })?;
-        tracing::info!(account = name, "account has another secret key");
+        tracing::info!(account = name, "the account has a new secret key");
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl State {
         if !self.lock().tenants.revoke(name) {
             return Err(UnknownAccount(name.to_owned()));
         }
-        tracing::info!(account = name, "account's temporary keys are revoked");
+        tracing::info!(account = name, "the account's temporary keys are revoked");
         Ok(())
     }
 

@@ -252,7 +252,7 @@ async fn unknown_account_is_an_error() {
     let error = running.handle.play("nobody", Answer::Hang).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the scenario has no account `nobody`: use one of its names"
+        "the scenario has no account `nobody`: use the name of one of its accounts"
     );
     assert!(running.handle.resume("nobody").is_err());
     assert!(running.handle.set_secret("nobody", "key", None).is_err());

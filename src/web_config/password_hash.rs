@@ -53,7 +53,7 @@ impl FromStr for PasswordHash {
         let fault = || {
             Fault::new(
                 "not a bcrypt hash",
-                "write what `htpasswd -nBC 10 \"\"` prints behind the colon",
+                "write the text that `htpasswd -nBC 10 \"\"` prints after the colon",
             )
         };
         let text = text.get(..LENGTH).ok_or_else(fault)?;

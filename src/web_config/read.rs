@@ -84,13 +84,16 @@ fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
     let client_auth = client_auth(reader, &section, auth.as_deref());
     for (name, found) in [("cert_file", &certificate), ("key_file", &key)] {
         if found.is_none() {
-            let fault = Fault::new("missing", "TLS needs a certificate and its key: name both");
+            let fault = Fault::new(
+                "missing",
+                "name both `cert_file` and `key_file`: TLS needs both",
+            );
             reader.report_missing(&section, name, fault);
         }
     }
     if let (Some(ca), ClientAuth::None) = (&client_ca, client_auth) {
         let fault = Fault::new(
-            "no certificate is asked of clients, so this has no effect",
+            "clients are not asked for a certificate, so this setting has no effect",
             "add `client_auth_type: RequireAndVerifyClientCert`",
         );
         reader.report_at(ca.place.clone(), ca.key.clone(), fault);
@@ -165,7 +168,7 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
         "TLS12" => Ok(2),
         "TLS13" => Ok(3),
         "TLS10" | "TLS11" => Err(Fault::new(
-            "this version is broken and cannot be spoken here",
+            "this version of TLS is insecure and not supported",
             "use TLS12 or TLS13",
         )),
         other => Err(unknown("TLS version", other, &["TLS12", "TLS13"])),
@@ -179,8 +182,8 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
         && max < min
     {
         let fault = Fault::new(
-            "lower than `min_version`: nobody could connect",
-            "swap them",
+            "lower than `min_version`, so that no client could connect",
+            "write a version that is not lower than `min_version`",
         );
         reader.report(node, fault);
     }
@@ -205,8 +208,8 @@ fn cipher_suite(node: &Node) -> Result<SupportedCipherSuite, Fault> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     if name.contains("_CBC_") || name.starts_with("TLS_RSA_WITH_") {
         return Err(Fault::new(
-            "suites with CBC or without a key exchange of their own are weak and cannot be used here",
-            format!("remove it, or use one of {}", names.join(", ")),
+            "this suite is weak and not supported: it uses CBC or has no forward secrecy",
+            format!("remove the suite, or use one of {}", names.join(", ")),
         ));
     }
     Err(unknown("cipher suite", &name, &names))
@@ -218,8 +221,8 @@ fn curve(node: &Node) -> Result<&'static dyn SupportedKxGroup, Fault> {
         "CurveP384" => Ok(kx_group::SECP384R1),
         "X25519" => Ok(kx_group::X25519),
         "CurveP521" => Err(Fault::new(
-            "this curve cannot be used here",
-            "remove it, or use CurveP384",
+            "this curve is not supported",
+            "remove the curve, or write CurveP384",
         )),
         other => Err(unknown(
             "curve",
@@ -240,7 +243,7 @@ fn headers(reader: &mut Reader, node: Option<&Node>) -> Vec<(HeaderName, HeaderV
                 return Err(Fault::new("not a value of this header", remedy));
             }
             HeaderValue::from_str(&value)
-                .map_err(|_| Fault::new("not a header's value", "write it in one line of ASCII"))
+                .map_err(|_| Fault::new("not a header's value", "write one line of ASCII"))
         });
         let name = HeaderName::from_bytes(name.as_bytes());
         // A blank one is not set.
@@ -276,7 +279,7 @@ fn rate_limit(reader: &mut Reader, node: Option<&Node>) -> Option<RequestLimit> 
         let fault = || {
             Fault::new(
                 "not a whole number",
-                "write how many requests at once may come",
+                "write how many requests may come at once, such as `10`",
             )
         };
         match &node.value {

@@ -117,31 +117,33 @@ impl TlsSettings {
         let pem = self.certificate.read()?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
-            let remedy = "write the server's certificate in PEM, then those between it and its authority";
-            self.certificate.problem("holds no certificate in PEM", remedy)
+            let remedy = "put the server's certificate in PEM form here, followed by the intermediate certificates";
+            self.certificate.problem("there is no certificate in PEM form", remedy)
         })?;
         let pem = self.key.read()?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-            let remedy = "write the certificate's key in PEM, without a passphrase";
-            self.key.problem("holds no private key in PEM", remedy)
+            let remedy = "put the certificate's private key in PEM form here, without a passphrase";
+            self.key
+                .problem("there is no private key in PEM form", remedy)
         })?;
         let provider = rustls::crypto::ring::default_provider();
         let key = provider.key_provider.load_private_key(key).map_err(|_| {
             let remedy = "use RSA of 2048 to 8192 bits, ECDSA with P-256 or P-384, or Ed25519";
             self.key
-                .problem("a kind of key that cannot be used here", remedy)
+                .problem("this kind of private key is not supported", remedy)
         })?;
         let identity = CertifiedKey::new(chain, key);
         match identity.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
                 Ok(Arc::new(identity))
             }
-            Err(rustls::Error::InconsistentKeys(_)) => Err(self
-                .key
-                .problem("not the key of the certificate", "write the one that is")),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(self.key.problem(
+                "the private key does not belong to the certificate",
+                "name the private key of the certificate in `cert_file`",
+            )),
             Err(_) => Err(self
                 .certificate
-                .problem("the certificate cannot be read", "make it anew")),
+                .problem("the certificate is damaged", "create a new certificate")),
         }
     }
 
@@ -159,9 +161,9 @@ impl TlsSettings {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)
             .map_err(|error| {
-                let remedy = "allow more of versions, cipher_suites and curve_preferences";
+                let remedy = "allow more in `min_version`, `max_version`, `cipher_suites` or `curve_preferences`";
                 self.certificate
-                    .problem(format!("TLS cannot be spoken so: {error}"), remedy)
+                    .problem(format!("TLS cannot be set up with these settings: {error}"), remedy)
             })?;
         let builder = match self.judge(&provider)? {
             Some(judge) => builder.with_client_cert_verifier(Arc::new(judge)),

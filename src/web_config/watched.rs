@@ -138,8 +138,8 @@ impl WebConfigFile {
     fn no_tls(&self) -> ConfigError {
         ConfigError::whole(
             &self.path,
-            "it has no certificate any more",
-            "restart the exporter to speak plain HTTP, or name the certificate again",
+            "the file names no certificate any more, but TLS was on at the start",
+            "name the certificate again, or restart the exporter to serve plain HTTP",
         )
     }
 
@@ -153,7 +153,7 @@ impl WebConfigFile {
             match &state.settings {
                 Ok(_) => info!(file = %self.path.display(), "web configuration read again"),
                 Err(error) => {
-                    error!(%error, "the web configuration cannot be used: no request is answered until it can");
+                    error!(%error, "the web configuration cannot be used: every request is refused until the file is correct");
                 }
             }
             if let Some(tls) = &mut state.tls {
@@ -172,7 +172,7 @@ impl WebConfigFile {
                 tls.identity = identity;
             }
             Err(error) => {
-                warn!(%error, "the server's certificate cannot be used: the one before stays in use");
+                warn!(%error, "the new certificate cannot be used: the previous certificate stays in use");
             }
         }
         let identity = Arc::clone(&tls.identity);
@@ -180,7 +180,7 @@ impl WebConfigFile {
             .server_config(identity, self.first.http2)
             .map(Arc::new);
         if let Err(error) = &tls.config {
-            error!(%error, "TLS cannot be spoken: no connection is accepted until it can");
+            error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
         }
     }
 }

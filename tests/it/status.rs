@@ -257,7 +257,10 @@ async fn the_page_needs_nothing_from_elsewhere_and_escapes_everything() {
         page.contains("UnauthorizedOperation: &lt;script&gt;"),
         "{page}"
     );
-    assert!(page.contains("To do: </b>attach the CAM policy"), "{page}");
+    assert!(
+        page.contains("To do: </b>give the key's user or role a CAM policy"),
+        "{page}"
+    );
     let failing = page.find("failing: permission").unwrap();
     assert!(failing < page.find("&lt;b a=").unwrap(), "{page}");
     for elsewhere in ["src=", "@import", "url(", "style=", "http-equiv", "onclick"] {

@@ -192,7 +192,7 @@ async fn a_refused_key_is_replaced_once_for_all_who_used_it() {
 async fn a_key_that_was_issued_expired_is_a_failure() {
     let stage = Stage::new(0);
     let error = stage.key().await.unwrap_err();
-    assert!(error.contains("expired already"), "{error}");
+    assert!(error.contains("already expired"), "{error}");
     assert_eq!(refreshes(&stage.registry), [1.0, 0.0], "failure, success");
 }
 

@@ -196,7 +196,7 @@ async fn no_secret_is_logged_whatever_the_services_echo() {
     let log = std::io::read_to_string(file).unwrap();
     for text in [
         "temporary key issued",
-        "the last one stays in use",
+        "the previous key stays in use",
         "AssumeRole: AuthFailure.TokenFailure: echo <secret>",
         "AuthFailure.TokenFailure: echo <secret> <secret>",
     ] {

@@ -81,7 +81,7 @@ fn warnings(report: &Report) -> Markup {
             section.warning role="alert" {
                 h2 { "The configuration was not reloaded" }
                 p {
-                    "Tried " (ago(refused.at, report.time)) ". The one before stays at work."
+                    "Tried " (ago(refused.at, report.time)) ". The previous configuration stays in use."
                 }
                 pre { (refused.error) }
             }
