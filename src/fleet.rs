@@ -220,22 +220,20 @@ impl Fleet {
         Ok(changes)
     }
 
-    /// Starts the tasks of all accounts that have none, evenly over the interval.
+    /// Starts the tasks of all accounts that have none: the first collections soon, and
+    /// from then on evenly over the interval. The others keep their schedule.
     pub fn schedule(&mut self, scheduler: &Scheduler) {
-        let interval = self.shared.poll.interval;
-        let tasks = self.members.len() * collector::all().len();
-        let mut starts = scheduler.spread(interval, tasks);
+        let members = self.members.iter();
+        let is_new: Vec<bool> = members
+            .flat_map(|member| member.collections.iter().map(|_| member.tasks.is_empty()))
+            .collect();
+        let mut schedules = scheduler.schedules(self.shared.poll.interval, &is_new);
         for member in &mut self.members {
-            // Every account has its moment, whether it is needed now or not, so that
-            // new ones fall between the old ones.
-            let starts: Vec<_> = starts.by_ref().take(member.collections.len()).collect();
-            if member.tasks.is_empty() {
-                let collections = member.collections.iter().zip(starts);
-                member.tasks = collections
-                    .map(|(collection, start)| {
-                        scheduler.spawn(Arc::clone(collection), start, interval)
-                    })
-                    .collect();
+            for collection in &member.collections {
+                let schedule = schedules.next().flatten();
+                let task =
+                    schedule.map(|schedule| scheduler.spawn(Arc::clone(collection), schedule));
+                member.tasks.extend(task);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! When to collect: one task for each account and collector, spread evenly over
-//! the interval, each on its own, so that none can hold up another.
+//! When to collect: one task for each account and collector, the first time soon and from
+//! then on spread evenly over the interval, each on its own, so that none can hold up another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,16 @@ use crate::failure_log::FailureLog;
 /// The widest shift of all starts, which keeps replicas that were started
 /// together from asking together.
 const MAX_JITTER: Duration = Duration::from_secs(1);
+
+/// How long the first collections of all accounts may take.
+const FIRST_WITHIN: Duration = Duration::from_secs(60);
+
+/// How far apart two first collections are at the most: there are at least ten a second.
+const FIRST_SPACING: Duration = Duration::from_millis(100);
+
+/// An account whose even place comes no later than this after its first collection is
+/// collected at that place only, rather than twice within a moment.
+const TWICE_FROM: Duration = Duration::from_secs(1);
 
 /// Starts that are further apart than this stay alone: what they cost is little.
 const ALONE_FROM: Duration = Duration::from_millis(10);
@@ -47,6 +57,14 @@ pub struct Scheduler {
     jitter: f64,
 }
 
+/// When one account is collected by one collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    first: Instant,
+    place: Instant,
+    interval: Duration,
+}
+
 /// Tells whether the scheduler is alive. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Heart(Arc<Mutex<Instant>>);
@@ -74,27 +92,42 @@ impl Scheduler {
         scheduler
     }
 
-    /// When each of `count` tasks starts: one after the other, evenly over the interval.
-    pub fn spread(&self, interval: Duration, count: usize) -> impl Iterator<Item = Instant> {
-        let now = Instant::now();
-        offsets(count, interval, self.jitter).map(move |offset| now + offset)
+    /// The schedules of `is_new.len()` tasks, of which those that are not new have none
+    /// here: they keep their own.
+    ///
+    /// The first collections of the new ones come at an even rate within the interval or
+    /// [`FIRST_WITHIN`], whichever is shorter, and at least one in [`FIRST_SPACING`]. After
+    /// them every task has its place in the interval, evenly after that of the task before,
+    /// so that new ones fall between the old ones. The places begin when the first
+    /// collections end: both at once would ask for twice the budget.
+    pub fn schedules<'a>(
+        &self,
+        interval: Duration,
+        is_new: &'a [bool],
+    ) -> impl Iterator<Item = Option<Schedule>> + use<'a> {
+        let spacing = interval / tasks(is_new.len());
+        let now = Instant::now() + spacing.min(MAX_JITTER).mul_f64(self.jitter);
+        let new = is_new.iter().filter(|is_new| **is_new).count();
+        let soon = interval.min(FIRST_WITHIN);
+        let soon = soon.min(FIRST_SPACING.saturating_mul(tasks(new)));
+        let mut firsts = offsets(new, soon);
+        let places = offsets(is_new.len(), interval);
+        is_new.iter().zip(places).map(move |(is_new, place)| {
+            let first = if *is_new { firsts.next()? } else { return None };
+            Some(Schedule::new(now + first, now + soon + place, interval))
+        })
     }
 
-    /// Collects at `start` and every `interval` from then on, until the guard is dropped.
+    /// Collects as `schedule` says, until the guard is dropped.
     #[must_use]
-    pub fn spawn(
-        &self,
-        collection: Arc<Collection>,
-        start: Instant,
-        interval: Duration,
-    ) -> DropGuard {
+    pub fn spawn(&self, collection: Arc<Collection>, schedule: Schedule) -> DropGuard {
         let stop = self.stop.child_token();
         let stopped = stop.clone();
         let wanted = Arc::clone(&self.wanted);
         wanted.fetch_add(1, Ordering::Relaxed);
         self.tasks.spawn(async move {
             stopped
-                .run_until_cancelled(repeat(collection, start, interval))
+                .run_until_cancelled(repeat(collection, schedule))
                 .await;
             // Not reached by a task that dies of a panic.
             wanted.fetch_sub(1, Ordering::Relaxed);
@@ -139,46 +172,70 @@ async fn beat(heart: Heart, tasks: TaskTracker, wanted: Arc<AtomicUsize>) {
     );
 }
 
-/// When each of `count` tasks starts: evenly over the interval, one after the other
-/// or, where they are many, a few at a time.
-fn offsets(count: usize, interval: Duration, jitter: f64) -> impl Iterator<Item = Duration> {
-    let tasks = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    let spacing = interval / tasks;
-    let shift = spacing.min(MAX_JITTER).mul_f64(jitter);
+impl Schedule {
+    /// First at `first`, then at `place`, as long before it as it takes, and every `interval`
+    /// from there on: no two collections are further apart than an interval.
+    fn new(first: Instant, place: Instant, interval: Duration) -> Self {
+        let place = match place.checked_sub(interval) {
+            Some(before) if before > first => before,
+            _ => place,
+        };
+        let is_soon = place < first + TWICE_FROM;
+        Self {
+            first: if is_soon { place } else { first },
+            place,
+            interval,
+        }
+    }
+
+    /// The first tick after `now`.
+    ///
+    /// A collection that outlasts its interval costs the ticks it overran. Making up for
+    /// them would burst; going on at once would undo the even spread.
+    fn next_tick(self, now: Instant) -> Instant {
+        if now < self.place {
+            return self.place;
+        }
+        let interval = self.interval.as_nanos().max(1);
+        let since_tick = (now - self.place).as_nanos() % interval;
+        let until_tick = u64::try_from(interval - since_tick).unwrap_or(u64::MAX);
+        now + Duration::from_nanos(until_tick)
+    }
+}
+
+/// As many as a duration can be divided by.
+fn tasks(count: usize) -> u32 {
+    u32::try_from(count.max(1)).unwrap_or(u32::MAX)
+}
+
+/// When each of `count` tasks starts: evenly over `span`, one after the other or, where
+/// they are many, a few at a time.
+fn offsets(count: usize, span: Duration) -> impl Iterator<Item = Duration> {
+    let tasks = tasks(count);
+    let spacing = span / tasks;
     let within = if spacing > ALONE_FROM {
         Duration::ZERO
     } else {
-        TOGETHER_WITHIN.min(interval / TOGETHER_PART)
+        TOGETHER_WITHIN.min(span / TOGETHER_PART)
     };
     let together = within.as_nanos() / spacing.as_nanos().max(1);
     let together = u32::try_from(together.clamp(1, MAX_TOGETHER)).unwrap_or(1);
     (0..tasks).map(move |task| {
         let first = task - task % together;
-        interval.mul_f64(f64::from(first) / f64::from(tasks)) + shift
+        span.mul_f64(f64::from(first) / f64::from(tasks))
     })
 }
 
-/// The first tick after `now` of those that come every `interval` from `start` on.
-///
-/// A collection that outlasts its interval costs the ticks it overran. Making up for
-/// them would burst; going on at once would undo the even spread.
-fn next_tick(start: Instant, interval: Duration, now: Instant) -> Instant {
-    let interval = interval.as_nanos().max(1);
-    let since_tick = now.saturating_duration_since(start).as_nanos() % interval;
-    let until_tick = u64::try_from(interval - since_tick).unwrap_or(u64::MAX);
-    now.max(start) + Duration::from_nanos(until_tick)
-}
-
-async fn repeat(collection: Arc<Collection>, start: Instant, interval: Duration) {
+async fn repeat(collection: Arc<Collection>, schedule: Schedule) {
     let mut log = FailureLog::default();
-    let mut tick = start;
+    let mut tick = schedule.first;
     loop {
         collection.note_due(tick);
         tokio::time::sleep_until(tick).await;
         // Boxed, so that a task that waits, as nearly all do, holds nothing of it.
         let outcome = Box::pin(collection.run()).await;
         log.note(collection.account(), collection.collector(), &outcome);
-        tick = next_tick(start, interval, Instant::now());
+        tick = schedule.next_tick(Instant::now());
     }
 }
 
@@ -227,9 +284,10 @@ mod tests {
                 .collect();
             let scheduler = Scheduler::new(0.0);
             let started = Instant::now();
-            let starts = scheduler.spread(interval, count);
-            let guards = slots.iter().zip(starts).enumerate();
-            let guards = guards.map(|(number, (slot, start))| {
+            let new = vec![true; count];
+            let schedules = scheduler.schedules(interval, &new).flatten();
+            let guards = slots.iter().zip(schedules).enumerate();
+            let guards = guards.map(|(number, (slot, schedule))| {
                 let collection = Collection::new(
                     Arc::clone(&api),
                     fixture::target(&format!("AKID{number}")),
@@ -238,7 +296,7 @@ mod tests {
                     api.instruments(collector.request().action).unwrap(),
                     scripted::clock(),
                 );
-                scheduler.spawn(Arc::new(collection), start, interval)
+                scheduler.spawn(Arc::new(collection), schedule)
             });
             let guards = guards.collect();
             Self {
@@ -258,19 +316,100 @@ mod tests {
         }
     }
 
-    #[test]
-    fn starts_are_spread_evenly_over_the_interval() {
-        let rounded = |count, jitter| -> Vec<f64> {
-            offsets(count, INTERVAL, jitter)
-                .map(|offset| (offset.as_secs_f64() * 1000.0).round() / 1000.0)
-                .collect()
-        };
-        assert_eq!(rounded(1, 0.0), [0.0]);
-        assert_eq!(rounded(1, 0.5), [0.5]);
-        assert_eq!(rounded(4, 0.0), [0.0, 15.0, 30.0, 45.0]);
-        assert_eq!(rounded(120, 0.5)[..3], [0.25, 0.75, 1.25]);
-        let last = *rounded(1000, 0.5).last().unwrap();
-        assert!((59.9..60.0).contains(&last), "{last}");
+    /// The schedules of new tasks as seconds from now, with `jitter`: first and place.
+    fn schedules(interval: Duration, count: usize, jitter: f64) -> Vec<(f64, f64)> {
+        let scheduler = Scheduler::new(jitter);
+        let now = Instant::now();
+        let seconds = |at: Instant| ((at - now).as_secs_f64() * 1000.0).round() / 1000.0;
+        let new = vec![true; count];
+        let schedules = scheduler.schedules(interval, &new).flatten();
+        schedules
+            .map(|schedule| (seconds(schedule.first), seconds(schedule.place)))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_collections_come_soon_and_further_ones_are_spread_evenly() {
+        assert_eq!(schedules(INTERVAL, 1, 0.5), [(0.6, 0.6)]);
+        let four = [(0.4, 0.4), (0.1, 15.4), (0.2, 30.4), (0.3, 45.4)];
+        assert_eq!(schedules(INTERVAL, 4, 0.0), four);
+        let shifted = [(0.25, 12.25), (0.35, 12.75), (0.45, 13.25)];
+        assert_eq!(schedules(INTERVAL, 120, 0.5)[..3], shifted);
+        let hour = schedules(INTERVAL * 60, 6, 0.0);
+        assert_eq!(hour[5], (0.5, 3000.6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_collections_come_at_an_even_rate_within_a_minute_or_the_interval() {
+        for (interval, count) in [
+            (1, 3),
+            (5, 1000),
+            (60, 500),
+            (60, 1000),
+            (600, 100),
+            (3600, 6),
+            (3600, 3000),
+            (3600, 10_000),
+            (86_400, 601),
+        ] {
+            let every = Duration::from_secs(interval);
+            let within = every.min(FIRST_WITHIN).as_secs_f64();
+            let within = within.min(count as f64 / 10.0);
+            let mut seconds = BTreeMap::new();
+            for (first, place) in schedules(every, count, 0.0) {
+                assert!(
+                    first <= within.max(1.0),
+                    "{first} of {count} every {interval} s"
+                );
+                let gap = place - first;
+                assert!((0.0..interval as f64 + 0.001).contains(&gap), "{gap}");
+                *seconds.entry(first as u64).or_insert(0.0) += 1.0;
+            }
+            let most = seconds.values().copied().fold(0.0, f64::max);
+            let even = count as f64 / within + 48.0_f64.min(count as f64 / 100.0);
+            assert!(most <= even + 1.0, "{most} a second, {count}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_collections_and_further_ones_never_add_up() {
+        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        let _accounts = Accounts::start(500, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        let sent = http.sent();
+        for (number, first) in sent.iter().enumerate() {
+            let second = sent[number..].iter();
+            let second = second.take_while(|other| other.at - first.at < Duration::from_secs(1));
+            assert!(second.count() <= 12, "{:?}", first.at - sent[0].at);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_tasks_among_old_ones_wait_no_longer_than_an_interval_either() {
+        let scheduler = Scheduler::new(0.0);
+        for (old, new) in [(0, 100), (1000, 100), (1, 599), (5, 1)] {
+            for new_first in [true, false] {
+                let mut is_new = [vec![!new_first; old], vec![new_first; new]].concat();
+                is_new.rotate_left(old / 2);
+                for schedule in scheduler.schedules(INTERVAL, &is_new).flatten() {
+                    let gap = schedule.place - schedule.first;
+                    assert!(gap <= INTERVAL, "{gap:?} with {old} and {new}");
+                    assert!(schedule.next_tick(schedule.first) - schedule.first <= INTERVAL);
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_two_collections_of_an_account_are_further_apart_than_the_interval() {
+        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        let hour = Duration::from_secs(3600);
+        let accounts = Accounts::start_every(hour, 6, &http, &LicenseGeneral);
+        tokio::time::sleep(hour * 3).await;
+        let sent = http.sent();
+        assert_eq!(accounts.asked(&sent, "AKID0"), [0, 3600, 7200]);
+        assert_eq!(accounts.asked(&sent, "AKID1"), [0, 600, 4200, 7800]);
+        assert_eq!(accounts.asked(&sent, "AKID5"), [0, 3000, 6600, 10_200]);
     }
 
     #[test]
@@ -285,7 +424,7 @@ mod tests {
             (1, 1000, 5),
         ] {
             let interval = Duration::from_secs(seconds);
-            let starts: Vec<_> = offsets(count, interval, 0.0).collect();
+            let starts: Vec<_> = offsets(count, interval).collect();
             let mut moments = BTreeMap::new();
             for (number, start) in starts.iter().enumerate() {
                 *moments.entry(*start).or_insert(0) += 1;
@@ -327,8 +466,8 @@ mod tests {
         let accounts = Accounts::start(3, &http, &LicenseGeneral);
         tokio::time::sleep(Duration::from_secs(200)).await;
         let sent = http.sent();
-        assert_eq!(accounts.asked(&sent, "AKID1"), [20, 80, 140]);
-        assert_eq!(accounts.asked(&sent, "AKID2"), [40, 100, 160]);
+        assert_eq!(accounts.asked(&sent, "AKID1"), [0, 20, 80, 140]);
+        assert_eq!(accounts.asked(&sent, "AKID2"), [0, 40, 100, 160]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -378,7 +517,7 @@ mod tests {
         let http = Scripted::hanging();
         let accounts = Accounts::start(10, &http, &LicenseGeneral);
         tokio::time::sleep(Duration::from_secs(7)).await;
-        assert_eq!(http.sent().len(), 2);
+        assert_eq!(http.sent().len(), 10);
         let stopping = Instant::now();
         accounts.scheduler.stop().await;
         assert_eq!(stopping.elapsed(), Duration::ZERO);
@@ -393,7 +532,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(100)).await;
         let sent = http.sent();
         assert_eq!(accounts.asked(&sent, "AKID0"), [0, 60]);
-        assert_eq!(accounts.asked(&sent, "AKID1"), [30, 90, 150]);
+        assert_eq!(accounts.asked(&sent, "AKID1"), [0, 30, 90, 150]);
         assert!(accounts.scheduler.heart().beats());
     }
 

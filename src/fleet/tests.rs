@@ -100,11 +100,11 @@ async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
     assert!(running.has_values("a") && running.has_values("b"));
     running.until(165).await;
     assert_eq!(running.asked("a"), [0, 60, 120]);
-    assert_eq!(running.asked("b"), [30, 90, 150]);
+    assert_eq!(running.asked("b"), [0, 30, 90, 150]);
     assert_eq!(
         running.asked("c"),
-        [85, 145],
-        "within the interval, last of three"
+        [45, 85, 145],
+        "soon, then last of three"
     );
 }
 
@@ -116,7 +116,7 @@ async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
     assert_eq!(running.names(), ["b"]);
     running.until(165).await;
     assert_eq!(running.asked("a"), [0]);
-    assert_eq!(running.asked("b"), [30, 90, 150]);
+    assert_eq!(running.asked("b"), [0, 30, 90, 150]);
 }
 
 #[tokio::test(start_paused = true)]
