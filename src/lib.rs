@@ -42,6 +42,7 @@
 //! - [`tc3`]: the request signature, pure.
 //! - [`yaml`]: YAML as a tree whose parts know their lines.
 //! - [`logging`]: log lines as logfmt or JSON.
+//! - [`log_limit`]: a log line at most so often, with a count.
 //! - [`atomic_file`]: files that are replaced whole or not at all.
 //! - [`signals`]: the signals that ask the process to stop or to reload.
 //! - [`clock`]: the wall clock, passed in, and moments by it and by one that nobody sets.
@@ -71,6 +72,7 @@ pub mod doctor;
 pub mod exposition;
 pub mod failure_log;
 pub mod fleet;
+pub mod log_limit;
 pub mod logging;
 pub mod metrics;
 pub mod once;

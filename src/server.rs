@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,6 +32,7 @@ use gate::Gate;
 use guard::Guard;
 use site::Site;
 
+use crate::log_limit::LogLimit;
 use crate::web_config::WebConfigFile;
 
 /// How many bytes a request's head may have. The rest of a request is never read.
@@ -57,9 +57,6 @@ pub const SEND_TIME: Duration = Duration::from_secs(120);
 
 /// The pause after the kernel refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-
-/// How long the log is silent of such refusals after the first.
-const ACCEPT_SILENCE: Duration = Duration::from_secs(10);
 
 /// How long connections in use may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -159,14 +156,13 @@ impl Server {
 
 /// Accepts connections for ever: no error of the kernel's ends it.
 async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Shared) {
-    let mut said: Option<Instant> = None;
+    let log_limit = LogLimit::minute();
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
-                    warn!(%error, "cannot accept a connection: the exporter closes other connections and tries again");
-                    said = Some(Instant::now());
+                if let Some(hidden) = log_limit.admit() {
+                    warn!(%error, hidden, "cannot accept a connection: the exporter closes other connections and tries again");
                 }
                 open.cut_some();
                 tokio::time::sleep(ACCEPT_PAUSE).await;

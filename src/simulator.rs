@@ -49,6 +49,7 @@ pub use self::scenario::{Account, Scenario};
 use self::state::State;
 pub use self::state::{Received, UnknownAccount};
 use crate::clock::Clock;
+use crate::log_limit::LogLimit;
 
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -114,6 +115,7 @@ impl Simulator {
         tracing::info!(url = %format_args!("http://{address}"), "simulating the CWP API");
         state.start(Instant::now());
         let mut connections = JoinSet::new();
+        let log_limit = LogLimit::minute();
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -124,7 +126,9 @@ impl Simulator {
                         connections.spawn(connection::serve(stream, Arc::clone(&state)));
                     }
                     Err(error) => {
-                        tracing::warn!(error = %error, "cannot accept a connection: the simulator tries again");
+                        if let Some(hidden) = log_limit.admit() {
+                            tracing::warn!(%error, hidden, "cannot accept a connection: the simulator tries again");
+                        }
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },

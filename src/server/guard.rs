@@ -16,6 +16,7 @@ use super::body::Body;
 use super::passwords::{Passwords, Verdict};
 use super::reply::{PLAIN, answer};
 use super::site::Site;
+use crate::log_limit::LogLimit;
 use crate::web_config::{RequestLimit, WebConfig, WebConfigFile};
 
 /// What the web configuration demands.
@@ -25,6 +26,8 @@ pub(super) struct Guard {
     bucket: Bucket,
     passwords: Passwords,
     health_is_open: bool,
+    log_refused: LogLimit,
+    log_busy: LogLimit,
 }
 
 /// How many requests are let through.
@@ -66,6 +69,8 @@ impl Guard {
             file,
             passwords: Passwords::new(),
             health_is_open,
+            log_refused: LogLimit::minute(),
+            log_busy: LogLimit::minute(),
         }
     }
 
@@ -86,8 +91,11 @@ impl Guard {
         let verdict = match credentials(&request.headers) {
             Some((user, password)) => {
                 let users = &settings.users;
-                self.passwords.check(users, &user, &password, peer).await
+                let verdict = self.passwords.check(users, &user, &password, peer).await;
+                self.log(verdict, peer);
+                verdict
             }
+            // As browsers and probes ask at first: nothing to tell.
             None => Verdict::Wrong,
         };
         match verdict {
@@ -100,9 +108,25 @@ impl Guard {
                 Admission::Refused(Pass(settings).sign(response))
             }
             Verdict::Busy => {
-                warn!(%peer, "too many passwords to check at a time");
                 let text = "Too many passwords are being checked. Try again later.\n";
                 refused(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
+    }
+
+    /// Tells of a refusal. The user's name stays out of the log: people type passwords there.
+    fn log(&self, verdict: Verdict, peer: IpAddr) {
+        match verdict {
+            Verdict::Right => {}
+            Verdict::Wrong => {
+                if let Some(hidden) = self.log_refused.admit() {
+                    warn!(%peer, hidden, "a wrong user or password was refused");
+                }
+            }
+            Verdict::Busy => {
+                if let Some(hidden) = self.log_busy.admit() {
+                    warn!(%peer, hidden, "a request was refused: too many passwords wait to be checked");
+                }
             }
         }
     }
@@ -127,6 +151,12 @@ impl Bucket {
         let Some(RequestLimit { burst, interval }) = limit else {
             return Self::Bottomless;
         };
+        // Beyond this, the limiter's nanoseconds would overflow.
+        let most = i64::MAX.unsigned_abs()
+            / u64::try_from(interval.as_nanos())
+                .unwrap_or(u64::MAX)
+                .max(1);
+        let burst = burst.min(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
         let quota = Quota::with_period(interval);
         match quota.zip(NonZeroU32::new(burst)) {
             Some((quota, burst)) => Self::Limited(RateLimiter::direct(quota.allow_burst(burst))),
@@ -172,6 +202,29 @@ mod tests {
             assert_eq!(read(none), None, "{none}");
         }
         assert_eq!(credentials(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_limit_beyond_what_can_be_counted_is_as_high_as_can_be() {
+        let longest = u64::MAX >> 1;
+        for (nanos, burst) in [
+            (4_294_967_300, u32::MAX),
+            (1, u32::MAX),
+            (longest, u32::MAX),
+            (longest / 2, 3),
+            (longest, 1),
+        ] {
+            let interval = Duration::from_nanos(nanos);
+            let bucket = Bucket::new(Some(RequestLimit { burst, interval }));
+            assert!(bucket.has_one(), "{nanos} ns, {burst}");
+            let more = (0..1000).filter(|_| bucket.has_one()).count();
+            let expected = if nanos > longest / 1000 {
+                0..=2
+            } else {
+                1000..=1000
+            };
+            assert!(expected.contains(&more), "{nanos} ns, {burst}: {more}");
+        }
     }
 
     #[test]
