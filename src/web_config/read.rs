@@ -77,11 +77,13 @@ fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
     let sans = section.get("client_allowed_sans");
     let allowed_sans = items(reader, sans, string);
 
+    let client_auth = client_auth(reader, &section, auth.as_deref());
+    let names = sans.zip(allowed_sans.as_deref());
+    report_unused_client_rules(reader, client_auth, client_ca.as_ref(), names);
     // As in the toolkit, the other settings alone switch nothing on.
     if certificate.is_none() && key.is_none() && client_ca.is_none() && auth.is_none() {
         return None;
     }
-    let client_auth = client_auth(reader, &section, auth.as_deref());
     for (name, found) in [("cert_file", &certificate), ("key_file", &key)] {
         if found.is_none() {
             let fault = Fault::new(
@@ -90,13 +92,6 @@ fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
             );
             reader.report_missing(&section, name, fault);
         }
-    }
-    if let (Some(ca), ClientAuth::None) = (&client_ca, client_auth) {
-        let fault = Fault::new(
-            "clients are not asked for a certificate, so this setting has no effect",
-            "add `client_auth_type: RequireAndVerifyClientCert`",
-        );
-        reader.report_at(ca.place.clone(), ca.key.clone(), fault);
     }
     let cipher_suites = cipher_suites.filter(|suites| !suites.is_empty());
     Some(TlsSettings {
@@ -113,6 +108,44 @@ fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
         curves: curves.unwrap_or_default(),
         prefer_own_order: prefer.unwrap_or(true),
     })
+}
+
+/// Reports what reads like access control while nobody is checked by it: the `authority`
+/// of clients, and the `names` that their certificates may have.
+fn report_unused_client_rules(
+    reader: &mut Reader,
+    client_auth: ClientAuth,
+    authority: Option<&Pem>,
+    names: Option<(&Node, &[String])>,
+) {
+    const ASK: &str = "add `client_auth_type: RequireAndVerifyClientCert`";
+    const VERIFY: &str = "write `client_auth_type: RequireAndVerifyClientCert`";
+    let (unused, forged, remedy) = match client_auth {
+        ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => return,
+        ClientAuth::None => {
+            let unused = "clients are not asked for a certificate, so this setting has no effect";
+            (unused, unused, ASK)
+        }
+        ClientAuth::Request | ClientAuth::RequireAny => (
+            "this `client_auth_type` accepts certificates of any authority, so this setting has no effect",
+            "this `client_auth_type` accepts certificates that clients make themselves, with any name",
+            VERIFY,
+        ),
+    };
+    if let Some(pem) = authority {
+        let fault = Fault::new(unused, remedy);
+        reader.report_at(pem.place.clone(), pem.key.clone(), fault);
+    }
+    if let Some((node, names)) = names {
+        // An empty list lets nobody in, if a certificate is asked for at all.
+        if client_auth == ClientAuth::None || !names.is_empty() {
+            let remedy = match authority {
+                Some(_) => remedy.to_owned(),
+                None => format!("{remedy} and `client_ca_file`"),
+            };
+            reader.report(node, Fault::new(forged, remedy));
+        }
+    }
 }
 
 /// The setting `<name>_file`, whose path starts at the file's folder, or else `name`.
