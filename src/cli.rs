@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing::info;
 
 use crate::app::{App, AppOptions, StartError};
-use crate::atomic_file;
+use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Shard, Share, Source};
 use crate::doctor;
@@ -213,7 +213,8 @@ fn ordinal(environment: &Environment) -> Option<u32> {
 enum Command {
     /// Collect every account once and print the exposition; exit 1 if any account failed.
     Once {
-        /// Write to this file instead, replacing it whole or not at all.
+        /// Write to this file instead, replacing it whole or not at all; `-` is standard
+        /// output.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -395,18 +396,21 @@ async fn once(
     clock: &Clock,
     output: Option<&Path>,
 ) -> Result<(), Failure> {
+    let path = output.unwrap_or(Path::new("-"));
+    // Before anything is asked of the cloud.
+    let output = Output::at(path).map_err(|unsuitable| {
+        let message = format!("--output: {} {unsuitable}", path.display());
+        match unsuitable {
+            Unsuitable::Io(_) => Failure::Running(message),
+            Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
+        }
+    })?;
     let (text, all_succeeded) = once::collect(config, environment, clock)
         .await
         .map_err(Failure::running)?;
-    match output {
-        Some(path) => atomic_file::replace(path, &text, READABLE).map_err(|error| {
-            Failure::Running(format!(
-                "cannot write {}: {error}; name a file in a folder that this user may write to",
-                path.display()
-            ))
-        })?,
-        None => say(&text)?,
-    }
+    output.write(&text, READABLE).map_err(|error| {
+        Failure::Running(format!("cannot write to {}: {error}", path.display()))
+    })?;
     if all_succeeded {
         Ok(())
     } else {
@@ -457,16 +461,10 @@ fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
     Scenario::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
-/// Writes to standard output. A reader that has seen enough is no failure.
+/// Writes to standard output.
 fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_ref())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::running(error)),
-        _ => Ok(()),
-    }
+    let written = Output::Standard.write(text.as_ref(), READABLE);
+    written.map_err(Failure::running)
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

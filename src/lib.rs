@@ -43,7 +43,7 @@
 //! - [`yaml`]: YAML as a tree whose parts know their lines.
 //! - [`logging`]: log lines as logfmt or JSON.
 //! - [`log_limit`]: a log line at most so often, with a count.
-//! - [`atomic_file`]: files that are replaced whole or not at all.
+//! - [`atomic_file`]: where output goes: files that are replaced whole or not at all.
 //! - [`signals`]: the signals that ask the process to stop or to reload.
 //! - [`clock`]: the wall clock, passed in, and moments by it and by one that nobody sets.
 //!

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::atomic_file;
+use crate::atomic_file::Output;
 use crate::clock::Moment;
 use crate::collector::Samples;
 use crate::config::Shard;
@@ -107,7 +107,11 @@ impl StateDir {
         };
         let bytes = serde_json::to_vec(&saved).map_err(io::Error::from);
         bytes
-            .and_then(|bytes| atomic_file::replace(&self.path, &bytes, 0o600))
+            .and_then(|bytes| {
+                Output::at(&self.path)
+                    .map_err(io::Error::other)?
+                    .write(&bytes, 0o600)
+            })
             .map_err(|source| self.error("write", source))
     }
 

@@ -159,6 +159,41 @@ async fn once_writes_a_file_whole_and_readable_by_others() {
 }
 
 #[tokio::test]
+async fn once_writes_through_what_is_no_file_and_refuses_what_takes_no_text() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud, 1);
+    for (path, on_standard_output) in [
+        ("-", true),
+        ("/dev/stdout", true),
+        ("/dev/fd/1", true),
+        ("/proc/self/fd/1", true),
+        ("/dev/null", false),
+    ] {
+        let output = setup.run(&["once", "--output", path]).await;
+        assert_eq!(output.status.code(), Some(0), "{path}");
+        let printed = Scrape::parse(text(&output.stdout))
+            .licence_series("a0")
+            .len();
+        assert_eq!(printed, if on_standard_output { 25 } else { 0 }, "{path}");
+    }
+    let asked = cloud.handle.requests();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for (path, why) in [
+        (folder.path().to_str().unwrap(), "is a folder"),
+        (pipe.to_str().unwrap(), "nobody reads"),
+    ] {
+        let output = setup.run(&["once", "--output", path]).await;
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        let told = text(&output.stderr);
+        assert!(told.contains(path) && told.contains(why), "{told}");
+    }
+    assert_eq!(cloud.handle.requests(), asked, "nothing was asked for");
+}
+
+#[tokio::test]
 async fn a_key_that_is_rotated_in_its_file_needs_no_restart() {
     let cloud = Cloud::with_accounts(1).await;
     let folder = tempfile::tempdir().unwrap();
