@@ -456,9 +456,18 @@ async fn simulate(
 }
 
 fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
-    Scenario::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::Usage(format!(
+            "cannot read the scenario {shown}: {error}; name a scenario file that this user may read"
+        ))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::Usage(format!(
+            "the scenario {shown} is not UTF-8 text; save the file as UTF-8"
+        ))
+    })?;
+    Scenario::parse(&text).map_err(|error| Failure::Usage(format!("{shown}: {error}")))
 }
 
 /// Writes to standard output.

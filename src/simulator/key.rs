@@ -49,6 +49,18 @@ impl Permissions {
         Self(patterns.map(Arc::from))
     }
 
+    /// Whether `pattern` can allow anything.
+    pub(crate) fn is_pattern(pattern: &str) -> bool {
+        let is_name = |name: &str| {
+            let mut bytes = name.bytes();
+            !name.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric())
+        };
+        pattern == "*"
+            || pattern.split_once(':').is_some_and(|(service, action)| {
+                is_name(service) && (action == "*" || is_name(action))
+            })
+    }
+
     /// Whether `action` of `service` is allowed.
     pub(crate) fn allow(&self, service: &str, action: &str) -> bool {
         self.0.as_ref().is_none_or(|patterns| {

@@ -37,9 +37,17 @@ impl fmt::Display for Problem {
     }
 }
 
+/// One problem by itself; several below a heading that counts them.
 fn lines(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    lines.join("\n")
+    let texts = problems.iter().map(Problem::to_string);
+    match problems {
+        [_] => texts.collect(),
+        _ => {
+            let heading = format!("{} problems", problems.len());
+            let lines: Vec<String> = [heading].into_iter().chain(texts).collect();
+            lines.join("\n  ")
+        }
+    }
 }
 
 impl From<Unreadable> for ScenarioError {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::account::AccountScript;
 use self::step::{Kind, StepScript};
-use self::units::{Offset, Time};
+use self::units::{Offset, RateLimit, Time};
 use super::answer::Fields;
 use super::problem::{Problem, ScenarioError};
 use super::scenario::{Binding, MetadataService, Part, Scenario, TokenService};
@@ -31,7 +31,7 @@ const METADATA_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
-    rate_limit: Option<NonZeroU32>,
+    rate_limit: Option<RateLimit>,
     repeat: Option<At<Time>>,
     clock_offset: Option<Offset>,
     accounts: Vec<At<AccountScript>>,
@@ -42,7 +42,7 @@ struct Script {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StsScript {
-    rate_limit: Option<NonZeroU32>,
+    rate_limit: Option<RateLimit>,
     lifetime: Option<Time>,
     #[serde(default)]
     timeline: Vec<At<StepScript>>,
@@ -90,7 +90,7 @@ impl Script {
     fn parse(yaml: &str) -> Result<Self, ScenarioError> {
         let tree = yaml::read(yaml)?;
         if matches!(tree.value, Yaml::Null) {
-            let text = "the scenario is empty: it needs `accounts`";
+            let text = "the scenario is empty: add the key `accounts` with at least one account";
             return Err(ScenarioError(vec![Problem::new(0, text)]));
         }
         Ok(typed::from_tree(tree)?)
@@ -105,11 +105,11 @@ impl Script {
         {
             problems.push(Problem::new(
                 *line,
-                "`repeat` is zero: write a time such as `5m`, or leave it out",
+                "`repeat` is zero: write a time such as `5m`, or remove the key",
             ));
         }
         if self.accounts.is_empty() {
-            let text = "`accounts` is empty: the API needs someone to know";
+            let text = "`accounts` is empty: add at least one account";
             problems.push(Problem::new(0, text));
         }
         let entries = self.accounts.into_iter().map(|account| {
@@ -126,7 +126,7 @@ impl Script {
             return Err(ScenarioError(problems));
         }
         Ok(Scenario {
-            rate_limit: self.rate_limit.unwrap_or(limit(RATE_LIMIT)),
+            rate_limit: limit(self.rate_limit.map_or(RATE_LIMIT, RateLimit::get)),
             clock_offset: self
                 .clock_offset
                 .map_or(SignedDuration::ZERO, |offset| offset.0),
@@ -152,7 +152,8 @@ fn sts_service(
         lifetime: None,
     };
     if let Some(At { value, line }) = script {
-        service.rate_limit = value.rate_limit.unwrap_or(service.rate_limit);
+        let per_second = value.rate_limit.map_or(STS_RATE_LIMIT, RateLimit::get);
+        service.rate_limit = limit(per_second);
         service.lifetime = lifetime("`sts`", value.lifetime, line, problems);
         service.timeline = timeline("`sts`", value.timeline, repeat, problems);
     }
@@ -197,17 +198,22 @@ fn bind(
     let Some(name) = account else {
         return match role {
             None => Ok(None),
-            Some(_) => Err("the key `account` is missing: say whose role it is".to_owned()),
+            Some(_) => Err(
+                "the key `account` is missing: add the name of the account that has the role"
+                    .to_owned(),
+            ),
         };
     };
     let mut accounts = parts.iter().map(|part| &part.account);
     let place = accounts
         .position(|account| account.name() == name)
-        .ok_or_else(|| format!("there is no account `{name}`: use the name of one"))?;
+        .ok_or_else(|| {
+            format!("the scenario has no account `{name}`: use the name of an account")
+        })?;
     let arn = parts.get(place).and_then(|part| part.account.role_arn());
     let from_arn = || Some(arn?.rsplit_once(":roleName/")?.1.to_owned());
     let role = role.or_else(from_arn).ok_or_else(|| {
-        format!("the key `role` is missing: name it, or give account `{name}` a `roleName/` ARN")
+        format!("the key `role` is missing: add the role's name, or give account `{name}` a `roleName/` ARN")
     })?;
     let is_part = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
     if role.is_empty() || !role.bytes().all(is_part) {

@@ -23,17 +23,40 @@ pub(crate) fn from_tree<T: DeserializeOwned>(tree: At<Yaml>) -> Result<T, Mismat
 pub(crate) struct Mismatch {
     /// 0 until it is known.
     pub(crate) line: u64,
+    /// Whose value does not fit, once it is known.
+    key: Option<String>,
+    /// Whether the text names a key by itself.
+    names_key: bool,
     text: String,
 }
 
 impl Mismatch {
-    fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        Self { line: 0, text }
+    /// What is wrong with a value.
+    fn of_value(text: impl Into<String>) -> Self {
+        Self {
+            line: 0,
+            key: None,
+            names_key: false,
+            text: text.into(),
+        }
     }
 
-    fn not_a(expected: impl fmt::Display) -> Self {
-        Self::new(format!("wrong kind of value: write {expected}"))
+    /// What is wrong with a key.
+    fn of_key(text: String) -> Self {
+        Self {
+            names_key: true,
+            ..Self::of_value(text)
+        }
+    }
+
+    fn expected(expected: impl fmt::Display, found: Unexpected<'_>) -> Self {
+        Self::of_value(format!("expected {expected}, found {}", kind(found)))
+    }
+
+    /// Adds what to do.
+    fn remedy(mut self, remedy: impl fmt::Display) -> Self {
+        self.text += &format!(": {remedy}");
+        self
     }
 
     /// The innermost line counts.
@@ -43,10 +66,36 @@ impl Mismatch {
         }
         self
     }
+
+    /// The innermost key counts.
+    fn under(mut self, key: &str) -> Self {
+        if !self.names_key && is_likely_key(key, false) {
+            self.names_key = true;
+            self.key = Some(key.to_owned());
+        }
+        self
+    }
+}
+
+/// The kind of a value, which is not shown itself.
+fn kind(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Float(number) if number.fract().abs() > 0.0 => "a number with a fraction",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+        Unexpected::Str(_) => "text",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "keys with values",
+        Unexpected::Unit | Unexpected::Option => "nothing",
+        _ => "something else",
+    }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            write!(f, "`{key}`: ")?;
+        }
         f.write_str(&self.text)
     }
 }
@@ -56,33 +105,23 @@ impl std::error::Error for Mismatch {}
 impl serde::de::Error for Mismatch {
     /// Whoever calls this must not quote the value.
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self::new(text.to_string())
+        Self::of_value(text.to_string())
     }
 
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::not_a(plain(&expected.to_string()))
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::expected(expected, found)
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::not_a(plain(&expected.to_string()))
+        Self::of_value(format!("out of range: write {expected}"))
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::new(unknown_key(key, known))
+        Self::of_key(unknown_key(key, known))
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Self::new(format!("the key `{key}` is missing: add it"))
-    }
-}
-
-/// What serde expects, in words for people.
-fn plain(expected: &str) -> &str {
-    match expected {
-        "u16" => "a whole number from 0 to 65535",
-        "usize" => "a whole number, 0 or more",
-        "i64" => "a whole number",
-        other => other,
+        Self::of_key(format!("the key `{key}` is missing: add it"))
     }
 }
 
@@ -108,6 +147,21 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
     }
 }
 
+impl Yaml {
+    /// Its kind, as serde names it.
+    fn as_found(&self) -> Unexpected<'_> {
+        match self {
+            Self::Null => Unexpected::Unit,
+            Self::Bool(value) => Unexpected::Bool(*value),
+            Self::Whole(_) => Unexpected::Signed(0),
+            Self::Float(number) => Unexpected::Float(*number),
+            Self::Text(text) => Unexpected::Str(text),
+            Self::List(_) => Unexpected::Seq,
+            Self::Map(_) => Unexpected::Map,
+        }
+    }
+}
+
 impl<'de> Deserializer<'de> for At<Yaml> {
     type Error = Mismatch;
 
@@ -118,7 +172,9 @@ impl<'de> Deserializer<'de> for At<Yaml> {
             Yaml::Whole(number) => match (u64::try_from(number), i64::try_from(number)) {
                 (Ok(number), _) => visitor.visit_u64(number),
                 (_, Ok(number)) => visitor.visit_i64(number),
-                _ => Err(Mismatch::not_a("a number of at most 19 digits")),
+                _ => Err(Mismatch::of_value(
+                    "the number is too large: write at most 19 digits",
+                )),
             },
             Yaml::Float(number) => visitor.visit_f64(number),
             Yaml::Text(text) => visitor.visit_string(text),
@@ -140,7 +196,7 @@ impl<'de> Deserializer<'de> for At<Yaml> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
             Yaml::Bool(value) => visitor.visit_bool(value),
-            _ => Err(Mismatch::not_a("true or false")),
+            other => Err(Mismatch::expected("true or false", other.as_found())),
         }
     }
 
@@ -152,34 +208,47 @@ impl<'de> Deserializer<'de> for At<Yaml> {
         match self.value {
             Yaml::Text(text) => visitor.visit_string(text),
             // As it was written is not known: `0x1F` is 31 by now.
-            Yaml::Bool(_) | Yaml::Whole(_) | Yaml::Float(_) => {
-                Err(Mismatch::not_a("a text, in quotes"))
+            scalar @ (Yaml::Bool(_) | Yaml::Whole(_) | Yaml::Float(_)) => {
+                let mismatch = Mismatch::expected("text", scalar.as_found());
+                Err(mismatch.remedy("put the value in quotes"))
             }
-            _ => Err(Mismatch::not_a("a text")),
+            other => Err(Mismatch::expected("text", other.as_found())),
         }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
             Yaml::List(_) => self.deserialize_any(visitor),
-            _ => Err(Mismatch::not_a("a list")),
+            other => {
+                let mismatch = Mismatch::expected("a list", other.as_found());
+                Err(mismatch.remedy("write `- ` before each item"))
+            }
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
             Yaml::Map(_) => self.deserialize_any(visitor),
-            _ => Err(Mismatch::not_a("keys with values")),
+            other => {
+                let mismatch = Mismatch::expected("keys with values", other.as_found());
+                Err(mismatch.remedy("write `key: value` lines under it"))
+            }
         }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        self.deserialize_map(visitor)
+        match self.value {
+            Yaml::Map(_) => self.deserialize_any(visitor),
+            other => {
+                let mismatch = Mismatch::expected("keys with values", other.as_found());
+                Err(mismatch.remedy(format_args!("the keys are {}", known.join(", "))))
+            }
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -225,7 +294,8 @@ impl<'de> SeqAccess<'de> for Items {
 /// The entries of a map.
 struct Entries {
     rest: std::vec::IntoIter<(At<String>, At<Yaml>)>,
-    value: Option<At<Yaml>>,
+    /// The value of the last key, and that key.
+    value: Option<(String, At<Yaml>)>,
 }
 
 impl<'de> MapAccess<'de> for Entries {
@@ -238,7 +308,7 @@ impl<'de> MapAccess<'de> for Entries {
         let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
-        self.value = Some(value);
+        self.value = Some((key.value.clone(), value));
         let name: StringDeserializer<Mismatch> = key.value.into_deserializer();
         let name = seed.deserialize(name);
         name.map(Some).map_err(|mismatch| mismatch.at(key.line))
@@ -246,10 +316,10 @@ impl<'de> MapAccess<'de> for Entries {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
         let value = self.value.take();
-        let value = value.ok_or_else(|| Mismatch::not_a("a value"))?;
+        let (key, value) = value.ok_or_else(|| Mismatch::of_value("there is no value"))?;
         let line = value.line;
         seed.deserialize(value)
-            .map_err(|mismatch| mismatch.at(line))
+            .map_err(|mismatch| mismatch.at(line).under(&key))
     }
 }
 

@@ -278,6 +278,44 @@ async fn wrong_usage_and_wrong_configuration_exit_with_2_and_say_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_scenario_that_cannot_be_read_is_told_with_its_file_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.yml");
+    let utf_16 = "accounts: []".encode_utf16().flat_map(u16::to_le_bytes);
+    let utf_16: Vec<u8> = [0xff, 0xfe].into_iter().chain(utf_16).collect();
+    for (bytes, expected) in [
+        (
+            utf_16.as_slice(),
+            "cwp-exporter: the scenario FILE is not UTF-8 text; save the file as UTF-8\n",
+        ),
+        (
+            b"accounts: []\nrepeat: 0s",
+            "cwp-exporter: FILE: 2 problems\n  line 2: `repeat` is zero: write a time such as \
+             `5m`, or remove the key\n  `accounts` is empty: add at least one account\n",
+        ),
+        (
+            b"accounts: [{name: a, secret_id: b, secret_key: c, timeline: [{at: 5, hang: true}]}]",
+            "cwp-exporter: FILE: line 1: `at`: the unit of the time is missing: write a time such \
+             as `500ms`, `10s` or `5m`\n",
+        ),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let file = file.display().to_string();
+        let output = run(&["simulate", "--scenario", &file], &[]).await;
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(text(&output.stderr).replace(&file, "FILE"), expected);
+    }
+    let folder = folder.path().display().to_string();
+    let output = run(&["simulate", "--scenario", &folder], &[]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let expected = format!(
+        "cwp-exporter: cannot read the scenario {folder}: Is a directory (os error 21); name a \
+         scenario file that this user may read\n"
+    );
+    assert_eq!(text(&output.stderr), expected);
+}
+
+#[tokio::test]
 async fn a_good_configuration_is_called_good() {
     let cloud = Cloud::with_accounts(3).await;
     let output = Setup::of(&cloud, 3).run(&["--config.check"]).await;

@@ -14,10 +14,11 @@ use super::super::scenario::{Account, Part, Role};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Kind, Rotation, StepScript};
+use super::units::{RateLimit, Whole};
 use crate::yaml::At;
 
 /// How many accounts can be written as one.
-const MAX_COUNT: usize = 100_000;
+const MAX_COUNT: i64 = 100_000;
 /// What stands for an account's number.
 const NUMBER: &str = "{n}";
 
@@ -25,12 +26,12 @@ const NUMBER: &str = "{n}";
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountScript {
     name: String,
-    count: Option<usize>,
+    count: Option<Whole<1, MAX_COUNT>>,
     secret_id: Option<String>,
     secret_key: Option<String>,
     token: Option<String>,
     allow: Option<Vec<String>>,
-    rate_limit: Option<NonZeroU32>,
+    rate_limit: Option<RateLimit>,
     role: Option<RoleScript>,
     web_identity: Option<WebIdentityScript>,
     fields: Option<Fields>,
@@ -87,7 +88,7 @@ impl AccountScript {
         let fields = self.fields.take().unwrap_or_else(documented_example);
         let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
         let permissions = Permissions::new(self.allow.take());
-        let numbers = 0..self.count.unwrap_or(1);
+        let numbers = 0..self.count.map_or(1_u32, Whole::get);
         let parts = numbers.map(|number| {
             let fill = Template(self.count.map(|_| number.to_string()));
             let account = self.account(&fill, permissions.clone());
@@ -118,7 +119,9 @@ impl AccountScript {
             secret_key: fill.option(self.secret_key.as_ref()).unwrap_or_default(),
             token: fill.option(self.token.as_ref()),
             permissions,
-            rate_limit: self.rate_limit,
+            rate_limit: self
+                .rate_limit
+                .and_then(|limit| NonZeroU32::new(limit.get())),
             role,
         }
     }
@@ -126,7 +129,7 @@ impl AccountScript {
     /// Checks what does not depend on other accounts.
     fn check(&self, problem: &mut impl FnMut(&str)) {
         if self.name.is_empty() {
-            problem("`name` is empty: give it one");
+            problem("`name` is empty: write a name");
         }
         match (&self.secret_id, &self.secret_key) {
             (Some(secret_id), Some(secret_key)) => {
@@ -139,7 +142,9 @@ impl AccountScript {
             }
             (None, None) if self.role.is_some() => {
                 if self.token.is_some() {
-                    problem("`token` is without a key: add `secret_id` and `secret_key`");
+                    problem(
+                        "`token` belongs to a key, which is missing: add `secret_id` and `secret_key`",
+                    );
                 }
             }
             (None, _) => problem("the key `secret_id` is missing: add it"),
@@ -156,17 +161,22 @@ impl AccountScript {
             );
         }
         if arn.is_none() && self.web_identity.is_some() {
-            problem("`web_identity` is without a `role`: add the one that it may assume");
+            problem("`web_identity` needs a `role`: add the role that it may assume");
         }
         if let Some(identity) = &self.web_identity
             && (identity.provider.is_empty() || identity.token.is_empty())
         {
             problem("`web_identity` has an empty `provider` or `token`: write any text");
         }
-        match self.count {
-            None => return,
-            Some(1..=MAX_COUNT) => {}
-            Some(_) => problem("`count` must be 1 to 100000"),
+        if let Some(allow) = &self.allow
+            && !allow.iter().all(|pattern| Permissions::is_pattern(pattern))
+        {
+            problem(
+                "`allow` must be a list of `*`, `cwp:*` or names such as `cwp:DescribeLicenseGeneral`",
+            );
+        }
+        if self.count.is_none() {
+            return;
         }
         let unique = [
             ("name", Some(self.name.as_str())),
@@ -176,7 +186,8 @@ impl AccountScript {
         for (key, value) in unique {
             if value.is_some_and(|value| !value.contains(NUMBER)) {
                 problem(&format!(
-                    "`{key}` would come `count` times: write `{NUMBER}` where the number goes"
+                    "`{key}` would be the same for all `count` accounts: write `{NUMBER}` where \
+                     the number goes"
                 ));
             }
         }
@@ -186,7 +197,10 @@ impl AccountScript {
     fn check_rotation(&self, rotation: &Rotation) -> Option<&'static str> {
         let key = &rotation.key;
         if self.secret_id.is_none() {
-            return Some("rotates a key that the account has not: add its `secret_id`");
+            return Some(
+                "replaces the account's key, which is missing: add `secret_id` and `secret_key` \
+                 to the account",
+            );
         }
         if key.secret_id.as_ref().is_some_and(|id| !is_secret_id(id)) {
             return Some("has a `secret_id` that is not visible ASCII without `/` and `,`");
@@ -197,7 +211,10 @@ impl AccountScript {
                 .as_ref()
                 .is_some_and(|id| !id.contains(NUMBER))
         {
-            return Some("has one `secret_id` for all: write `{n}` where the number goes");
+            return Some(
+                "has the same `secret_id` for all `count` accounts: write `{n}` where the number \
+                 goes",
+            );
         }
         if key.secret_key.is_empty() {
             return Some("has an empty `secret_key`: write any text, such as `demo`");
@@ -241,29 +258,35 @@ impl Template {
 
 /// Checks that no two accounts share what must be their own; one problem for each entry.
 pub(crate) fn check_unique(entries: &Entries, problems: &mut Vec<Problem>) {
-    let (mut names, mut arns) = (HashSet::new(), HashSet::new());
+    let (mut names, mut arns) = (HashMap::new(), HashMap::new());
     let mut secret_ids = HashMap::new();
     for (line, parts) in entries {
         for (number, part) in parts.iter().enumerate() {
             let account = &part.account;
             let name = account.name();
             let before = problems.len();
-            if !names.insert(name) {
-                let text = format!("the name `{name}` comes twice: give each its own");
+            // Where another account has the same already.
+            let here = (*line, number);
+            let taken = |owner: (u64, usize)| (owner != here).then_some(owner.0);
+            let mut problem = |other: u64, key: &str| {
+                let text = format!(
+                    "account `{name}`: the account on line {other} has the same `{key}`: give \
+                     each its own"
+                );
                 problems.push(Problem::new(*line, text));
+            };
+            if let Some(other) = taken(*names.entry(name).or_insert(here)) {
+                problem(other, "name");
             }
             let own = (!account.secret_id.is_empty()).then_some(&account.secret_id);
             let later = part.rotations.iter().map(|(_, key)| &key.secret_id);
-            let is_taken = |id| *secret_ids.entry(id).or_insert((*line, number)) != (*line, number);
-            if own.into_iter().chain(later).any(is_taken) {
-                let text =
-                    format!("account `{name}`: another one has its `secret_id`: give each its own");
-                problems.push(Problem::new(*line, text));
+            let mut ids = own.into_iter().chain(later);
+            if let Some(other) = ids.find_map(|id| taken(*secret_ids.entry(id).or_insert(here))) {
+                problem(other, "secret_id");
             }
-            if account.role_arn().is_some_and(|arn| !arns.insert(arn)) {
-                let text =
-                    format!("account `{name}`: another one has its `arn`: give each its own");
-                problems.push(Problem::new(*line, text));
+            let arn = account.role_arn();
+            if let Some(other) = arn.and_then(|arn| taken(*arns.entry(arn).or_insert(here))) {
+                problem(other, "arn");
             }
             if problems.len() > before {
                 break;
@@ -284,7 +307,8 @@ pub(crate) fn check_trusts(entries: &Entries, problems: &mut Vec<Problem>) {
         });
         problems.extend(stranger.map(|(account, name)| {
             let text = format!(
-                "account `{account}`: its role trusts `{name}`, which is no account: use the name of one"
+                "account `{account}`: its role trusts `{name}`, which is not an account of this \
+                 scenario: use the name of an account"
             );
             Problem::new(*line, text)
         }));

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::answer::{Answer, Fields, MAX_NESTED};
 use super::super::problem::Problem;
 use super::super::timeline::Step;
-use super::units::{Size, Time};
+use super::units::{Size, Time, Whole};
 use crate::yaml::At;
 
 #[derive(Deserialize)]
@@ -23,10 +23,10 @@ pub(crate) struct StepScript {
     http: Option<HttpScript>,
     hang: Option<bool>,
     reset: Option<bool>,
-    cut: Option<usize>,
+    cut: Option<Whole<0, { u32::MAX as i64 }>>,
     body: Option<String>,
     oversized: Option<Size>,
-    nested: Option<usize>,
+    nested: Option<Whole<0, { MAX_NESTED as i64 }>>,
     gzip: Option<bool>,
     delay: Option<Time>,
     rotate: Option<RotateScript>,
@@ -73,7 +73,7 @@ struct ErrorScript {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LegacyErrorScript {
-    code: i64,
+    code: Whole<{ i64::MIN }, { i64::MAX }>,
     #[serde(default)]
     message: String,
     #[serde(default, rename = "codeDesc")]
@@ -83,7 +83,7 @@ struct LegacyErrorScript {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HttpScript {
-    status: u16,
+    status: Whole<200, 599>,
     #[serde(default)]
     body: String,
     content_type: Option<String>,
@@ -114,10 +114,10 @@ pub(crate) fn read(
             problems.push(Problem::new(line, text));
         };
         if previous.is_some_and(|previous| previous >= at) {
-            problem("comes after a later or equal one: sort them");
+            problem("is not later than the step before it: sort the steps by `at`");
         }
         if repeat.is_some_and(|repeat| repeat <= at) {
-            problem("is never reached: `repeat` comes first");
+            problem("is never reached, as `repeat` is not longer: raise `repeat` or lower `at`");
         }
         previous = Some(at);
         let rotate = script.rotate.take_if(|_| kind == Kind::Account);
@@ -139,7 +139,8 @@ impl StepScript {
         let turns = rotates || self.rotate.is_some() || self.revoke.is_some();
         if kind == Kind::Service && (changes || turns) {
             return Err(
-                "says what only accounts can: `set`, `unset`, `rotate` and `revoke` are theirs"
+                "changes an account: `set`, `unset`, `rotate` and `revoke` are for the timelines \
+                 of accounts"
                     .to_owned(),
             );
         }
@@ -152,48 +153,48 @@ impl StepScript {
         ] {
             if value == Some(false) {
                 return Err(format!(
-                    "says `{name}: false`: write `true` or leave it out"
+                    "has `{name}: false`: write `{name}: true`, or remove the key"
                 ));
             }
         }
         let gzip = self.gzip.is_some();
         let healthy = changes || self.ok.is_some();
         let http = self.http.map(HttpScript::into_answer).transpose()?;
-        if self.nested.is_some_and(|depth| depth > MAX_NESTED) {
-            return Err(format!("nests too deep: {MAX_NESTED} is the most"));
-        }
         let mut faults = [
             self.error
                 .map(|ErrorScript { code, message }| Answer::Error { code, message }),
             self.legacy_error.map(|error| Answer::LegacyError {
-                code: error.code,
+                code: error.code.get(),
                 message: error.message,
                 code_desc: error.code_desc,
             }),
             http,
             self.hang.map(|_| Answer::Hang),
             self.reset.map(|_| Answer::Reset),
-            self.cut.map(Answer::Cut),
+            self.cut.map(|bytes| Answer::Cut(bytes.get())),
             self.body.map(Answer::Body),
             self.oversized.map(|size| Answer::Oversized(size.0)),
-            self.nested.map(Answer::Nested),
+            self.nested.map(|depth| Answer::Nested(depth.get())),
         ]
         .into_iter()
         .flatten();
         let fault = faults.next();
         if faults.next().is_some() || (fault.is_some() && healthy) || (changes && self.ok.is_some())
         {
-            return Err("says several things: make each a step of its own".to_owned());
+            return Err(
+                "has several answers: write each of them as a step with its own `at`".to_owned(),
+            );
         }
         if !(healthy || turns || gzip) && fault.is_none() && self.delay.is_none() {
             return Err(
-                "says nothing: add `set`, `unset`, `ok` or a fault such as `error`".to_owned(),
+                "changes nothing: add `set`, `unset`, `ok` or a fault such as `error`".to_owned(),
             );
         }
         let answer = match fault {
             Some(_) if gzip => {
                 return Err(
-                    "compresses a fault: `gzip` goes with `set`, `unset` and `ok`".to_owned(),
+                    "has `gzip` and a fault, which cannot be compressed: remove one of the two"
+                        .to_owned(),
                 );
             }
             Some(fault) => fault,
@@ -215,13 +216,17 @@ impl StepScript {
 
 impl HttpScript {
     fn into_answer(self) -> Result<Answer, String> {
-        let status = StatusCode::from_u16(self.status)
-            .ok()
-            .filter(|_| (200..600).contains(&self.status))
-            .ok_or("has no HTTP status: 200 to 599 are possible")?;
-        for value in [&self.content_type, &self.location].into_iter().flatten() {
+        let status = StatusCode::from_u16(self.status.get())
+            .map_err(|_| "has a `status` that is not an HTTP status".to_owned())?;
+        for (key, value) in [
+            ("content_type", &self.content_type),
+            ("location", &self.location),
+        ] {
+            let value = value.as_deref().unwrap_or_default();
             if HeaderValue::from_str(value).is_err() {
-                return Err("has a header value that is not visible ASCII".to_owned());
+                return Err(format!(
+                    "has a `{key}` that is not visible ASCII: no header can carry it"
+                ));
             }
         }
         Ok(Answer::Http {

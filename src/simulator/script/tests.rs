@@ -144,20 +144,20 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             "accounts:\n  - name: 0123".to_owned(),
-            "line 2: wrong kind of value: write a text, in quotes",
+            "line 2: `name`: expected text, found a number: put the value in quotes",
         ),
         (
             "accounts: [{name: a, secret_key: k}]\nsts:\n  lifetime: ~\n  rate_limit: -1"
                 .to_owned(),
-            "line 4: wrong kind of value: write a nonzero u32",
+            "line 4: `rate_limit`: out of range: write a whole number from 1 to 4294967295",
         ),
         (
             step("at: 1s, hang: maybe"),
-            "line 6: wrong kind of value: write true or false",
+            "line 6: `hang`: expected true or false, found text",
         ),
         (
             step("at: 1s, cut: 99999999999999999999"),
-            "line 6: wrong kind of value: write a whole number, 0 or more",
+            "line 6: `cut`: out of range: write a whole number from 0 to 4294967295",
         ),
         (
             step("at: 1s, set: {a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"),
@@ -165,45 +165,51 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             account("rate_limit: 0"),
-            "wrong kind of value: write a nonzero u32",
+            "line 5: `rate_limit`: out of range: write a whole number from 1 to 4294967295",
         ),
         (account("repeat: 0s"), "line 5: `repeat` is zero"),
         (
             account("repeat: 5 apples"),
-            "line 5: not a time: write one such as `500ms`",
+            "line 5: `repeat`: not a time: write a time such as `500ms`",
         ),
-        (step("at: -1s, ok: true"), "a time is negative"),
+        (step("at: -1s, ok: true"), "`at`: the time is negative"),
         (
             step("at: 1s"),
-            "line 6: account `prod`: the step at 1s says nothing",
+            "line 6: account `prod`: the step at 1s changes nothing",
         ),
         (
             step("at: 1s, hang: true, reset: true"),
-            "the step at 1s says several things",
+            "the step at 1s has several answers",
         ),
-        (step("at: 1s, ok: true, reset: true"), "says several things"),
-        (step("at: 1s, set: {}, cut: 1"), "says several things"),
+        (step("at: 1s, ok: true, reset: true"), "has several answers"),
+        (step("at: 1s, set: {}, cut: 1"), "has several answers"),
         (
             step("at: 1s, hang: false"),
-            "says `hang: false`: write `true` or leave it out",
+            "has `hang: false`: write `hang: true`, or remove the key",
         ),
-        (step("at: 1s, hang: true, gzip: true"), "compresses a fault"),
+        (
+            step("at: 1s, hang: true, gzip: true"),
+            "has `gzip` and a fault",
+        ),
         (
             step("at: 1s, http: {status: 101}"),
-            "has no HTTP status: 200 to 599",
+            "line 6: `status`: out of range: write a whole number from 200 to 599",
         ),
         (
             step("at: 1s, http: {status: 302, location: \"a\\nb\"}"),
-            "not visible ASCII",
+            "has a `location` that is not visible ASCII",
         ),
         (
             step("at: 1s, oversized: big"),
-            "not a size: write one such as `64KiB`",
+            "line 6: `oversized`: not a size: write a size such as `64KiB`",
         ),
-        (step("at: 1s, nested: 10000001"), "nests too deep"),
+        (
+            step("at: 1s, nested: 10000001"),
+            "line 6: `nested`: out of range: write a whole number from 0 to 10000000",
+        ),
         (
             step("at: 1s, ok: true}\n      - {at: 1s, ok: true"),
-            "line 7: account `prod`: the step at 1s comes after",
+            "line 7: account `prod`: the step at 1s is not later than the step before it",
         ),
         (
             step("at: 5m, ok: true").replace("accounts", "repeat: 5m\naccounts"),
@@ -211,17 +217,17 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             account("  - name: prod\n    secret_id: AKIDprod\n    secret_key: hunter2\n"),
-            "line 5: the name `prod` comes twice: give each its own\n\
-             line 5: account `prod`: another one has its `secret_id`",
+            "2 problems\n  line 5: account `prod`: the account on line 2 has the same `name`: give each its own\n  \
+             line 5: account `prod`: the account on line 2 has the same `secret_id`",
         ),
         ("accounts: [".to_owned(), "not valid YAML"),
         (
             "accounts: prod".to_owned(),
-            "line 1: wrong kind of value: write a list",
+            "line 1: `accounts`: expected a list, found text: write `- ` before each item",
         ),
         (
             "accounts: [prod]".to_owned(),
-            "line 1: wrong kind of value: write keys with values",
+            "line 1: `accounts`: expected keys with values, found text: the keys are name, count",
         ),
         (
             "accounts:\n  - {secret_key:hunter2}".to_owned(),
@@ -234,6 +240,133 @@ fn mistakes_are_told_with_line_and_remedy() {
             message.contains(expected),
             "{yaml}\n=> {message}\nnot: {expected}"
         );
+    }
+}
+
+/// Each input is one that somebody may write in good faith.
+#[test]
+fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_to_write() {
+    let step = |step: &str| account(&format!("    timeline:\n      - {{{step}}}\n"));
+    let without_unit =
+        "the unit of the time is missing: write a time such as `500ms`, `10s` or `5m`";
+    for (yaml, expected) in [
+        (step("at: 5, ok: true"), format!("line 6: `at`: {without_unit}")),
+        (step("at: '5', ok: true"), format!("line 6: `at`: {without_unit}")),
+        (step("at: 0, ok: true"), format!("line 6: `at`: {without_unit}")),
+        (step("at: 1s, delay: 1.5"), format!("line 6: `delay`: {without_unit}")),
+        (account("repeat: 300"), format!("line 5: `repeat`: {without_unit}")),
+        (account("clock_offset: -6"), format!("line 5: `clock_offset`: {without_unit}")),
+        (account("sts: {lifetime: 60}"), format!("line 5: `lifetime`: {without_unit}")),
+        (
+            step("at: [1s], ok: true"),
+            "line 6: `at`: expected a time such as `500ms`, `10s` or `5m`, found a list".to_owned(),
+        ),
+        (
+            step("at: ~, ok: true"),
+            "line 6: `at`: expected a time such as `500ms`, `10s` or `5m`, found nothing".to_owned(),
+        ),
+        (
+            step("at: -1s, ok: true"),
+            "line 6: `at`: the time is negative: write a time such as `10s`".to_owned(),
+        ),
+        (
+            step("ok: true"),
+            "line 6: the key `at` is missing: add it".to_owned(),
+        ),
+        (
+            step("at: 1s, http: 502"),
+            "line 6: `http`: expected keys with values, found a number: the keys are status, body, content_type, location".to_owned(),
+        ),
+        (
+            step("at: 1s, http: {status: '502'}"),
+            "line 6: `status`: the number is text: write it without quotes".to_owned(),
+        ),
+        (
+            step("at: 1s, http: {status: 99}"),
+            "line 6: `status`: out of range: write a whole number from 200 to 599".to_owned(),
+        ),
+        (
+            step("at: 1s, http: {status: Bad Gateway}"),
+            "line 6: `status`: expected a whole number from 200 to 599, found text".to_owned(),
+        ),
+        (
+            step("at: 1s, http: {status: 502, body: 502}"),
+            "line 6: `body`: expected text, found a number: put the value in quotes".to_owned(),
+        ),
+        (
+            step("at: 1s, error: InternalError"),
+            "line 6: `error`: expected keys with values, found text: the keys are code, message".to_owned(),
+        ),
+        (
+            step("at: 1s, legacy_error: {code: InternalError}"),
+            "line 6: `code`: expected a whole number, found text".to_owned(),
+        ),
+        (
+            step("at: 1s, cut: -1"),
+            "line 6: `cut`: out of range: write a whole number from 0 to 4294967295".to_owned(),
+        ),
+        (
+            step("at: 1s, cut: 40B"),
+            "line 6: `cut`: expected a whole number from 0 to 4294967295, found text".to_owned(),
+        ),
+        (
+            step("at: 1s, nested: 1.5"),
+            "line 6: `nested`: expected a whole number from 0 to 10000000, found a number with a fraction".to_owned(),
+        ),
+        (
+            step("at: 1s, oversized: 8MB"),
+            "line 6: `oversized`: not a size: write a size such as `64KiB` or `8MiB`".to_owned(),
+        ),
+        (
+            step("at: 1s, oversized: -8"),
+            "line 6: `oversized`: out of range: write a size such as `64KiB` or `8MiB`".to_owned(),
+        ),
+        (
+            step("at: 1s, hang: yes"),
+            "line 6: `hang`: expected true or false, found text".to_owned(),
+        ),
+        (
+            step("at: 1s, unset: LicenseCnt"),
+            "line 6: `unset`: expected a list, found text: write `- ` before each item".to_owned(),
+        ),
+        (
+            step("at: 1s, set: [LicenseCnt]"),
+            "line 6: `set`: expected keys with values, found a list: write `key: value` lines under it".to_owned(),
+        ),
+        (
+            account("rate_limit: 0"),
+            "line 5: `rate_limit`: out of range: write a whole number from 1 to 4294967295".to_owned(),
+        ),
+        (
+            account("rate_limit: 20/s"),
+            "line 5: `rate_limit`: expected a whole number from 1 to 4294967295, found text".to_owned(),
+        ),
+        (
+            account("    count: '10'"),
+            "line 5: `count`: the number is text: write it without quotes".to_owned(),
+        ),
+        (
+            account("    allow: cwp:DescribeLicenseGeneral"),
+            "line 5: `allow`: expected a list, found text: write `- ` before each item".to_owned(),
+        ),
+        (
+            account("    allow: [DescribeLicenseGeneral]"),
+            "line 2: account `prod`: `allow` must be a list of `*`, `cwp:*` or names such as `cwp:DescribeLicenseGeneral`".to_owned(),
+        ),
+        (
+            "accounts: {name: prod}".to_owned(),
+            "line 1: `accounts`: expected a list, found keys with values: write `- ` before each item".to_owned(),
+        ),
+        (
+            "accounts: [{name: 1234}]".to_owned(),
+            "line 1: `name`: expected text, found a number: put the value in quotes".to_owned(),
+        ),
+        (
+            account("    role: CwpExporter"),
+            "line 5: `role`: expected keys with values, found text: the keys are arn, external_id, trusts".to_owned(),
+        ),
+    ] {
+        assert_eq!(message(&yaml), expected, "{yaml}");
     }
 }
 

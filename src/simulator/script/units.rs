@@ -1,18 +1,11 @@
-//! Times and sizes as they are written.
+//! Times, sizes and numbers as they are written, and what is said of others.
 
 use std::fmt;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::de::{Error, Visitor};
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
-
-/// What is said of a value that is no time.
-const NOT_A_TIME: &str = "not a time: write one such as `500ms`, `10s` or `5m`";
-/// What is said of a time before zero.
-const NEGATIVE_TIME: &str = "a time is negative: write one such as `10s`";
-/// What is said of a value that is no size.
-const NOT_A_SIZE: &str = "not a size: write one such as `64KiB` or `8MiB`";
 
 /// A time such as `10s`, `500ms` or `1m30s`, not before zero.
 #[derive(Clone, Copy)]
@@ -23,7 +16,7 @@ impl<'de> Deserialize<'de> for Time {
         let Offset(offset) = Offset::deserialize(deserializer)?;
         Duration::try_from(offset)
             .map(Self)
-            .map_err(|_| D::Error::custom(NEGATIVE_TIME))
+            .map_err(|_| D::Error::custom("the time is negative: write a time such as `10s`"))
     }
 }
 
@@ -33,12 +26,114 @@ pub(crate) struct Offset(pub(crate) SignedDuration);
 
 impl<'de> Deserialize<'de> for Offset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| D::Error::custom(NOT_A_TIME))
+        deserializer.deserialize_any(OffsetVisitor)
     }
 }
+
+struct OffsetVisitor;
+
+impl OffsetVisitor {
+    fn without_unit<T, E: Error>() -> Result<T, E> {
+        Err(E::custom(
+            "the unit of the time is missing: write a time such as `500ms`, `10s` or `5m`",
+        ))
+    }
+}
+
+impl Visitor<'_> for OffsetVisitor {
+    type Value = Offset;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as `500ms`, `10s` or `5m`")
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Offset, E> {
+        Self::without_unit()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Offset, E> {
+        Self::without_unit()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Offset, E> {
+        Self::without_unit()
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Offset, E> {
+        match text.parse() {
+            Ok(offset) => Ok(Offset(offset)),
+            Err(_) if text.trim().parse::<f64>().is_ok() => Self::without_unit(),
+            Err(_) => Err(E::custom(
+                "not a time: write a time such as `500ms`, `10s` or `5m`",
+            )),
+        }
+    }
+}
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<const MIN: i64, const MAX: i64>(i64);
+
+impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+    /// The number, whose type must be one for all numbers from `MIN` to `MAX`.
+    pub(crate) fn get<T: TryFrom<i64> + Default>(self) -> T {
+        T::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeVisitor::<MIN, MAX>)
+    }
+}
+
+struct WholeVisitor<const MIN: i64, const MAX: i64>;
+
+impl<const MIN: i64, const MAX: i64> Visitor<'_> for WholeVisitor<MIN, MAX> {
+    type Value = Whole<MIN, MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (MIN, MAX) {
+            (i64::MIN, i64::MAX) => f.write_str("a whole number"),
+            _ => write!(f, "a whole number from {MIN} to {MAX}"),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        if (MIN..=MAX).contains(&number) {
+            Ok(Whole(number))
+        } else {
+            Err(E::invalid_value(Unexpected::Signed(number), &self))
+        }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
+
+    /// A number of more than 19 digits comes as one.
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        let found = Unexpected::Float(number);
+        if number.fract().abs() > 0.0 {
+            Err(E::invalid_type(found, &self))
+        } else {
+            Err(E::invalid_value(found, &self))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        if text.parse::<i64>().is_ok() {
+            return Err(E::custom("the number is text: write it without quotes"));
+        }
+        Err(E::invalid_type(Unexpected::Str(text), &self))
+    }
+}
+
+/// Requests per second.
+pub(crate) type RateLimit = Whole<1, { u32::MAX as i64 }>;
 
 /// A size in bytes such as `8MiB`, `64KiB` or `1000`.
 pub(crate) struct Size(pub(crate) u64);
@@ -62,10 +157,14 @@ impl Visitor<'_> for SizeVisitor {
         Ok(Size(bytes))
     }
 
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Size, E> {
+        Err(E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
         parse_size(text)
             .map(Size)
-            .ok_or_else(|| E::custom(NOT_A_SIZE))
+            .ok_or_else(|| E::custom("not a size: write a size such as `64KiB` or `8MiB`"))
     }
 }
 

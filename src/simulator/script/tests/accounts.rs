@@ -73,11 +73,11 @@ fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
                 "    {}",
                 ROLE.replace('}', ", trusts: [prod, ops]}")
             )),
-            "line 2: account `prod`: its role trusts `ops`, which is no account",
+            "line 2: account `prod`: its role trusts `ops`, which is not an account of this scenario",
         ),
         (
             account("    web_identity: {provider: tke, token: hunter2}"),
-            "`web_identity` is without a `role`: add",
+            "`web_identity` needs a `role`: add",
         ),
         (
             account(&format!(
@@ -87,7 +87,7 @@ fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
         ),
         (
             account(&format!("    {ROLE}\n  - {{name: b, {ROLE}}}")),
-            "line 6: account `b`: another one has its `arn`",
+            "line 6: account `b`: the account on line 2 has the same `arn`",
         ),
         (
             many("name: a, secret_key: hunter2"),
@@ -99,7 +99,7 @@ fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
         ),
         (
             many(&format!("name: a, token: hunter2, {ROLE}")),
-            "`token` is without a key",
+            "`token` belongs to a key, which is missing",
         ),
         (
             step("at: 1s, rotate: {secret_key: ''}"),
@@ -121,53 +121,53 @@ fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
             many(&format!(
                 "name: a, {ROLE}, timeline: [{{at: 1s, rotate: {{secret_key: hunter2}}}}]"
             )),
-            "rotates a key that the account has not",
+            "replaces the account's key, which is missing",
         ),
         (
             step("at: 1s, rotate: {secret_key: hunter2, secret_id: AKIDb}").replace(
                 "accounts:",
                 "accounts:\n  - {name: b, secret_id: AKIDb, secret_key: c}",
             ),
-            "line 3: account `prod`: another one has its `secret_id`",
+            "line 3: account `prod`: the account on line 2 has the same `secret_id`",
         ),
         (
             step("at: 1s, revoke: false"),
-            "says `revoke: false`: write `true`",
+            "has `revoke: false`: write `revoke: true`, or remove the key",
         ),
         (
             many("count: 2, name: a, secret_id: 'b{n}', secret_key: hunter2"),
-            "line 2: account `a`: `name` would come `count` times: write `{n}`",
+            "line 2: account `a`: `name` would be the same for all `count` accounts: write `{n}`",
         ),
         (
             many("count: 2, name: 'a{n}', secret_id: b, secret_key: hunter2"),
-            "`secret_id` would come `count` times",
+            "`secret_id` would be the same for all `count` accounts",
         ),
         (
             many(&format!("count: 2, name: 'a{{n}}', {ROLE}")),
-            "`arn` would come `count` times",
+            "`arn` would be the same for all `count` accounts",
         ),
         (
             many(
                 "count: 2, name: 'a{n}', secret_id: '{n}', secret_key: c, \
                  timeline: [{at: 1s, rotate: {secret_id: d, secret_key: hunter2}}]",
             ),
-            "has one `secret_id` for all",
+            "has the same `secret_id` for all `count` accounts",
         ),
         (
             many("count: 0, name: 'a{n}', secret_id: '{n}', secret_key: c"),
-            "`count` must be 1 to 100000",
+            "`count`: out of range: write a whole number from 1 to 100000",
         ),
         (
             many("count: 100001, name: 'a{n}', secret_id: '{n}', secret_key: c"),
-            "`count` must be 1 to 100000",
+            "`count`: out of range: write a whole number from 1 to 100000",
         ),
         (
             account("metadata: {account: stage}"),
-            "line 5: `metadata`: there is no account `stage`",
+            "line 5: `metadata`: the scenario has no account `stage`",
         ),
         (
             account("metadata: {account: prod}"),
-            "`metadata`: the key `role` is missing: name it",
+            "`metadata`: the key `role` is missing: add the role's name",
         ),
         (
             account("metadata: {role: a}"),
@@ -187,15 +187,15 @@ fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
         ),
         (
             account("sts: {timeline: [{at: 1s, set: {}}]}"),
-            "`sts`: the step at 1s says what only accounts can",
+            "`sts`: the step at 1s changes an account",
         ),
         (
             account("metadata: {timeline: [{at: 1s, revoke: true}]}"),
-            "`metadata`: the step at 1s says what only accounts can",
+            "`metadata`: the step at 1s changes an account",
         ),
         (
             account("sts: {timeline: [{at: 1s, rotate: {secret_key: hunter2}}]}"),
-            "`sts`: the step at 1s says what only accounts can",
+            "`sts`: the step at 1s changes an account",
         ),
     ] {
         let message = message(&yaml);
