@@ -20,6 +20,7 @@ use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
 use crate::scheduler::Scheduler;
 use crate::server::listen::{self, ListenError};
+use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use crate::server::scrape::bodies::Bodies;
 use crate::server::site::{ReloadRequest, Site};
 use crate::server::thread::ServingThread;
@@ -181,6 +182,8 @@ impl App {
         let site = Arc::new(Site {
             telemetry_path: self.options.telemetry_path,
             bodies: Bodies::new(self.exposition),
+            pages: Renderer::new(WAITING_PAGES),
+            probes: Renderer::new(WAITING_PROBES),
             status: Status::new(
                 Arc::clone(self.fleet.store()),
                 Arc::clone(&self.running),

@@ -78,9 +78,9 @@ pub struct Exposition {
     store: Arc<Store>,
     clock: Clock,
     process: Option<ProcessMetrics>,
-    /// The families of the accounts' part, and those of them that the cloud tells.
+    /// The families of the accounts' part, and those of them that tell of one account.
     families: Arc<[Family]>,
-    cloud_families: Arc<[Family]>,
+    account_families: Arc<[Family]>,
     /// The labels of the accounts that were there at the last scrape.
     labels: ArcSwapOption<Labels>,
     /// The definitions of the live part.
@@ -104,14 +104,14 @@ impl Exposition {
         let (live, accounts): (Vec<_>, Vec<_>) = defs
             .into_iter()
             .partition(|def| metrics::defs::ALL.contains(def) || process::defs::ALL.contains(def));
-        let cloud = accounts.iter();
-        let cloud = cloud.filter(|def| def.name.starts_with("tencentcloud_cwp_"));
+        let of_account = accounts.iter();
+        let of_account = of_account.filter(|def| def.labels.contains(&"account"));
         Self {
             registry,
             store,
             clock,
             process,
-            cloud_families: cloud.copied().map(Family::new).collect(),
+            account_families: of_account.copied().map(Family::new).collect(),
             families: accounts.into_iter().map(Family::new).collect(),
             labels: ArcSwapOption::empty(),
             live,
@@ -170,14 +170,14 @@ impl Exposition {
         pages.chain([self.live(format)]).flatten().collect()
     }
 
-    /// What the cloud says of one account, or nothing if there is no such account.
+    /// All that is known of one account, or nothing if there is no such account.
     #[must_use]
     pub fn render_account(&self, format: Format, name: &str) -> Option<Vec<u8>> {
         let accounts = self.store.load();
         let account = accounts.list().iter().find(|each| each.name == name)?;
         let alone = Accounts::new(vec![Arc::clone(account)], accounts.max_age());
         let labels = Arc::new(Labels::new(Arc::new(alone)));
-        let families = Arc::clone(&self.cloud_families);
+        let families = Arc::clone(&self.account_families);
         let (pages, _) = Pages::new(format, families, labels, self.now());
         let end = format.end().to_vec();
         Some(pages.chain([end]).flatten().collect())
@@ -321,7 +321,11 @@ mod tests {
                     .unwrap()
             )
             .unwrap(),
-            "# HELP tencentcloud_cwp_account_info Every configured account; always 1. \
+            "# HELP cwp_exporter_collector_failures_total Collections that failed.\n\
+             # TYPE cwp_exporter_collector_failures_total counter\n\
+             cwp_exporter_collector_failures_total{account=\"account-00000\",\
+             collector=\"license_general\"} 0\n\
+             # HELP tencentcloud_cwp_account_info Every configured account; always 1. \
              Its configured labels carry the prefix label_.\n\
              # TYPE tencentcloud_cwp_account_info gauge\n\
              tencentcloud_cwp_account_info{account=\"account-00000\",\

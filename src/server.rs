@@ -11,11 +11,13 @@ pub mod listen;
 mod metered;
 mod negotiation;
 mod passwords;
+pub mod renderer;
 mod reply;
 pub mod scrape;
 pub mod site;
 mod status;
 pub mod thread;
+mod worker;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

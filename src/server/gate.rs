@@ -103,6 +103,7 @@ mod tests {
     use crate::config::{Config, Environment, Running};
     use crate::exposition::Exposition;
     use crate::scheduler::Scheduler;
+    use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
     use crate::server::scrape::bodies::Bodies;
     use crate::snapshot::Store;
     use crate::status::Status;
@@ -122,6 +123,8 @@ mod tests {
         let site = Site {
             telemetry_path: "/metrics".to_owned(),
             bodies: Bodies::new(exposition),
+            pages: Renderer::new(WAITING_PAGES),
+            probes: Renderer::new(WAITING_PROBES),
             status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
             store,
             heart,
@@ -192,6 +195,18 @@ mod tests {
         assert!(at_hand(&gate, scrape()).is_some());
         tokio::time::advance(Duration::from_millis(10)).await;
         assert_eq!(at_hand(&gate, scrape()), None, "the live part is too old");
+    }
+
+    #[tokio::test]
+    async fn nothing_that_grows_with_the_accounts_is_computed_on_the_thread_that_serves() {
+        let gate = gate(40);
+        for path in ["/", "/api/v1/status", "/config", "/sd", "/probe?target=a"] {
+            let mut answer = Box::pin(status(&gate, path));
+            let at_once = futures_util::FutureExt::now_or_never(&mut answer);
+            assert_eq!(at_once, None, "{path}");
+            let expected = if path.starts_with("/probe") { 400 } else { 200 };
+            assert_eq!(answer.await, expected, "{path}");
+        }
     }
 
     #[tokio::test]

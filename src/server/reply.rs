@@ -15,7 +15,16 @@ pub(super) fn answer(
     content_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.into()));
+    page(status, content_type, body).map(Body::from)
+}
+
+/// The same, still to be given to several clients.
+pub(super) fn page(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     *response.headers_mut() = headers(content_type);
     response

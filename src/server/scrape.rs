@@ -7,7 +7,7 @@ mod memory;
 
 use std::io;
 
-use http::request::Parts;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 use tracing::error;
@@ -15,7 +15,7 @@ use url::form_urlencoded;
 
 use super::body::Body;
 use super::negotiation::Dialect;
-use super::reply::{self, PLAIN, answer};
+use super::reply::{self, PLAIN, page};
 use crate::exposition::Exposition;
 use bodies::Bodies;
 pub(super) use memory::Memory;
@@ -40,18 +40,16 @@ pub(super) async fn metrics(bodies: &Bodies, headers: &HeaderMap) -> Response<Bo
     scrape(bodies.body(dialect.format, dialect.gzip).await, dialect)
 }
 
-/// The cloud's metrics of one account, for Prometheus to have a target for each.
-pub(super) fn probe(exposition: &Exposition, request: &Parts) -> Response<Body> {
-    let query = request.uri.query().unwrap_or_default();
+/// What is known of one account, for Prometheus to have a target for each.
+pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> Response<Bytes> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let Some((_, target)) = pairs.find(|(name, _)| name == "target") else {
         let text = "Name an account: /probe?target=ACCOUNT. The accounts are at /sd.\n";
-        return answer(StatusCode::BAD_REQUEST, PLAIN, text);
+        return page(StatusCode::BAD_REQUEST, PLAIN, text);
     };
-    let dialect = Dialect::wanted(&request.headers);
     match exposition.render_account(dialect.format, &target) {
         Some(text) => scrape(bodies::once(text, dialect.gzip), dialect),
-        None => answer(
+        None => page(
             StatusCode::BAD_REQUEST,
             PLAIN,
             "This process collects no account of that name. Its accounts are at /sd.\n",
@@ -60,13 +58,13 @@ pub(super) fn probe(exposition: &Exposition, request: &Parts) -> Response<Body> 
 }
 
 /// The answer to a scrape, which depends on what the client accepts.
-fn scrape(body: io::Result<Body>, dialect: Dialect) -> Response<Body> {
+fn scrape<B: From<Bytes>>(body: io::Result<B>, dialect: Dialect) -> Response<B> {
     let body = match body {
         Ok(body) => body,
         Err(error) => {
             error!(%error, "cannot render the metrics; please report this");
             let text = "The metrics cannot be rendered. The log says why.\n";
-            return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text);
+            return page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text).map(B::from);
         }
     };
     let mut response = Response::new(body);

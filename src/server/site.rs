@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::body::Body;
-use super::reply::{JSON, PLAIN, answer};
+use super::negotiation::Dialect;
+use super::renderer::Renderer;
+use super::reply::{JSON, PLAIN, answer, page};
 use super::scrape::Memory;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status};
@@ -23,6 +26,10 @@ pub struct Site {
     pub telemetry_path: String,
     /// What a scrape gets.
     pub bodies: Bodies,
+    /// What computes the pages.
+    pub pages: Renderer,
+    /// What computes the answers to probes.
+    pub probes: Renderer,
     /// What the status page and its JSON are told from.
     pub status: Status,
     /// What readiness and the service discovery are told from.
@@ -73,8 +80,9 @@ impl Site {
         is_scrape.then(|| scrape::at_hand(&self.bodies, request.headers(), memory, now))?
     }
 
-    /// The answer to a request. Only a reload takes time worth mentioning.
-    pub(super) async fn answer(&self, request: &Parts) -> Response<Body> {
+    /// The answer to a request. What takes the longer the more accounts there are is
+    /// computed on another thread.
+    pub(super) async fn answer(self: &Arc<Self>, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());
         let query = request.uri.query().unwrap_or_default();
         let known = path == self.telemetry_path || PATHS.contains(&path);
@@ -106,14 +114,31 @@ impl Site {
             "/-/ready" => answer(
                 StatusCode::SERVICE_UNAVAILABLE,
                 PLAIN,
-                "Some account's first collection has not ended yet.\n",
+                "The first collection of license_general has not ended yet for every account.\n",
             ),
             RELOAD => self.reload().await,
-            "/probe" => scrape::probe(self.bodies.exposition(), request),
-            "/sd" => answer(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
             path if path == self.telemetry_path => {
                 scrape::metrics(&self.bodies, &request.headers).await
             }
+            "/probe" => {
+                let dialect = Dialect::wanted(&request.headers);
+                let request = format!("{dialect:?} {query}");
+                let (site, query) = (Arc::clone(self), query.to_owned());
+                let probe = move || scrape::probe(site.bodies.exposition(), &query, dialect);
+                self.probes.answer(request, probe).await
+            }
+            _ => {
+                let (site, uri) = (Arc::clone(self), request.uri.clone());
+                let page = move || site.page(uri.path(), uri.query().unwrap_or_default());
+                self.pages.answer(format!("{path}?{query}"), page).await
+            }
+        }
+    }
+
+    /// The answer of a path for people, or for programs that know the accounts.
+    fn page(&self, path: &str, query: &str) -> Response<Bytes> {
+        match path {
+            "/sd" => page(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
             "/api/v1/status" => status::json(&self.status, query),
             "/config" => status::configuration(&self.status),
             _ => status::page(&self.status, query, &self.telemetry_path),

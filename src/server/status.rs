@@ -9,12 +9,13 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::body::Body;
-use super::reply::{HTML, JSON, PLAIN, answer};
+use super::reply;
+use super::reply::{HTML, JSON, PLAIN};
 use crate::status::{Query, Report, Status};
 
 /// What a browser may do with the page: apply its one style sheet, show its icon, and
@@ -35,11 +36,11 @@ struct Envelope<'a> {
 }
 
 /// The page that `query` asks for, with the metrics at `telemetry_path`.
-pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Response<Body> {
+pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Response<Bytes> {
     let query = Query::parse(query);
     let report = status.report(&query);
     let page = page::render(&report, &query, telemetry_path);
-    let mut response = answer(StatusCode::OK, HTML, page.into_string());
+    let mut response = reply::page(StatusCode::OK, HTML, page.into_string());
     let headers = response.headers_mut();
     for (name, value) in [
         (
@@ -57,28 +58,28 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
 }
 
 /// The same as JSON.
-pub(super) fn json(status: &Status, query: &str) -> Response<Body> {
+pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
     let report = status.report(&Query::parse(query));
     let envelope = Envelope {
         status: "success",
         data: &report,
     };
     match serde_json::to_vec(&envelope) {
-        Ok(json) => fresh(answer(StatusCode::OK, JSON, json)),
+        Ok(json) => fresh(reply::page(StatusCode::OK, JSON, json)),
         Err(error) => failed("status", &error),
     }
 }
 
 /// The configuration at work.
-pub(super) fn configuration(status: &Status) -> Response<Body> {
+pub(super) fn configuration(status: &Status) -> Response<Bytes> {
     match status.configuration() {
-        Ok(yaml) => fresh(answer(StatusCode::OK, PLAIN, yaml)),
+        Ok(yaml) => fresh(reply::page(StatusCode::OK, PLAIN, yaml)),
         Err(error) => failed("configuration", &error),
     }
 }
 
 /// `response` as one that is never kept: the next one may say something else.
-fn fresh(mut response: Response<Body>) -> Response<Body> {
+fn fresh(mut response: Response<Bytes>) -> Response<Bytes> {
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()
@@ -86,8 +87,8 @@ fn fresh(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Response<Body> {
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Response<Bytes> {
     tracing::error!(%error, "cannot write the {what}; please report this");
     let text = format!("The {what} cannot be written. The log says why.\n");
-    answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+    reply::page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
 }

@@ -32,7 +32,7 @@ async fn the_service_discovery_lists_the_accounts_with_their_labels() {
 }
 
 #[tokio::test]
-async fn a_probe_shows_the_licences_of_one_account_and_nothing_else() {
+async fn a_probe_shows_all_that_is_known_of_one_account_and_nothing_else() {
     let cloud = Cloud::with_accounts(2).await;
     let (config, variables) = config_for(&cloud, 2);
     let config = config.replace("name: a1,", "name: 'a 1&主',");
@@ -46,7 +46,12 @@ async fn a_probe_shows_the_licences_of_one_account_and_nothing_else() {
     );
     let scrape = Scrape::parse(&probe.text().await.unwrap());
     assert_eq!(scrape.licence_series("a 1&主").len(), 25);
-    assert_eq!(scrape.samples.len(), 27);
+    // What the whole scrape says of the account, and no more.
+    let all = exporter.scrape().await;
+    let of_account = |series: &&String| series.contains("account=\"a 1&主\"");
+    let expected: Vec<&String> = all.samples.keys().filter(of_account).collect();
+    assert_eq!(scrape.samples.keys().collect::<Vec<_>>(), expected);
+    assert_eq!(scrape.succeeded("a 1&主"), Some(true));
 
     for path in [
         "/probe",

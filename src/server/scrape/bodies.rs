@@ -103,15 +103,13 @@ struct Whole {
     may_be_behind_until: Instant,
 }
 
-/// A body that is kept nowhere.
-pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Body> {
-    let bytes = if gzip {
-        let (bytes, start) = Compressor::new(0).finish()?;
-        [bytes, start.end(&text)?].concat()
-    } else {
-        text
-    };
-    Ok(Bytes::from(bytes).into())
+/// The bytes of a body that is kept nowhere.
+pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Bytes> {
+    if !gzip {
+        return Ok(text.into());
+    }
+    let (bytes, start) = Compressor::new(0).finish()?;
+    Ok([bytes, start.end(&text)?].concat().into())
 }
 
 impl Bodies {

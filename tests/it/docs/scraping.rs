@@ -87,9 +87,10 @@ async fn a_job_of_accounts_sees_each_as_a_target() {
         .until("count(up{job='cwp-accounts'} == 1)", &[2.0])
         .await;
     sees_accounts(&prometheus, "cwp-accounts", [ODD, "a1"]).await;
-    prometheus
-        .until("count({__name__=~'cwp_exporter_.+'})", &[])
-        .await;
+    let of_each = "count(cwp_exporter_collector_success)";
+    prometheus.until(of_each, &[2.0]).await;
+    let of_the_process = "count({__name__=~'cwp_exporter_.+', account=''})";
+    prometheus.until(of_the_process, &[]).await;
 }
 
 #[tokio::test]
@@ -100,6 +101,10 @@ async fn both_jobs_together_see_everything_once() {
     prometheus
         .until("cwp_exporter_accounts{job='cwp'}", &[2.0])
         .await;
-    let twice = "count({__name__=~'tencentcloud_cwp_.+', job='cwp'})";
+    for family in ["cwp_exporter_collector_success", "tencentcloud_cwp_up"] {
+        let once = format!("count({family})");
+        prometheus.until(&once, &[2.0]).await;
+    }
+    let twice = "count({account!='', job='cwp'})";
     prometheus.until(twice, &[]).await;
 }

@@ -1,0 +1,285 @@
+//! Answers that take the longer the more accounts there are: the pages and the probes.
+//!
+//! They are computed one at a time, away from the thread that serves, so that they never
+//! hold up a scrape. Equal requests that wait share one answer. How many different ones
+//! wait is bounded, and so is how much of their answers clients have not taken yet.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::error;
+
+use super::body::Body;
+use super::reply::{PLAIN, page};
+use super::worker;
+use crate::log_limit::LogLimit;
+
+/// How much memory answers may hold until clients have taken them, in KiB. One that is
+/// larger is given out alone.
+const HELD: u32 = 16 * 1024;
+
+/// How many different pages may wait.
+pub const WAITING_PAGES: usize = 16;
+
+/// How many different probes may wait: more than scrapes are answered at a time.
+pub const WAITING_PROBES: usize = 64;
+
+/// Computes answers.
+#[derive(Debug)]
+pub struct Renderer(Arc<Shared>);
+
+struct Shared {
+    /// How many different requests may wait.
+    limit: usize,
+    /// Those whose answer is not being computed yet, with where it goes.
+    waiting: Mutex<HashMap<String, watch::Sender<Option<Response<Bytes>>>>>,
+    turn: Semaphore,
+    held: Arc<Semaphore>,
+    log_limit: LogLimit,
+}
+
+/// The bytes of an answer, which count until the last client has taken them.
+struct Held {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Renderer {
+    /// One in which up to `limit` different requests may wait.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            waiting: Mutex::default(),
+            turn: Semaphore::new(1),
+            held: Arc::new(Semaphore::new(HELD as usize)),
+            log_limit: LogLimit::minute(),
+        }))
+    }
+
+    /// The answer to `request`, which `render` computes unless an equal one waits already.
+    pub(super) async fn answer(
+        &self,
+        request: String,
+        render: impl FnOnce() -> Response<Bytes> + Send + 'static,
+    ) -> Response<Body> {
+        let answer = match self.0.result_of(request, render) {
+            Some(mut result) => {
+                let answer = result.wait_for(Option::is_some).await;
+                answer.ok().and_then(|answer| answer.clone())
+            }
+            None => None,
+        };
+        answer.unwrap_or_else(busy).map(Body::from)
+    }
+}
+
+impl Shared {
+    /// Where the answer will be, or nothing if too many wait.
+    ///
+    /// A request never joins one that is being computed: it must see what happened before
+    /// it was sent, such as a reload.
+    fn result_of(
+        self: &Arc<Self>,
+        request: String,
+        render: impl FnOnce() -> Response<Bytes> + Send + 'static,
+    ) -> Option<watch::Receiver<Option<Response<Bytes>>>> {
+        let mut waiting = self.waiting();
+        if let Some(sender) = waiting.get(&request) {
+            return Some(sender.subscribe());
+        }
+        if waiting.len() >= self.limit {
+            return None;
+        }
+        let (sender, result) = watch::channel(None);
+        waiting.insert(request.clone(), sender.clone());
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let _turn = shared.turn.acquire().await;
+            shared.waiting().remove(&request);
+            // All who asked may have left.
+            if !sender.is_closed() {
+                sender.send_replace(Some(shared.rendered(render).await));
+            }
+        });
+        Some(result)
+    }
+
+    async fn rendered(
+        &self,
+        render: impl FnOnce() -> Response<Bytes> + Send + 'static,
+    ) -> Response<Bytes> {
+        match worker::compute(render).await {
+            Ok(answer) => self.hold(answer),
+            Err(error) => {
+                if let Some(hidden) = self.log_limit.admit() {
+                    error!(%error, hidden, "cannot compute an answer; please report this");
+                }
+                let text = "The answer cannot be computed. The log says why.\n";
+                page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+            }
+        }
+    }
+
+    /// `answer`, counted until clients have taken it, or a refusal.
+    fn hold(&self, answer: Response<Bytes>) -> Response<Bytes> {
+        let size = answer.body().len().div_ceil(1024);
+        let size = u32::try_from(size).unwrap_or(u32::MAX).min(HELD);
+        match Arc::clone(&self.held).try_acquire_many_owned(size) {
+            Ok(permit) => answer.map(|bytes| {
+                Bytes::from_owner(Held {
+                    bytes,
+                    _permit: permit,
+                })
+            }),
+            Err(_) => busy(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Response<Bytes>>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn busy() -> Response<Bytes> {
+    let text = "Too many pages are asked for at a time. Try again later.\n";
+    page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text)
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renderer")
+            .field("limit", &self.limit)
+            .field("waiting", &self.waiting().len())
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn of_size(bytes: usize) -> Response<Bytes> {
+        Response::new(vec![b'x'; bytes].into())
+    }
+
+    /// A renderer that computes until the sender is dropped.
+    fn busy_renderer(limit: usize) -> (Renderer, mpsc::Sender<()>) {
+        let renderer = Renderer::new(limit);
+        let (until_dropped, dropped) = mpsc::channel::<()>();
+        let first = renderer.answer("first".to_owned(), move || {
+            let _ = dropped.recv();
+            of_size(1)
+        });
+        assert!(first.now_or_never().is_none());
+        (renderer, until_dropped)
+    }
+
+    #[tokio::test]
+    async fn equal_requests_that_wait_share_an_answer_and_the_next_gets_a_new_one() {
+        let (renderer, until_dropped) = busy_renderer(16);
+        let rendered = Arc::new(AtomicUsize::new(0));
+        let ask = || {
+            let rendered = Arc::clone(&rendered);
+            renderer.answer("same".to_owned(), move || {
+                rendered.fetch_add(1, Ordering::Relaxed);
+                of_size(3)
+            })
+        };
+        let all = futures_util::future::join_all((0..32).map(|_| ask()));
+        let mut all = Box::pin(all);
+        assert!(
+            (&mut all).now_or_never().is_none(),
+            "nobody is answered yet"
+        );
+        drop(until_dropped);
+        for answer in all.await {
+            assert_eq!(answer.status(), StatusCode::OK);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.len(), 3);
+        }
+        assert_eq!(rendered.load(Ordering::Relaxed), 1);
+        assert_eq!(ask().await.status(), StatusCode::OK);
+        assert_eq!(rendered.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_of_different_requests_others_are_refused_at_once() {
+        let (renderer, until_dropped) = busy_renderer(2);
+        // The first begins once the test's thread is free.
+        tokio::task::yield_now().await;
+        let ask = |name: &str| Box::pin(renderer.answer(name.to_owned(), || of_size(1)));
+        let mut waiting = [ask("a"), ask("b")];
+        for each in &mut waiting {
+            assert!(each.now_or_never().is_none());
+        }
+        let refused = ask("c").now_or_never().unwrap();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            ask("a").now_or_never().is_none(),
+            "an equal one waits already"
+        );
+        drop(until_dropped);
+        for each in waiting {
+            assert_eq!(each.await.status(), StatusCode::OK);
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_takes_hold_a_bounded_memory_until_they_are_dropped() {
+        let renderer = Renderer::new(16);
+        let half = HELD as usize * 1024 / 2;
+        let ask = |name: &str, size| renderer.answer(name.to_owned(), move || of_size(size));
+        let mut held = vec![ask("a", half).await, ask("b", half).await];
+        let refused = ask("c", half).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        held.pop();
+        assert_eq!(ask("c", half).await.status(), StatusCode::OK);
+        held.clear();
+        // One that is larger than all of that is given out alone.
+        let huge = ask("huge", 3 * half).await;
+        assert_eq!(huge.status(), StatusCode::OK);
+        let refused = ask("d", 1).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(huge);
+        assert_eq!(ask("d", 1).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_computed_for_who_has_left() {
+        let (renderer, until_dropped) = busy_renderer(16);
+        tokio::task::yield_now().await;
+        let left = renderer.answer("left".to_owned(), || panic!("nobody wants it"));
+        assert!(left.now_or_never().is_none());
+        drop(until_dropped);
+        let last = renderer.answer("last".to_owned(), || of_size(1));
+        assert_eq!(last.await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_computation_that_panics_is_answered_and_the_next_goes_on() {
+        let renderer = Renderer::new(16);
+        let failed = renderer.answer("a".to_owned(), || panic!("as a test wants"));
+        let failed = failed.await.status();
+        assert_eq!(failed, StatusCode::INTERNAL_SERVER_ERROR);
+        let next = renderer.answer("b".to_owned(), || of_size(1));
+        assert_eq!(next.await.status(), StatusCode::OK);
+    }
+}
