@@ -2,6 +2,7 @@
 //! command does.
 
 mod demo;
+mod doctor;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -16,7 +17,6 @@ use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Shard, Share, Source};
-use crate::doctor;
 use crate::logging::{self, Format, Threshold};
 use crate::once;
 use crate::server::Limits;
@@ -337,7 +337,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
         }
-        Some(Command::Doctor { json }) => diagnose(&source, clock, json).await,
+        Some(Command::Doctor { json }) => doctor::run(&source, clock, json).await,
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
@@ -412,23 +412,6 @@ async fn once(
         Failure::Running(format!("cannot write to {}: {error}", path.display()))
     })?;
     if all_succeeded {
-        Ok(())
-    } else {
-        Err(Failure::Said)
-    }
-}
-
-async fn diagnose(source: &Source, clock: &Clock, json: bool) -> Result<(), Failure> {
-    let report = doctor::examine(source, clock)
-        .await
-        .map_err(Failure::running)?;
-    if json {
-        let document = serde_json::to_string_pretty(&report).map_err(Failure::running)?;
-        say(format!("{document}\n"))?;
-    } else {
-        say(report.to_string())?;
-    }
-    if report.ok {
         Ok(())
     } else {
         Err(Failure::Said)

@@ -1,7 +1,8 @@
 //! The command that checks each account step by step and says what to do.
 //!
-//! Each account is examined at the same time as the others, with one real request of
-//! each collector within the budget. Nothing is logged: the report says it all.
+//! Accounts are examined at the same time, with one real request of each collector within
+//! the budget; accounts with the same key, endpoint and region share it. Nothing is logged:
+//! the report has it all.
 
 mod certificate;
 mod exchange;
@@ -13,10 +14,12 @@ mod route;
 mod text;
 mod tls;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared, join, join_all};
+use futures_util::stream::FuturesUnordered;
 use prometheus::Registry;
 
 use crate::budget::{Budgets, Pace};
@@ -24,7 +27,7 @@ use crate::clock::Clock;
 use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
 use crate::cloud::{Credential, Prepared};
 use crate::collector::{self, Collector};
-use crate::config::{Account, Config, Environment, Source};
+use crate::config::{Account, Config, Endpoint, Environment, Source};
 use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::ExporterMetrics;
 
@@ -38,19 +41,37 @@ use tls::Tls;
 /// Why nothing was asked, where the way is closed.
 const NO_WAY: &str = "the endpoint cannot be reached";
 
-/// Examines the configuration and every account of it.
+/// What is known so far, in the order in which it becomes known.
+#[derive(Debug)]
+pub enum Finding<'a> {
+    /// Whether the configuration can be used, and how many accounts are examined if so.
+    Configuration(&'a Configuration, usize),
+    /// Everything about one account.
+    Account(&'a AccountReport),
+}
+
+/// Examines the configuration and every account of it. Each finding is `told` at once.
 ///
 /// # Errors
 ///
 /// When two metrics have the same name, which is a bug.
-pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Report> {
+pub async fn examine(
+    source: &Source,
+    clock: &Clock,
+    mut told: impl FnMut(Finding<'_>),
+) -> prometheus::Result<Report> {
+    let mut unusable = |troubles| {
+        let report = Report::unusable(troubles);
+        told(Finding::Configuration(&report.configuration, 0));
+        report
+    };
     let config = match source.load() {
         Ok(config) => config,
-        Err(error) => return Ok(Report::unusable(Trouble::all(&error))),
+        Err(error) => return Ok(unusable(Trouble::all(&error))),
     };
     let (network, surveyor) = match equipment(&config, &source.environment) {
         Ok(equipment) => equipment,
-        Err(error) => return Ok(Report::unusable(vec![Trouble::of_network(&error)])),
+        Err(error) => return Ok(unusable(vec![Trouble::from(&error)])),
     };
     let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
     let http: Arc<dyn HttpSend> = Arc::new(network);
@@ -71,18 +92,67 @@ pub async fn examine(source: &Source, clock: &Clock) -> prometheus::Result<Repor
         clock: clock.clone(),
         budgets: budgets(),
     };
-    let routes = routes(&config, &surveyor).await;
-    let accounts = config.accounts.iter();
-    let reports = accounts.map(|account| {
-        let provider = providers.provider(&account.credentials);
-        doctor.examine(account, provider, routes.get(account.endpoint.url()))
-    });
-    let reports = join_all(reports).await;
+    let configuration = Configuration::usable(config.warnings());
+    told(Finding::Configuration(
+        &configuration,
+        config.accounts.len(),
+    ));
+
+    let routes = routes(&config, &surveyor);
+    let groups = groups(&config.accounts, &mut providers);
+    let mut examinations: FuturesUnordered<_> = groups
+        .into_iter()
+        .filter_map(|group| {
+            let route = routes.get(&group.account.endpoint)?.clone();
+            let examination = doctor.examine(group.account, group.provider, route);
+            Some(examination.map(|report| (group.positions, report)))
+        })
+        .collect();
+    let mut reports = BTreeMap::new();
+    while let Some((positions, report)) = examinations.next().await {
+        for position in positions {
+            let account = config.accounts.get(position);
+            let report = AccountReport {
+                account: account.map_or_else(String::new, |account| account.name.clone()),
+                ..report.clone()
+            };
+            told(Finding::Account(&report));
+            reports.insert(position, report);
+        }
+    }
     Ok(Report::new(
-        config.warnings(),
-        reports,
+        configuration,
+        reports.into_values().collect(),
         &Policy::of_collectors(),
     ))
+}
+
+/// Accounts whose requests are the same to the byte, so that one request tells about all.
+struct Group<'a> {
+    /// One of them.
+    account: &'a Account,
+    provider: Arc<dyn Provider>,
+    /// The places of all of them in the configuration, in ascending order.
+    positions: Vec<usize>,
+}
+
+/// The accounts by who asks whom: credentials, endpoint and region.
+fn groups<'a>(accounts: &'a [Arc<Account>], providers: &mut Providers) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known = HashMap::new();
+    for (position, account) in accounts.iter().enumerate() {
+        let asks = (&account.credentials, &account.endpoint, &account.region);
+        let index = *known.entry(asks).or_insert(groups.len());
+        match groups.get_mut(index) {
+            Some(group) => group.positions.push(position),
+            None => groups.push(Group {
+                account,
+                provider: providers.provider(&account.credentials),
+                positions: vec![position],
+            }),
+        }
+    }
+    groups
 }
 
 /// What reaches the cloud.
@@ -108,14 +178,20 @@ fn equipment(
     Ok((network, surveyor))
 }
 
-/// The way to each endpoint, by its URL.
-async fn routes(config: &Config, surveyor: &Surveyor) -> BTreeMap<String, Route> {
-    let endpoints: HashSet<_> = config.accounts.iter().map(|one| &one.endpoint).collect();
-    let surveys = endpoints.into_iter().map(|endpoint| async move {
-        let route = surveyor.survey(endpoint).await;
-        (endpoint.url().to_owned(), route)
+/// The way to an endpoint, tried once for all accounts that wait for it.
+type SharedRoute<'a> = Shared<LocalBoxFuture<'a, Arc<Route>>>;
+
+/// The way to each endpoint.
+fn routes<'a>(
+    config: &'a Config,
+    surveyor: &'a Surveyor,
+) -> HashMap<&'a Endpoint, SharedRoute<'a>> {
+    let endpoints = config.accounts.iter().map(|account| &account.endpoint);
+    let routes = endpoints.map(|endpoint| {
+        let route = surveyor.survey(endpoint).map(Arc::new);
+        (endpoint, route.boxed_local().shared())
     });
-    join_all(surveys).await.into_iter().collect()
+    routes.collect()
 }
 
 /// What all examinations share.
@@ -131,14 +207,15 @@ impl Doctor<'_> {
         &self,
         account: &Account,
         provider: Arc<dyn Provider>,
-        route: Option<&Route>,
+        route: SharedRoute<'_>,
     ) -> AccountReport {
-        let key = key::ask(&*provider, || self.clock.now()).await;
+        let key = key::ask(&*provider, || self.clock.now());
+        let (key, route) = join(key, route).await;
         let mut steps = vec![key.step];
         let mut summary = vec![key.summary];
-        let is_open = route.is_some_and(Route::is_open);
-        let proxy = route.and_then(|route| route.proxy.clone());
-        steps.extend(route.into_iter().flat_map(|route| route.steps.clone()));
+        let is_open = route.is_open();
+        let proxy = route.proxy.clone();
+        steps.extend(route.steps.iter().cloned());
         match key.credential {
             Some(credential) if is_open => {
                 let collectors = collector::all().iter();

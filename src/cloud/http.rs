@@ -34,11 +34,11 @@ pub trait HttpSend: Send + Sync {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>>;
 }
 
-/// Why a client could not be made.
+/// Why a client could not be made: what is wrong, and the remedy.
 #[derive(Debug, thiserror::Error)]
+#[error("{}; {}", self.what(), self.remedy())]
 pub enum ClientError {
     /// The certificate file cannot be used.
-    #[error("api.ca_file: cannot use {path}: {why}; name a file of PEM certificates")]
     CaFile {
         /// The file.
         path: String,
@@ -46,15 +46,33 @@ pub enum ClientError {
         why: String,
     },
     /// The proxy cannot be used.
-    #[error(
-        "the proxy is not a usable URL; write http://host:port in api.proxy_url or HTTPS_PROXY"
-    )]
     Proxy,
     /// The TLS library refused to start.
-    #[error(
-        "cannot set up TLS: {0}; install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
-    )]
     Tls(String),
+}
+
+impl ClientError {
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::CaFile { path, why } => format!("api.ca_file: cannot use {path}: {why}"),
+            Self::Proxy => "the proxy is not a usable URL".to_owned(),
+            Self::Tls(why) => format!("cannot set up TLS: {why}"),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::CaFile { .. } => "name a file of PEM certificates",
+            Self::Proxy => "write http://host:port in api.proxy_url or HTTPS_PROXY",
+            Self::Tls(_) => {
+                "install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
+            }
+        }
+    }
 }
 
 /// The proxy of requests that leave this machine.

@@ -46,7 +46,7 @@ pub struct Trouble {
 }
 
 /// One account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AccountReport {
     /// Its name.
     pub account: String,
@@ -123,7 +123,7 @@ pub enum Status {
 impl Report {
     /// A report of accounts whose configuration is good.
     pub(super) fn new(
-        warnings: Vec<String>,
+        configuration: Configuration,
         accounts: Vec<AccountReport>,
         policy: &Policy,
     ) -> Self {
@@ -131,11 +131,7 @@ impl Report {
         let mut steps = accounts.iter().flat_map(|account| &account.steps);
         Self {
             ok: accounts.iter().all(|account| account.ok),
-            configuration: Configuration {
-                status: Status::Ok,
-                problems: Vec::new(),
-                warnings,
-            },
+            configuration,
             requests_per_day: accounts.iter().map(|one| one.requests_per_day).sum(),
             policy: steps.any(refused).then(|| policy.clone()),
             accounts,
@@ -163,17 +159,27 @@ impl Trouble {
     pub(super) fn all(error: &ConfigError) -> Vec<Self> {
         error.problems().iter().map(Self::from).collect()
     }
+}
 
-    /// What is wrong with the settings of the network. The error's words end with a
-    /// semicolon and the remedy.
-    pub(super) fn of_network(error: &ClientError) -> Self {
-        let words = error.to_string();
-        let (detail, remedy) = words.rsplit_once("; ").unwrap_or((&words, ""));
+/// What is wrong with the settings of the network.
+impl From<&ClientError> for Trouble {
+    fn from(error: &ClientError) -> Self {
         Self {
             place: String::new(),
             key: String::new(),
-            detail: detail.to_owned(),
-            remedy: remedy.to_owned(),
+            detail: error.what(),
+            remedy: error.remedy().to_owned(),
+        }
+    }
+}
+
+impl Configuration {
+    /// A configuration that can be used.
+    pub(super) fn usable(warnings: Vec<String>) -> Self {
+        Self {
+            status: Status::Ok,
+            problems: Vec::new(),
+            warnings,
         }
     }
 }

@@ -18,8 +18,7 @@ use crate::config::Endpoint;
 
 const NO_NAME: &str =
     "check the spelling of the endpoint or proxy, and this machine's resolver: /etc/resolv.conf";
-const NO_CONNECTION: &str =
-    "check routes and firewalls between here and there, and whether a proxy is needed";
+const NO_CONNECTION: &str = "check routes and firewalls between this machine and that address, and whether a proxy is needed";
 
 /// What was found on the way to one endpoint.
 pub(super) struct Route {
@@ -72,17 +71,17 @@ impl Surveyor {
             // It would take another tunnel. The request itself tells.
             (Some(_), _, _) if proxy.is_some() => Step::skipped(
                 Subject::Tls,
-                "left to the request, through the proxy's tunnel",
+                "the request itself checks this, through the proxy's tunnel",
             ),
             (Some(stream), Some(tls), Some(peer)) => match peer.server_name() {
                 Some(name) => self
                     .within(tls.greet(name, stream))
                     .await
                     .unwrap_or_else(|| {
-                        let detail = format!("no TLS greeting within {:?}", self.timeout);
+                        let detail = format!("no TLS handshake within {:?}", self.timeout);
                         Step::failed(Subject::Tls, detail, NO_CONNECTION)
                     }),
-                None => Step::skipped(Subject::Tls, "a certificate cannot be for this name"),
+                None => Step::skipped(Subject::Tls, "no certificate can be for this name"),
             },
             _ => Step::skipped(Subject::Tls, "TLS is not set up"),
         });

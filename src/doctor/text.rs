@@ -3,46 +3,66 @@
 
 use std::fmt;
 
-use super::report::{AccountReport, Report, Status, Step};
+use super::Finding;
+use super::report::{AccountReport, Configuration, Report, Status, Step};
 
 /// Where the remedies are written below the details.
 const INDENT: &str = "                         ";
 
-impl fmt::Display for Report {
+impl fmt::Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let configuration = &self.configuration;
-        if configuration.status != Status::Ok {
-            writeln!(f, "configuration: FAILED")?;
-            for problem in &configuration.problems {
-                let parts = [&problem.place, &problem.key, &problem.detail];
-                let parts = parts.into_iter().filter(|part| !part.is_empty());
-                let parts: Vec<String> = parts.map(|part| plain(part)).collect();
-                writeln!(f, "  {}", parts.join(": "))?;
-                writeln!(f, "    {}", sentence(&problem.remedy))?;
-            }
-            return Ok(());
+        match self {
+            Self::Configuration(configuration, _) => configuration.fmt(f),
+            Self::Account(account) => account.fmt(f),
         }
-        for warning in &configuration.warnings {
+    }
+}
+
+/// The problems, or the warnings of a configuration that can be used.
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.status != Status::Ok {
+            writeln!(f, "configuration: FAILED")?;
+        }
+        for problem in &self.problems {
+            let parts = [&problem.place, &problem.key, &problem.detail];
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            let parts: Vec<String> = parts.map(|part| plain(part)).collect();
+            writeln!(f, "  {}", parts.join(": "))?;
+            writeln!(f, "    {}", sentence(&problem.remedy))?;
+        }
+        for warning in &self.warnings {
             writeln!(f, "configuration: {}", plain(warning))?;
         }
-        for account in &self.accounts {
-            account.write(f)?;
+        Ok(())
+    }
+}
+
+impl Report {
+    /// What is printed below the findings: the policy, if it is needed, and the numbers.
+    /// Nothing if the configuration cannot be used.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        if self.configuration.status != Status::Ok {
+            return String::new();
         }
-        if let Some(policy) = &self.policy {
-            writeln!(f, "the CAM policy to attach:\n{policy}")?;
-        }
+        let policy = self.policy.as_ref();
+        let policy = policy.map(|policy| format!("the CAM policy to attach:\n{policy}\n"));
         let failed = self.accounts.iter().filter(|account| !account.ok).count();
         let accounts = match self.accounts.len() {
             1 => "1 account".to_owned(),
             count => format!("{count} accounts"),
         };
         let requests = self.requests_per_day;
-        writeln!(f, "{accounts}, {failed} failed, {requests} requests a day")
+        format!(
+            "{}{accounts}, {failed} failed, {requests} requests a day\n",
+            policy.unwrap_or_default()
+        )
     }
 }
 
-impl AccountReport {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for AccountReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = plain(&self.account);
         let mut way = vec![self.endpoint.clone()];
         way.extend(

@@ -15,17 +15,25 @@ use super::certificate::last_day;
 use super::report::{Step, Subject};
 use crate::cloud::http::ClientError;
 
-const INTERCEPTED: &str = "set api.ca_file to the certificates of whoever issued it, if you trust \
-                           them: a proxy or firewall may be reading along; otherwise install the \
-                           system's CA certificates (Debian: ca-certificates)";
-const OUT_OF_DATE: &str =
-    "check this machine's clock first, then who answers at the endpoint with that certificate";
+/// Where the system's certificates are trusted.
+const NOT_THE_SYSTEMS: &str = "install the system's CA certificates (Debian: ca-certificates); if a \
+                               proxy or firewall of yours decrypts the connection, set api.ca_file \
+                               to the certificate of its authority";
+/// Where those of `api.ca_file` are trusted, and only those.
+const NOT_IN_CA_FILE: &str = "add the certificate of the endpoint's authority to the file of \
+                              api.ca_file, which replaces the system's CA certificates, or remove \
+                              api.ca_file";
+const OUT_OF_DATE: &str = "check this machine's clock first, then which server answers at the endpoint with this certificate";
 const OTHER_NAME: &str =
     "check the account's endpoint, and that its name leads to the API: DNS, /etc/hosts";
 const OTHER: &str = "check that the endpoint's port speaks TLS, and that no firewall cuts it off";
 
 /// Greets servers over TLS.
-pub(super) struct Tls(TlsConnector);
+pub(super) struct Tls {
+    connector: TlsConnector,
+    /// What to do about an authority that is not trusted.
+    untrusted: &'static str,
+}
 
 impl Tls {
     /// Trusts the certificates of `ca_file` or else the system's.
@@ -48,15 +56,19 @@ impl Tls {
                     .with_custom_certificate_verifier(Arc::new(verifier))
             }
         };
-        Ok(Self(TlsConnector::from(Arc::new(
-            config.with_no_client_auth(),
-        ))))
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
+            untrusted: if ca_file.is_some() {
+                NOT_IN_CA_FILE
+            } else {
+                NOT_THE_SYSTEMS
+            },
+        })
     }
 
     /// Greets the server `name` at the other end of `stream`.
     pub(super) async fn greet(&self, name: ServerName<'static>, stream: TcpStream) -> Step {
-        let Self(connector) = self;
-        match connector.connect(name, stream).await {
+        match self.connector.connect(name, stream).await {
             Ok(stream) => {
                 let (_, connection) = stream.get_ref();
                 let version = match connection.protocol_version() {
@@ -74,34 +86,39 @@ impl Tls {
             Err(error) => {
                 let cause = error.get_ref();
                 match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
-                    Some(rustls::Error::InvalidCertificate(error)) => refused(error),
+                    Some(rustls::Error::InvalidCertificate(error)) => self.refused(error),
                     _ => Step::failed(Subject::Tls, error.to_string(), OTHER),
                 }
             }
         }
     }
-}
 
-fn refused(error: &CertificateError) -> Step {
-    let (what, remedy) = match error {
-        CertificateError::UnknownIssuer => (
-            "the certificate's issuer is not trusted on this machine".to_owned(),
-            INTERCEPTED,
-        ),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            (format!("the certificate has expired: {error}"), OUT_OF_DATE)
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-            format!("the certificate is not valid yet: {error}"),
-            OUT_OF_DATE,
-        ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
-            format!("the certificate is for another name: {error}"),
-            OTHER_NAME,
-        ),
-        error => (format!("the certificate is refused: {error}"), INTERCEPTED),
-    };
-    Step::failed(Subject::Tls, what, remedy)
+    fn refused(&self, error: &CertificateError) -> Step {
+        let (what, remedy) = match error {
+            CertificateError::UnknownIssuer => (
+                "the certificate's issuer is not trusted on this machine".to_owned(),
+                self.untrusted,
+            ),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                (format!("the certificate has expired: {error}"), OUT_OF_DATE)
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+                format!("the certificate is not valid yet: {error}"),
+                OUT_OF_DATE,
+            ),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                (
+                    format!("the certificate is for another name: {error}"),
+                    OTHER_NAME,
+                )
+            }
+            error => (
+                format!("the certificate is refused: {error}"),
+                self.untrusted,
+            ),
+        };
+        Step::failed(Subject::Tls, what, remedy)
+    }
 }
 
 fn certificates(path: &Path) -> Result<RootCertStore, ClientError> {

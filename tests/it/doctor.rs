@@ -3,13 +3,14 @@
 mod key;
 mod route;
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use cwp_exporter::doctor::Policy;
 use cwp_exporter::simulator::Answer;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Cloud, config_for, run};
+use crate::harness::{Cloud, config_for, program, run, within};
 
 /// Every step of an account, in order.
 const STEPS: [&str; 8] = [
@@ -39,6 +40,11 @@ impl Diagnosis {
         let text = run(&[&file, "doctor"], variables).await;
         let json = run(&[&file, "doctor", "--json"], variables).await;
         assert_eq!(text.status, json.status);
+        // What is to be done is never to run what has just run.
+        for output in [&text, &json] {
+            let said = utf8(&output.stdout);
+            assert!(!said.contains("cwp-exporter doctor"), "{said}");
+        }
         let quiet = |output: &Output| assert_eq!(utf8(&output.stderr), "");
         quiet(&text);
         quiet(&json);
@@ -124,7 +130,10 @@ async fn where_all_is_well_each_account_has_one_line() {
     assert_eq!(found.code, Some(0));
     let lines: Vec<&str> = found.text.lines().collect();
     assert_eq!(lines.len(), 3 + 1, "{}", found.text);
-    for (number, line) in lines[..3].iter().enumerate() {
+    let mut accounts = lines[..3].to_vec();
+    // Each is printed as it ends.
+    accounts.sort_unstable();
+    for (number, line) in accounts.iter().enumerate() {
         let start = format!(
             "a{number}: ok ({}, the configured key AKIDa{number}…, 25 values, clock ",
             cloud.url
@@ -271,12 +280,81 @@ async fn of_several_accounts_only_those_with_a_failure_show_their_steps() {
         .collect();
     assert_eq!(oks, [true, false, true]);
     let heads = found.text.lines().filter(|line| line.starts_with('a'));
-    let heads: Vec<&str> = heads.map(|line| line.split(" (").next().unwrap()).collect();
+    let mut heads: Vec<&str> = heads.map(|line| line.split(" (").next().unwrap()).collect();
+    heads.sort_unstable();
     assert_eq!(heads, ["a0: ok", "a1: FAILED", "a2: ok"]);
     let steps = found.text.lines().filter(|line| line.starts_with("  "));
     let steps = steps.filter_map(|line| line.split_whitespace().next());
     let steps = steps.filter(|word| STEPS.contains(word));
     assert_eq!(steps.collect::<Vec<_>>(), STEPS, "{}", found.text);
+}
+
+/// A configuration of accounts, each with the key of the simulated account `a0`.
+fn accounts_of_one_key(cloud: &Cloud, accounts: &[(&str, &str)]) -> String {
+    let accounts = accounts.iter().map(|(name, more)| {
+        format!("  - {{name: {name}{more}, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}\n")
+    });
+    let accounts: String = accounts.collect();
+    format!(
+        "poll: {{interval: 10m, timeout: 60s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        cloud.url
+    )
+}
+
+#[tokio::test]
+async fn an_account_is_printed_as_it_ends_whatever_the_others_wait_for() {
+    let cloud = Cloud::start(
+        "accounts:
+  - {name: a0, secret_id: AKIDa0, secret_key: key}
+  - {name: a1, secret_id: AKIDa1, secret_key: key, timeline: [{at: 0s, hang: true}]}",
+    )
+    .await;
+    let config = accounts_of_one_key(&cloud, &[("stuck", ""), ("quick", "")]);
+    let config = config.replacen("AKIDa0", "AKIDa1", 1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let file = format!("--config.file={}", file.path().display());
+    let mut doctor = program(&[&file, "doctor"], &[("KEY", "key")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(doctor.stdout.take().unwrap()).lines();
+    // The other account ends after a minute only.
+    let first = within("the first account", lines.next_line()).await;
+    let first = first.unwrap().unwrap();
+    assert!(first.starts_with("quick: ok ("), "{first}");
+    assert!(doctor.try_wait().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn accounts_with_the_same_key_endpoint_and_region_share_one_request() {
+    let cloud = Cloud::start("accounts: [{name: a0, secret_id: AKIDa0, secret_key: key}]").await;
+    let accounts = [
+        ("first", ""),
+        ("elsewhere", ", region: ap-guangzhou"),
+        ("second", ""),
+        ("third", ", labels: {team: red}"),
+    ];
+    let config = accounts_of_one_key(&cloud, &accounts);
+    let found = Diagnosis::of(&config, &[("KEY", "key")]).await;
+    assert_eq!(found.code, Some(0), "{}", found.text);
+    let names = found.json["accounts"].as_array().unwrap().iter();
+    let names: Vec<&str> = names.map(|one| one["account"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "elsewhere", "second", "third"]);
+    for name in names {
+        assert!(
+            found.text.contains(&format!("{name}: ok (")),
+            "{}",
+            found.text
+        );
+    }
+    assert!(
+        found
+            .text
+            .ends_with("4 accounts, 0 failed, 576 requests a day\n")
+    );
+    // Two each time, as text and as JSON.
+    assert_eq!(cloud.handle.received().len(), 4);
 }
 
 #[tokio::test]
