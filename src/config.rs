@@ -74,7 +74,7 @@ pub struct Poll {
     /// How long one API request may take; more than 0.
     pub timeout: Duration,
     /// How long values are kept without a success; at least `interval`. Unless it is
-    /// set, 10 minutes or three intervals, whichever is longer.
+    /// set, 10 minutes or three intervals, whichever is longer, but a year at most.
     pub max_age: Duration,
 }
 

@@ -11,11 +11,19 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Spanned};
 
 /// How deep maps and lists may nest: more than any file of ours needs, and little enough
 /// for the stack of a recursive reader.
 pub(crate) const MAX_DEPTH: usize = 16;
+
+/// How many values the aliases of a text of `length` bytes may stand for, all together.
+/// Each is copied: without a limit a short text of aliases to aliases would fill the
+/// memory.
+fn max_aliased(length: usize) -> usize {
+    length.saturating_mul(4).saturating_add(250_000)
+}
 
 /// Something, and the line where it is, counted from 1; 0 if there is none.
 pub(crate) struct At<T> {
@@ -59,8 +67,21 @@ pub(crate) fn is_likely_key(key: &str, digits: bool) -> bool {
 
 /// Reads a text that holds one document.
 pub(crate) fn read(text: &str) -> Result<At<Yaml>, Unreadable> {
+    // The text is in memory already: what grows no faster than the text needs no limit.
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_anchors: usize::MAX,
+            max_aliases: usize::MAX,
+            max_merge_keys: usize::MAX,
+            max_recorded_anchor_events: usize::MAX,
+            max_recorded_anchor_bytes: usize::MAX,
+            enforce_alias_anchor_ratio: false,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: max_aliased(text.len()) },
         with_snippet: false,
         strict_booleans: true,
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
@@ -81,10 +102,28 @@ pub(crate) fn write(value: &impl Serialize) -> Option<String> {
 impl From<&Error> for Unreadable {
     fn from(error: &Error) -> Self {
         const LINE: &str = "correct the line or the one before";
-        let (problem, remedy) = match error.without_snippet() {
+        let cause = match error.without_snippet() {
+            Error::AliasError { error, .. } => error.without_snippet(),
+            error => error,
+        };
+        let (problem, remedy) = match cause {
             Error::DuplicateMappingKey { .. } => (
                 "the key is already in this map".to_owned(),
                 "keep one of the two",
+            ),
+            Error::Budget {
+                breach: BudgetBreach::Depth { .. },
+                ..
+            } => (
+                format!("maps and lists are nested more than {MAX_DEPTH} deep"),
+                "nest less: no setting is so deep",
+            ),
+            Error::AliasReplayLimitExceeded {
+                max_total_replayed_events: most,
+                ..
+            } => (
+                format!("the aliases (`*name`) stand for more than {most} values"),
+                "write fewer aliases of large maps and lists",
             ),
             Error::MultipleDocuments { .. } => (
                 "there is more than one YAML document".to_owned(),

@@ -13,7 +13,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::environment::Environment;
 use super::problem::{ConfigError, Place};
-use super::tree::{Node, Value, join, shown};
+use super::tree::{Node, Value, index, join, shown};
 use crate::yaml::MAX_DEPTH;
 
 /// Begins the name of every variable that sets a key.
@@ -199,10 +199,6 @@ fn node(places: &mut Places, path: &str, key: String, group: &Place, raw: Raw) -
 /// Whether every key is an index.
 fn is_list(settings: &Dict) -> bool {
     !settings.is_empty() && settings.keys().all(|key| index(key).is_some())
-}
-
-fn index(key: &str) -> Option<usize> {
-    key.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
 fn number_text(number: Num) -> String {

@@ -12,7 +12,7 @@ use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, o
 use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::problem::{Fault, Place};
-use super::reader::{Reader, Section, count, duration, show, text};
+use super::reader::{MAX_DURATION, Reader, Section, count, duration, show, text};
 use super::tree::{Node, Value, join};
 use super::{Account, Api, Config, Poll, Share};
 
@@ -59,7 +59,10 @@ fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
         interval: interval.unwrap_or(default.interval),
         timeout: timeout.unwrap_or(default.timeout),
         // Long intervals need longer than the default, or nothing would be shown.
-        max_age: max_age.unwrap_or(default.max_age.max(interval.unwrap_or_default() * 3)),
+        max_age: max_age.unwrap_or_else(|| {
+            let three = interval.unwrap_or_default() * 3;
+            default.max_age.max(three).min(MAX_DURATION)
+        }),
     };
     // A setting that could not be read is one problem, not two.
     let readable = ["interval", "max_age"]

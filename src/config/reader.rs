@@ -9,7 +9,7 @@ use super::problem::{Fault, Place, Problem};
 use super::tree::{Node, Value};
 
 /// The longest duration, so that adding it to any time cannot overflow.
-const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Collects problems.
 #[derive(Default)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::problem::{ConfigError, Fault, Place, Problem};
 use super::reader::show;
+use super::show::SECRET;
 use super::{Config, Credentials, Environment, IdSource};
 use crate::budget::RateLimit;
 
@@ -139,6 +140,11 @@ impl Config {
         let mut accounts = HashMap::new();
         for account in &self.accounts {
             let charged = match &account.credentials {
+                // What `/config` shows hides the ids: these are not all the same one.
+                Credentials::Static {
+                    secret_id: IdSource::Literal(id),
+                    ..
+                } if id == SECRET => continue,
                 Credentials::Static {
                     secret_id: IdSource::Literal(id),
                     ..

@@ -14,7 +14,7 @@ use super::{
 use crate::yaml;
 
 /// What stands for a value that is not shown.
-const SECRET: &str = "<secret>";
+pub(super) const SECRET: &str = "<secret>";
 
 impl Config {
     /// The configuration as YAML that loads again, with every default written out. A

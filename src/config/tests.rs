@@ -350,6 +350,44 @@ fn anchors_and_merge_keys_work() {
 }
 
 #[test]
+fn a_file_may_be_as_long_as_it_has_accounts() {
+    // More than 250,000 nodes, 50,000 anchors and aliases, 10,000 merge keys, and 10 aliases
+    // for each anchor: limits that there were.
+    let mut yaml = "poll: {interval: 24h}\naccounts:\n\
+                    - &first {name: first, labels: &labels {team: a}}\n"
+        .to_owned();
+    for n in 0..30_000 {
+        yaml += &format!(
+            "- &a{n} {{<<: *first, name: &n{n} a{n}, labels: *labels, region: ap-x, endpoint: https://x}}\n"
+        );
+    }
+    let config = load_text(&yaml, &environment([])).unwrap();
+    assert_eq!(config.accounts.len(), 30_001);
+    let last = config.accounts.last().unwrap();
+    assert_eq!((last.name.as_str(), last.labels.len()), ("a29999", 1));
+}
+
+#[test]
+fn the_limits_that_remain_are_told_as_such() {
+    let deep = format!("accounts: {}{}", "[".repeat(17), "]".repeat(17));
+    let error = load_text(&deep, &environment([])).unwrap_err().to_string();
+    assert!(
+        error.contains("maps and lists are nested more than 16 deep; nest less"),
+        "{error}"
+    );
+    let mut bomb = "x0: &x0 [1,1,1,1,1,1,1,1,1,1]\n".to_owned();
+    for level in 1..10 {
+        let below = format!("*x{},", level - 1).repeat(10);
+        bomb += &format!("x{level}: &x{level} [{below}]\n");
+    }
+    let error = load_text(&bomb, &environment([])).unwrap_err().to_string();
+    assert!(
+        error.contains("the aliases (`*name`) stand for more than"),
+        "{error}"
+    );
+}
+
+#[test]
 fn unlikely_settings_are_allowed_with_a_warning() {
     let config = load(
         "good.yml",

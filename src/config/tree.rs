@@ -50,13 +50,19 @@ pub(crate) fn join(path: &str, segment: &str) -> String {
     }
 }
 
+/// The number in brackets, if `key` is nothing else.
+pub(crate) fn index(key: &str) -> Option<usize> {
+    let digits = key.strip_prefix('[')?.strip_suffix(']')?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
 /// `key` if it is likely to be one, else a stand-in.
 ///
 /// Only labels and HTTP's versions have a reason for digits.
 pub(crate) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
     let has_digits = path.ends_with(".labels") || path == "http_server_config";
-    let index = key.starts_with('[') && key.ends_with(']');
-    if index || is_likely_key(key, has_digits) {
+    if index(key).is_some() || is_likely_key(key, has_digits) {
         key
     } else {
         "<not shown>"
@@ -78,11 +84,16 @@ mod tests {
     fn a_key_that_may_be_a_secret_is_not_shown() {
         assert_eq!(shown("poll", "max-Age"), "max-Age");
         assert_eq!(shown("accounts[0].labels", "tier2"), "tier2");
+        assert_eq!(shown("accounts", "[12]"), "[12]");
         for key in [
             "hunter2",
             "secret_key:hunter",
             "",
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef",
+            "[Hunter2]",
+            "[+1]",
+            "[]",
+            "[1\n]",
         ] {
             assert_eq!(shown("accounts[0].credentials", key), "<not shown>");
         }

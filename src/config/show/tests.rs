@@ -124,3 +124,31 @@ fn what_is_shown_has_every_default_and_no_secret() {
         );
     }
 }
+
+#[test]
+fn what_is_shown_loads_again_at_the_limits() {
+    let place = Place::new();
+    for yaml in ["poll: {interval: 2921h}", "poll: {interval: 8760h}"] {
+        let config = place.load(place.folder.path(), yaml);
+        let again = place.load(place.folder.path(), &config.to_yaml().unwrap());
+        assert_eq!(again, config, "{yaml}");
+    }
+}
+
+#[test]
+fn hidden_ids_are_not_taken_for_one_key() {
+    let place = Place::new();
+    let accounts = (0..1_000).map(|n| {
+        format!("- {{name: a{n}, credentials: {{type: static, secret_id: id{n}, secret_key_env: KEY}}}}\n")
+    });
+    let yaml = format!("accounts:\n{}", accounts.collect::<String>());
+    let config = place.load(place.folder.path(), &yaml);
+    let file = place.folder.path().join("shown.yml");
+    std::fs::write(&file, config.to_yaml().unwrap()).unwrap();
+    let source = super::super::Source {
+        file: Some(file),
+        environment: place.environment.clone(),
+        ..Default::default()
+    };
+    source.load().unwrap();
+}

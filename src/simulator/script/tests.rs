@@ -161,7 +161,7 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             step("at: 1s, set: {a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"),
-            "line 6: not valid YAML: correct the line or the one before",
+            "line 6: maps and lists are nested more than 16 deep: nest less",
         ),
         (
             account("rate_limit: 0"),
