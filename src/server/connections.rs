@@ -47,7 +47,7 @@ struct Open {
 /// Whose connections compete: an IPv4 address, or the first half of an IPv6 address,
 /// as one client has all of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(u64);
+pub(super) struct Network(u64);
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {

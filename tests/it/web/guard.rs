@@ -4,7 +4,7 @@ use http::{StatusCode, header};
 use reqwest::Response;
 
 use super::{Folder, Guarded};
-use crate::harness::{client, within};
+use crate::harness::{Program, client, within};
 
 impl Guarded {
     async fn get_as(&self, path: &str, user: &str, password: &str) -> Response {
@@ -167,4 +167,26 @@ async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
         assert_eq!(answered.await, 200);
     }
     flood.shutdown().await;
+}
+
+#[tokio::test]
+async fn however_many_passwords_are_wrong_the_log_says_so_once_a_minute() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    let web = format!("--web.config.file={}", folder.path("web.yml").display());
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDx"),
+        ("TENCENTCLOUD_SECRET_KEY", "k"),
+    ];
+    let mut program = Program::start(&[&web, "--web.listen-address=127.0.0.1:0"], &key);
+    let url = format!("{}/metrics", program.url().await);
+    let http = client();
+    for number in 0..20 {
+        let request = http.get(&url).basic_auth("alice", Some(number));
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+    program.signal("TERM").await;
+    program.logged("msg=stopped").await;
+    let log = program.log();
+    let refusals = log.iter().filter(|line| line.contains("password"));
+    assert_eq!(refusals.count(), 1, "{log:?}");
 }
