@@ -19,7 +19,7 @@ use crate::exposition::Exposition;
 use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
 use crate::scheduler::Scheduler;
-use crate::server::listen::{self, ListenError};
+use crate::server::listen::{self, ListenAddress, ListenError};
 use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use crate::server::scrape::bodies::Bodies;
 use crate::server::site::{ReloadRequest, Site};
@@ -70,8 +70,8 @@ pub struct ServerDied;
 /// How the daemon faces the world, and where it keeps what.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
-    /// Where to listen, each `HOST:PORT`.
-    pub listen_addresses: Vec<String>,
+    /// Where to listen.
+    pub listen_addresses: Vec<ListenAddress>,
     /// Whether to listen on the sockets that the service manager passes instead.
     pub systemd_socket: bool,
     /// How much is served at a time.

@@ -3,27 +3,28 @@
 
 mod demo;
 mod doctor;
+mod flags;
+mod usage;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::info;
 
 use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, Shard, Share, Source};
-use crate::logging::{self, Format, Threshold};
+use crate::config::{Config, Environment, Source};
+use crate::logging::{self, Threshold};
 use crate::once;
-use crate::server::Limits;
-use crate::server::site::PATHS;
+use crate::server::listen::ListenAddress;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
 use crate::web_config::WebConfigFile;
+use flags::Flags;
 
 /// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
 ///
@@ -38,6 +39,26 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+impl Cli {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    ///
+    /// When it is wrong; the error's text says what to write instead. Help and version,
+    /// which end the program too, are among the errors.
+    pub fn read<T: Into<OsString>>(
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let mut command = usage::prepared(Self::command());
+        let matches = command
+            .try_get_matches_from_mut(&arguments)
+            .map_err(|error| usage::explained(&mut command, &arguments, error))?;
+        usage::check(&mut command, &arguments, &matches)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (revision ",
@@ -46,168 +67,6 @@ const VERSION: &str = concat!(
     env!("CWP_EXPORTER_RUSTC"),
     ")"
 );
-
-#[derive(Debug, Args)]
-struct Flags {
-    /// Configuration file (YAML).
-    #[arg(long = "config.file", value_name = "FILE", global = true)]
-    config_file: Option<PathBuf>,
-
-    /// Check the configuration, say what is wrong with it, and exit.
-    #[arg(long = "config.check")]
-    config_check: bool,
-
-    /// Address to listen on, HOST:PORT; without a host, every address. Repeatable.
-    #[arg(
-        long = "web.listen-address",
-        value_name = "ADDRESS",
-        default_value = ":10064",
-        global = true
-    )]
-    listen_addresses: Vec<String>,
-
-    /// Listen on the sockets that systemd passes instead.
-    #[arg(long = "web.systemd-socket", global = true)]
-    systemd_socket: bool,
-
-    /// Web configuration file (YAML): TLS, passwords, headers, as for other exporters.
-    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
-    web_config_file: Option<PathBuf>,
-
-    /// Answer /-/healthy and /-/ready without the password that the web configuration
-    /// demands.
-    #[arg(long = "web.health-without-auth", global = true)]
-    health_without_auth: bool,
-
-    /// How many connections may be open; a further one takes the place of an idle one.
-    #[arg(
-        long = "web.max-connections",
-        value_name = "COUNT",
-        default_value = "512",
-        global = true
-    )]
-    max_connections: NonZeroUsize,
-
-    /// How many scrapes may be answered at a time, further ones wait, for five seconds at most; 0 is no limit.
-    #[arg(
-        long = "web.max-requests",
-        value_name = "COUNT",
-        default_value = "40",
-        global = true
-    )]
-    max_requests: usize,
-
-    /// Path of the metrics.
-    #[arg(
-        long = "web.telemetry-path",
-        value_name = "PATH",
-        default_value = "/metrics",
-        value_parser = telemetry_path,
-        global = true
-    )]
-    telemetry_path: String,
-
-    /// Let clients reload the configuration with POST or PUT /-/reload.
-    #[arg(long = "web.enable-lifecycle", global = true)]
-    enable_lifecycle: bool,
-
-    /// Collect only the accounts of this shard, counted from 0; `auto` takes the number
-    /// at the end of POD_NAME or of the host's name.
-    #[arg(
-        long = "shard.index",
-        value_name = "INDEX",
-        requires = "shard_total",
-        global = true
-    )]
-    shard_index: Option<String>,
-
-    /// How many shards there are.
-    #[arg(
-        long = "shard.total",
-        value_name = "TOTAL",
-        requires = "shard_index",
-        global = true
-    )]
-    shard_total: Option<NonZeroU32>,
-
-    /// How many replicas collect the same accounts and share api.rate_limit.
-    #[arg(
-        long = "replica.count",
-        value_name = "COUNT",
-        default_value = "1",
-        global = true
-    )]
-    replica_count: NonZeroU32,
-
-    /// Keep the last good values in this folder, and show them after a restart with
-    /// their true age until they have been collected anew.
-    #[arg(long = "state.dir", value_name = "FOLDER", global = true)]
-    state_dir: Option<PathBuf>,
-
-    /// Log only events of this level or above.
-    #[arg(
-        long = "log.level",
-        value_name = "LEVEL",
-        value_enum,
-        default_value_t = Threshold::Info,
-        global = true
-    )]
-    log_level: Threshold,
-
-    /// Format of the log lines on standard error.
-    #[arg(
-        long = "log.format",
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Logfmt,
-        global = true
-    )]
-    log_format: Format,
-}
-
-impl Flags {
-    /// This process's part of the accounts and the budget.
-    fn share(&self, environment: &Environment) -> Result<Share, Failure> {
-        let shard = match (self.shard_index.as_deref(), self.shard_total) {
-            (Some(index), Some(total)) => {
-                let index = match index {
-                    "auto" => ordinal(environment).ok_or_else(|| {
-                        Failure::usage(
-                            "--shard.index=auto: neither POD_NAME nor the host's name ends in a \
-                             hyphen and a number; write the number",
-                        )
-                    })?,
-                    index => index.parse().map_err(|_| {
-                        Failure::usage("--shard.index: write a number from 0, or `auto`")
-                    })?,
-                };
-                let shard = Shard::new(index, total).ok_or_else(|| {
-                    Failure::Usage(format!(
-                        "--shard.index: there is no shard {index} of {total}; they are counted from 0"
-                    ))
-                })?;
-                Some(shard)
-            }
-            _ => None,
-        };
-        Ok(Share {
-            shard,
-            replicas: self.replica_count,
-        })
-    }
-}
-
-/// The number at the end of this pod's or host's name, as in `cwp-exporter-3`.
-fn ordinal(environment: &Environment) -> Option<u32> {
-    let host = || {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-        Some(name.trim().to_owned())
-    };
-    let pod = environment.get("POD_NAME").map(str::to_owned);
-    let name = pod.or_else(host)?;
-    let (_, number) = name.rsplit_once('-')?;
-    number.parse().ok()
-}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -227,8 +86,13 @@ enum Command {
     /// Play the CWP API on a loopback address, verifying requests as the real one does.
     Simulate {
         /// Loopback address to listen on.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10065")]
-        listen: SocketAddr,
+        #[arg(
+            long,
+            value_name = "ADDRESS",
+            default_value = "127.0.0.1:10065",
+            value_parser = loopback_address
+        )]
+        listen: ListenAddress,
         /// Scenario file (YAML); the demo's scenario when absent.
         #[arg(long, value_name = "FILE")]
         scenario: Option<PathBuf>,
@@ -265,12 +129,27 @@ impl Failure {
     }
 }
 
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::usage(error),
+            error => Self::running(error),
+        }
+    }
+}
+
 /// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
 /// running, 2 wrong usage or configuration.
 #[must_use]
 pub fn run() -> ExitCode {
-    // Wrong usage makes clap exit with code 2.
-    let cli = Cli::parse();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // There is nowhere to tell that standard error is closed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     let clock = Clock::system();
     let threshold = match (&cli.command, cli.flags.log_level) {
         // What is usually worth a line is in the report.
@@ -308,15 +187,6 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
 
 async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
     let Cli { flags, command } = cli;
-    if matches!(
-        command,
-        Some(Command::Simulate { .. } | Command::Demo { .. })
-    ) && (flags.config_check || flags.config_file.is_some())
-    {
-        let text =
-            "this command has no configuration file; leave out --config.file and --config.check";
-        return Err(Failure::usage(text));
-    }
     let source = Source {
         file: flags.config_file.clone(),
         environment: environment.clone(),
@@ -324,7 +194,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     };
     let load = || source.load().map_err(Failure::usage);
     match command {
-        _ if flags.config_check => {
+        None if flags.config_check => {
             let config = checked(load(), flags.web_config_file.as_deref())?;
             let accounts = match config.accounts.len() {
                 1 => "1 account".to_owned(),
@@ -332,7 +202,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             };
             say(format!("configuration is good: {accounts}\n"))
         }
-        None => serve(source, clock, app_options(flags)).await,
+        None => serve(source, clock, flags.app_options()).await,
         Some(Command::Once { output }) => {
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
@@ -341,7 +211,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
-        Some(Command::Demo { stack }) => demo::run(clock, app_options(flags), stack).await,
+        Some(Command::Demo { stack }) => demo::run(clock, flags.app_options(), stack).await,
     }
 }
 
@@ -356,22 +226,6 @@ fn checked(config: Result<Config, Failure>, web: Option<&Path>) -> Result<Config
     }
 }
 
-fn app_options(flags: Flags) -> AppOptions {
-    AppOptions {
-        listen_addresses: flags.listen_addresses,
-        systemd_socket: flags.systemd_socket,
-        limits: Limits {
-            connections: flags.max_connections,
-            scrapes: flags.max_requests,
-        },
-        web_config: flags.web_config_file,
-        health_without_auth: flags.health_without_auth,
-        telemetry_path: flags.telemetry_path,
-        enable_lifecycle: flags.enable_lifecycle,
-        state_dir: flags.state_dir,
-    }
-}
-
 async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     info!(
@@ -379,12 +233,7 @@ async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(),
         revision = env!("CWP_EXPORTER_REVISION"),
         "starting cwp-exporter"
     );
-    let app = App::bind(source, clock, options)
-        .await
-        .map_err(|error| match error {
-            StartError::Config(error) => Failure::usage(error),
-            error => Failure::running(error),
-        })?;
+    let app = App::bind(source, clock, options).await?;
     app.run_until(signals.received())
         .await
         .map_err(Failure::running)
@@ -419,7 +268,7 @@ async fn once(
 }
 
 async fn simulate(
-    listen: SocketAddr,
+    listen: ListenAddress,
     scenario: Option<&Path>,
     clock: &Clock,
 ) -> Result<(), Failure> {
@@ -428,14 +277,31 @@ async fn simulate(
         None => Scenario::demo().map_err(Failure::running)?,
     };
     let signals = StopSignals::catch().map_err(Failure::running)?;
-    let simulator = Simulator::bind(listen, scenario, clock.clone())
+    let unable = |error| Failure::Running(format!("cannot listen on {listen}: {error}"));
+    let addresses = listen.resolve().await.map_err(unable)?;
+    let Some(address) = addresses.first() else {
+        return Err(unable(io::ErrorKind::AddrNotAvailable.into()));
+    };
+    let simulator = Simulator::bind(*address, scenario, clock.clone())
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => Failure::usage(error),
-            _ => Failure::Running(format!("cannot listen on {listen}: {error}")),
+            io::ErrorKind::InvalidInput => Failure::Usage(format!("--listen: {error}")),
+            _ => unable(error),
         })?;
     simulator.run_until(signals.received()).await;
     Ok(())
+}
+
+/// An address for the simulated API.
+fn loopback_address(text: &str) -> Result<ListenAddress, String> {
+    let problem = match text.parse::<ListenAddress>() {
+        Ok(address) if address.may_be_loopback() => return Ok(address),
+        Ok(_) => "the simulated API listens on a loopback address only",
+        Err(error) => error.problem,
+    };
+    Err(format!(
+        "{problem}; write HOST:PORT, such as 127.0.0.1:10065 or [::1]:10065"
+    ))
 }
 
 fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
@@ -457,11 +323,4 @@ fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
 fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let written = Output::Standard.write(text.as_ref(), READABLE);
     written.map_err(Failure::running)
-}
-
-fn telemetry_path(text: &str) -> Result<String, String> {
-    if PATHS.contains(&text) || !text.starts_with('/') || text.contains(['?', '#']) {
-        return Err("a path such as /metrics that is not used otherwise".to_owned());
-    }
-    Ok(text.to_owned())
 }

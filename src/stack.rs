@@ -27,6 +27,26 @@ const ROUTES: &str = include_str!("../deploy/alertmanager/alertmanager.yml");
 /// The job that the rules are about.
 const JOB: &str = "cwp";
 
+/// A page with the alerts, and a path that answers only where the page shows them.
+type AlertsPage = (&'static str, &'static str);
+
+/// The pages of Prometheus, the best first: the usual one, the one of Debian's package of
+/// version 2, and what every build answers, with or without pages.
+const PROMETHEUS_PAGES: [AlertsPage; 3] = [
+    ("/alerts", "/alerts"),
+    ("/classic/alerts", "/classic/alerts"),
+    ("/api/v1/alerts", "/api/v1/alerts"),
+];
+
+/// The pages of Alertmanager. Debian's package has a page that shows nothing.
+const ALERTMANAGER_PAGES: [AlertsPage; 2] = [
+    ("/#/alerts", "/script.js"),
+    ("/api/v2/alerts", "/api/v2/alerts"),
+];
+
+/// How long a page may take.
+const PAGE: Duration = Duration::from_secs(10);
+
 /// What is wrong with a stack.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
@@ -140,10 +160,14 @@ impl Stack {
         })
     }
 
-    /// Where Prometheus is.
-    #[must_use]
-    pub fn prometheus_url(&self) -> &str {
-        &self.prometheus.1
+    /// The page of Prometheus that shows the alerts in this build.
+    pub async fn prometheus_page(&self) -> String {
+        page(&self.prometheus.1, &PROMETHEUS_PAGES).await
+    }
+
+    /// The page of Alertmanager that shows the alerts in this build.
+    pub async fn alertmanager_page(&self) -> String {
+        page(&self.alertmanager.1, &ALERTMANAGER_PAGES).await
     }
 
     /// Where Alertmanager is.
@@ -183,6 +207,27 @@ async fn start(
             outcome => return outcome.map(|daemon| (daemon, format!("http://{address}"))),
         }
     }
+}
+
+/// The first of `pages` at `url` that opens, or else the last.
+async fn page(url: &str, pages: &[AlertsPage]) -> String {
+    // The client of HTTP demands it, although nothing here speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .timeout(PAGE)
+        .build();
+    let mut best = url.to_owned();
+    for (page, proof) in pages {
+        best = format!("{url}{page}");
+        let Ok(client) = &client else { continue };
+        let answer = client.get(format!("{url}{proof}")).send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            break;
+        }
+    }
+    best
 }
 
 fn flag(name: &str, path: &Path) -> String {

@@ -2,6 +2,7 @@
 //! without an account sees what an account would show.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,7 +13,7 @@ use super::{Failure, say};
 use crate::app::{App, AppOptions};
 use crate::clock::Clock;
 use crate::config::{Environment, Source};
-use crate::signals::StopSignals;
+use crate::signals::{Hangups, StopSignals};
 use crate::simulator::{Scenario, Simulator};
 use crate::stack::{self, Stack, StackError, receiver};
 
@@ -22,7 +23,7 @@ const PACE: u32 = 60;
 /// How often the demo's Prometheus scrapes.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves the demo scenario until a signal comes, `with_stack` watched and judged by a
+/// Serves the demo scenario until a signal comes or its terminal is closed, `with_stack` watched and judged by a
 /// Prometheus and an Alertmanager.
 pub(super) async fn run(
     clock: &Clock,
@@ -30,6 +31,14 @@ pub(super) async fn run(
     with_stack: bool,
 ) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
+    let mut hangups = Hangups::catch().map_err(Failure::running)?;
+    // A demo ends with its terminal: nobody is left to look at it.
+    let mut stopped = pin!(async {
+        tokio::select! {
+            () = signals.received() => {}
+            () = hangups.next() => {}
+        }
+    });
     let scenario = Scenario::demo().map_err(Failure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -68,17 +77,16 @@ pub(super) async fn run(
         ..Source::default()
     };
     let telemetry_path = options.telemetry_path.clone();
-    let app = App::bind(source, clock, options)
-        .await
-        .map_err(Failure::running)?;
+    let app = App::bind(source, clock, options).await?;
 
     let addresses: Vec<_> = app.local_addrs().into_iter().map(reachable).collect();
     let mut stack = match addresses.first() {
-        Some(exporter) if with_stack => Some(
-            start_stack(*exporter, &telemetry_path)
-                .await
-                .map_err(Failure::running)?,
-        ),
+        Some(exporter) if with_stack => tokio::select! {
+            started = start_stack(*exporter, &telemetry_path) => {
+                Some(started.map_err(Failure::running)?)
+            }
+            () = &mut stopped => return Ok(()),
+        },
         _ => None,
     };
     for address in &addresses {
@@ -88,10 +96,10 @@ pub(super) async fn run(
     }
     if let Some(stack) = &stack {
         say(format!(
-            "Prometheus   {}/alerts\nAlertmanager {}/#/alerts\n\
+            "Prometheus   {}\nAlertmanager {}\n\
              An hour of the rules passes in a minute; notifications are printed here.\n",
-            stack.prometheus_url(),
-            stack.alertmanager_url()
+            stack.prometheus_page().await,
+            stack.alertmanager_page().await
         ))?;
     }
     say(format!(
@@ -104,7 +112,7 @@ pub(super) async fn run(
     let mut broken = None;
     let shutdown = async {
         tokio::select! {
-            () = signals.received() => {}
+            () = stopped => {}
             error = ended(stack.as_mut()) => broken = Some(error),
         }
     };

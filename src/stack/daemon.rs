@@ -36,12 +36,11 @@ impl Daemon {
         arguments: &[String],
     ) -> Result<Self, StackError> {
         let program = names.first().copied().unwrap_or_default();
-        let started = names.iter().find_map(|name| match spawn(name, arguments) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            started => Some(started),
-        });
-        let mut child = started
-            .ok_or(StackError::Missing { program })?
+        let name = on_path(names)
+            .await
+            .ok_or(StackError::Missing { program })?;
+        let mut child = spawn(name, arguments)
+            .await
             .map_err(|source| StackError::Start { program, source })?;
         let log = Log::default();
         let stderr = child.stderr.take();
@@ -95,14 +94,46 @@ impl Log {
     }
 }
 
-fn spawn(name: &str, arguments: &[String]) -> io::Result<Child> {
-    Command::new(name)
+/// The first of `names` that can be run.
+async fn on_path(names: &[&'static str]) -> Option<&'static str> {
+    for name in names {
+        let asked = silent(name).arg("--version").status().await;
+        if !asked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// Starts a program that ends with this process: it is killed when the child is dropped
+/// and, where util-linux is there to arrange it, also when this process is killed.
+///
+/// The kernel ends it with the thread that calls this, which must therefore be the
+/// process's main one, or live as long.
+async fn spawn(name: &str, arguments: &[String]) -> io::Result<Child> {
+    const WITH_US: [&str; 2] = ["--pdeathsig", "KILL"];
+    let tried = silent("setpriv").args(WITH_US).arg("true").status().await;
+    let mut command = silent(name);
+    if tried.is_ok_and(|status| status.success()) {
+        command = silent("setpriv");
+        command.args(WITH_US).arg(name);
+    }
+    command
         .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // A Ctrl-C is for us, and we end it.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
+}
+
+fn silent(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// Whether the log says that the program listens, before it ends.

@@ -8,7 +8,6 @@ mod unit;
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use cwp_exporter::cli::Cli;
 use cwp_exporter::collector;
 use cwp_exporter::config::{Api, Config, Environment, Poll};
@@ -29,7 +28,7 @@ fn documents(text: &str) -> Vec<Value> {
 /// Asserts that these are arguments of this program.
 fn assert_arguments<'a>(arguments: impl IntoIterator<Item = &'a str>) {
     let arguments: Vec<&str> = ["cwp-exporter"].into_iter().chain(arguments).collect();
-    if let Err(error) = Cli::command().try_get_matches_from(&arguments) {
+    if let Err(error) = Cli::read(&arguments) {
         panic!("{arguments:?}: {error}");
     }
 }

@@ -117,7 +117,7 @@ async fn a_shard_that_does_not_exist_is_wrong_usage() {
         ),
         (
             vec!["--shard.index=x", "--shard.total=3"],
-            "a number from 0",
+            "whole number from 0",
         ),
         (vec!["--shard.index=0", "--shard.total=0"], "--shard.total"),
         (vec!["--replica.count=0"], "--replica.count"),

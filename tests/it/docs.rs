@@ -964,8 +964,55 @@ fn the_flags_are_those_of_the_program() {
         let words = argument.get_possible_values();
         let words: Vec<&str> = words.iter().map(|word| word.get_name()).collect();
         if !words.is_empty() {
-            assert_eq!(code(&row[2]), words);
+            assert_eq!(code(&row[3]), words);
         }
+    }
+}
+
+#[test]
+fn each_command_takes_the_documented_flags_and_refuses_the_others() {
+    let readme = readme();
+    let commands: Vec<&str> = readme
+        .rows("Command")
+        .iter()
+        .map(|row| only_code(&row[0]))
+        .collect();
+    for row in readme.rows("Flag") {
+        if matches!(only_code(&row[0]), "--help" | "--version") {
+            continue;
+        }
+        let flag = match only_code(&row[0]).split_once(' ') {
+            None => only_code(&row[0]).to_owned(),
+            Some((flag, value)) => {
+                let value = match value {
+                    "ADDRESS" => ":1",
+                    "COUNT" | "TOTAL" => "1",
+                    "FORMAT" => "json",
+                    "INDEX" => "0",
+                    "LEVEL" => "info",
+                    _ => "/x",
+                };
+                format!("{flag}={value}")
+            }
+        };
+        let takes = |command: &&str| {
+            let before = Cli::read(["cwp-exporter", &flag, command]);
+            let behind = Cli::read(["cwp-exporter", command, &flag]);
+            match (before, behind) {
+                (Ok(_), Ok(_)) => true,
+                (Err(before), Err(behind)) => {
+                    assert_eq!((before.exit_code(), behind.exit_code()), (2, 2));
+                    false
+                }
+                (before, behind) => panic!("{flag} {command}: {before:?}, {behind:?}"),
+            }
+        };
+        let taken: Vec<&str> = commands.iter().copied().filter(takes).collect();
+        let documented = match row[2].as_str() {
+            "all" => commands.clone(),
+            names => code(names),
+        };
+        assert_eq!(taken, documented, "{flag}");
     }
 }
 
@@ -1130,7 +1177,7 @@ fn the_shell_snippets_use_what_there_is() {
             _ => panic!("what is `{line}`?"),
         };
         let arguments = ["cwp-exporter"].iter().chain(arguments);
-        if let Err(error) = Cli::command().try_get_matches_from(arguments) {
+        if let Err(error) = Cli::read(arguments) {
             panic!("`{line}` is no command of ours: {error}");
         }
         commands += 1;

@@ -125,7 +125,7 @@ impl Exporter {
             ..Source::default()
         };
         let mut options = AppOptions {
-            listen_addresses: vec!["127.0.0.1:0".to_owned()],
+            listen_addresses: vec!["127.0.0.1:0".parse().unwrap()],
             systemd_socket: false,
             limits: Limits {
                 connections: NonZeroUsize::new(512).unwrap(),

@@ -402,9 +402,51 @@ async fn a_simulated_api_plays_a_scenario_file_for_a_program_that_collects_it() 
 
 #[tokio::test]
 async fn the_simulated_api_stays_on_this_machine() {
-    let output = run(&["simulate", "--listen=0.0.0.0:0"], &[]).await;
-    assert_ne!(output.status.code(), Some(0));
-    assert!(text(&output.stderr).contains("loopback"));
+    for listen in ["--listen=0.0.0.0:0", "--listen=:0", "--listen=[::]:0"] {
+        let output = run(&["simulate", listen], &[]).await;
+        assert_eq!(output.status.code(), Some(2), "{listen}");
+        assert!(text(&output.stderr).contains("loopback"), "{listen}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_wrong_usage_and_an_unknown_name_is_not() {
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDexample"),
+        ("TENCENTCLOUD_SECRET_KEY", "example"),
+    ];
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["--web.listen-address=10064"], 2, "127.0.0.1:10064"),
+        (
+            &["--config.check", "--web.listen-address=10064"],
+            2,
+            ":10064",
+        ),
+        (&["--web.listen-address=localhost:"], 2, "port is missing"),
+        (&["demo", "--web.listen-address=[::1"], 2, "[::1]:10064"),
+        (&["simulate", "--listen=10065"], 2, "127.0.0.1:10065"),
+        (
+            &["--web.listen-address=none.invalid:0"],
+            1,
+            "none.invalid:0",
+        ),
+        (
+            &["demo", "--web.listen-address=none.invalid:0"],
+            1,
+            "none.invalid:0",
+        ),
+        (
+            &["simulate", "--listen=none.invalid:0"],
+            1,
+            "none.invalid:0",
+        ),
+    ];
+    for (arguments, code, part) in cases {
+        let output = run(arguments, &key).await;
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use cwp_exporter::simulator::{Answer, Fields};
@@ -14,10 +17,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use crate::harness::{Cloud, Exporter, client, config_for, run};
+use crate::harness::{Cloud, Exporter, client, config_for, program, run, within};
 
 /// How long a notification may take, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -251,4 +256,133 @@ async fn a_stack_without_its_programs_says_what_to_install() {
         stderr.contains("there is no alertmanager on PATH; install it"),
         "{stderr}"
     );
+}
+
+/// `demo --stack` once it has said what to open.
+struct Demo {
+    child: Child,
+    /// What it said.
+    lines: Vec<String>,
+}
+
+impl Demo {
+    /// Starts it with the programs in the folders `path`.
+    async fn start(path: &str) -> Self {
+        let arguments = ["--web.listen-address=127.0.0.1:0", "demo", "--stack"];
+        let mut child = program(&arguments, &[("PATH", path)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = Vec::new();
+        within("the demo to start", async {
+            while !lines.iter().any(|line: &String| line.contains("Ctrl-C")) {
+                let line = output.next_line().await.unwrap();
+                lines.push(line.expect("the demo has ended"));
+            }
+        })
+        .await;
+        // It is read on, or its notifications would find nobody.
+        tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
+        Self { child, lines }
+    }
+
+    /// The URL in the line that begins with `word`.
+    fn url(&self, word: &str) -> &str {
+        let line = self.lines.iter().find(|line| line.starts_with(word));
+        let mut words = line.unwrap().split(' ');
+        words.find(|word| word.starts_with("http://")).unwrap()
+    }
+
+    /// A connection to the program at the URL in the line that begins with `word`.
+    async fn connect(&self, word: &str) -> TcpStream {
+        let url: url::Url = self.url(word).parse().unwrap();
+        let address = (Ipv4Addr::LOCALHOST, url.port().unwrap());
+        TcpStream::connect(address).await.unwrap()
+    }
+}
+
+async fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -s {name} {}", child.id().unwrap());
+    let sent = Command::new("sh").args(["-c", &kill]).status().await;
+    assert!(sent.unwrap().success());
+}
+
+/// The folders with programs: those of this machine, and before them the newest stack.
+fn paths() -> Vec<String> {
+    let usual = std::env::var_os("PATH").unwrap().into_string().unwrap();
+    let newest = std::env::var_os("NEWEST_TOOLS").map(|folder| folder.into_string().unwrap());
+    let newest = newest.map(|folder| format!("{folder}:{usual}"));
+    [Some(usual), newest].into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn the_demo_prints_only_pages_that_open_and_show_alerts() {
+    for path in paths() {
+        let demo = Demo::start(&path).await;
+        for word in ["Open", "Prometheus", "Alertmanager"] {
+            let url = demo.url(word);
+            let answer = client().get(url).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{url}");
+            let page = answer.text().await.unwrap();
+            assert!(!page.contains("does not include the"), "{url}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_demo_leaves_no_program_behind_however_it_ends() {
+    for name in ["HUP", "TERM", "INT", "KILL"] {
+        let mut demo = Demo::start(&paths()[0]).await;
+        let connections = [
+            demo.connect("Prometheus").await,
+            demo.connect("Alertmanager").await,
+        ];
+        signal(&demo.child, name).await;
+        let ended = within("the demo to end", demo.child.wait()).await.unwrap();
+        assert_eq!(ended.success(), name != "KILL", "{name}: {ended}");
+        for mut connection in connections {
+            let mut byte = [0];
+            let closed = within("the stack to end", connection.read(&mut byte)).await;
+            assert_eq!(closed.unwrap_or(0), 0, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_demo_that_is_stopped_while_it_starts_leaves_no_program_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("running");
+    let made = Command::new("mkfifo").arg(&fifo).status().await.unwrap();
+    assert!(made.success());
+    // It never says that it listens, and holds the FIFO open for as long as it runs.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exit\nexec tail -f /dev/null >{}\n",
+        fifo.display()
+    );
+    executable(&folder.path().join("alertmanager"), &script);
+    let path = format!("{}:{}", folder.path().display(), paths()[0]);
+    for name in ["HUP", "TERM", "INT", "KILL"] {
+        let arguments = ["--web.listen-address=127.0.0.1:0", "demo", "--stack"];
+        let mut demo = program(&arguments, &[("PATH", &path)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Opens once the program runs.
+        let opened = tokio::fs::File::open(&fifo);
+        let mut running = within("the program to start", opened).await.unwrap();
+        signal(&demo, name).await;
+        let ended = within("the demo to end", demo.wait()).await.unwrap();
+        assert_eq!(ended.success(), name != "KILL", "{name}: {ended}");
+        let mut byte = [0];
+        let closed = within("the program to end", running.read(&mut byte)).await;
+        assert_eq!(closed.unwrap(), 0, "{name}");
+    }
+}
+
+fn executable(path: &Path, script: &str) {
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -26,10 +26,8 @@ fn assert_file(path: &str, line: &str) {
 }
 
 fn assert_arguments(arguments: &[&str], line: &str) {
-    use clap::CommandFactory as _;
-
     let arguments = ["cwp-exporter"].iter().chain(arguments);
-    if let Err(error) = Cli::command().try_get_matches_from(arguments) {
+    if let Err(error) = Cli::read(arguments) {
         panic!("`{line}` is no command of ours: {error}");
     }
 }

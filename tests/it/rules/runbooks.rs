@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use clap::CommandFactory as _;
 use cwp_exporter::cli::Cli;
 use serde_json::json;
 
@@ -104,7 +103,7 @@ async fn the_commands_of_the_runbooks_can_be_run() {
             match words.as_slice() {
                 ["cwp-exporter", arguments @ ..] => {
                     let arguments = ["cwp-exporter"].iter().chain(arguments);
-                    let read = Cli::command().try_get_matches_from(arguments);
+                    let read = Cli::read(arguments);
                     assert!(read.is_ok(), "{name}: {command}");
                 }
                 ["amtool", "silence", "add", matchers @ ..] => {
