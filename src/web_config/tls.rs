@@ -87,6 +87,27 @@ impl Pem {
     }
 }
 
+/// What is in a file of a certificate or a key, by the first label or byte of it.
+fn contents(pem: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(pem);
+    let is_encrypted = text.contains("ENCRYPTED");
+    let label = text.split_once("-----BEGIN ").map(|(_, rest)| rest);
+    let Some(label) = label.and_then(|rest| Some(rest.split_once("-----")?.0)) else {
+        // A DER sequence, which certificates and keys are.
+        return (pem.first() == Some(&0x30)).then_some("DER, which is binary");
+    };
+    Some(match label {
+        _ if label.ends_with("PRIVATE KEY") && is_encrypted => {
+            "a private key that is encrypted by a passphrase"
+        }
+        _ if label.ends_with("PRIVATE KEY") => "a private key",
+        _ if label.ends_with("CERTIFICATE REQUEST") => "a request for a certificate",
+        "CERTIFICATE" => "a certificate",
+        "PUBLIC KEY" => "a public key",
+        _ => return None,
+    })
+}
+
 /// Inline text may be a key.
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,14 +138,23 @@ impl TlsSettings {
         let pem = self.certificate.read()?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
+            let what = match contents(&pem) {
+                Some("a certificate") => "the certificate in PEM form is damaged".to_owned(),
+                Some(other) => format!("expected a certificate in PEM form, found {other}"),
+                None => "there is no certificate in PEM form".to_owned(),
+            };
             let remedy = "put the server's certificate in PEM form here, followed by the intermediate certificates";
-            self.certificate.problem("there is no certificate in PEM form", remedy)
+            self.certificate.problem(what, remedy)
         })?;
         let pem = self.key.read()?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+            let what = match contents(&pem) {
+                Some("a private key") => "the private key in PEM form is damaged".to_owned(),
+                Some(other) => format!("expected a private key in PEM form, found {other}"),
+                None => "there is no private key in PEM form".to_owned(),
+            };
             let remedy = "put the certificate's private key in PEM form here, without a passphrase";
-            self.key
-                .problem("there is no private key in PEM form", remedy)
+            self.key.problem(what, remedy)
         })?;
         let provider = rustls::crypto::ring::default_provider();
         let key = provider.key_provider.load_private_key(key).map_err(|_| {
@@ -216,5 +246,90 @@ impl TlsSettings {
         };
         let allowed = self.allowed_sans.clone();
         Ok(Some(Judge::new(provider, mandatory, trusted, allowed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::super::WebConfigFile;
+
+    #[test]
+    fn the_wrong_file_is_told_by_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        };
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let request = certificate.serialize_request(&key).unwrap();
+        let certificate = certificate.self_signed(&key).unwrap();
+        write("crt", certificate.pem().as_bytes());
+        write("key", key.serialize_pem().as_bytes());
+        write("csr", request.pem().unwrap().as_bytes());
+        write("pub", key.public_key_pem().as_bytes());
+        write("crt.der", certificate.der());
+        write("key.der", key.serialized_der());
+        let relabeled = key
+            .serialize_pem()
+            .replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        write("pkcs8", relabeled.as_bytes());
+        let begin = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n";
+        write(
+            "sec1",
+            format!("{begin}-----END EC PRIVATE KEY-----\n").as_bytes(),
+        );
+        let damaged = certificate.pem().replace("-----END", "?-----END");
+        write("crt.damaged", damaged.as_bytes());
+        write("text", b"nothing of the kind");
+        for (cert_file, key_file, expected) in [
+            (
+                "key",
+                "crt",
+                "cert_file: expected a certificate in PEM form, found a private key; ",
+            ),
+            ("csr", "key", "found a request for a certificate; "),
+            ("crt.der", "key", "found DER, which is binary; "),
+            (
+                "crt.damaged",
+                "key",
+                "cert_file: the certificate in PEM form is damaged; ",
+            ),
+            (
+                "text",
+                "key",
+                "cert_file: there is no certificate in PEM form; ",
+            ),
+            (
+                "crt",
+                "crt",
+                "key_file: expected a private key in PEM form, found a certificate; ",
+            ),
+            ("crt", "pub", "found a public key; "),
+            ("crt", "key.der", "found DER, which is binary; "),
+            (
+                "crt",
+                "pkcs8",
+                "found a private key that is encrypted by a passphrase; ",
+            ),
+            (
+                "crt",
+                "sec1",
+                "found a private key that is encrypted by a passphrase; ",
+            ),
+            (
+                "crt",
+                "text",
+                "key_file: there is no private key in PEM form; ",
+            ),
+        ] {
+            let settings =
+                format!("tls_server_config: {{cert_file: {cert_file}, key_file: {key_file}}}");
+            write("web.yml", settings.as_bytes());
+            let error = WebConfigFile::open(&folder.path().join("web.yml")).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains(expected), "{settings}: {error}");
+        }
     }
 }
