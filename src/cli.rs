@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file::{Output, Unsuitable};
@@ -196,6 +196,9 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     match command {
         None if flags.config_check => {
             let config = checked(load(), flags.web_config_file.as_deref())?;
+            for warning in config.warnings() {
+                warn!("{warning}");
+            }
             let accounts = match config.accounts.len() {
                 1 => "1 account".to_owned(),
                 count => format!("{count} accounts"),

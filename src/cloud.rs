@@ -9,6 +9,7 @@ pub mod http;
 mod prepared;
 #[cfg(test)]
 pub(crate) mod scripted;
+pub mod trust;
 
 use std::fmt;
 

@@ -10,11 +10,13 @@
 //! variable counts as not set. Text that looks like a number, `true`, a list or a
 //! map needs double quotes inside the variable.
 
+mod ca_file;
 mod credentials;
 mod endpoint;
 mod environment;
 mod layers;
 mod problem;
+mod proxy;
 mod read;
 mod reader;
 mod running;
@@ -23,21 +25,24 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::ca_file::CaFile;
 pub use self::credentials::{
     AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, IdSource, Key, NoKey, Profile,
     SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TKE_VARIABLES, TOKEN_VARIABLES, Tccli,
     TccliKey, TkeOidc, is_role_name,
 };
-pub use self::endpoint::{Endpoint, ProxyUrl};
+pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
 pub use self::problem::{ConfigError, Fault, Place, Problem};
+pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::running::{Running, Work};
 pub use self::share::{Shard, Share, Source};
 
@@ -64,6 +69,10 @@ pub struct Config {
     pub accounts: Vec<Arc<Account>>,
     /// Which part of it all is this process's.
     pub share: Share,
+    /// Which requests go through a proxy: `api.proxy_url` or the environment's.
+    pub proxies: Proxies,
+    /// What the environment says in vain, a sentence each.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// When to poll.
@@ -102,8 +111,8 @@ pub struct Api {
     /// The proxy for requests to the cloud; `None` leaves it to `HTTPS_PROXY` and
     /// `NO_PROXY`.
     pub proxy_url: Option<ProxyUrl>,
-    /// A readable file of further trusted certificates.
-    pub ca_file: Option<PathBuf>,
+    /// The certificates to trust in place of the system's.
+    pub ca_file: Option<CaFile>,
 }
 
 impl Default for Api {
@@ -158,10 +167,22 @@ impl Config {
         }
     }
 
+    /// Every service that may be asked: where the accounts are, and who hands out their keys.
+    pub fn endpoints(&self, environment: &Environment) -> impl Iterator<Item = &Endpoint> {
+        let (sts, metadata) = (&self.api.sts_endpoint, &self.api.metadata_endpoint);
+        self.accounts.iter().flat_map(move |account| {
+            let sts = account.credentials.ask_sts(environment).then_some(sts);
+            let metadata = account.credentials.ask_metadata().then_some(metadata);
+            [Some(&account.endpoint), sts, metadata]
+                .into_iter()
+                .flatten()
+        })
+    }
+
     /// What is allowed but likely not meant, a sentence each, for the log.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings.clone();
         let rate_limit = self.api.rate_limit.get();
         if rate_limit > USUAL_CEILING {
             warnings.push(format!(

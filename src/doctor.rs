@@ -8,7 +8,6 @@ mod certificate;
 mod exchange;
 mod key;
 mod policy;
-mod proxy;
 mod report;
 mod route;
 mod text;
@@ -24,7 +23,8 @@ use prometheus::Registry;
 
 use crate::budget::{Budgets, Pace};
 use crate::clock::Clock;
-use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
+use crate::cloud::http::{ClientError, HttpSend, Network};
+use crate::cloud::trust::Trust;
 use crate::cloud::{Credential, Prepared};
 use crate::collector::{self, Collector};
 use crate::config::{Account, Config, Endpoint, Environment, Source};
@@ -33,7 +33,6 @@ use crate::metrics::ExporterMetrics;
 
 use exchange::Exchange;
 pub use policy::Policy;
-use proxy::Proxies;
 pub use report::{AccountReport, Configuration, Report, Status, Step, Subject, Trouble};
 use route::{Route, Surveyor};
 use tls::Tls;
@@ -160,22 +159,13 @@ fn equipment(
     config: &Config,
     environment: &Environment,
 ) -> Result<(Network, Surveyor), ClientError> {
-    let proxy_url = config.api.proxy_url.as_ref();
-    let proxy = ProxySettings::new(proxy_url, environment);
-    let ca_file = config.api.ca_file.as_deref();
-    let network = |tls| Network::new(tls, proxy.as_ref(), ca_file);
-    let needs_tls = config.accounts.iter().any(|one| one.endpoint.is_https());
-    let network = match network(true) {
-        // Where no endpoint needs them, there may be no certificates.
-        Err(ClientError::Tls(_)) if !needs_tls => network(false),
-        network => network,
-    }?;
+    let trust = Trust::of(config, environment);
     let surveyor = Surveyor {
-        proxies: Proxies::new(proxy_url, environment),
-        tls: needs_tls.then(|| Tls::new(ca_file)).transpose()?,
+        proxies: config.proxies.clone(),
+        tls: Tls::new(&trust)?,
         timeout: config.poll.timeout,
     };
-    Ok((network, surveyor))
+    Ok((Network::new(trust, config.proxies.clone()), surveyor))
 }
 
 /// The way to an endpoint, tried once for all accounts that wait for it.

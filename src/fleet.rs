@@ -11,7 +11,8 @@ use crate::api::{ApiClient, Target};
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::cloud::Prepared;
-use crate::cloud::http::{ClientError, HttpSend, Network, ProxySettings};
+use crate::cloud::http::{ClientError, HttpSend, Network, Reconfigured};
+use crate::cloud::trust::Trust;
 use crate::collection::Collection;
 use crate::collector::{self, Collector};
 use crate::config::{Account, Api, Config, Endpoint, Environment, Poll};
@@ -38,6 +39,8 @@ pub struct Fleet {
     clock: Clock,
     metrics: ExporterMetrics,
     store: Arc<Store>,
+    /// None in tests that script it.
+    network: Option<Arc<Network>>,
     shared: Shared,
     providers: Providers,
     /// In the order of the configuration.
@@ -49,7 +52,6 @@ pub struct Fleet {
 struct Shared {
     poll: Poll,
     api: Api,
-    tls: bool,
     client: Arc<ApiClient>,
     context: Context,
 }
@@ -88,8 +90,14 @@ impl Fleet {
         clock: &Clock,
         registry: &Registry,
     ) -> Result<Self, FleetError> {
-        let http = network(config, environment)?;
-        Self::on(http, config, environment, clock, registry)
+        let network = Arc::new(Network::new(
+            Trust::of(config, environment),
+            config.proxies.clone(),
+        ));
+        let http = Arc::clone(&network);
+        let mut fleet = Self::on(http, config, environment, clock, registry)?;
+        fleet.network = Some(network);
+        Ok(fleet)
     }
 
     fn on(
@@ -108,6 +116,7 @@ impl Fleet {
             environment: environment.clone(),
             clock: clock.clone(),
             store: Arc::new(Store::new(Vec::new(), config.poll.max_age)),
+            network: None,
             providers: Providers::new(shared.context.clone()),
             shared,
             metrics,
@@ -148,9 +157,10 @@ impl Fleet {
     ///
     /// See [`FleetError`].
     pub fn apply(&mut self, config: &Config) -> Result<Changes, FleetError> {
-        let shared =
-            self.shared
-                .for_config(config, &self.environment, &self.clock, &self.metrics)?;
+        let reconfigured = self.reconfigured(config)?;
+        let shared = self
+            .shared
+            .for_config(config, &self.environment, &self.clock, &self.metrics);
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // Providers that still fit go on with the keys they have.
         let same_providers = shared.context.is_same(&self.shared.context);
@@ -166,6 +176,9 @@ impl Fleet {
             .collect::<prometheus::Result<Vec<_>>>()?;
 
         // Nothing can fail from here on.
+        if let (Some(network), Some(reconfigured)) = (&self.network, reconfigured) {
+            network.reconfigure(reconfigured);
+        }
         let before = std::mem::take(&mut self.members).into_iter();
         let mut before: HashMap<String, Member> = before
             .map(|member| (member.account.name.clone(), member))
@@ -220,6 +233,15 @@ impl Fleet {
         Ok(changes)
     }
 
+    /// The network as `config` wants it, if that is another than the one in use. What is in
+    /// the files of certificates counts, also in the system's.
+    fn reconfigured(&self, config: &Config) -> Result<Option<Reconfigured>, ClientError> {
+        let Some(network) = &self.network else {
+            return Ok(None);
+        };
+        network.changed(Trust::of(config, &self.environment), config.proxies.clone())
+    }
+
     /// Starts the tasks of all accounts that have none: the first collections soon, and
     /// from then on evenly over the interval. The others keep their schedule.
     pub fn schedule(&mut self, scheduler: &Scheduler) {
@@ -259,7 +281,6 @@ impl Shared {
         Self {
             poll: config.poll.clone(),
             api: config.api.clone(),
-            tls: needs_tls(config, environment),
             client: Arc::new(client),
             context: Context {
                 environment: environment.clone(),
@@ -274,31 +295,29 @@ impl Shared {
         }
     }
 
-    /// The same if `config` has the same settings, otherwise another, with as much
-    /// of this one as still fits.
+    /// The same if `config` has the same settings, otherwise another. The way through the
+    /// network is none of them: it changes beneath.
     fn for_config(
         &self,
         config: &Config,
         environment: &Environment,
         clock: &Clock,
         metrics: &ExporterMetrics,
-    ) -> Result<Self, FleetError> {
-        let same_network = self.api.proxy_url == config.api.proxy_url
-            && self.api.ca_file == config.api.ca_file
-            && self.tls == needs_tls(config, environment);
+    ) -> Self {
         let poll = Poll {
             max_age: self.poll.max_age,
             ..config.poll.clone()
         };
-        if same_network && self.poll == poll && self.api == config.api {
-            return Ok(self.clone());
-        }
-        let http = if same_network {
-            Arc::clone(&self.context.http)
-        } else {
-            network(config, environment)?
+        let api = Api {
+            proxy_url: self.api.proxy_url.clone(),
+            ca_file: self.api.ca_file.clone(),
+            ..config.api.clone()
         };
-        Ok(Self::new(config, environment, clock, metrics, http))
+        if self.poll == poll && self.api == api {
+            return self.clone();
+        }
+        let http = Arc::clone(&self.context.http);
+        Self::new(config, environment, clock, metrics, http)
     }
 }
 
@@ -309,25 +328,6 @@ impl Member {
             && self.account.region == account.region
             && self.account.credentials == account.credentials
     }
-}
-
-/// Whether any service that may be asked is behind TLS.
-fn needs_tls(config: &Config, environment: &Environment) -> bool {
-    let (sts, metadata) = (&config.api.sts_endpoint, &config.api.metadata_endpoint);
-    config.accounts.iter().any(|account| {
-        account.endpoint.is_https()
-            || (sts.is_https() && account.credentials.ask_sts(environment))
-            || (metadata.is_https() && account.credentials.ask_metadata())
-    })
-}
-
-fn network(config: &Config, environment: &Environment) -> Result<Arc<dyn HttpSend>, ClientError> {
-    let network = Network::new(
-        needs_tls(config, environment),
-        ProxySettings::new(config.api.proxy_url.as_ref(), environment).as_ref(),
-        config.api.ca_file.as_deref(),
-    )?;
-    Ok(Arc::new(network))
 }
 
 /// The state of `account`, with the snapshots that are known already.

@@ -1,20 +1,28 @@
 //! The one-method seam between the client and the network.
 
+mod connections;
+mod failure;
+mod tunnel;
+
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
-use reqwest::{Body, Certificate, Client, NoProxy, Proxy, Url, redirect, retry};
+use reqwest::{Body, Url};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::Error;
-use crate::config::{Environment, ProxyUrl};
+use super::trust::{Roots, Trust};
+use crate::config::{Proxies, ProxyUrl};
 use crate::reason::Reason;
+
+use connections::{Connections, Generation, MAX_AGE};
+use failure::Way;
 
 /// The largest answer that is read, after decompression, in bytes.
 pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -22,188 +30,210 @@ pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// Who we are to servers.
 const USER_AGENT: &str = concat!("cwp-exporter/", env!("CARGO_PKG_VERSION"));
 
-/// How long an idle connection is kept for the next collection.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// How long a proxy's refusal is taken for that of further requests too, before the proxy is
+/// asked for its status again.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(10);
 
 /// Sends an HTTP request and reads the whole answer.
 pub trait HttpSend: Send + Sync {
     /// The answer to `request`, whatever its status. Redirects are answers too.
     ///
-    /// The future fails with `network` when no answer came, `response` when it was
-    /// cut, could not be decompressed or exceeds [`MAX_ANSWER`].
+    /// The future fails with `network` when no answer came, or with `clock` where that is
+    /// to blame; with `response` when the answer was cut, could not be decompressed or
+    /// exceeds [`MAX_ANSWER`].
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>>;
 }
 
-/// Why a client could not be made: what is wrong, and the remedy.
+/// TLS cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; {}", self.what(), self.remedy())]
-pub enum ClientError {
-    /// The certificate file cannot be used.
-    CaFile {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The proxy cannot be used.
-    Proxy,
-    /// The TLS library refused to start.
-    Tls(String),
-}
+pub struct ClientError(pub(crate) String);
 
 impl ClientError {
     /// What is wrong.
     #[must_use]
     pub fn what(&self) -> String {
-        match self {
-            Self::CaFile { path, why } => format!("api.ca_file: cannot use {path}: {why}"),
-            Self::Proxy => "the proxy is not a usable URL".to_owned(),
-            Self::Tls(why) => format!("cannot set up TLS: {why}"),
-        }
+        let Self(why) = self;
+        format!("cannot set up TLS: {why}")
     }
 
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::CaFile { .. } => "name a file of PEM certificates",
-            Self::Proxy => "write http://host:port in api.proxy_url or HTTPS_PROXY",
-            Self::Tls(_) => {
-                "install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
-            }
-        }
-    }
-}
-
-/// The proxy of requests that leave this machine.
-#[derive(Clone)]
-pub struct ProxySettings {
-    url: String,
-    except: String,
-}
-
-impl ProxySettings {
-    /// The configured proxy, otherwise that of `HTTPS_PROXY` or `ALL_PROXY`, if any.
-    /// Hosts in `NO_PROXY` and this machine itself are reached without it.
-    #[must_use]
-    pub fn new(configured: Option<&ProxyUrl>, environment: &Environment) -> Option<Self> {
-        let first = |names: &[&str]| {
-            let mut set = names.iter().filter_map(|name| environment.get(name));
-            set.next().map(str::to_owned)
-        };
-        let url = configured.map(|url| url.expose().to_owned());
-        let variables = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-        let except = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
-        Some(Self {
-            url: url.or_else(|| first(&variables))?,
-            except: format!("localhost,127.0.0.0/8,::1,{except}"),
-        })
-    }
-}
-
-impl ProxySettings {
-    /// The proxy's URL, with user name and password if it has them.
-    #[must_use]
-    pub fn expose_url(&self) -> &str {
-        &self.url
-    }
-
-    /// The hosts that are reached without it, separated by commas.
-    #[must_use]
-    pub fn except(&self) -> &str {
-        &self.except
+        "install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
     }
 }
 
 /// The real network.
-pub struct Network {
-    settings: Settings,
-    client: OnceCell<Client>,
-    /// The address of the last request, parsed: nearly all go to the same one.
-    last: Mutex<Option<(Uri, Url)>>,
+pub struct Network(Mutex<Arc<Setup>>);
+
+/// The network as one configuration wants it.
+struct Setup {
+    trust: Trust,
+    proxies: Arc<Proxies>,
+    max_age: Duration,
+    /// Made with the first request: reading the system's certificates takes milliseconds.
+    ready: OnceCell<Ready>,
+    refusal: Mutex<Option<Refusal>>,
 }
 
-/// What a client is built from.
-#[derive(Clone)]
-struct Settings {
-    trusted: Trusted,
-    proxy: Option<Proxy>,
+/// What a proxy answered to a request for a tunnel.
+struct Refusal {
+    service: Url,
+    status: u16,
+    at: Instant,
 }
 
-/// Whose certificates are trusted.
-#[derive(Clone)]
-enum Trusted {
-    /// Those that the system trusts. Reading them takes milliseconds.
-    System,
-    /// Those that these have signed.
-    Only(Vec<Certificate>),
+struct Ready {
+    roots: Roots,
+    connections: Connections,
 }
 
 impl Network {
-    /// A client for `http://` endpoints, and with `tls` for `https://` ones too.
+    /// A client that trusts `trust` and sends requests through `proxies`.
     ///
-    /// `ca_file` replaces the system's certificates, which are read for TLS only and
-    /// not before the first request. If they cannot be used, that request fails.
+    /// The system's certificates are read with the first request. If they cannot be used,
+    /// that request fails.
+    #[must_use]
+    pub fn new(trust: Trust, proxies: Proxies) -> Self {
+        // Fails only if a provider is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self(Mutex::new(Arc::new(Setup::new(trust, proxies, MAX_AGE))))
+    }
+
+    /// What [`reconfigure`](Self::reconfigure) takes: the certificates, read anew, if they or
+    /// the proxies are others than those in use.
     ///
     /// # Errors
     ///
-    /// When a certificate of `ca_file` or the proxy cannot be used.
-    pub fn new(
-        tls: bool,
-        proxy: Option<&ProxySettings>,
-        ca_file: Option<&Path>,
-    ) -> Result<Self, ClientError> {
-        // Fails only if a provider is installed already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let trusted = match ca_file {
-            Some(path) => Trusted::Only(read_certificates(path)?),
-            None if tls => Trusted::System,
-            None => Trusted::Only(Vec::new()),
+    /// When the certificates cannot be used. Those in use still are.
+    pub fn changed(
+        &self,
+        trust: Trust,
+        proxies: Proxies,
+    ) -> Result<Option<Reconfigured>, ClientError> {
+        let current = self.setup();
+        let same = current.trust == trust && *current.proxies == proxies;
+        let roots = match current.ready.get() {
+            // Nothing has been read so far.
+            None if same => return Ok(None),
+            None => None,
+            Some(ready) => {
+                let roots = trust.read()?;
+                if same && ready.roots == roots {
+                    return Ok(None);
+                }
+                Some(roots)
+            }
         };
-        let proxy = proxy.map(|ProxySettings { url, except }| {
-            // The error could quote the URL, which may hold a password.
-            let proxy = Proxy::https(url.as_str()).map_err(|_| ClientError::Proxy)?;
-            Ok(proxy.no_proxy(NoProxy::from_string(except)))
-        });
-        let settings = Settings {
-            trusted,
-            proxy: proxy.transpose()?,
-        };
-        let client = match settings.trusted {
-            Trusted::System => OnceCell::new(),
-            Trusted::Only(_) => OnceCell::new_with(Some(settings.client()?)),
-        };
-        Ok(Self {
-            settings,
-            client,
-            last: Mutex::default(),
-        })
+        let setup = Setup::new(trust, proxies, current.max_age);
+        if let Some(roots) = roots {
+            let ready = setup.ready_with(roots)?;
+            // It is new, so nobody else has set it.
+            let _ = setup.ready.set(ready);
+        }
+        Ok(Some(Reconfigured(Arc::new(setup))))
     }
 
-    fn url(&self, uri: Uri) -> Result<Url, Error> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((known, url)) if *known == uri => Ok(url.clone()),
-            _ => {
-                let url = Url::parse(&uri.to_string());
-                let url = url.map_err(|error| Error::new(Reason::Request, error.to_string()))?;
-                *last = Some((uri, url.clone()));
-                Ok(url)
-            }
+    /// Sends requests from now on as `changed` says. Those under way end as they began.
+    pub fn reconfigure(&self, changed: Reconfigured) {
+        let Reconfigured(setup) = changed;
+        *self.lock() = setup;
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Setup>> {
+        let Self(setup) = self;
+        setup.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Other settings of a [`Network`], good to use.
+pub struct Reconfigured(Arc<Setup>);
+
+impl Setup {
+    fn new(trust: Trust, proxies: Proxies, max_age: Duration) -> Self {
+        Self {
+            trust,
+            proxies: Arc::new(proxies),
+            max_age,
+            ready: OnceCell::new(),
+            refusal: Mutex::default(),
         }
     }
 
-    async fn client(&self) -> Result<&Client, Error> {
-        let build = || async {
-            let settings = self.settings.clone();
-            let built = tokio::task::spawn_blocking(move || settings.client()).await;
-            match built {
-                Ok(Ok(client)) => Ok(client),
-                Ok(Err(error)) => Err(Error::new(Reason::Network, error.to_string())),
-                Err(error) => Err(Error::new(Reason::Network, error.to_string())),
-            }
+    fn ready_with(&self, roots: Roots) -> Result<Ready, ClientError> {
+        let (tls, proxies) = (roots.client_config()?, Arc::clone(&self.proxies));
+        let connections = Connections::new(tls, proxies, self.max_age);
+        Ok(Ready { roots, connections })
+    }
+
+    async fn ready(&self) -> Result<&Ready, Error> {
+        let failed = |error: &dyn fmt::Display| Error::new(Reason::Network, error.to_string());
+        let read = || async {
+            let trust = self.trust.clone();
+            let roots = tokio::task::spawn_blocking(move || trust.read()).await;
+            let roots = roots.map_err(|error| failed(&error))?;
+            let ready = roots.and_then(|roots| self.ready_with(roots));
+            ready.map_err(|error| failed(&error))
         };
-        self.client.get_or_try_init(build).await
+        self.ready.get_or_try_init(read).await
+    }
+
+    /// Why there is no answer.
+    async fn explain(&self, url: &Url, connections: &Connections, error: reqwest::Error) -> Error {
+        let error = error.without_url();
+        let proxy = self.proxies.on_the_way_to(url);
+        let way = Way {
+            service: url,
+            proxy,
+        };
+        if let Some(proxy) = proxy
+            && failure::is_refused_tunnel(&error)
+            && let Some(status) = self.refusal(proxy, url, connections).await
+        {
+            return way.no_tunnel(proxy, status);
+        }
+        way.no_answer(&error)
+    }
+
+    /// The status by which the proxy refuses tunnels, asked for once in a while.
+    async fn refusal(&self, proxy: &ProxyUrl, url: &Url, connections: &Connections) -> Option<u16> {
+        let refusal = || self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*refusal()
+            && known.service == *url
+            && known.at.elapsed() < REFUSAL_HOLDS
+        {
+            return Some(known.status);
+        }
+        let status = tunnel::status(proxy, url, connections.tls()).await;
+        // It may have opened a tunnel this time.
+        let status = status.filter(|status| !(200..300).contains(status))?;
+        *refusal() = Some(Refusal {
+            service: url.clone(),
+            status,
+            at: Instant::now(),
+        });
+        Some(status)
+    }
+}
+
+/// A request under way. If it fails or is given up, the connections to its service are left.
+struct UnderWay<'a> {
+    connections: &'a Connections,
+    uri: &'a Uri,
+    generation: Arc<Generation>,
+    is_good: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.is_good {
+            self.connections.leave(self.uri, &self.generation);
+        }
     }
 }
 
@@ -217,27 +247,6 @@ pub(super) fn add_own_headers(headers: &mut HeaderMap, body: &Bytes) {
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
 }
 
-impl Settings {
-    fn client(&self) -> Result<Client, ClientError> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
-            // With none at the most, no copy of a request is kept for one.
-            .retry(retry::never().max_retries_per_request(0))
-            .referer(false)
-            .pool_idle_timeout(KEEP_ALIVE)
-            .no_proxy();
-        if let Trusted::Only(certificates) = &self.trusted {
-            builder = builder.tls_certs_only(certificates.clone());
-        }
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.clone());
-        }
-        let client = builder.build();
-        client.map_err(|error| ClientError::Tls(with_sources(&error)))
-    }
-}
-
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network").finish_non_exhaustive()
@@ -247,16 +256,33 @@ impl fmt::Debug for Network {
 impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
         Box::pin(async move {
-            let client = match self.client.get() {
-                Some(client) => client,
+            let setup = self.setup();
+            let ready = match setup.ready.get() {
+                Some(ready) => ready,
                 // Boxed, as it would take space from then on, for what happens once.
-                None => Box::pin(self.client()).await?,
+                None => Box::pin(setup.ready()).await?,
             };
+            let connections = &ready.connections;
             let (parts, body) = request.into_parts();
-            let mut request = reqwest::Request::new(parts.method, self.url(parts.uri)?);
+            let generation = connections.to(&parts.uri)?;
+            let mut under_way = UnderWay {
+                connections,
+                uri: &parts.uri,
+                generation,
+                is_good: false,
+            };
+            let url = under_way.generation.url.clone();
+            let mut request = reqwest::Request::new(parts.method, url);
             *request.headers_mut() = parts.headers;
             *request.body_mut() = Some(Body::from(body));
-            let mut response = client.execute(request).await.map_err(no_answer)?;
+            let sent = under_way.generation.client.execute(request).await;
+            let mut response = match sent {
+                Ok(response) => response,
+                Err(error) => {
+                    let url = &under_way.generation.url;
+                    return Err(Box::pin(setup.explain(url, connections, error)).await);
+                }
+            };
             let mut head = Response::new(());
             *head.status_mut() = response.status();
             *head.headers_mut() = std::mem::take(response.headers_mut());
@@ -279,38 +305,10 @@ impl HttpSend for Network {
             if body.len() > MAX_ANSWER {
                 return Err(oversized());
             }
+            under_way.is_good = !head.status().is_server_error();
             Ok(head.map(|()| body))
         })
     }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
-    let unusable = |why: String| ClientError::CaFile {
-        path: path.display().to_string(),
-        why,
-    };
-    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(unusable("it has no certificate".to_owned()))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(unusable(with_sources(&error))),
-    }
-}
-
-fn no_answer(error: reqwest::Error) -> Error {
-    let reason = if error.is_timeout() {
-        Reason::Timeout
-    } else if error.is_decode() || error.is_body() {
-        Reason::Response
-    } else {
-        Reason::Network
-    };
-    Error::new(
-        reason,
-        format!("no answer: {}", with_sources(&error.without_url())),
-    )
 }
 
 fn oversized() -> Error {
@@ -346,3 +344,6 @@ fn with_sources(error: &reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,13 +86,23 @@ impl Prepared {
             Ok(Err(error)) => Reply::failed(error),
             Err(_) => Reply::failed(Error::new(
                 Reason::Timeout,
-                format!("no whole answer within {timeout:?}"),
+                format!("no whole answer from {} within {timeout:?}", self.host()),
             )),
         };
         Reply {
             outcome: reply.outcome.map_err(|error| redact(error, credential)),
             ..reply
         }
+    }
+
+    /// The host that is asked, with its port unless that is the usual one.
+    fn host(&self) -> &str {
+        let authority = self
+            .form
+            .as_ref()
+            .ok()
+            .and_then(|form| form.uri.authority());
+        authority.map_or("the endpoint", |authority| authority.as_str())
     }
 
     fn filled_in(
@@ -196,7 +206,9 @@ mod tests {
 
     use super::super::http::Network;
     use super::super::scripted::{Scripted, success};
+    use super::super::trust::Trust;
     use super::*;
+    use crate::config::Proxies;
     use crate::tc3::CredentialScope;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
@@ -275,7 +287,7 @@ mod tests {
             String::from_utf8(received).unwrap()
         };
         let request = Prepared::new(&url.parse().unwrap(), None, request());
-        let network = Network::new(false, None, None).unwrap();
+        let network = Network::new(Trust::Nobody, Proxies::default());
         let key = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
         let sent = request.send(&network, Some(&key), Timestamp::UNIX_EPOCH, TIMEOUT);
         tokio::join!(api, sent)

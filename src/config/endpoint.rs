@@ -1,4 +1,4 @@
-//! Where requests go: API endpoints and the proxy.
+//! Where requests go.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -63,7 +63,7 @@ impl Endpoint {
     /// no TLS.
     pub(super) fn parse_without_tls(text: &str) -> Result<Self, Fault> {
         let url = parse_url(text)?;
-        if !url.username().is_empty() || url.password().is_some() {
+        if text.contains('@') {
             return Err(Fault::new(
                 "a user name or password has no place in this URL",
                 "remove the part before `@`",
@@ -130,77 +130,68 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An HTTP proxy's URL, maybe with a user name and password: they do not show
-/// in `Debug` and `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ProxyUrl(Url);
-
-impl ProxyUrl {
-    /// The whole URL, password included, for the HTTP client only.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl FromStr for ProxyUrl {
-    type Err = Fault;
-
-    /// Errors on anything but `http[s]://[user[:password]@]host[:port]`.
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        parse_url(text).map(Self)
-    }
-}
-
-impl fmt::Display for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(url) = self;
-        write!(f, "{}://", url.scheme())?;
-        if !url.username().is_empty() || url.password().is_some() {
-            f.write_str("<secret>@")?;
-        }
-        f.write_str(url.host_str().unwrap_or_default())?;
-        match url.port() {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProxyUrl({self})")
-    }
-}
-
-/// An `http://` or `https://` URL without path, query and fragment.
+/// An `http://` or `https://` URL without path, query and fragment, whose host can be
+/// connected to.
 ///
 /// The parser is the HTTP client's own, so that both agree on the host.
-fn parse_url(text: &str) -> Result<Url, Fault> {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-    match scheme.map(str::to_ascii_lowercase).as_deref() {
-        Some("http" | "https") => {}
-        Some(_) => {
-            return Err(Fault::new(
-                "the URL's scheme is not supported",
-                "write https://…",
-            ));
-        }
-        None => return Err(Fault::new("the URL has no scheme", "write https://…")),
+pub(super) fn parse_url(text: &str) -> Result<Url, Fault> {
+    const FORM: &str = "write https://<host>[:<port>]";
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(Fault::new("the URL has no scheme", "write https://…"));
+    };
+    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
+        return Err(Fault::new(
+            "the URL's scheme is not supported",
+            "write https://…",
+        ));
     }
     // The parser would drop or convert these without a word.
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
-    let url = match Url::parse(text) {
-        Ok(url) if !text.contains(odd) => url,
-        _ => return Err(Fault::new("not a URL", "write https://<host>[:<port>]")),
-    };
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+    if text.contains(odd) {
+        return Err(Fault::new(
+            "the URL has a blank, a line end, a control character or a backslash",
+            FORM,
+        ));
+    }
+    let tail = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..));
+    if !matches!(tail, None | Some("/")) {
         return Err(Fault::new(
             "the URL goes on after the host",
             "keep only the scheme, the host and maybe a port",
         ));
     }
+    let url = Url::parse(text).map_err(|error| match error {
+        url::ParseError::InvalidPort => Fault::new(
+            "the port is not a number from 1 to 65535",
+            "write the number after the colon, or leave both out",
+        ),
+        _ => Fault::new("not a URL", FORM),
+    })?;
+    if url.port() == Some(0) {
+        return Err(Fault::new(
+            "nothing can be reached at port 0",
+            "write a port from 1 to 65535, or none",
+        ));
+    }
+    if !is_host(&url) {
+        return Err(Fault::new(
+            "the host is neither a name that DNS can have nor an address",
+            "write letters, digits, hyphens and dots, or an address",
+        ));
+    }
     Ok(url)
+}
+
+/// Whether the host can be looked up, and stand in a certificate and in a request. The URL's
+/// parser takes more: quotes, braces, asterisks.
+fn is_host(url: &Url) -> bool {
+    let can_be_asked = url.as_str().parse::<http::Uri>().is_ok();
+    let can_be_found = match url.host() {
+        Some(Host::Domain(name)) => rustls::pki_types::DnsName::try_from(name).is_ok(),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    };
+    can_be_asked && can_be_found
 }
 
 #[cfg(test)]
@@ -228,6 +219,12 @@ mod tests {
 
     #[test]
     fn bad_endpoints_are_refused_with_a_remedy() {
+        const BLANK: &str = "the URL has a blank, a line end, a control character or a backslash; \
+                             write https://<host>[:<port>]";
+        const PORT: &str = "the port is not a number from 1 to 65535; write the number after the \
+                            colon, or leave both out";
+        const HOST: &str = "the host is neither a name that DNS can have nor an address; write \
+                            letters, digits, hyphens and dots, or an address";
         for (text, message) in [
             ("a.example", "the URL has no scheme; write https://…"),
             ("https:a.example", "the URL has no scheme; write https://…"),
@@ -237,12 +234,28 @@ mod tests {
                 "the URL's scheme is not supported; write https://…",
             ),
             ("https://", "not a URL; write https://<host>[:<port>]"),
-            ("https://a b", "not a URL; write https://<host>[:<port>]"),
-            ("https://a\n", "not a URL; write https://<host>[:<port>]"),
+            ("https://a b", BLANK),
+            ("https://a\n", BLANK),
+            ("https://a\u{7}", BLANK),
+            ("https://a\\b", BLANK),
+            ("https://a:99999", PORT),
+            ("https://a:65536", PORT),
+            ("https://a:x", PORT),
             (
-                "https://a:99999",
-                "not a URL; write https://<host>[:<port>]",
+                "https://a:0",
+                "nothing can be reached at port 0; write a port from 1 to 65535, or none",
             ),
+            ("https://a`b", HOST),
+            ("https://a\"b", HOST),
+            ("https://'a'", HOST),
+            ("https://{a}", HOST),
+            ("https://*.a", HOST),
+            ("https://a..b", HOST),
+            ("https://.a", HOST),
+            ("https://-a", HOST),
+            ("https://a,b", HOST),
+            ("https://a$b", HOST),
+            ("https://a%22b", HOST),
             (
                 "http://a:8080",
                 "`http://a:8080` is not encrypted; write https://a:8080",
@@ -254,6 +267,14 @@ mod tests {
             (
                 "https://u:hunter2@a",
                 "a user name or password has no place in this URL; remove the part before `@`",
+            ),
+            (
+                "https://@a",
+                "a user name or password has no place in this URL; remove the part before `@`",
+            ),
+            (
+                "https://a/.",
+                "the URL goes on after the host; keep only the scheme, the host and maybe a port",
             ),
             (
                 "https://a/p",
@@ -278,20 +299,29 @@ mod tests {
     }
 
     #[test]
+    fn a_request_can_be_built_for_every_endpoint_that_is_taken() {
+        for host in 0..0x250_u32 {
+            let Some(c) = char::from_u32(host) else {
+                continue;
+            };
+            for text in [
+                format!("https://a{c}b"),
+                format!("https://{c}"),
+                format!("https://a{c}"),
+            ] {
+                if let Ok(endpoint) = text.parse::<Endpoint>() {
+                    let uri: http::Uri = format!("{endpoint}/").parse().unwrap();
+                    assert_eq!(uri.authority().unwrap(), endpoint.host(), "{text:?}");
+                    http::HeaderValue::from_str(endpoint.host()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_metadata_service_needs_no_tls() {
         let endpoint = Endpoint::parse_without_tls("http://metadata.tencentyun.com/").unwrap();
         assert_eq!(endpoint, Endpoint::http("metadata.tencentyun.com"));
         assert!(!endpoint.is_https());
-    }
-
-    #[test]
-    fn a_proxy_hides_who_logs_in() {
-        let proxy: ProxyUrl = "http://me:hunter2@proxy:3128".parse().unwrap();
-        assert_eq!(proxy.expose(), "http://me:hunter2@proxy:3128/");
-        assert_eq!(proxy.to_string(), "http://<secret>@proxy:3128");
-        assert_eq!(format!("{proxy:?}"), "ProxyUrl(http://<secret>@proxy:3128)");
-        let open: ProxyUrl = "https://proxy".parse().unwrap();
-        assert_eq!(open.to_string(), "https://proxy");
-        assert!("socks5://proxy".parse::<ProxyUrl>().is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The environment variables, passed in wherever one is read.
+//! The environment variables, passed in wherever one is read, and what it means when one
+//! is empty.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,10 +21,22 @@ impl Environment {
             .collect()
     }
 
-    /// The value of the variable `name`, if it is set.
+    /// The value of the variable `name` without surrounding blanks. A variable that is empty
+    /// or blank counts as not set, whoever named it: that is how a shell, a unit file and a
+    /// manifest take a variable back.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        let value = self.0.get(name)?.trim();
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// The first variable of `names` that is set, and its value.
+    #[must_use]
+    pub fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &str)> {
+        let mut set = names
+            .iter()
+            .filter_map(|name| Some((*name, self.get(name)?)));
+        set.next()
     }
 
     /// Every variable, by name.
@@ -67,6 +80,19 @@ mod tests {
         assert_eq!(environment.get("TENCENTCLOUD_SECRET_KEY"), Some("hunter2"));
         let text = format!("{environment:?}");
         assert_eq!(text, r#"Environment{"TENCENTCLOUD_SECRET_KEY"}"#);
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let environment = Environment::from([("A", ""), ("B", " \t\n"), ("C", " c "), ("D", "d")]);
+        assert_eq!(environment.get("A"), None);
+        assert_eq!(environment.get("B"), None);
+        assert_eq!(environment.get("C"), Some("c"));
+        assert_eq!(
+            environment.first(&["X", "A", "B", "C", "D"]),
+            Some(("C", "c"))
+        );
+        assert_eq!(environment.first(&["X", "A"]), None);
     }
 
     #[test]

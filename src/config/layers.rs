@@ -17,7 +17,7 @@ use super::tree::{Node, Value, index, join, shown};
 use crate::yaml::MAX_DEPTH;
 
 /// Begins the name of every variable that sets a key.
-const PREFIX: &str = "CWP_EXPORTER_";
+pub(super) const PREFIX: &str = "CWP_EXPORTER_";
 
 /// Where each setting was written, by its path.
 type Places = BTreeMap<String, Place>;

@@ -8,13 +8,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, open_file};
+use super::ca_file::CaFile;
+use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE};
 use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::problem::{Fault, Place};
+use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, show, text};
 use super::tree::{Node, Value, join};
+use super::variables;
 use super::{Account, Api, Config, Poll, Share};
+
+pub(super) use self::credentials::keys as credential_keys;
+
+/// The keys of `poll`.
+pub(super) const POLL_KEYS: &[&str] = &["interval", "timeout", "max_age"];
+
+/// The keys of `api`.
+pub(super) const API_KEYS: &[&str] = &[
+    "endpoint",
+    "rate_limit",
+    "max_in_flight",
+    "sts_endpoint",
+    "metadata_endpoint",
+    "proxy_url",
+    "ca_file",
+];
+
+/// The keys of an account.
+pub(super) const ACCOUNT_KEYS: &[&str] = &["name", "endpoint", "region", "labels", "credentials"];
 
 /// The most requests in flight: far beyond use, far below what the runtime takes.
 const MAX_IN_FLIGHT: u32 = 100_000;
@@ -28,17 +50,30 @@ pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment
     let poll = poll(reader, root.get("poll"));
     let (api, endpoint) = api(reader, root.get("api"));
     let accounts = accounts(reader, &root, &endpoint, environment);
-    Config {
+    let (proxies, fault) = Proxies::new(api.proxy_url.as_ref(), environment);
+    let mut warnings = variables::warnings(environment);
+    warnings.extend(Proxies::warning(environment));
+    let config = Config {
         poll,
         api,
         endpoint,
         accounts,
         share: Share::default(),
+        proxies,
+        warnings,
+    };
+    if let Some((name, fault)) = fault {
+        // A variable of the whole machine is of no concern where nothing needs a proxy.
+        let mut asked = config.endpoints(environment);
+        if asked.any(|endpoint| config.proxies.would_proxy(endpoint.url())) {
+            reader.report_at(Place::Variable(name.to_owned()), String::new(), fault);
+        }
     }
+    config
 }
 
 fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
-    let section = reader.section(node, &["interval", "timeout", "max_age"]);
+    let section = reader.section(node, POLL_KEYS);
     let default = Poll::default();
     let interval = reader.value(section.get("interval"), |node| {
         at_least(
@@ -95,18 +130,7 @@ fn at_least(value: Duration, least: Duration, remedy: &str) -> Result<Duration, 
 
 /// The API settings and the endpoint of accounts that have none of their own.
 fn api(reader: &mut Reader, node: Option<&Node>) -> (Api, Endpoint) {
-    let section = reader.section(
-        node,
-        &[
-            "endpoint",
-            "rate_limit",
-            "max_in_flight",
-            "sts_endpoint",
-            "metadata_endpoint",
-            "proxy_url",
-            "ca_file",
-        ],
-    );
+    let section = reader.section(node, API_KEYS);
     let default = Api::default();
     let rate_limit = reader.value(section.get("rate_limit"), |node| count(node, u32::MAX));
     let in_flight = reader.value(section.get("max_in_flight"), |node| {
@@ -127,10 +151,7 @@ fn api(reader: &mut Reader, node: Option<&Node>) -> (Api, Endpoint) {
         sts_endpoint: sts.unwrap_or(default.sts_endpoint),
         metadata_endpoint: metadata.unwrap_or(default.metadata_endpoint),
         proxy_url: reader.value(section.get("proxy_url"), |node| text(node)?.parse()),
-        ca_file: reader.value(section.get("ca_file"), |node| {
-            let path = path(node)?;
-            open_file(&path).map(|_| path)
-        }),
+        ca_file: reader.value(section.get("ca_file"), |node| CaFile::read(path(node)?)),
     };
     let endpoint = endpoint.unwrap_or_else(|| Endpoint::https("cwp.tencentcloudapi.com"));
     (api, endpoint)
@@ -220,11 +241,7 @@ fn zero_configuration(
     endpoint: &Endpoint,
     environment: &Environment,
 ) -> Vec<Arc<Account>> {
-    let is_set = |name| {
-        environment
-            .get(name)
-            .is_some_and(|value| !value.trim().is_empty())
-    };
+    let is_set = |name| environment.get(name).is_some();
     let missing: Vec<&str> = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE]
         .into_iter()
         .filter(|name| !is_set(name))
@@ -257,10 +274,7 @@ fn account(
     environment: &Environment,
     names: &mut HashMap<String, String>,
 ) -> Option<Account> {
-    let section = reader.section(
-        Some(node),
-        &["name", "endpoint", "region", "labels", "credentials"],
-    );
+    let section = reader.section(Some(node), ACCOUNT_KEYS);
     if !matches!(node.value, Value::Map(_)) {
         return None;
     }

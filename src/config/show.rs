@@ -37,7 +37,7 @@ impl Config {
                 sts_endpoint: self.api.sts_endpoint.url().to_owned(),
                 metadata_endpoint: self.api.metadata_endpoint.url().to_owned(),
                 proxy_url: self.api.proxy_url.as_ref().map(ToString::to_string),
-                ca_file: self.api.ca_file.as_deref().map(absolute),
+                ca_file: self.api.ca_file.as_ref().map(|file| absolute(file.path())),
             },
             accounts: self.accounts.iter().map(|each| each.shown()).collect(),
         };

@@ -66,6 +66,8 @@ fn two_variables_are_a_configuration() {
             credentials: Credentials::Env,
         })],
         share: Share::default(),
+        proxies: Proxies::default(),
+        warnings: Vec::new(),
     };
     assert_eq!(config, expected);
     assert!(config.warnings().is_empty());
@@ -80,7 +82,7 @@ fn the_documented_example_is_read() {
         config.api,
         Api {
             proxy_url: Some("http://me:hunter2@proxy.example:3128".parse().unwrap()),
-            ca_file: Some(fixtures().join("secret-key")),
+            ca_file: Some(CaFile::read(fixtures().join("ca.pem")).unwrap()),
             ..default.api
         }
     );
@@ -165,7 +167,7 @@ fn variables_overlay_the_file() {
         [
             ("CWP_EXPORTER_POLL__INTERVAL", "30s"),
             ("CWP_EXPORTER_API__RATE_LIMIT", "5"),
-            ("CWP_EXPORTER_API__CA_FILE", "Cargo.toml"),
+            ("CWP_EXPORTER_API__CA_FILE", "tests/fixtures/config/ca.pem"),
             ("CWP_EXPORTER_API__ENDPOINT", "http://127.0.0.1:8081"),
             ("CWP_EXPORTER_ACCOUNTS__0__REGION", "ap-beijing"),
             ("CWP_EXPORTER_ACCOUNTS__0__LABELS__TIER", "\"1\""),
@@ -183,7 +185,8 @@ fn variables_overlay_the_file() {
     assert_eq!(config.poll.interval, Duration::from_secs(30));
     assert_eq!(config.poll.timeout, Duration::from_secs(10));
     assert_eq!(config.api.rate_limit.get(), 5);
-    assert_eq!(config.api.ca_file.as_deref(), Some(Path::new("Cargo.toml")));
+    let ca_file = config.api.ca_file.as_ref().unwrap();
+    assert_eq!(ca_file.path(), Path::new("tests/fixtures/config/ca.pem"));
     let [prod, seven, new] = config.accounts.as_slice() else {
         panic!("three accounts: {config:?}");
     };

@@ -16,12 +16,8 @@ pub(super) struct Variables;
 
 impl Place for Variables {
     fn read(&self, environment: &Environment, now: Timestamp) -> Result<Credential, Unavailable> {
-        let is_set = |name: &&str| {
-            let value = environment.get(name);
-            value.is_some_and(|value| !value.trim().is_empty())
-        };
         let needed = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE];
-        match needed.map(|name| is_set(&name)) {
+        match needed.map(|name| environment.get(name).is_some()) {
             [true, true] => {}
             [false, false] => {
                 return Err(Unavailable::Absent(format!(
@@ -39,11 +35,11 @@ impl Place for Variables {
                 )));
             }
         }
-        let token = TOKEN_VARIABLES.into_iter().find(is_set);
+        let token = environment.first(&TOKEN_VARIABLES);
         let sources = Sources {
             secret_id: IdSource::Env(SECRET_ID_VARIABLE.to_owned()),
             secret_key: SecretSource::Env(SECRET_KEY_VARIABLE.to_owned()),
-            token: token.map(|name| SecretSource::Env(name.to_owned())),
+            token: token.map(|(name, _)| SecretSource::Env(name.to_owned())),
         };
         sources.read(environment, now)
     }

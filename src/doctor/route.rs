@@ -11,10 +11,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-use super::proxy::Proxies;
 use super::report::{Step, Subject};
 use super::tls::Tls;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Proxies, ProxyUrl};
 
 const NO_NAME: &str =
     "check the spelling of the endpoint or proxy, and this machine's resolver: /etc/resolv.conf";
@@ -37,8 +36,7 @@ struct Peer {
 /// What it takes to try a way.
 pub(super) struct Surveyor {
     pub(super) proxies: Proxies,
-    /// Nothing if no endpoint is encrypted.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Tls,
     pub(super) timeout: Duration,
 }
 
@@ -51,7 +49,9 @@ impl Route {
 impl Surveyor {
     /// Tries the way to `endpoint`.
     pub(super) async fn survey(&self, endpoint: &Endpoint) -> Route {
-        let proxy = self.proxies.on_the_way_to(endpoint);
+        let proxy = Url::parse(endpoint.url()).ok();
+        let proxy = proxy.and_then(|url| self.proxies.on_the_way_to(&url));
+        let proxy = proxy.map(ProxyUrl::place);
         let url = proxy.clone().unwrap_or_else(|| endpoint.url().to_owned());
         let mut steps = Vec::new();
         let stream = match Peer::of(&url) {
@@ -65,17 +65,17 @@ impl Surveyor {
         if steps.len() == 1 {
             steps.push(Step::skipped(Subject::Tcp, "there is no address"));
         }
-        steps.push(match (stream, &self.tls, Peer::of(endpoint.url())) {
+        steps.push(match (stream, Peer::of(endpoint.url())) {
             _ if !endpoint.is_https() => Step::skipped(Subject::Tls, "the endpoint is http://"),
-            (None, _, _) => Step::skipped(Subject::Tls, "there is no connection"),
+            (None, _) => Step::skipped(Subject::Tls, "there is no connection"),
             // It would take another tunnel. The request itself tells.
-            (Some(_), _, _) if proxy.is_some() => Step::skipped(
+            (Some(_), _) if proxy.is_some() => Step::skipped(
                 Subject::Tls,
                 "the request itself checks this, through the proxy's tunnel",
             ),
-            (Some(stream), Some(tls), Some(peer)) => match peer.server_name() {
+            (Some(stream), Some(peer)) => match peer.server_name() {
                 Some(name) => self
-                    .within(tls.greet(name, stream))
+                    .within(self.tls.greet(name, stream))
                     .await
                     .unwrap_or_else(|| {
                         let detail = format!("no TLS handshake within {:?}", self.timeout);
@@ -83,7 +83,7 @@ impl Surveyor {
                     }),
                 None => Step::skipped(Subject::Tls, "no certificate can be for this name"),
             },
-            _ => Step::skipped(Subject::Tls, "TLS is not set up"),
+            (Some(_), None) => Step::skipped(Subject::Tls, "the endpoint has no host"),
         });
         Route { proxy, steps }
     }

@@ -1,19 +1,16 @@
 //! The step that greets a server over TLS, trusting what the API client trusts.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
+use rustls::CertificateError;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::certificate::last_day;
 use super::report::{Step, Subject};
 use crate::cloud::http::ClientError;
+use crate::cloud::trust::Trust;
 
 /// Where the system's certificates are trusted.
 const NOT_THE_SYSTEMS: &str = "install the system's CA certificates (Debian: ca-certificates); if a \
@@ -36,32 +33,18 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Trusts the certificates of `ca_file` or else the system's.
+    /// Trusts as `trust` says, which the API client does as well.
     ///
     /// # Errors
     ///
-    /// When a certificate cannot be used.
-    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, ClientError> {
-        let refused = |error: rustls::Error| ClientError::Tls(error.to_string());
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(refused)?;
-        let config = match ca_file {
-            Some(path) => builder.with_root_certificates(certificates(path)?),
-            None => {
-                let verifier = Verifier::new(provider).map_err(refused)?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
-            }
-        };
+    /// When the certificates cannot be used.
+    pub(super) fn new(trust: &Trust) -> Result<Self, ClientError> {
+        let config = trust.read()?.client_config()?;
         Ok(Self {
-            connector: TlsConnector::from(Arc::new(config.with_no_client_auth())),
-            untrusted: if ca_file.is_some() {
-                NOT_IN_CA_FILE
-            } else {
-                NOT_THE_SYSTEMS
+            connector: TlsConnector::from(Arc::new(config)),
+            untrusted: match trust {
+                Trust::File(_) => NOT_IN_CA_FILE,
+                Trust::System { .. } | Trust::Nobody => NOT_THE_SYSTEMS,
             },
         })
     }
@@ -119,19 +102,4 @@ impl Tls {
         };
         Step::failed(Subject::Tls, what, remedy)
     }
-}
-
-fn certificates(path: &Path) -> Result<RootCertStore, ClientError> {
-    let unusable = |why: String| ClientError::CaFile {
-        path: path.display().to_string(),
-        why,
-    };
-    let mut store = RootCertStore::empty();
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-    for certificate in found {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        let added = store.add(certificate);
-        added.map_err(|error| unusable(error.to_string()))?;
-    }
-    Ok(store)
 }

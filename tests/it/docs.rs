@@ -671,6 +671,7 @@ fn every_documented_key_takes_effect_through_its_variable() {
             "file" => &profiles,
             "role_arn" => "qcs::cam::uin/100000000001:role/4611686018427397919",
             "source" => "{type=cvm_role}",
+            "ca_file" => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config/ca.pem"),
             name if name.ends_with("_file") => &secret,
             name if name.ends_with("_env") => "OTHER",
             name => panic!("give {name} a value to be tried with"),

@@ -64,7 +64,19 @@ impl TlsApi {
 
     /// An exporter of this API with a temporary key and a region.
     async fn exporter(&self, ca_file: &str) -> Exporter {
-        let config = format!(
+        self.exporter_with(ca_file, &[]).await
+    }
+
+    /// The same with further variables.
+    async fn exporter_with(&self, ca_file: &str, more: &[(&str, &str)]) -> Exporter {
+        let variables = [("KEY", "key-a0"), ("TOKEN", "token-a0")];
+        let variables = variables.iter().chain(more);
+        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Exporter::start(&self.config(ca_file), variables.collect()).await
+    }
+
+    fn config(&self, ca_file: &str) -> String {
+        format!(
             "poll: {{interval: 1s}}
 api: {{endpoint: 'https://localhost:{}'{ca_file}}}
 accounts:
@@ -73,10 +85,7 @@ accounts:
     credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY, token_env: TOKEN}}
 ",
             self.port
-        );
-        let variables = [("KEY", "key-a0"), ("TOKEN", "token-a0")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Exporter::start(&config, variables.to_vec()).await
+        )
     }
 }
 
@@ -162,4 +171,53 @@ async fn certificates_that_the_system_lacks_fail_collections_but_not_the_start()
     assert!(page.contains("reason=\"network\"} 1"), "{page}");
     let line = program.logged("cannot set up TLS").await;
     assert!(line.contains("ca-certificates"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_reads_the_trusted_certificates_anew_wherever_they_are() {
+    let api = TlsApi::start().await;
+    let other = TlsApi::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &other.certificate).unwrap();
+    let setting = format!(", ca_file: '{}'", file.path().display());
+    let exporter = api.exporter(&setting).await;
+    let scrape = exporter.ready().await;
+    assert_eq!(scrape.failure_reason("a0"), Some("network"));
+
+    std::fs::write(file.path(), "damaged").unwrap();
+    let refused = exporter.reload(&api.config(&setting)).await;
+    assert_eq!(refused.status(), 500);
+    assert!(refused.text().await.unwrap().contains("api.ca_file"));
+
+    std::fs::write(file.path(), &api.certificate).unwrap();
+    assert_eq!(exporter.reload(&api.config(&setting)).await.status(), 200);
+    exporter
+        .until("trust", |scrape| scrape.succeeded("a0") == Some(true))
+        .await;
+
+    // The other way round, trust ends too.
+    std::fs::write(file.path(), &other.certificate).unwrap();
+    assert_eq!(exporter.reload(&api.config(&setting)).await.status(), 200);
+    exporter
+        .until("distrust", |scrape| {
+            scrape.failure_reason("a0") == Some("network")
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_reads_the_systems_certificates_anew_too() {
+    let api = TlsApi::start().await;
+    let other = TlsApi::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &other.certificate).unwrap();
+    let path = file.path().display().to_string();
+    let exporter = api.exporter_with("", &[("SSL_CERT_FILE", &path)]).await;
+    let scrape = exporter.ready().await;
+    assert_eq!(scrape.failure_reason("a0"), Some("network"));
+    std::fs::write(file.path(), &api.certificate).unwrap();
+    assert_eq!(exporter.reload(&api.config("")).await.status(), 200);
+    exporter
+        .until("trust", |scrape| scrape.succeeded("a0") == Some(true))
+        .await;
 }

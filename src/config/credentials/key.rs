@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::config::environment::Environment;
 use crate::config::problem::Fault;
 
 use super::secret::usable;
@@ -70,10 +69,4 @@ impl NoKey {
             Self::Absent(fault) | Self::Broken(fault) => fault,
         }
     }
-}
-
-/// The value of the variable `name`, unless it is not set or blank.
-pub(super) fn variable<'e>(environment: &'e Environment, name: &str) -> Option<&'e str> {
-    let value = environment.get(name)?.trim();
-    (!value.is_empty()).then_some(value)
 }

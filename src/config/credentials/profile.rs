@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::key::{Key, NoKey, variable};
+use super::key::{Key, NoKey};
 use super::secret::read_text;
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
@@ -64,16 +64,12 @@ impl Profile {
         if let Some(path) = &self.file {
             return Ok(path.clone());
         }
-        if environment.get(CREDENTIALS_FILE_VARIABLE).is_some() {
-            let path = variable(environment, CREDENTIALS_FILE_VARIABLE).ok_or_else(|| {
-                NoKey::Broken(Fault::new(
-                    format!("{CREDENTIALS_FILE_VARIABLE} is set, but empty"),
-                    "let it name a file, or unset it",
-                ))
-            })?;
+        if let Some(path) = environment.get(CREDENTIALS_FILE_VARIABLE) {
             return Ok(path.into());
         }
-        let home = variable(environment, "HOME").map(|home| Path::new(home).join(BELOW_HOME));
+        let home = environment
+            .get("HOME")
+            .map(|home| Path::new(home).join(BELOW_HOME));
         let places: Vec<PathBuf> = home.into_iter().chain([MACHINE_WIDE.into()]).collect();
         // A dangling link is something that somebody put there.
         let found = places.iter().find(|path| path.symlink_metadata().is_ok());
@@ -175,8 +171,9 @@ mod tests {
         assert_eq!(read(None).unwrap().secret_id, "AKIDa");
         assert_eq!(read(elsewhere.to_str()).unwrap().secret_id, "AKIDb");
         assert_eq!(
-            read(Some(" ")).unwrap_err().into_fault().what,
-            "TENCENTCLOUD_CREDENTIALS_FILE is set, but empty"
+            read(Some(" ")).unwrap().secret_id,
+            "AKIDa",
+            "empty is not set"
         );
         let Err(NoKey::Broken(fault)) = read(Some("/nowhere")) else {
             panic!("a file that was named is present");

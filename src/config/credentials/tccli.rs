@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::key::{Key, NoKey, variable};
+use super::key::{Key, NoKey};
 use super::secret::read_text;
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
@@ -56,7 +56,7 @@ impl Tccli {
     pub fn name<'a>(&'a self, environment: &'a Environment) -> &'a str {
         let configured = self.profile.as_deref();
         configured
-            .or_else(|| variable(environment, PROFILE_VARIABLE))
+            .or_else(|| environment.get(PROFILE_VARIABLE))
             .unwrap_or(USUAL_PROFILE)
     }
 
@@ -103,7 +103,7 @@ pub(in crate::config) fn is_profile(name: &str) -> bool {
 }
 
 fn path(environment: &Environment, name: &str) -> Option<PathBuf> {
-    let home = variable(environment, "HOME")?;
+    let home = environment.get("HOME")?;
     Some(Path::new(home).join(format!(".tccli/{name}.credential")))
 }
 

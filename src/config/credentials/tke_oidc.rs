@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::key::{NoKey, variable};
+use super::key::NoKey;
 use super::secret::read_file;
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
@@ -43,7 +43,7 @@ impl TkeOidc {
     ///
     /// [`NoKey::Absent`] when none is set, [`NoKey::Broken`] when some are missing.
     pub fn from_environment(environment: &Environment) -> Result<Self, NoKey> {
-        let values = TKE_VARIABLES.map(|name| variable(environment, name));
+        let values = TKE_VARIABLES.map(|name| environment.get(name));
         if let [
             Some(region),
             Some(provider_id),

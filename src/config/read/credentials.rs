@@ -48,6 +48,13 @@ const TYPES: [(&str, &[&str]); 8] = [
 /// How many roles may be assumed one by another.
 const MAX_ROLES: usize = 2;
 
+/// The keys of all types, without those of a source.
+pub(in super::super) fn keys() -> Vec<&'static str> {
+    let types = TYPES.iter();
+    let keys = types.flat_map(|(_, keys)| keys.iter().copied());
+    std::iter::once("type").chain(keys).collect()
+}
+
 /// Reads and tries the credentials of `account`; without any, it is the chain.
 pub(super) fn read(
     reader: &mut Reader,
@@ -155,10 +162,7 @@ fn static_key(
 /// the variable if it is set, else of `place` and `key`.
 pub(super) fn check_env(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
     for name in [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE] {
-        if environment
-            .get(name)
-            .is_none_or(|value| value.trim().is_empty())
-        {
+        if environment.get(name).is_none() {
             let fault = Fault::new(
                 format!("{name} is not set"),
                 "set it, or use `type: static`",
@@ -168,9 +172,7 @@ pub(super) fn check_env(reader: &mut Reader, place: &Place, key: &str, environme
     }
     let names = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE];
     for name in names.into_iter().chain(TOKEN_VARIABLES) {
-        if environment
-            .get(name)
-            .is_some_and(|value| !value.trim().is_empty())
+        if environment.get(name).is_some()
             && let Err(fault) = SecretSource::Env(name.to_owned()).read(environment)
         {
             reader.report_at(Place::Variable(name.to_owned()), key.to_owned(), fault);

@@ -39,7 +39,10 @@ impl Place {
         std::fs::create_dir(folder.path().join(".tccli")).unwrap();
         for (name, text) in [
             ("token", "hunter2"),
-            ("ca.pem", ""),
+            (
+                "ca.pem",
+                include_str!("../../../tests/fixtures/config/ca.pem"),
+            ),
             (
                 "profiles",
                 "[default]\nsecret_id = a\nsecret_key = hunter2\n",
@@ -87,6 +90,7 @@ fn what_is_shown_loads_again_as_the_same_but_for_its_secrets() {
     // The secrets are what differs, and nothing else does.
     assert_ne!(again, config);
     again.api.proxy_url.clone_from(&config.api.proxy_url);
+    again.proxies = config.proxies.clone();
     let hidden = Account::clone(&config.accounts[0]);
     again.accounts[0] = hidden.into();
     assert_eq!(again, config);

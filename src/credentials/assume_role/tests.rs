@@ -146,7 +146,10 @@ async fn a_service_that_hangs_is_given_up_after_the_timeout() {
     let http = Scripted::hanging();
     let provider = provider(&http, Credentials::Env);
     let error = provider.credential().await.unwrap_err().to_string();
-    assert_eq!(error, "AssumeRole: no whole answer within 10s");
+    assert_eq!(
+        error,
+        "AssumeRole: no whole answer from sts.tencentcloudapi.com within 10s"
+    );
     assert_eq!(http.sent().len(), 1);
 }
 

@@ -18,8 +18,12 @@ async fn certificates_that_cannot_be_used_are_a_problem_of_the_configuration() {
     let found = Diagnosis::of_endpoint("https://localhost:1", &api).await;
     assert_eq!(found.code, Some(1));
     let problem = &found.json["configuration"]["problems"][0];
-    assert!(problem["detail"].as_str().unwrap().contains("api.ca_file"));
-    assert_eq!(problem["remedy"], "name a file of PEM certificates");
+    assert_eq!(problem["key"], "api.ca_file");
+    assert_eq!(problem["detail"], "the file it names has no certificate");
+    assert_eq!(
+        problem["remedy"],
+        "name a file of certificates in PEM format"
+    );
 }
 
 #[tokio::test]

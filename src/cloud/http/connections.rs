@@ -1,0 +1,155 @@
+//! The connections to each service, and when they are left for new ones.
+//!
+//! A name may lead to another address at any time, and a connection in use would hold on to
+//! the old one for ever. So connections have an age, and those of a service that fails are
+//! left at once: the retry looks the name up again and connects anew.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Uri;
+use reqwest::{Client, Proxy, Url, redirect, retry};
+use rustls::ClientConfig;
+use tokio::time::Instant;
+
+use super::{ClientError, USER_AGENT, with_sources};
+use crate::cloud::Error;
+use crate::config::Proxies;
+use crate::reason::Reason;
+
+/// How long an idle connection is kept for the next collection.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// How long the connections to a service are used.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// How often the connections to a service that fails are left in each [`WINDOW`]. Each time
+/// costs a TLS handshake for every request under way at once, of all accounts.
+const MOST_LEFT: u32 = 10;
+
+/// See [`MOST_LEFT`].
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The connections to all services.
+pub(super) struct Connections {
+    tls: ClientConfig,
+    proxies: Arc<Proxies>,
+    max_age: Duration,
+    services: Mutex<HashMap<Uri, Service>>,
+}
+
+/// The connections to one service that were begun together, and will be left together.
+pub(super) struct Generation {
+    pub(super) client: Client,
+    /// Where the service is.
+    pub(super) url: Url,
+    since: Instant,
+}
+
+struct Service {
+    /// None after they were left.
+    current: Option<Arc<Generation>>,
+    /// How often they were left since `window` began.
+    left: u32,
+    window: Instant,
+}
+
+impl Connections {
+    pub(super) fn new(tls: ClientConfig, proxies: Arc<Proxies>, max_age: Duration) -> Self {
+        Self {
+            tls,
+            proxies,
+            max_age,
+            services: Mutex::default(),
+        }
+    }
+
+    /// The settings by which services are greeted.
+    pub(super) fn tls(&self) -> &ClientConfig {
+        &self.tls
+    }
+
+    /// The connections to use for a request to `uri`.
+    pub(super) fn to(&self, uri: &Uri) -> Result<Arc<Generation>, Error> {
+        let mut services = self.services();
+        let known = services
+            .get(uri)
+            .and_then(|service| service.current.as_ref());
+        if let Some(known) = known
+            && known.since.elapsed() < self.max_age
+        {
+            return Ok(Arc::clone(known));
+        }
+        let new = Arc::new(self.begin(uri)?);
+        let service = services.entry(uri.clone()).or_insert_with(|| Service {
+            current: None,
+            left: 0,
+            window: Instant::now(),
+        });
+        service.current = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// Lets the next request to `uri` connect anew, since one by `failed` has failed. What
+    /// is under way over the old connections goes on.
+    pub(super) fn leave(&self, uri: &Uri, failed: &Arc<Generation>) {
+        let mut services = self.services();
+        let Some(service) = services.get_mut(uri) else {
+            return;
+        };
+        let current = service.current.as_ref();
+        if !current.is_some_and(|current| Arc::ptr_eq(current, failed)) {
+            return;
+        }
+        if service.window.elapsed() >= WINDOW {
+            service.left = 0;
+            service.window = Instant::now();
+        }
+        if service.left < MOST_LEFT {
+            service.left += 1;
+            service.current = None;
+        }
+    }
+
+    fn begin(&self, uri: &Uri) -> Result<Generation, Error> {
+        let url = Url::parse(&uri.to_string());
+        let url = url.map_err(|error| Error::new(Reason::Request, error.to_string()))?;
+        let client = self.client();
+        let client = client.map_err(|error| Error::new(Reason::Network, error.to_string()))?;
+        Ok(Generation {
+            client,
+            url,
+            since: Instant::now(),
+        })
+    }
+
+    /// A client without connections. It shares the TLS settings, and with them the tickets
+    /// that make a further greeting short.
+    fn client(&self) -> Result<Client, ClientError> {
+        let proxies = Arc::clone(&self.proxies);
+        let proxy = move |url: &Url| {
+            let proxy = proxies.on_the_way_to(url);
+            proxy.map(|proxy| proxy.expose().clone())
+        };
+        let builder = Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            // With none at the most, no copy of a request is kept for one.
+            .retry(retry::never().max_retries_per_request(0))
+            .referer(false)
+            .pool_idle_timeout(KEEP_ALIVE)
+            .no_proxy();
+        let builder = match self.proxies.is_empty() {
+            true => builder,
+            false => builder.proxy(Proxy::custom(proxy)),
+        };
+        let client = builder.build();
+        client.map_err(|error| ClientError(with_sources(&error)))
+    }
+
+    fn services(&self) -> MutexGuard<'_, HashMap<Uri, Service>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

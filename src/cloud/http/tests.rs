@@ -1,0 +1,261 @@
+//! The network over sockets of this machine.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::config::{Config, Environment};
+
+/// A server on this machine that counts connections and lets `answer` say what each of them
+/// gets, by its number from 0; nothing if it gets no answer.
+struct Server {
+    url: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(answer: impl Fn(usize) -> Option<&'static str> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(stream, answer(number)));
+            }
+        });
+        Self {
+            url: format!("http://{address}/"),
+            connections,
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Answers each request that has no body.
+async fn serve(mut stream: TcpStream, answer: Option<&str>) {
+    let mut received = Vec::new();
+    while stream
+        .read_buf(&mut received)
+        .await
+        .is_ok_and(|read| read > 0)
+    {
+        if received.ends_with(b"\r\n\r\n") {
+            received.clear();
+            let Some(answer) = answer else { continue };
+            let head = format!("HTTP/1.1 {answer}\r\ncontent-length: 2\r\n\r\nok");
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+    }
+}
+
+fn network(max_age: Duration) -> Network {
+    let setup = Setup::new(Trust::Nobody, Proxies::default(), max_age);
+    Network(Mutex::new(Arc::new(setup)))
+}
+
+async fn send(network: &Network, url: &str) -> Result<u16, Error> {
+    let mut request = Request::new(Bytes::new());
+    *request.uri_mut() = url.parse().unwrap();
+    let response = network.send(request).await?;
+    Ok(response.status().as_u16())
+}
+
+#[tokio::test]
+async fn requests_share_a_connection_until_it_is_old() {
+    let server = Server::start(|_| Some("200 OK")).await;
+    let fresh = network(MAX_AGE);
+    for _ in 0..20 {
+        assert_eq!(send(&fresh, &server.url).await, Ok(200));
+    }
+    assert_eq!(server.connections(), 1);
+    let old = network(Duration::ZERO);
+    for _ in 0..2 {
+        assert_eq!(send(&old, &server.url).await, Ok(200));
+    }
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_retry_takes_a_new_connection_after_a_status_that_says_that_the_service_failed() {
+    for status in ["500 X", "502 Bad Gateway", "503 X", "504 X"] {
+        let server =
+            Server::start(move |number| Some(if number == 0 { status } else { "200 OK" })).await;
+        let network = network(MAX_AGE);
+        assert!(send(&network, &server.url).await.unwrap() >= 500);
+        assert_eq!(send(&network, &server.url).await, Ok(200), "{status}");
+        assert_eq!(send(&network, &server.url).await, Ok(200));
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_all_connections_to_its_service() {
+    let hung = Server::start(|number| (number > 1).then_some("200 OK")).await;
+    let other = Server::start(|_| Some("200 OK")).await;
+    let network = network(MAX_AGE);
+    assert_eq!(send(&network, &other.url).await, Ok(200));
+    let given_up = async {
+        // Two connections, as both are under way.
+        let both = futures_util::future::join(send(&network, &hung.url), send(&network, &hung.url));
+        let connected = async {
+            while hung.connections() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = both => panic!("nobody answers"),
+            () = connected => {}
+        }
+    };
+    given_up.await;
+    assert_eq!(send(&network, &hung.url).await, Ok(200));
+    assert_eq!(send(&network, &other.url).await, Ok(200));
+    assert_eq!((hung.connections(), other.connections()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_keeps_failing_is_not_connected_to_anew_for_every_request() {
+    let server = Server::start(|_| Some("503 X")).await;
+    let network = network(MAX_AGE);
+    for _ in 0..100 {
+        assert_eq!(send(&network, &server.url).await, Ok(503));
+    }
+    assert!(
+        (2..=12).contains(&server.connections()),
+        "{}",
+        server.connections()
+    );
+}
+
+#[tokio::test]
+async fn a_failed_request_names_the_host_and_the_step() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    for (url, words) in [
+        (
+            format!("https://{closed}/"),
+            format!("cannot connect to {closed}: "),
+        ),
+        (
+            "https://cwp.invalid/".to_owned(),
+            "the name of cwp.invalid does not resolve: ".to_owned(),
+        ),
+        (
+            format!("https://localhost:{}/", closed.port()),
+            format!("cannot connect to localhost:{}: ", closed.port()),
+        ),
+    ] {
+        let error = send(&network(MAX_AGE), &url).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Network);
+        assert!(error.message.starts_with(&words), "{}", error.message);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_speaks_no_tls_or_hangs_up_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read_buf(&mut Vec::new()).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    for (scheme, words) in [
+        ("https", format!("no TLS with {address}: ")),
+        (
+            "http",
+            format!("the connection to {address} broke before an answer came: "),
+        ),
+    ] {
+        let sent = send(&network(MAX_AGE), &format!("{scheme}://{address}/")).await;
+        let error = sent.unwrap_err();
+        assert_eq!(error.reason, Reason::Network);
+        assert!(error.message.starts_with(&words), "{}", error.message);
+    }
+}
+
+/// A network whose proxy is `proxy`, as the environment names it.
+fn behind(proxy: &str) -> Network {
+    let environment = Environment::from([
+        ("HTTPS_PROXY", proxy),
+        ("TENCENTCLOUD_SECRET_ID", "AKIDa"),
+        ("TENCENTCLOUD_SECRET_KEY", "a"),
+    ]);
+    let config = Config::load(None, &environment).unwrap();
+    Network::new(Trust::Nobody, config.proxies)
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
+    for (status, words) in [
+        ("403 Forbidden", "it forbids this way"),
+        (
+            "407 Proxy Authentication Required",
+            "user name and password",
+        ),
+        ("502 Bad Gateway", "it cannot reach the endpoint"),
+        ("503 Service Unavailable", "it cannot reach the endpoint"),
+        ("504 Gateway Timeout", "it cannot reach the endpoint"),
+        ("404 Not Found", "allows CONNECT"),
+    ] {
+        let proxy = Server::start(move |_| Some(status)).await;
+        let host = proxy
+            .url
+            .trim_start_matches("http://")
+            .trim_end_matches('/');
+        let network = behind(&format!("http://me:hunter2@{host}"));
+        for _ in 0..3 {
+            let error = send(&network, "https://cwp.example/").await.unwrap_err();
+            assert_eq!(error.reason, Reason::Network);
+            let expected = format!(
+                "the proxy http://{host} answered with HTTP status {status} instead of a tunnel to cwp.example; "
+            );
+            assert!(error.message.starts_with(&expected), "{}", error.message);
+            assert!(error.message.contains(words), "{}", error.message);
+            assert!(!error.message.contains("hunter2"), "{}", error.message);
+        }
+        assert_eq!(
+            proxy.connections(),
+            4,
+            "it is asked for its status once in a while"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_named_and_so_is_the_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    for (proxy, words) in [
+        (
+            closed.to_string(),
+            format!("cannot connect to the proxy http://{closed}"),
+        ),
+        (
+            "http://proxy.invalid:3128".to_owned(),
+            "the name of the proxy http://proxy.invalid:3128 does not resolve".to_owned(),
+        ),
+    ] {
+        let error = send(&behind(&proxy), "https://cwp.example/")
+            .await
+            .unwrap_err();
+        assert_eq!(error.reason, Reason::Network);
+        assert!(error.message.starts_with(&words), "{}", error.message);
+        assert!(
+            error.message.ends_with("on the way to cwp.example"),
+            "{}",
+            error.message
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! What a proxy answers to a request for a tunnel.
+//!
+//! The HTTP client only says that there is no tunnel. So the proxy is asked once more, to be
+//! able to say why.
+
+use std::io;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::config::ProxyUrl;
+
+/// The longest first line that is read, in bytes.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// The status by which `proxy` answers to a request for a tunnel to `service`.
+pub(super) async fn status(proxy: &ProxyUrl, service: &Url, tls: &ClientConfig) -> Option<u16> {
+    let url = proxy.expose();
+    let host = url.host_str()?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare, url.port_or_known_default()?));
+    let stream = stream.await.ok()?;
+    let request = request(url, service)?;
+    let line = if url.scheme() == "https" {
+        let name = ServerName::try_from(bare.to_owned()).ok()?;
+        let connector = TlsConnector::from(Arc::new(tls.clone()));
+        ask(connector.connect(name, stream).await.ok()?, &request).await
+    } else {
+        ask(stream, &request).await
+    };
+    read(&line.ok()?)
+}
+
+fn request(proxy: &Url, service: &Url) -> Option<String> {
+    let target = format!(
+        "{}:{}",
+        service.host_str()?,
+        service.port_or_known_default()?
+    );
+    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
+    if !proxy.username().is_empty() || proxy.password().is_some() {
+        let (user, password) = (proxy.username(), proxy.password().unwrap_or_default());
+        let parts = percent_decode_str(user).chain(*b":");
+        let login: Vec<u8> = parts.chain(percent_decode_str(password)).collect();
+        let login = STANDARD.encode(login);
+        request += &format!("Proxy-Authorization: Basic {login}\r\n");
+    }
+    Some(request + "\r\n")
+}
+
+/// Sends `request` and reads the first line of the answer.
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut line = Vec::new();
+    while !line.contains(&b'\n') && line.len() < LONGEST_LINE {
+        if stream.read_buf(&mut line).await? == 0 {
+            break;
+        }
+    }
+    Ok(line)
+}
+
+/// The status in the line `HTTP/1.1 403 Forbidden`.
+fn read(line: &[u8]) -> Option<u16> {
+    let line = String::from_utf8_lossy(line.split(|byte| *byte == b'\r').next()?);
+    let mut words = line.split_ascii_whitespace();
+    let version = words.next()?;
+    let status = words.next()?.parse().ok()?;
+    (version.starts_with("HTTP/") && (100..600).contains(&status)).then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_tells_the_status() {
+        for (line, status) in [
+            (&b"HTTP/1.1 403 Forbidden\r\nX: y\r\n"[..], Some(403)),
+            (b"HTTP/1.0 407\r\n", Some(407)),
+            (b"HTTP/1.1 502 \xe9\r\n", Some(502)),
+            (b"SSH-2.0-x 200\r\n", None),
+            (b"HTTP/1.1 99 x\r\n", None),
+            (b"HTTP/1.1\r\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(read(line), status, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_sent_as_it_was_meant() {
+        let proxy = Url::parse("http://me:p%2Fw%C3%A9%zz@proxy").unwrap();
+        let service = Url::parse("https://cwp.example/").unwrap();
+        let login = STANDARD.encode("me:p/wé%zz");
+        let expected = format!(
+            "CONNECT cwp.example:443 HTTP/1.1\r\nHost: cwp.example:443\r\n\
+             Proxy-Authorization: Basic {login}\r\n\r\n"
+        );
+        assert_eq!(request(&proxy, &service), Some(expected));
+    }
+}
