@@ -18,6 +18,7 @@ use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Source};
+use crate::fleet::FleetError;
 use crate::logging::{self, Threshold};
 use crate::once;
 use crate::server::listen::ListenAddress;
@@ -132,8 +133,19 @@ impl Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Config(error) => Self::usage(error),
-            error => Self::running(error),
+            StartError::Fleet(error) => error.into(),
+            StartError::Config(_) | StartError::State(_) => Self::usage(error),
+            _ => Self::running(error),
+        }
+    }
+}
+
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        match error {
+            // What it names is in the configuration, or in the environment.
+            FleetError::Client(_) => Self::usage(error),
+            FleetError::Metrics(_) => Self::running(error),
         }
     }
 }
@@ -257,9 +269,7 @@ async fn once(
             Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
         }
     })?;
-    let (text, all_succeeded) = once::collect(config, environment, clock)
-        .await
-        .map_err(Failure::running)?;
+    let (text, all_succeeded) = once::collect(config, environment, clock).await?;
     output.write(&text, READABLE).map_err(|error| {
         Failure::Running(format!("cannot write to {}: {error}", path.display()))
     })?;

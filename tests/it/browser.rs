@@ -85,12 +85,18 @@ fn name() -> Option<&'static str> {
 
 impl Browser {
     async fn start(name: &str) -> Self {
-        let profile = tempfile::tempdir().unwrap();
+        // Its processes end after it, and some write to the profile until then: what is
+        // left of it must be below the target directory.
+        let profile = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", ON_DESCRIPTORS, "sh", name])
             .args(FLAGS)
             .arg("--remote-debugging-pipe")
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
+            .env("XDG_CACHE_HOME", profile.path())
+            .env("XDG_CONFIG_HOME", profile.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -225,6 +225,20 @@ fn every_link_leads_somewhere() {
     }
 }
 
+#[test]
+fn the_contents_are_the_sections() {
+    let readme = readme();
+    let (_, after) = readme.text.split_once("\n## Contents\n").unwrap();
+    let sections = after.lines().filter_map(|line| line.strip_prefix("## "));
+    let sections = sections.map(|section| {
+        let anchor = section.to_lowercase().replace(' ', "-");
+        format!("- [{section}](#{anchor})")
+    });
+    let (contents, _) = after.split_once("\n## ").unwrap();
+    let contents = contents.trim().lines();
+    assert_eq!(contents.collect::<Vec<_>>(), sections.collect::<Vec<_>>());
+}
+
 /// A documented metric: its labels in order, and its type.
 type Documented = (Vec<String>, String);
 

@@ -274,7 +274,8 @@ impl Scrape {
     }
 }
 
-/// The program, run with nothing in its environment but what the test gives it.
+/// The program, run with nothing in its environment but what the test gives it and a
+/// folder for temporary files.
 pub(crate) struct Program {
     child: Child,
     log: watch::Receiver<Vec<String>>,
@@ -286,6 +287,7 @@ pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command
     command
         .args(arguments)
         .env_clear()
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -410,6 +410,32 @@ async fn the_simulated_api_stays_on_this_machine() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_cannot_be_put_to_work_is_wrong_at_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = format!("--state.dir={}/none", folder.path().display());
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDexample"),
+        ("TENCENTCLOUD_SECRET_KEY", "example"),
+    ];
+    let damaged = folder.path().join("damaged.pem");
+    std::fs::write(&damaged, "no certificate").unwrap();
+    let damaged = ("CWP_EXPORTER_API__CA_FILE", damaged.to_str().unwrap());
+    let (usual, damaged) = (key.to_vec(), [&key[..], &[damaged]].concat());
+    let listen = "--web.listen-address=127.0.0.1:0";
+    for (arguments, variables, part) in [
+        (&[listen][..], &damaged, "ca_file"),
+        (&["once"], &damaged, "ca_file"),
+        (&[listen, &state], &usual, "/none"),
+        (&[listen, "demo", &state], &usual, "/none"),
+    ] {
+        let output = run(arguments, variables).await;
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_none_is_wrong_usage_and_an_unknown_name_is_not() {
     let key = [
         ("TENCENTCLOUD_SECRET_ID", "AKIDexample"),
