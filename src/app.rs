@@ -120,7 +120,7 @@ impl App {
         let thread = ServingThread::start().map_err(StartError::Thread)?;
         let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
-        let mut server = Server::new(listeners, options.limits);
+        let mut server = Server::new(listeners, options.limits.connections);
         if let Some(file) = &options.web_config {
             let file = WebConfigFile::open(file)?;
             server = server.guarded_by(file, options.health_without_auth);
@@ -181,9 +181,9 @@ impl App {
         let scheduler = Scheduler::new(fastrand::f64());
         let site = Arc::new(Site {
             telemetry_path: self.options.telemetry_path,
-            bodies: Bodies::new(self.exposition),
             pages: Renderer::new(WAITING_PAGES),
             probes: Renderer::new(WAITING_PROBES),
+            bodies: Bodies::new(self.exposition, self.options.limits.scrapes),
             status: Status::new(
                 Arc::clone(self.fleet.store()),
                 Arc::clone(&self.running),

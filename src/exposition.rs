@@ -28,7 +28,7 @@ use crate::metrics::process::{self, ProcessMetrics};
 use crate::metrics::{self, MetricDef};
 use crate::snapshot::{Accounts, Store};
 use accounts::Family;
-pub use accounts::Pages;
+pub use accounts::{PAGE, Pages};
 pub use format::Format;
 use labels::Labels;
 pub use page::Page;
@@ -130,6 +130,12 @@ impl Exposition {
         self.store.revision().get()
     }
 
+    /// The clock that ages are told by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The moment from which ages are told.
     #[must_use]
     pub fn now(&self) -> Moment {
@@ -224,7 +230,7 @@ mod tests {
             assert!(pages.len() > 5);
             assert!(pages.iter().all(|page| page.ends_with(b"\n")));
             let longest = pages.iter().map(Vec::len).max();
-            assert!(longest < Some(accounts::PAGE + 1_000), "{longest:?}");
+            assert!(longest < Some(PAGE + 1_000), "{longest:?}");
             pages.push(large.live(format));
             let text = pages.concat();
             assert_eq!(text, large.render(format));

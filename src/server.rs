@@ -1,12 +1,17 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
 //! decided in [`site`]; nothing a client sends reaches the cloud.
 
+mod answers;
 mod body;
 mod connection;
 mod connections;
 mod discovery;
+#[cfg(test)]
+mod fixture;
 mod gate;
 mod guard;
+mod host;
+mod http2;
 pub mod listen;
 mod metered;
 mod negotiation;
@@ -43,8 +48,8 @@ pub const MAX_HEAD: usize = 16 * 1024;
 /// How many requests a client may have in one HTTP/2 connection at a time.
 pub const MAX_STREAMS: u32 = 32;
 
-/// How long a client may take for the TLS handshake with its first request's head, and
-/// for each further head from its first byte.
+/// How long a client may take for the TLS handshake, with its first request's head or the
+/// beginning of HTTP/2, and in HTTP/1 for each further head from its first byte.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// How long a connection may be open between requests. Prometheus itself gives up an
@@ -54,8 +59,15 @@ pub const IDLE_TIME: Duration = Duration::from_secs(330);
 /// How long a client may accept nothing of an answer.
 pub const STALL_TIME: Duration = Duration::from_secs(10);
 
+/// The same while others wait because a limit of the answers is reached.
+pub const STALL_TIME_WHILE_OTHERS_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a client may take to accept all of an answer.
 pub const SEND_TIME: Duration = Duration::from_secs(120);
+
+/// How many bytes answers may hold until their clients have accepted them. Of an answer
+/// that is larger than an eighth of this, an eighth is counted.
+pub const ANSWER_MEMORY: usize = 24 * 1024 * 1024;
 
 /// The pause after the kernel refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -68,7 +80,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Open connections; a further one takes the place of the most useless one.
     pub connections: NonZeroUsize,
-    /// Scrapes that are being answered; 0 is no limit. A further one waits a while, then gets 503.
+    /// Scrapes under way, until their answers are accepted; 0 is no limit. A further one
+    /// waits a while, then gets 503.
     pub scrapes: usize,
 }
 
@@ -76,18 +89,19 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
-    limits: Limits,
+    connections: NonZeroUsize,
     guard: Option<Arc<WebConfigFile>>,
     health_is_open: bool,
 }
 
 impl Server {
-    /// A server that accepts on `listeners` and speaks plain HTTP with everybody.
+    /// A server that accepts on `listeners`, has so many connections open at the most, and
+    /// speaks plain HTTP with everybody.
     #[must_use]
-    pub fn new(listeners: Vec<TcpListener>, limits: Limits) -> Self {
+    pub fn new(listeners: Vec<TcpListener>, connections: NonZeroUsize) -> Self {
         Self {
             listeners,
-            limits,
+            connections,
             guard: None,
             health_is_open: false,
         }
@@ -132,23 +146,29 @@ impl Server {
 
     /// Serves `site` until `stop`, then lets requests in progress finish.
     pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
-        let open = Arc::new(Connections::new(self.limits.connections));
+        let open = Arc::new(Connections::new(self.connections));
         let tls = self.tls().cloned();
-        let gate = Gate::new(site, self.limits.scrapes);
+        let limits = Arc::clone(site.bodies.limits());
+        let clock = site.bodies.exposition().clock().clone();
+        let gate = Gate::new(site);
         let gate = match self.guard {
             Some(file) => gate.guarded_by(Guard::new(file, self.health_is_open)),
             None => gate,
         };
         let shared = Shared {
             gate: Arc::new(gate),
+            limits: Arc::clone(&limits),
+            clock,
             tls,
         };
         let accepting = self
             .listeners
             .into_iter()
             .map(|listener| accept(listener, &open, &shared));
-        let serving =
-            futures_util::future::join(futures_util::future::join_all(accepting), open.sweep());
+        let serving = futures_util::future::join(
+            futures_util::future::join_all(accepting),
+            open.sweep(&limits),
+        );
         stop.run_until_cancelled(serving).await;
         if tokio::time::timeout(DRAIN, open.drain()).await.is_err() {
             warn!("some connections were still busy and have been closed");

@@ -11,8 +11,9 @@ use crate::clock::Moment;
 use crate::collector::Label;
 use crate::metrics::MetricDef;
 
-/// How large a page is, in bytes, about: large enough to cost nothing.
-pub(super) const PAGE: usize = 256 * 1024;
+/// How large a page is, in bytes, about: large enough to cost little, and small enough
+/// for many clients to have one each.
+pub const PAGE: usize = 64 * 1024;
 
 /// A family that accounts have samples of. What never changes is prepared.
 #[derive(Debug)]
@@ -28,13 +29,13 @@ pub(super) struct Family {
 }
 
 /// The accounts' part of a scrape in pages. What it shows is what was known when it
-/// began; its text is written only as it is taken.
-#[derive(Debug)]
+/// began; its text is written only as it is taken. Clones share what it shows.
+#[derive(Debug, Clone)]
 pub struct Pages {
     format: Format,
     families: Arc<[Family]>,
     labels: Arc<Labels>,
-    columns: Columns,
+    columns: Arc<Columns>,
     /// What is written next.
     next: Place,
 }
@@ -189,10 +190,16 @@ impl Pages {
             format,
             families,
             labels,
-            columns,
+            columns: Arc::new(columns),
             next: Place::default(),
         };
         (pages, fresh_for)
+    }
+
+    /// How many bytes are kept for what it shows, beside what all scrapes share.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.columns.kept_bytes()
     }
 
     /// Appends the next page to `out`. Nothing is appended once all are written.

@@ -171,6 +171,15 @@ impl Columns {
         }
     }
 
+    /// How many bytes are kept for all of it.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let marks = self.places.iter().map(|place| match place {
+            Place::Marks(marks) => size_of_val(marks.rows.as_slice()) + marks.labels.kept_bytes(),
+            _ => 0,
+        });
+        size_of_val(self.numbers.as_slice()) + marks.sum::<usize>()
+    }
+
     /// The column of the family with this number.
     pub(super) fn get(&self, family: usize) -> Option<Column<'_>> {
         Some(match self.places.get(family)? {

@@ -60,6 +60,11 @@ impl Labels {
 }
 
 impl Texts {
+    /// How many bytes are kept for them.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(self.ends.as_slice())
+    }
+
     /// Appends the text that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);

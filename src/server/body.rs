@@ -8,21 +8,80 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-/// What is sent, without a copy where it is at hand.
-pub(super) enum Body {
-    /// One piece after the other. Their length is told.
-    Pieces([Option<Bytes>; 2]),
-    /// What is written only while it is sent.
-    Pages(Box<dyn Iterator<Item = Vec<u8>> + Send>),
+/// What is sent, without a copy where it is at hand: first the pages, if any, which are
+/// written only while they are sent, then the pieces.
+#[derive(Default)]
+pub(super) struct Body {
+    pages: Option<Box<dyn Iterator<Item = Bytes> + Send>>,
+    pieces: [Option<Bytes>; 2],
+}
+
+/// Bytes, and what is given back once the last of them are sent or dropped.
+struct Holding<P> {
+    bytes: Bytes,
+    _permit: P,
+}
+
+impl<P> AsRef<[u8]> for Holding<P> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// These bytes, which keep `permit` until the last part of them is sent or dropped.
+pub(super) fn holding<P: Send + 'static>(bytes: Bytes, permit: P) -> Bytes {
+    let _permit = permit;
+    Bytes::from_owner(Holding { bytes, _permit })
 }
 
 impl Body {
+    /// One piece after the other. Their length is told.
     pub(super) fn pieces(pieces: [Bytes; 2]) -> Self {
-        Self::Pieces(pieces.map(|piece| Some(piece).filter(|piece| !piece.is_empty())))
+        Self {
+            pages: None,
+            pieces: pieces.map(|piece| Some(piece).filter(|piece| !piece.is_empty())),
+        }
     }
 
-    pub(super) fn pages(pages: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
-        Self::Pages(Box::new(pages))
+    /// Pages, and a last piece. Their length is not known.
+    pub(super) fn pages(pages: impl Iterator<Item = Bytes> + Send + 'static, last: Bytes) -> Self {
+        Self {
+            pages: Some(Box::new(pages)),
+            ..Self::from(last)
+        }
+    }
+
+    /// The same, which keeps `permit` until the client's side has accepted all of it, or
+    /// it is dropped. A body without bytes keeps nothing.
+    pub(super) fn holding<P: Send + 'static>(mut self, permit: P) -> Self {
+        if let Some(last) = self.pieces.iter_mut().rev().find_map(Option::as_mut) {
+            *last = holding(std::mem::take(last), permit);
+        } else if let Some(pages) = self.pages.take() {
+            // They own the permit.
+            self.pages = Some(Box::new(pages.inspect(move |_| _ = &permit)));
+        }
+        self
+    }
+
+    /// How many bytes it has, if that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        let pieces = self.pieces.iter().flatten();
+        let length = pieces.map(|piece| piece.len() as u64).sum();
+        self.pages.is_none().then_some(length)
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length() == Some(0)
+    }
+
+    /// What is to be sent next.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        if let Some(page) = self.pages.as_mut().and_then(Iterator::next) {
+            return Some(page);
+        }
+        self.pages = None;
+        self.pieces.iter_mut().find_map(Option::take)
     }
 }
 
@@ -34,9 +93,7 @@ impl From<Bytes> for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Body")
-            .field(&hyper::body::Body::size_hint(self))
-            .finish()
+        f.debug_tuple("Body").field(&self.length()).finish()
     }
 }
 
@@ -48,27 +105,66 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = match &mut *self {
-            Self::Pieces(pieces) => pieces.iter_mut().find_map(Option::take),
-            Self::Pages(pages) => pages.next().map(Bytes::from),
-        };
+        let next = self.next();
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Pieces(pieces) => pieces.iter().all(Option::is_none),
-            Self::Pages(_) => false,
-        }
+        self.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Pieces(pieces) => {
-                let left = pieces.iter().flatten().map(|piece| piece.len() as u64);
-                SizeHint::with_exact(left.sum())
+        self.length()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_permit_is_kept_until_the_last_byte_is_sent_or_the_body_dropped() {
+        let bodies = || {
+            let pieces = [Bytes::from("one"), Bytes::from("two")];
+            let pages = ["a", "b"].map(Bytes::from).into_iter();
+            [
+                Body::from(Bytes::from("one")),
+                Body::pieces(pieces),
+                Body::pages(pages, Bytes::from("last")),
+            ]
+        };
+        for body in bodies() {
+            let permit = Arc::new(());
+            let mut body = body.holding(Arc::clone(&permit));
+            let mut sent = Vec::new();
+            while let Some(bytes) = body.next() {
+                assert_eq!(Arc::strong_count(&permit), 2, "{body:?}");
+                sent.push(bytes);
             }
-            Self::Pages(_) => SizeHint::default(),
+            drop(body);
+            assert_eq!(Arc::strong_count(&permit), 2, "its bytes are not sent yet");
+            let mut last = sent.pop().unwrap();
+            drop(sent);
+            drop(last.split_to(1));
+            assert_eq!(Arc::strong_count(&permit), 2, "a part is not sent yet");
+            drop(last);
+            assert_eq!(Arc::strong_count(&permit), 1);
         }
+        for body in bodies() {
+            let permit = Arc::new(());
+            drop(body.holding(Arc::clone(&permit)));
+            assert_eq!(Arc::strong_count(&permit), 1);
+        }
+    }
+
+    #[test]
+    fn a_body_without_bytes_keeps_no_permit() {
+        let permit = Arc::new(());
+        let body = Body::default().holding(Arc::clone(&permit));
+        assert_eq!(Arc::strong_count(&permit), 1);
+        assert!(body.is_empty());
     }
 }

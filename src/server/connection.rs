@@ -4,35 +4,36 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{poll_fn, ready};
 use std::io;
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::Either;
-use http::Request;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::answers::AnswerLimits;
 use super::body::Body;
 use super::connections::{Place, Pulse};
 use super::gate::Gate;
+use super::http2::{self, Sender};
 use super::metered::Metered;
+use super::reply::{PLAIN, answer};
 use super::scrape::Memory;
-use super::{MAX_HEAD, MAX_STREAMS};
+use super::{MAX_HEAD, host};
+use crate::clock::Clock;
 use crate::web_config::WebConfigFile;
 
 /// What HTTP/2 is called in a TLS handshake.
 const HTTP2: &[u8] = b"h2";
-
-/// How much of answers may wait to be sent in one HTTP/2 connection's request.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// The first byte of every TLS handshake.
 const HANDSHAKE: u8 = 22;
@@ -41,6 +42,8 @@ const HANDSHAKE: u8 = 22;
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) gate: Arc<Gate>,
+    pub(super) limits: Arc<AnswerLimits>,
+    pub(super) clock: Clock,
     /// How to speak TLS, if it is spoken.
     pub(super) tls: Option<Arc<WebConfigFile>>,
 }
@@ -49,7 +52,8 @@ pub(super) struct Shared {
 enum End {
     Refused(String),
     Io(io::Error),
-    Http(hyper::Error),
+    Http1(hyper::Error),
+    Http2(h2::Error),
 }
 
 impl fmt::Display for End {
@@ -57,9 +61,68 @@ impl fmt::Display for End {
         match self {
             Self::Refused(why) => f.write_str(why),
             Self::Io(error) => error.fmt(f),
-            Self::Http(error) => error.fmt(f),
+            Self::Http1(error) => error.fmt(f),
+            Self::Http2(error) => error.fmt(f),
         }
     }
+}
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub(super) struct Responder {
+    gate: Arc<Gate>,
+    pulse: Arc<Pulse>,
+    peer: IpAddr,
+    memory: Memory,
+}
+
+impl Responder {
+    /// The response to a request, whose body is not read.
+    pub(super) fn respond<T>(
+        &self,
+        request: Request<T>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<T> {
+        let now = Instant::now();
+        self.pulse.asked(now);
+        if let Some(response) = self.gate.answer_at_hand(&request, &self.memory, now) {
+            return Either::Left(ready(response));
+        }
+        let (gate, pulse) = (Arc::clone(&self.gate), Arc::clone(&self.pulse));
+        let (peer, (head, _)) = (self.peer, request.into_parts());
+        Either::Right(Box::pin(async move {
+            let _answering = pulse.answering();
+            let response = gate.answer(&head, peer).await;
+            match head.method {
+                Method::HEAD => without_body(response),
+                _ => response,
+            }
+        }))
+    }
+
+    /// The same for a request of HTTP/1, whose head says less.
+    fn respond_http1(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        if let Err(wrong) = host::check(request.version(), request.headers()) {
+            self.pulse.asked(Instant::now());
+            let mut refusal = answer(StatusCode::BAD_REQUEST, PLAIN, wrong.to_string());
+            let close = HeaderValue::from_static("close");
+            refusal.headers_mut().insert(header::CONNECTION, close);
+            return Either::Left(ready(refusal));
+        }
+        Either::Right(self.respond(request))
+    }
+}
+
+/// The response to HEAD where that to GET is `response`.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.length() {
+        let length = HeaderValue::from(length);
+        head.headers.insert(header::CONTENT_LENGTH, length);
+    }
+    Response::from_parts(head, Body::default())
 }
 
 /// Serves one connection until its client leaves, it is cut, or the server stops.
@@ -67,29 +130,21 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, sha
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let pulse = place.pulse();
-    let (gate, memory) = (&shared.gate, Memory::default());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let now = Instant::now();
-        pulse.asked(now);
-        if let Some(response) = gate.answer_at_hand(&request, &memory, now) {
-            return Either::Left(ready(Ok::<_, Infallible>(response)));
-        }
-        let (gate, pulse) = (Arc::clone(gate), Arc::clone(pulse));
-        Either::Right(Box::pin(async move {
-            let _answering = pulse.answering();
-            let (head, _) = request.into_parts();
-            Ok(gate.answer(&head, peer.ip()).await)
-        }))
-    });
+    let responder = Responder {
+        gate: Arc::clone(&shared.gate),
+        pulse: Arc::clone(pulse),
+        peer: peer.ip(),
+        memory: Memory::default(),
+    };
     let serving = async {
         match &shared.tls {
             None => {
                 let stream = Metered::new(stream, Arc::clone(pulse));
-                speak_http1(stream, pulse, service).await
+                speak_http1(stream, pulse, responder).await
             }
             Some(file) => {
                 // Much larger, and needed by few.
-                Box::pin(speak_tls(stream, pulse, file, service)).await
+                Box::pin(speak_tls(stream, pulse, file, &shared, responder)).await
             }
         }
     };
@@ -104,15 +159,13 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, sha
     }
 }
 
-async fn speak_tls<S>(
+async fn speak_tls(
     mut stream: TcpStream,
     pulse: &Arc<Pulse>,
     file: &WebConfigFile,
-    service: S,
-) -> Result<(), End>
-where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
-{
+    shared: &Shared,
+    responder: Responder,
+) -> Result<(), End> {
     let mut first = [0];
     if stream.peek(&mut first).await.map_err(End::Io)? == 0 {
         return Ok(());
@@ -134,53 +187,41 @@ where
     let stream = Metered::new(stream, Arc::clone(pulse));
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = handshake.await.map_err(End::Io)?;
-    if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-        speak_http2(stream, pulse, service).await
-    } else {
-        speak_http1(stream, pulse, service).await
+    if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
+        return speak_http1(stream, pulse, responder).await;
     }
+    let sender = Sender {
+        pulse: Arc::clone(pulse),
+        limits: Arc::clone(&shared.limits),
+        clock: shared.clock.clone(),
+    };
+    let serving = http2::serve(stream, responder, sender);
+    serving.await.map_err(End::Http2)
 }
 
-async fn speak_http1<T, S>(stream: T, pulse: &Pulse, service: S) -> Result<(), End>
+/// Goes on until the client leaves, or all is answered and the connection is to finish.
+async fn speak_http1<T>(stream: T, pulse: &Pulse, responder: Responder) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
 {
+    let service = service_fn(move |request| {
+        let response = responder.respond_http1(request);
+        async move { Ok::<_, Infallible>(response.await) }
+    });
     let serving = http1::Builder::new()
         .half_close(true)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    until_finished(serving, http1::Connection::graceful_shutdown, pulse).await
-}
-
-async fn speak_http2<T, S>(stream: T, pulse: &Pulse, service: S) -> Result<(), End>
-where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send + 'static>,
-{
-    // That streams are begun and given up in a flood is limited by the library.
-    let serving = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-        .serve_connection(TokioIo::new(stream), service);
-    until_finished(serving, http2::Connection::graceful_shutdown, pulse).await
-}
-
-/// Goes on until the client leaves, or all is answered and the connection is to finish,
-/// which it is told by `finish`.
-async fn until_finished<C>(connection: C, finish: fn(Pin<&mut C>), pulse: &Pulse) -> Result<(), End>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let (mut connection, mut told) = (pin!(connection), false);
+    let (mut serving, mut told) = (pin!(serving), false);
     let served = poll_fn(|context| {
         if !told && pulse.is_to_finish() {
             told = true;
-            finish(connection.as_mut());
+            serving.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(context)
+        serving.as_mut().poll(context)
     });
-    served.await.map_err(End::Http)
+    served.await.map_err(End::Http1)
 }
+
+#[cfg(test)]
+mod tests;

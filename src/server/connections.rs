@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{HEAD_TIME, IDLE_TIME, SEND_TIME, STALL_TIME};
+use super::answers::AnswerLimits;
+use super::{HEAD_TIME, IDLE_TIME, SEND_TIME};
 pub(super) use pulse::Pulse;
 
 /// How often connections are looked through for clients that have taken too long.
@@ -120,13 +121,14 @@ impl Connections {
     }
 
     /// Cuts the connections of clients that take too long, for ever.
-    pub(super) async fn sweep(&self) {
+    pub(super) async fn sweep(&self, limits: &AnswerLimits) {
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             sweeps.tick().await;
+            let stall = limits.stall_time();
             for pulse in self.open().pulses.values() {
-                if pulse.is_overdue() {
+                if pulse.is_overdue(stall) {
                     pulse.cut();
                 }
             }

@@ -2,38 +2,32 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use http::{Request, Response};
 use tokio::time::Instant;
 
+use super::answers::AnswerLimits;
 use super::body::Body;
 use super::guard::{Admission, Guard};
-use super::reply::{PLAIN, answer};
+use super::reply::refused;
 use super::scrape::Memory;
 use super::site::Site;
-
-/// How long a scrape waits for others to be answered. Prometheus itself gives up after
-/// ten seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lets requests through to the site, or refuses them.
 #[derive(Debug)]
 pub(super) struct Gate {
     site: Arc<Site>,
-    scrapes: Option<Semaphore>,
+    limits: Arc<AnswerLimits>,
     guard: Option<Guard>,
 }
 
 impl Gate {
-    /// Of the site, with at most `scrapes` scrapes at a time; 0 is no limit.
-    pub(super) fn new(site: Arc<Site>, scrapes: usize) -> Self {
-        let scrapes = scrapes.min(Semaphore::MAX_PERMITS);
+    /// Of the site.
+    pub(super) fn new(site: Arc<Site>) -> Self {
         Self {
+            limits: Arc::clone(site.bodies.limits()),
             site,
-            scrapes: (scrapes > 0).then(|| Semaphore::new(scrapes)),
             guard: None,
         }
     }
@@ -65,72 +59,43 @@ impl Gate {
         memory: &Memory,
         now: Instant,
     ) -> Option<Response<Body>> {
-        let scrapes = self.scrapes.as_ref();
-        let is_free = scrapes.is_none_or(|scrapes| scrapes.available_permits() > 0);
-        let is_open = self.guard.is_none() && is_free;
-        is_open.then(|| self.site.answer_at_hand(request, memory, now))?
+        if self.guard.is_some() {
+            return None;
+        }
+        let response = self.site.answer_at_hand(request, memory, now)?;
+        let permit = self.limits.try_scrape()?;
+        Some(response.map(|body| body.holding(permit)))
     }
 
     async fn site_answer(&self, request: &Parts) -> Response<Body> {
-        let _scrape = match &self.scrapes {
-            Some(scrapes) if self.site.is_scrape(request.uri.path()) => {
-                // Many may wait for one rendering, after which all go on at once.
-                match tokio::time::timeout(PATIENCE, scrapes.acquire()).await {
-                    Ok(scrape) => scrape.ok(),
-                    Err(_) => {
-                        let text = "The limit of concurrent scrapes is reached (--web.max-requests). Try again later.\n";
-                        return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
-                    }
-                }
+        if !self.site.is_scrape(request.uri.path()) {
+            return self.site.answer(request).await;
+        }
+        // Many may wait for one rendering, after which all go on at once.
+        match self.limits.scrape().await {
+            Ok(permit) => {
+                let response = self.site.answer(request).await;
+                response.map(|body| body.holding(permit))
             }
-            _ => None,
-        };
-        self.site.answer(request).await
+            Err(reached) => refused(reached),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
-    use http::HeaderMap;
     use http::header::ACCEPT_ENCODING;
-    use jiff::Timestamp;
-    use prometheus::Registry;
+    use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::config::{Config, Environment, Running};
-    use crate::exposition::Exposition;
-    use crate::scheduler::Scheduler;
-    use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
-    use crate::server::scrape::bodies::Bodies;
-    use crate::snapshot::Store;
-    use crate::status::Status;
+    use crate::server::answers::PATIENCE;
+    use crate::server::fixture;
 
     fn gate(scrapes: usize) -> Gate {
-        let store = Arc::new(Store::new(Vec::new(), Duration::from_secs(600)));
-        let now = Timestamp::UNIX_EPOCH;
-        let clock = Clock::new(move || now);
-        let key = [
-            ("TENCENTCLOUD_SECRET_ID", "x"),
-            ("TENCENTCLOUD_SECRET_KEY", "x"),
-        ];
-        let config = Config::load(None, &Environment::from(key)).unwrap();
-        let running = Arc::new(Running::new(config, now));
-        let heart = Scheduler::new(0.0).heart();
-        let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
-        let site = Site {
-            telemetry_path: "/metrics".to_owned(),
-            bodies: Bodies::new(exposition),
-            pages: Renderer::new(WAITING_PAGES),
-            probes: Renderer::new(WAITING_PROBES),
-            status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
-            store,
-            heart,
-            reload: None,
-        };
-        Gate::new(Arc::new(site), scrapes)
+        fixture::gate(0, scrapes)
     }
 
     async fn status(gate: &Gate, path: &str) -> StatusCode {
@@ -143,7 +108,7 @@ mod tests {
     async fn a_scrape_beyond_the_limit_waits_a_while_and_is_refused_then() {
         let gate = gate(1);
         assert_eq!(status(&gate, "/metrics").await, StatusCode::OK);
-        let held = gate.scrapes.as_ref().unwrap().acquire().await.unwrap();
+        let held = gate.limits.scrape().await.unwrap();
         assert_eq!(status(&gate, "/").await, StatusCode::OK);
         let refused = status(&gate, "/metrics").await;
         assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
@@ -160,8 +125,8 @@ mod tests {
     fn at_hand(gate: &Gate, request: http::request::Builder) -> Option<(HeaderMap, u64)> {
         let request = request.body(()).unwrap();
         let response = gate.answer_at_hand(&request, &Memory::default(), Instant::now())?;
-        let length = hyper::body::Body::size_hint(response.body()).exact();
-        Some((response.headers().clone(), length.unwrap()))
+        let length = response.body().length().unwrap();
+        Some((response.headers().clone(), length))
     }
 
     #[tokio::test(start_paused = true)]
@@ -171,11 +136,11 @@ mod tests {
         assert_eq!(at_hand(&gate, scrape()), None, "nothing was rendered yet");
         let request = scrape().body(()).unwrap().into_parts().0;
         let before = gate.answer(&request, Ipv4Addr::LOCALHOST.into()).await;
-        let length = hyper::body::Body::size_hint(before.body()).exact().unwrap();
-        assert_eq!(
-            at_hand(&gate, scrape()),
-            Some((before.headers().clone(), length))
-        );
+        let length = before.body().length().unwrap();
+        let headers = before.headers().clone();
+        assert_eq!(at_hand(&gate, scrape()), None, "that one is not sent yet");
+        drop(before);
+        assert_eq!(at_hand(&gate, scrape()), Some((headers, length)));
         for other in [
             Request::head("/metrics"),
             Request::post("/metrics"),
@@ -185,7 +150,7 @@ mod tests {
         ] {
             assert_eq!(at_hand(&gate, other), None);
         }
-        let held = gate.scrapes.as_ref().unwrap().acquire().await.unwrap();
+        let held = gate.limits.scrape().await.unwrap();
         assert_eq!(at_hand(&gate, scrape()), None, "others are before it");
         drop(held);
         assert!(at_hand(&gate, scrape()).is_some());
@@ -207,11 +172,5 @@ mod tests {
             let expected = if path.starts_with("/probe") { 400 } else { 200 };
             assert_eq!(answer.await, expected, "{path}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_limit_of_0_is_none() {
-        assert!(gate(0).scrapes.is_none());
-        assert_eq!(status(&gate(0), "/metrics").await, StatusCode::OK);
     }
 }

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connections::Pulse;
 
 /// A stream of which `pulse` is told.
-pub(super) struct Metered {
-    stream: TcpStream,
+pub(super) struct Metered<T> {
+    stream: T,
     pulse: Arc<Pulse>,
 }
 
-impl Metered {
-    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+impl<T> Metered<T> {
+    pub(super) fn new(stream: T, pulse: Arc<Pulse>) -> Self {
         Self { stream, pulse }
     }
 
@@ -31,7 +30,7 @@ impl Metered {
     }
 }
 
-impl AsyncRead for Metered {
+impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -46,7 +45,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use super::STALL_TIME;
+use super::answers::LimitReached;
 use super::body::Body;
 
 pub(super) const JSON: &str = "application/json";
@@ -27,6 +29,16 @@ pub(super) fn page(
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     *response.headers_mut() = headers(content_type);
+    response
+}
+
+/// The answer where a limit stayed reached. What it says is true for ten seconds at most:
+/// until then those who accept nothing are given up.
+pub(super) fn refused(reached: LimitReached) -> Response<Body> {
+    let text = format!("{reached}\n");
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
+    let seconds = HeaderValue::from(STALL_TIME.as_secs());
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response
 }
 

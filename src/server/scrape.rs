@@ -17,7 +17,7 @@ use super::body::Body;
 use super::negotiation::Dialect;
 use super::reply::{self, PLAIN, page};
 use crate::exposition::Exposition;
-use bodies::Bodies;
+use bodies::{Bodies, NoBody};
 pub(super) use memory::Memory;
 
 /// All metrics, if nothing has to be rendered for them.
@@ -48,7 +48,10 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
         return page(StatusCode::BAD_REQUEST, PLAIN, text);
     };
     match exposition.render_account(dialect.format, &target) {
-        Some(text) => scrape(bodies::once(text, dialect.gzip), dialect),
+        Some(text) => match bodies::once(text, dialect.gzip) {
+            Ok(body) => with_headers(body, dialect),
+            Err(error) => failed(&error),
+        },
         None => page(
             StatusCode::BAD_REQUEST,
             PLAIN,
@@ -58,15 +61,23 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
 }
 
 /// The answer to a scrape, which depends on what the client accepts.
-fn scrape<B: From<Bytes>>(body: io::Result<B>, dialect: Dialect) -> Response<B> {
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => {
-            error!(%error, "cannot render the metrics; please report this");
-            let text = "The metrics cannot be rendered. The log says why.\n";
-            return page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text).map(B::from);
-        }
-    };
+fn scrape(body: Result<Body, NoBody>, dialect: Dialect) -> Response<Body> {
+    match body {
+        Ok(body) => with_headers(body, dialect),
+        Err(NoBody::Refused(reached)) => reply::refused(reached),
+        Err(NoBody::Failed(error)) => failed(&error).map(Body::from),
+    }
+}
+
+/// The answer to a scrape whose metrics cannot be rendered.
+fn failed(error: &io::Error) -> Response<Bytes> {
+    error!(%error, "cannot render the metrics; please report this");
+    let text = "The metrics cannot be rendered. The log says why.\n";
+    page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+}
+
+/// An answer with the headers of a scrape.
+fn with_headers<B>(body: B, dialect: Dialect) -> Response<B> {
     let mut response = Response::new(body);
     *response.headers_mut() = headers(dialect);
     response

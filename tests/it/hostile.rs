@@ -208,6 +208,8 @@ async fn garbage_gets_an_error_and_the_connection_is_closed() {
         (&many_headers, "431"),
         (&long_line, "431"),
         ("GET / HTTP/9.9\r\n\r\n", "400"),
+        ("GET /metrics HTTP/1.1\r\n\r\n", "400"),
+        ("GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03", "400"),
         ("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", "400"),
         ("\0\0\0\0\r\n\r\n", "400"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::{HEAD_TIME, IDLE_TIME, Network, SEND_TIME, STALL_TIME};
+use super::{HEAD_TIME, IDLE_TIME, Network, SEND_TIME};
 
 /// What one connection is doing. The times are milliseconds since the server began.
 #[derive(Debug)]
@@ -23,10 +23,15 @@ pub(in crate::server) struct Pulse {
     useful: AtomicU64,
     /// Since when a handshake or a head is awaited whole; [`NEVER`] if none is.
     head: AtomicU64,
-    /// Since when there is something to send that the client does not accept.
+    /// Since when there has been something to send that the client's side does not accept
+    /// at once; [`NEVER`] if there is nothing.
     unsent: AtomicU64,
+    /// When the client's side has last accepted some of that.
+    accepted: AtomicU64,
     /// Requests that are being answered.
     asked: AtomicU32,
+    /// Whether it speaks HTTP/2, in which more than requests comes.
+    is_http2: AtomicBool,
     cut: AtomicBool,
     finish: AtomicBool,
     /// The connection's task.
@@ -49,18 +54,31 @@ impl Pulse {
             useful: AtomicU64::new(now),
             head: AtomicU64::new(now),
             unsent: AtomicU64::new(NEVER),
+            accepted: AtomicU64::new(now),
             asked: AtomicU32::new(0),
+            is_http2: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             finish: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
     }
 
-    /// The client has sent some bytes, over which no timer begins anew.
+    /// The client has sent some bytes, over which no timer begins anew. In HTTP/1 a
+    /// request begins with them if none is being answered.
     pub(in crate::server) fn received(&self) {
-        if self.head.load(Ordering::Relaxed) == NEVER && self.asked.load(Ordering::Relaxed) == 0 {
+        if self.head.load(Ordering::Relaxed) == NEVER
+            && self.asked.load(Ordering::Relaxed) == 0
+            && !self.is_http2.load(Ordering::Relaxed)
+        {
             self.head.store(JUST_NOW, Ordering::Relaxed);
         }
+    }
+
+    /// From `now` on the connection speaks HTTP/2: it is idle while no request is whole,
+    /// whatever comes.
+    pub(in crate::server) fn speaks_http2(&self, now: Instant) {
+        self.is_http2.store(true, Ordering::Relaxed);
+        self.asked(now);
     }
 
     /// The client has sent a whole head by `now`.
@@ -78,18 +96,31 @@ impl Pulse {
     /// The client's side has accepted some bytes. What never waited was asked for just
     /// before.
     pub(in crate::server) fn sent(&self) {
-        if self.unsent.load(Ordering::Relaxed) != NEVER {
-            self.useful.store(self.now(), Ordering::Relaxed);
+        if self.is_blocked() {
+            let now = self.now();
+            self.useful.store(now, Ordering::Relaxed);
+            self.accepted.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// The client has read some of an answer.
+    pub(in crate::server) fn read(&self) {
+        self.useful.store(self.now(), Ordering::Relaxed);
     }
 
     /// The client's side accepts nothing at the moment.
     pub(in crate::server) fn blocked(&self) {
-        if self.unsent.load(Ordering::Relaxed) == NEVER {
+        if !self.is_blocked() {
             let now = self.now();
             self.useful.store(now, Ordering::Relaxed);
+            self.accepted.store(now, Ordering::Relaxed);
             self.unsent.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// Whether there is something to send that the client's side does not accept at once.
+    fn is_blocked(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) != NEVER
     }
 
     /// All that was to be sent has been accepted.
@@ -128,6 +159,16 @@ impl Pulse {
         self.task.wake();
     }
 
+    /// Returns when the connection is to finish. Its task is woken for that wherever it
+    /// also [awaits](Self::until_cut) that the connection is to be cut.
+    pub(in crate::server) async fn until_to_finish(&self) {
+        poll_fn(|_| match self.is_to_finish() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
     /// Whether it is to end once nothing is being answered.
     pub(in crate::server) fn is_to_finish(&self) -> bool {
         self.finish.load(Ordering::Acquire)
@@ -141,15 +182,15 @@ impl Pulse {
         (waits, std::cmp::Reverse(neighbours), useful)
     }
 
-    /// Whether its client has taken too long.
-    pub(super) fn is_overdue(&self) -> bool {
+    /// Whether its client has taken too long, who may accept nothing for the time `stall`.
+    pub(super) fn is_overdue(&self, stall: Duration) -> bool {
         let now = self.now();
         let longer = |since: &AtomicU64, limit: Duration| {
             let since = since.load(Ordering::Relaxed);
             since != NEVER && now.saturating_sub(since) > millis(limit)
         };
-        if self.unsent.load(Ordering::Relaxed) != NEVER {
-            return longer(&self.useful, STALL_TIME) || longer(&self.unsent, SEND_TIME);
+        if self.is_blocked() {
+            return longer(&self.accepted, stall) || longer(&self.unsent, SEND_TIME);
         }
         let (seen, relaxed) = (self.head.load(Ordering::Relaxed), Ordering::Relaxed);
         if seen == JUST_NOW {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::server::STALL_TIME;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -76,18 +77,18 @@ async fn a_head_must_be_whole_in_time_however_steadily_its_bytes_come() {
     for _ in 0..10 {
         after(HEAD_TIME / 10).await;
         place.pulse().received();
-        assert!(!place.pulse().is_overdue());
+        assert!(!place.pulse().is_overdue(STALL_TIME));
     }
     after(Duration::from_millis(1)).await;
-    assert!(place.pulse().is_overdue());
+    assert!(place.pulse().is_overdue(STALL_TIME));
 
     // The time of the second begins with its first byte.
     place.pulse().asked(Instant::now());
     after(HEAD_TIME * 2).await;
     place.pulse().received();
-    assert!(!place.pulse().is_overdue());
+    assert!(!place.pulse().is_overdue(STALL_TIME));
     after(HEAD_TIME + Duration::from_millis(1)).await;
-    assert!(place.pulse().is_overdue());
+    assert!(place.pulse().is_overdue(STALL_TIME));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,13 +98,13 @@ async fn a_connection_may_be_idle_for_long_but_not_for_ever() {
     place.pulse().asked(Instant::now());
     let answering = place.pulse().answering();
     after(IDLE_TIME * 2).await;
-    assert!(!place.pulse().is_overdue(), "we are at work");
+    assert!(!place.pulse().is_overdue(STALL_TIME), "we are at work");
     drop(answering);
     place.pulse().asked(Instant::now());
     after(IDLE_TIME).await;
-    assert!(!place.pulse().is_overdue());
+    assert!(!place.pulse().is_overdue(STALL_TIME));
     after(Duration::from_millis(1)).await;
-    assert!(place.pulse().is_overdue());
+    assert!(place.pulse().is_overdue(STALL_TIME));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,23 +114,23 @@ async fn who_reads_an_answer_too_slowly_or_not_at_all_is_overdue() {
     place.pulse().asked(Instant::now());
     place.pulse().blocked();
     after(STALL_TIME).await;
-    assert!(!place.pulse().is_overdue());
+    assert!(!place.pulse().is_overdue(STALL_TIME));
     after(Duration::from_millis(1)).await;
-    assert!(place.pulse().is_overdue());
+    assert!(place.pulse().is_overdue(STALL_TIME));
 
     let place = all.admit(HERE).await.unwrap();
     place.pulse().asked(Instant::now());
     place.pulse().blocked();
     for _ in 0..12 {
-        assert!(!place.pulse().is_overdue());
+        assert!(!place.pulse().is_overdue(STALL_TIME));
         after(SEND_TIME / 12).await;
         place.pulse().sent();
         place.pulse().blocked();
     }
     after(Duration::from_millis(1)).await;
-    assert!(place.pulse().is_overdue());
+    assert!(place.pulse().is_overdue(STALL_TIME));
     place.pulse().flushed();
-    assert!(!place.pulse().is_overdue());
+    assert!(!place.pulse().is_overdue(STALL_TIME));
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +138,7 @@ async fn the_sweep_cuts_who_is_overdue_and_gives_the_place_back() {
     let all = connections(1);
     let place = all.admit(HERE).await.unwrap();
     let sweeping = Arc::clone(&all);
-    let sweeping = tokio::spawn(async move { sweeping.sweep().await });
+    let sweeping = tokio::spawn(async move { sweeping.sweep(&AnswerLimits::new(1)).await });
     place.pulse().until_cut().await;
     drop(place);
     assert_eq!(all.places.available_permits(), 1);

@@ -26,8 +26,9 @@ use tracing::error;
 use super::gzip::{Compressor, Start};
 use super::joined::Buffers;
 use crate::clock::Moment;
-use crate::exposition::{Exposition, Format, Page};
-use crate::server::body::Body;
+use crate::exposition::{Exposition, Format, PAGE, Page, Pages};
+use crate::server::answers::{AnswerLimits, LimitReached, MemoryPermit};
+use crate::server::body::{Body, holding};
 
 /// How long a live part is used while no snapshot changes.
 const LIVE_FOR: Duration = Duration::from_millis(10);
@@ -37,8 +38,12 @@ const LIVE_FOR: Duration = Duration::from_millis(10);
 const FEW: usize = 100;
 
 /// With so many accounts at the most, text is kept: about 5 MB. That of more is written
-/// anew for each scrape while it is sent, and kept in compressed form only.
+/// for each scrape while it is sent, from figures that scrapes share.
 const MOST_KEPT_AS_TEXT: usize = 2_000;
+
+/// How many bytes the part of an account takes in one kind or another, for the first time
+/// that it is rendered.
+const BYTES_EACH: usize = 512;
 
 /// How far behind the snapshots a scrape may be when many accounts change all the time.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -55,6 +60,7 @@ const PREPARE_FOR: Duration = Duration::from_secs(35);
 #[derive(Debug)]
 pub struct Bodies {
     exposition: Arc<Exposition>,
+    limits: Arc<AnswerLimits>,
     text: Arc<Kept>,
     text_gzip: Arc<Kept>,
     openmetrics: Arc<Kept>,
@@ -65,6 +71,7 @@ pub struct Bodies {
 #[derive(Debug)]
 struct Kept {
     exposition: Arc<Exposition>,
+    limits: Arc<AnswerLimits>,
     format: Format,
     gzip: bool,
     created: Instant,
@@ -86,16 +93,45 @@ struct AccountsPart {
     at: Moment,
     /// How long after that moment all of its values are young enough to be shown.
     fresh_for: Duration,
-    bytes: Bytes,
-    /// What it takes to go on, if it is compressed.
-    start: Option<Start>,
+    content: Content,
+    /// How many bytes it takes.
+    size: usize,
+}
+
+/// What is sent of the accounts. It holds its memory until it is neither kept nor sent.
+#[derive(Debug)]
+enum Content {
+    Text(Bytes),
+    Compressed(Bytes, Start),
+    /// Text that is written while it is sent.
+    Pages {
+        pages: Pages,
+        _memory: MemoryPermit,
+    },
+}
+
+/// Pages that are being sent. They keep the part that they show.
+struct Sending {
+    pages: Pages,
+    _part: Arc<AccountsPart>,
+}
+
+/// There is no body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoBody {
+    /// It cannot be made.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+    /// Others hold too much.
+    #[error(transparent)]
+    Refused(#[from] LimitReached),
 }
 
 /// Both parts.
 #[derive(Debug)]
 struct Whole {
     accounts: Arc<AccountsPart>,
-    /// One after the other, or joined.
+    /// One after the other, or joined, or what follows the accounts' pages.
     pieces: [Bytes; 2],
     /// Until when nothing in it is too old.
     until: Instant,
@@ -113,16 +149,19 @@ pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Bytes> {
 }
 
 impl Bodies {
-    /// Bodies of `exposition`, none of them rendered yet.
+    /// Bodies of `exposition`, none of them rendered yet, of which at most `scrapes` may
+    /// be under way at a time; 0 is no limit.
     #[must_use]
-    pub fn new(exposition: Exposition) -> Self {
+    pub fn new(exposition: Exposition, scrapes: usize) -> Self {
         let exposition = Arc::new(exposition);
-        let kept = |format, gzip| Arc::new(Kept::new(&exposition, format, gzip));
+        let limits = Arc::new(AnswerLimits::new(scrapes));
+        let kept = |format, gzip| Arc::new(Kept::new(&exposition, &limits, format, gzip));
         Self {
             text: kept(Format::Text, false),
             text_gzip: kept(Format::Text, true),
             openmetrics: kept(Format::OpenMetrics, false),
             openmetrics_gzip: kept(Format::OpenMetrics, true),
+            limits,
             exposition,
         }
     }
@@ -133,6 +172,11 @@ impl Bodies {
         &self.exposition
     }
 
+    /// The limits of the answers under way.
+    pub(in crate::server) fn limits(&self) -> &Arc<AnswerLimits> {
+        &self.limits
+    }
+
     /// The body of a scrape in this format, compressed or not, if nothing has to be done
     /// for it `now`.
     pub(super) fn at_hand(&self, format: Format, gzip: bool, now: Instant) -> Option<Body> {
@@ -140,19 +184,21 @@ impl Bodies {
     }
 
     /// The body of a scrape in this format, compressed or not.
-    pub(super) async fn body(&self, format: Format, gzip: bool) -> io::Result<Body> {
+    pub(super) async fn body(&self, format: Format, gzip: bool) -> Result<Body, NoBody> {
         let kept = self.kept(format, gzip);
         if let Some(body) = kept.at_hand(Instant::now()) {
             return Ok(body);
         }
         let accounts = self.exposition.account_count();
-        if accounts > MOST_KEPT_AS_TEXT && !gzip {
-            return Ok(self.written_while_sent(format));
-        }
         if accounts > FEW {
             kept.prepare();
         }
-        kept.renewed(accounts > FEW).await
+        let whole = kept.renewed(accounts).await?;
+        if matches!(whole.accounts.content, Content::Pages { .. }) {
+            let page = self.limits.memory(PAGE).await?;
+            return Ok(whole.body().holding(page));
+        }
+        Ok(whole.body())
     }
 
     fn kept(&self, format: Format, gzip: bool) -> &Arc<Kept> {
@@ -163,17 +209,18 @@ impl Bodies {
             (Format::OpenMetrics, true) => &self.openmetrics_gzip,
         }
     }
-
-    fn written_while_sent(&self, format: Format) -> Body {
-        let (pages, _) = self.exposition.accounts(format);
-        Body::pages(pages.chain([self.exposition.live(format)]))
-    }
 }
 
 impl Kept {
-    fn new(exposition: &Arc<Exposition>, format: Format, gzip: bool) -> Self {
+    fn new(
+        exposition: &Arc<Exposition>,
+        limits: &Arc<AnswerLimits>,
+        format: Format,
+        gzip: bool,
+    ) -> Self {
         Self {
             exposition: Arc::clone(exposition),
+            limits: Arc::clone(limits),
             format,
             gzip,
             created: Instant::now(),
@@ -186,20 +233,26 @@ impl Kept {
         }
     }
 
-    /// The body that there is, if it will do.
+    /// The body that there is, if it will do and needs no memory of its own.
     fn at_hand(&self, now: Instant) -> Option<Body> {
         let whole = self.whole.load();
         let whole = whole.as_ref()?;
         let is_close = whole.accounts.revision == self.exposition.revision()
             || now < whole.may_be_behind_until;
-        (is_close && now < whole.until).then(|| whole.body())
+        let is_kept = !matches!(whole.accounts.content, Content::Pages { .. });
+        (is_kept && is_close && now < whole.until).then(|| whole.body())
     }
 
-    /// The body after whatever has changed is rendered.
-    async fn renewed(&self, many: bool) -> io::Result<Body> {
+    /// Both parts after whatever has changed is rendered.
+    async fn renewed(&self, count: usize) -> Result<Arc<Whole>, NoBody> {
+        let many = count > FEW;
         let accounts = match self.accounts.load_full() {
             Some(accounts) if many && self.is_close(&accounts) => accounts,
-            _ => self.renewed_accounts(many).await?,
+            Some(accounts) if self.is_current(&accounts) => accounts,
+            _ => {
+                let memory = self.limits.memory(self.expected_size(count)).await?;
+                self.renewed_accounts(memory, many).await?
+            }
         };
         let mut buffers = self.rendering_live.lock().await;
         let now = Instant::now();
@@ -208,40 +261,39 @@ impl Kept {
             && now < whole.until
             && Arc::ptr_eq(&whole.accounts, &accounts)
         {
-            return Ok(whole.body());
+            return Ok(Arc::clone(whole));
         }
         let fresh_for = accounts.fresh_for.saturating_sub(self.age(&accounts));
         let live = self.exposition.live(self.format);
-        let live = match &accounts.start {
-            Some(start) => start.end(&live)?,
-            None => live,
-        };
-        let joined = buffers.join([&accounts.bytes, &live]);
         let whole = Arc::new(Whole {
-            pieces: match joined {
-                Some(joined) => [joined, Bytes::new()],
-                None => [accounts.bytes.clone(), live.into()],
+            pieces: match &accounts.content {
+                Content::Text(text) => buffers.pieces(text, live),
+                Content::Compressed(bytes, start) => buffers.pieces(bytes, start.end(&live)?),
+                Content::Pages { .. } => [live.into(), Bytes::new()],
             },
             until: now + LIVE_FOR.min(fresh_for),
             may_be_behind_until: accounts.at.instant + if many { BEHIND } else { Duration::ZERO },
             accounts,
         });
-        let body = whole.body();
-        self.whole.store(Some(whole));
-        Ok(body)
+        self.whole.store(Some(Arc::clone(&whole)));
+        Ok(whole)
     }
 
     /// The accounts' part as it is now.
-    async fn renewed_accounts(&self, many: bool) -> io::Result<Arc<AccountsPart>> {
+    async fn renewed_accounts(
+        &self,
+        memory: MemoryPermit,
+        many: bool,
+    ) -> io::Result<Arc<AccountsPart>> {
         let _rendering = self.rendering_accounts.lock().await;
         let before = self.accounts.load_full();
         let size = match before {
             Some(accounts) if self.is_current(&accounts) => return Ok(accounts),
-            Some(accounts) => accounts.bytes.len(),
+            Some(accounts) => accounts.size,
             None => 0,
         };
         let (exposition, format, gzip) = (Arc::clone(&self.exposition), self.format, self.gzip);
-        let render = move || AccountsPart::render(&exposition, format, gzip, size);
+        let render = move || AccountsPart::render(&exposition, format, gzip, size, memory);
         let accounts = if many {
             tokio::task::spawn_blocking(render).await??
         } else {
@@ -252,6 +304,14 @@ impl Kept {
         // It has the part before, of which no more is needed.
         self.whole.store(None);
         Ok(accounts)
+    }
+
+    /// How many bytes the accounts' part of so many accounts takes, about.
+    fn expected_size(&self, count: usize) -> usize {
+        let before = self.accounts.load();
+        before
+            .as_ref()
+            .map_or(count.saturating_mul(BYTES_EACH), |before| before.size)
     }
 
     /// Whether nothing has changed since, and nothing has grown too old.
@@ -303,7 +363,12 @@ async fn prepare(kept: Weak<Kept>) {
             return;
         }
         next = Instant::now() + RENDER_EVERY;
-        if let Err(error) = kept.renewed_accounts(true).await {
+        // Where memory is short, those who scrape wait for it.
+        let expected = kept.expected_size(kept.exposition.account_count());
+        let Some(memory) = kept.limits.try_memory(expected) else {
+            continue;
+        };
+        if let Err(error) = kept.renewed_accounts(memory, true).await {
             error!(%error, "cannot render the metrics; please report this");
         }
     }
@@ -316,12 +381,13 @@ impl AccountsPart {
         format: Format,
         gzip: bool,
         size: usize,
+        memory: MemoryPermit,
     ) -> io::Result<Self> {
         // First, so that what changes from here on is not missed.
         let revision = exposition.revision();
         let at = exposition.now();
         let (mut pages, fresh_for) = exposition.accounts(format);
-        let (bytes, start) = if gzip {
+        let (content, size) = if gzip {
             let mut compressor = Compressor::new(size);
             let mut page = Page::default();
             loop {
@@ -333,7 +399,14 @@ impl AccountsPart {
                 page.clear();
             }
             let (bytes, start) = compressor.finish()?;
-            (bytes, Some(start))
+            let size = bytes.len();
+            (
+                Content::Compressed(holding(boxed(bytes), memory), start),
+                size,
+            )
+        } else if exposition.account_count() > MOST_KEPT_AS_TEXT {
+            let (size, _memory) = (pages.kept_bytes(), memory);
+            (Content::Pages { pages, _memory }, size)
         } else {
             let mut text = Page::with_capacity(size);
             let mut length = 0;
@@ -344,20 +417,47 @@ impl AccountsPart {
                 }
                 length = text.len();
             }
-            (text.into_text(), None)
+            (
+                Content::Text(holding(boxed(text.into_text()), memory)),
+                length,
+            )
         };
         Ok(Self {
             revision,
             at,
             fresh_for,
-            bytes: bytes.into_boxed_slice().into(),
-            start,
+            content,
+            size,
         })
     }
 }
 
+/// These bytes in no more space than they need.
+fn boxed(bytes: Vec<u8>) -> Bytes {
+    bytes.into_boxed_slice().into()
+}
+
 impl Whole {
+    /// A body of it, which keeps the accounts' part until it is sent.
     fn body(&self) -> Body {
-        Body::pieces(self.pieces.clone())
+        match &self.accounts.content {
+            Content::Pages { pages, .. } => {
+                let sending = Sending {
+                    pages: pages.clone(),
+                    _part: Arc::clone(&self.accounts),
+                };
+                let [last, _] = self.pieces.clone();
+                Body::pages(sending, last)
+            }
+            _ => Body::pieces(self.pieces.clone()),
+        }
+    }
+}
+
+impl Iterator for Sending {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.pages.next().map(Bytes::from)
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Buffers([Option<Bytes>; 2]);
 
 impl Buffers {
     /// These parts as one piece, if they are small and a buffer is free.
-    pub(super) fn join(&mut self, parts: [&[u8]; 2]) -> Option<Bytes> {
+    fn join(&mut self, parts: [&[u8]; 2]) -> Option<Bytes> {
         let length = parts.map(<[u8]>::len).iter().sum();
         if length > MOST {
             self.clear();
@@ -31,6 +31,14 @@ impl Buffers {
         let joined = buffer.freeze();
         *free = Some(joined.clone());
         Some(joined)
+    }
+
+    /// These parts in one piece or in two.
+    pub(super) fn pieces(&mut self, first: &Bytes, second: Vec<u8>) -> [Bytes; 2] {
+        match self.join([first, &second]) {
+            Some(joined) => [joined, Bytes::new()],
+            None => [first.clone(), second.into()],
+        }
     }
 
     /// Lets go of both.

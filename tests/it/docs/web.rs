@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use cwp_exporter::server::{HEAD_TIME, IDLE_TIME, MAX_HEAD, MAX_STREAMS, SEND_TIME, STALL_TIME};
+use cwp_exporter::server::{
+    ANSWER_MEMORY, HEAD_TIME, IDLE_TIME, MAX_HEAD, MAX_STREAMS, SEND_TIME, STALL_TIME,
+    STALL_TIME_WHILE_OTHERS_WAIT,
+};
 use cwp_exporter::web_config::WebConfigFile;
 
 use super::{UNKNOWN, code, only_code, readme};
@@ -30,15 +33,23 @@ fn the_limits_are_those_of_the_server() {
     let expected = [
         ("Open connections", default("--web.max-connections")),
         (
-            "Scrapes that are being answered",
+            "Scrapes whose answers are not read yet",
             default("--web.max-requests"),
+        ),
+        (
+            "Memory that answers hold until they are read",
+            format!("{} MiB", ANSWER_MEMORY / 1024 / 1024),
         ),
         ("A request's line and headers", head),
         ("Time for a request's line and headers", head_time),
         ("Time between requests", seconds(IDLE_TIME)),
         (
             "Time in which a client accepts nothing of an answer",
-            seconds(STALL_TIME),
+            format!(
+                "{}, and {} while",
+                seconds(STALL_TIME),
+                seconds(STALL_TIME_WHILE_OTHERS_WAIT)
+            ),
         ),
         (
             "Time for a client to accept all of an answer",

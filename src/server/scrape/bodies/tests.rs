@@ -7,35 +7,22 @@ use prometheus::Registry;
 
 use super::*;
 use crate::clock::Clock;
-use crate::collector::license_general::LicenseGeneral;
-use crate::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::server::fixture;
+use crate::snapshot::Store;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Bodies of so many accounts, and how often something was rendered for them: each
 /// rendering asks for the time of day.
 fn counted(accounts: usize) -> (Bodies, Arc<Store>, Arc<AtomicUsize>) {
-    let store = Store::new(Vec::new(), HOUR);
-    let list = (0..accounts).map(|number| {
-        Arc::new(AccountState {
-            name: format!("account-{number:05}"),
-            identity: String::new(),
-            endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
-            region: None,
-            labels: [("team".to_owned(), "x".repeat(100))].into(),
-            key_source: KeySource::new(String::new),
-            slots: vec![Arc::new(Slot::new(&LicenseGeneral, store.revision()))],
-        })
-    });
-    store.replace(list.collect(), HOUR);
-    let (store, looks) = (Arc::new(store), Arc::new(AtomicUsize::new(0)));
+    let (store, looks) = (fixture::store(accounts), Arc::new(AtomicUsize::new(0)));
     let counting = Arc::clone(&looks);
     let clock = Clock::new(move || {
         counting.fetch_add(1, Ordering::Relaxed);
         Timestamp::UNIX_EPOCH
     });
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock, None);
-    (Bodies::new(exposition), store, looks)
+    (Bodies::new(exposition, 0), store, looks)
 }
 
 /// Lets time pass in which snapshots change all the time.
@@ -73,13 +60,74 @@ async fn nothing_is_rendered_while_nobody_scrapes() {
 async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
     for (accounts, count) in [(1, 1), (MOST_KEPT_AS_TEXT, 2)] {
         let (bodies, ..) = counted(accounts);
-        let Body::Pieces(pieces) = bodies.body(Format::OpenMetrics, false).await.unwrap() else {
-            panic!("{accounts} accounts are kept as text");
-        };
-        let pieces: Vec<Bytes> = pieces.into_iter().flatten().collect();
+        let mut body = bodies.body(Format::OpenMetrics, false).await.unwrap();
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| body.next()).collect();
         assert_eq!(pieces.len(), count, "{accounts} accounts");
         let text = bodies.exposition().render(Format::OpenMetrics);
         assert_eq!(pieces.concat(), text);
         assert_eq!(text.len() > super::super::joined::MOST, count == 2);
+    }
+}
+
+/// All four kinds of bodies.
+const KINDS: [(Format, bool); 4] = [
+    (Format::Text, false),
+    (Format::Text, true),
+    (Format::OpenMetrics, false),
+    (Format::OpenMetrics, true),
+];
+
+#[tokio::test(start_paused = true)]
+async fn bodies_of_one_revision_share_its_memory() {
+    for accounts in [FEW, MOST_KEPT_AS_TEXT, MOST_KEPT_AS_TEXT + 1] {
+        let (bodies, ..) = counted(accounts);
+        for (format, gzip) in KINDS {
+            let mut first = bodies.body(format, gzip).await.unwrap();
+            let text = bodies.exposition().render(format);
+            let free = bodies.limits().free_memory();
+            let mut readers = Vec::new();
+            for _ in 0..50 {
+                readers.push(bodies.body(format, gzip).await.unwrap());
+            }
+            let pages = first.length().is_none();
+            assert_eq!(pages, !gzip && accounts > MOST_KEPT_AS_TEXT);
+            let each = if pages { PAGE } else { 0 };
+            assert_eq!(free - bodies.limits().free_memory(), 50 * each);
+            let bytes: Vec<Bytes> = std::iter::from_fn(|| first.next()).collect();
+            assert!(gzip || bytes.concat() == text, "{accounts} accounts");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unsent_bodies_of_many_revisions_hold_a_bounded_memory_and_give_all_of_it_back() {
+    for accounts in [FEW + 1, MOST_KEPT_AS_TEXT + 1] {
+        for (format, gzip) in KINDS {
+            let (bodies, store, _) = counted(accounts);
+            let limits = bodies.limits();
+            let all = limits.free_memory();
+            let mut others = Vec::new();
+            while limits.free_memory() > all / 10 {
+                others.extend(limits.try_memory(64 * 1024));
+            }
+            let (left, mut unsent) = (limits.free_memory(), Vec::new());
+            let refused = loop {
+                store.revision().advance();
+                tokio::time::sleep(BEHIND).await;
+                match bodies.body(format, gzip).await {
+                    Ok(body) => unsent.push(body),
+                    Err(error) => break error,
+                }
+                assert!(unsent.len() <= left / 1024, "nobody is refused");
+            };
+            assert!(matches!(refused, NoBody::Refused(LimitReached::Memory)));
+            assert!(!unsent.is_empty());
+            drop(unsent);
+            assert!(bodies.body(format, gzip).await.is_ok());
+            // What was scraped last is kept for a while.
+            tokio::time::sleep(PREPARE_FOR * 2).await;
+            drop(others);
+            assert_eq!(limits.free_memory(), all, "{accounts} accounts");
+        }
     }
 }

@@ -1,0 +1,369 @@
+//! Clients that are slow, silent or particular, in both protocols, with the time in hand.
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use tokio::io::DuplexStream;
+
+use super::*;
+use crate::server::connections::Connections;
+use crate::server::fixture;
+use crate::server::{IDLE_TIME, SEND_TIME, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
+
+/// So many that their text is written while it is sent.
+const MANY: usize = 3_000;
+
+/// How late the server may look at a client.
+const LATE: Duration = Duration::from_secs(2);
+
+/// A server whose clients are in this process.
+struct Server {
+    shared: Shared,
+    open: Arc<Connections>,
+}
+
+impl Server {
+    fn new(accounts: usize, scrapes: usize) -> Self {
+        let site = fixture::site(accounts, scrapes);
+        let limits = Arc::clone(site.bodies.limits());
+        let clock = site.bodies.exposition().clock().clone();
+        let open = Arc::new(Connections::new(NonZeroUsize::new(512).unwrap()));
+        let (sweeping, stalls) = (Arc::clone(&open), Arc::clone(&limits));
+        tokio::spawn(async move { sweeping.sweep(&stalls).await });
+        let shared = Shared {
+            gate: Arc::new(Gate::new(Arc::new(site))),
+            limits,
+            clock,
+            tls: None,
+        };
+        Self { shared, open }
+    }
+
+    /// A client's end of a connection, with little space between the two.
+    async fn connect(&self, is_http2: bool) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(4096);
+        let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = self.open.admit(peer).await.unwrap();
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let pulse = place.pulse();
+            let stream = Metered::new(server, Arc::clone(pulse));
+            let responder = Responder {
+                gate: Arc::clone(&shared.gate),
+                pulse: Arc::clone(pulse),
+                peer,
+                memory: Memory::default(),
+            };
+            let serving = async {
+                if is_http2 {
+                    let sender = Sender {
+                        pulse: Arc::clone(pulse),
+                        limits: Arc::clone(&shared.limits),
+                        clock: shared.clock.clone(),
+                    };
+                    let _ = http2::serve(stream, responder, sender).await;
+                } else {
+                    let _ = speak_http1(stream, pulse, responder).await;
+                }
+            };
+            tokio::select! {
+                () = pulse.until_cut() => {}
+                () = serving => {}
+            }
+        });
+        client
+    }
+
+    /// A client of HTTP/2 that allows so many bytes of each answer at first.
+    async fn http2(&self, window: u32) -> Http2 {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window);
+        let handshake = builder.handshake(self.connect(true).await);
+        let (requests, mut connection) = handshake.await.unwrap();
+        let pings = connection.ping_pong().unwrap();
+        tokio::spawn(connection);
+        Http2 { requests, pings }
+    }
+
+    /// What comes of these bytes over HTTP/1 until the server closes.
+    async fn http1(&self, request: &str) -> String {
+        let mut stream = self.connect(false).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+struct Http2 {
+    requests: SendRequest<Bytes>,
+    pings: h2::PingPong,
+}
+
+impl Http2 {
+    async fn ask(&mut self, method: Method, path: &str) -> Result<Response<RecvStream>, h2::Error> {
+        poll_fn(|context| self.requests.poll_ready(context)).await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://localhost{path}"));
+        let request = request.body(()).unwrap();
+        self.requests.send_request(request, true)?.0.await
+    }
+}
+
+/// Reads so many bytes of an answer, or all of it, and allows as many again.
+async fn read(body: &mut RecvStream, least: usize) -> Result<usize, h2::Error> {
+    let mut read = 0;
+    while read < least
+        && let Some(bytes) = body.data().await
+    {
+        let bytes = bytes?;
+        body.flow_control().release_capacity(bytes.len())?;
+        read += bytes.len();
+    }
+    Ok(read)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_without_a_request_is_idle_whatever_frames_come() {
+    let server = Server::new(1, 40);
+    for asks_first in [true, false] {
+        let mut client = server.http2(65_535).await;
+        if asks_first {
+            let answer = client.ask(Method::GET, "/metrics").await.unwrap();
+            read(&mut answer.into_body(), usize::MAX).await.unwrap();
+        }
+        for _ in 0..10 {
+            client.pings.ping(h2::Ping::opaque()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(25)).await;
+        }
+        let answer = client.ask(Method::GET, "/-/healthy").await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        // They do not make it last for ever.
+        let since = Instant::now();
+        while client.pings.ping(h2::Ping::opaque()).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+        }
+        assert!(since.elapsed() > IDLE_TIME - LATE, "{:?}", since.elapsed());
+        assert!(since.elapsed() < IDLE_TIME + Duration::from_secs(7) + LATE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_answer_that_moves_may_take_two_minutes_and_no_more() {
+    let server = Server::new(MANY, 40);
+    let mut client = server.http2(16_384).await;
+    let whole = client.ask(Method::GET, "/metrics").await.unwrap();
+    let whole = read(&mut whole.into_body(), usize::MAX).await.unwrap();
+    assert!(whole > 1_000_000);
+    for (parts, arrives) in [(15_u32, true), (100, false)] {
+        let mut answer = client
+            .ask(Method::GET, "/metrics")
+            .await
+            .unwrap()
+            .into_body();
+        let (since, mut all) = (Instant::now(), 0);
+        let end = loop {
+            match read(&mut answer, whole / parts as usize).await {
+                Ok(0) => break Ok(()),
+                Ok(some) => all += some,
+                Err(error) => break Err(error.reason()),
+            }
+            tokio::time::sleep(STALL_TIME * 7 / 10).await;
+        };
+        if arrives {
+            assert_eq!((all, end), (whole, Ok(())));
+            assert!(since.elapsed() > SEND_TIME * 8 / 10);
+        } else {
+            assert_eq!(end, Err(Some(Reason::CANCEL)));
+            let took = since.elapsed();
+            assert!(
+                took >= SEND_TIME && took < SEND_TIME + STALL_TIME * 2,
+                "{took:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_answer_that_does_not_move_is_given_up_and_the_others_go_on() {
+    let server = Server::new(1, 1);
+    for path in ["/metrics", "/", "/-/healthy"] {
+        let mut client = server.http2(0).await;
+        let since = Instant::now();
+        let mut stuck = client.ask(Method::GET, path).await.unwrap().into_body();
+        let mut end = Box::pin(stuck.data());
+        let error = loop {
+            let next = tokio::time::timeout(Duration::from_secs(7), &mut end);
+            match next.await {
+                Ok(end) => break end.unwrap().unwrap_err(),
+                // A small request now and then is no help.
+                Err(_) => {
+                    let small = client.ask(Method::HEAD, "/-/healthy").await.unwrap();
+                    assert_eq!(small.status(), StatusCode::OK);
+                }
+            }
+        };
+        let took = since.elapsed();
+        assert_eq!(error.reason(), Some(Reason::CANCEL), "{path}");
+        assert!(took >= STALL_TIME && took < STALL_TIME + LATE, "{took:?}");
+        let small = client.ask(Method::HEAD, "/metrics").await.unwrap();
+        assert_eq!(small.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_accepts_nothing_is_cut_in_both_protocols() {
+    let server = Server::new(MANY, 40);
+    for is_http2 in [false, true] {
+        let mut stream = server.connect(is_http2).await;
+        let request: &[u8] = match is_http2 {
+            // The preface, empty settings, and GET /metrics as HPACK has it.
+            true => {
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+                \0\0\x0f\x01\x05\0\0\0\x01\x82\x87\x41\x01a\x04\x08/metrics"
+            }
+            false => b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+        };
+        stream.write_all(request).await.unwrap();
+        let since = Instant::now();
+        // Each is followed by what keeps a server from believing that nobody is there.
+        let ping = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+        while stream.write_all(ping).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(since.elapsed() < STALL_TIME * 3, "http2: {is_http2}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_nothing_makes_room_for_who_waits_in_both_protocols() {
+    let server = Server::new(MANY, 1);
+    let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let soon = STALL_TIME_WHILE_OTHERS_WAIT + LATE;
+
+    let mut deaf = server.connect(false).await;
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(STALL_TIME / 2).await;
+    let since = Instant::now();
+    assert!(server.http1(request).await.starts_with("HTTP/1.1 200 "));
+    assert!(since.elapsed() <= soon, "{:?}", since.elapsed());
+
+    let mut deaf = server.http2(0).await;
+    let _stuck = deaf.ask(Method::GET, "/metrics").await.unwrap();
+    tokio::time::sleep(STALL_TIME / 2).await;
+    let since = Instant::now();
+    assert!(server.http1(request).await.starts_with("HTTP/1.1 200 "));
+    assert!(since.elapsed() <= soon, "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_holds_its_permit_until_it_is_read_in_both_protocols() {
+    for accounts in [500, MANY] {
+        let server = Server::new(accounts, 1);
+        let limits = &server.shared.limits;
+        let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+        let mut slow = server.connect(false).await;
+        slow.write_all(request.as_bytes()).await.unwrap();
+        slow.read_u8().await.unwrap();
+        assert!(limits.try_scrape().is_none(), "{accounts} accounts");
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).await.unwrap();
+        assert!(limits.try_scrape().is_some(), "{accounts} accounts");
+
+        let mut client = server.http2(1_000).await;
+        let slow = client.ask(Method::GET, "/metrics").await.unwrap();
+        let mut slow = slow.into_body();
+        assert!(limits.try_scrape().is_none(), "{accounts} accounts");
+        read(&mut slow, usize::MAX).await.unwrap();
+        assert!(limits.try_scrape().is_some(), "{accounts} accounts");
+        // Given up by the client.
+        drop(client.ask(Method::GET, "/metrics").await.unwrap());
+        client.ask(Method::HEAD, "/-/healthy").await.unwrap();
+        assert!(limits.try_scrape().is_some(), "{accounts} accounts");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_has_the_headers_of_get_and_no_body_in_both_protocols() {
+    let server = Server::new(1, 40);
+    let mut client = server.http2(65_535).await;
+    for path in [
+        "/metrics",
+        "/probe?target=account-00000",
+        "/probe",
+        "/sd",
+        "/config",
+        "/-/healthy",
+        "/none",
+        "/-/reload",
+    ] {
+        let get = client.ask(Method::GET, path).await.unwrap();
+        let head = client.ask(Method::HEAD, path).await.unwrap();
+        assert_eq!(head.status(), get.status(), "{path}");
+        assert_eq!(head.headers(), get.headers(), "{path}");
+        assert!(head.headers().contains_key(header::DATE));
+        let length = head.headers()[header::CONTENT_LENGTH].clone();
+        assert!(head.body().is_end_stream(), "{path}");
+        let got = read(&mut get.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(length, got.to_string(), "{path}");
+
+        let of = |method: &str| format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (get, head) = (
+            server.http1(&of("GET")).await,
+            server.http1(&of("HEAD")).await,
+        );
+        let (get, body) = get.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head, format!("{get}\r\n\r\n"), "{path}");
+        assert!(get.contains(&format!("content-length: {got}\r\n")), "{get}");
+        assert_eq!(body.len(), got, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_http_1_1_without_one_good_host_is_refused_and_the_connection_closed() {
+    let server = Server::new(1, 40);
+    for path in ["/metrics", "/-/healthy", "http://a/metrics"] {
+        for (version, hosts, expected) in [
+            ("1.1", "Host: a\r\n", "200"),
+            ("1.1", "host: [::1]:10064\r\n", "200"),
+            ("1.1", "", "400"),
+            ("1.1", "Host: a\r\nHost: a\r\n", "400"),
+            ("1.1", "Host: a b\r\n", "400"),
+            ("1.1", "Host: a/b\r\n", "400"),
+            ("1.0", "", "200"),
+            ("1.0", "Host: a\r\nHost: b\r\n", "400"),
+        ] {
+            let request = format!("GET {path} HTTP/{version}\r\n{hosts}\r\n");
+            let answer = server.http1(&request.repeat(2)).await;
+            let start = format!("HTTP/{version} {expected} ");
+            assert!(answer.starts_with(&start), "{request}: {answer}");
+            let answers = answer.matches("\r\ndate: ").count();
+            let closed = expected == "400" || version == "1.0";
+            assert_eq!(answers, if closed { 1 } else { 2 }, "{request}: {answer}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_who_does_not_read_are_not_taken_without_an_end() {
+    let server = Server::new(1, 40);
+    for method in ["HEAD", "GET"] {
+        let mut stream = server.connect(false).await;
+        let request = format!("{method} /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
+        let many = request.repeat(100_000);
+        let writing = stream.write_all(many.as_bytes());
+        let writing = tokio::time::timeout(STALL_TIME / 2, writing);
+        assert!(writing.await.is_err(), "{method}: all were taken");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        let count = answers.matches("HTTP/1.1 200 ").count();
+        assert!(count * request.len() < 3 * MAX_HEAD, "{count} answers");
+    }
+}

@@ -1,0 +1,69 @@
+//! A site of accounts that were never collected, for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::Registry;
+
+use super::gate::Gate;
+use super::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
+use super::scrape::bodies::Bodies;
+use super::site::Site;
+use crate::clock::Clock;
+use crate::collector::license_general::LicenseGeneral;
+use crate::config::{Config, Environment, Running};
+use crate::exposition::Exposition;
+use crate::scheduler::Scheduler;
+use crate::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::status::Status;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// So many accounts, `account-00000` and so on, with a long label.
+pub(super) fn store(accounts: usize) -> Arc<Store> {
+    let store = Store::new(Vec::new(), HOUR);
+    let list = (0..accounts).map(|number| {
+        Arc::new(AccountState {
+            name: format!("account-{number:05}"),
+            identity: String::new(),
+            endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
+            region: None,
+            labels: [("team".to_owned(), "x".repeat(100))].into(),
+            key_source: KeySource::new(String::new),
+            slots: vec![Arc::new(Slot::new(&LicenseGeneral, store.revision()))],
+        })
+    });
+    store.replace(list.collect(), HOUR);
+    Arc::new(store)
+}
+
+/// A gate in front of a site of so many accounts, which answers so many scrapes at a time.
+pub(super) fn gate(accounts: usize, scrapes: usize) -> Gate {
+    Gate::new(Arc::new(site(accounts, scrapes)))
+}
+
+/// A site of so many accounts, which answers so many scrapes at a time.
+pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
+    let store = store(accounts);
+    let now = Timestamp::UNIX_EPOCH;
+    let clock = Clock::new(move || now);
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "x"),
+        ("TENCENTCLOUD_SECRET_KEY", "x"),
+    ];
+    let config = Config::load(None, &Environment::from(key)).unwrap();
+    let running = Arc::new(Running::new(config, now));
+    let heart = Scheduler::new(0.0).heart();
+    let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
+    Site {
+        telemetry_path: "/metrics".to_owned(),
+        bodies: Bodies::new(exposition, scrapes),
+        pages: Renderer::new(WAITING_PAGES),
+        probes: Renderer::new(WAITING_PROBES),
+        status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
+        store,
+        heart,
+        reload: None,
+    }
+}

@@ -1,0 +1,163 @@
+//! A connection that speaks HTTP/2: its streams are answered each for itself.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderValue, Response, header};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::answers::AnswerLimits;
+use super::body::Body;
+use super::connection::Responder;
+use super::connections::Pulse;
+use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
+use crate::clock::Clock;
+
+/// How much of an answer may wait to be sent beside what the client has allowed.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How often a client that allows nothing of an answer is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What it takes to send the answers of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) limits: Arc<AnswerLimits>,
+    pub(super) clock: Clock,
+}
+
+/// Serves a connection until its client leaves, or all is answered and the connection is
+/// to finish.
+pub(super) async fn serve<T>(
+    stream: T,
+    responder: Responder,
+    sender: Sender,
+) -> Result<(), h2::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // That streams are begun and given up in a flood is limited by the library.
+    let mut connection = h2::server::Builder::new()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    sender.pulse.speaks_http2(Instant::now());
+    let mut streams = JoinSet::new();
+    let mut told = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = sender.pulse.until_to_finish(), if !told => {
+                told = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+            Some(_) = streams.join_next() => continue,
+            accepted = connection.accept() => accepted,
+        };
+        let Some(accepted) = accepted else {
+            return Ok(());
+        };
+        let (request, respond) = accepted?;
+        let response = responder.respond(request);
+        streams.spawn(sender.clone().answer(response, respond));
+    }
+}
+
+impl Sender {
+    /// Sends a response, unless the client gives it up or takes too long.
+    async fn answer(
+        self,
+        response: impl Future<Output = Response<Body>>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        let response = tokio::select! {
+            biased;
+            _ = poll_fn(|context| respond.poll_reset(context)) => return,
+            response = response => response,
+        };
+        let (mut head, body) = response.into_parts();
+        if let Some(length) = body.length() {
+            let length = HeaderValue::from(length);
+            head.headers.entry(header::CONTENT_LENGTH).or_insert(length);
+        }
+        if let Some(date) = self.date() {
+            head.headers.entry(header::DATE).or_insert(date);
+        }
+        let response = Response::from_parts(head, ());
+        // An error means that the client has left, or has given it up.
+        if let Ok(mut stream) = respond.send_response(response, body.is_empty())
+            && !body.is_empty()
+            && let Err(reason) = self.send(&mut stream, body).await
+        {
+            stream.send_reset(reason);
+        }
+    }
+
+    /// The time of day for the header `Date`.
+    fn date(&self) -> Option<HeaderValue> {
+        let seconds = u64::try_from(self.clock.now().as_second()).ok()?;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()
+    }
+
+    /// Sends a body, each part once the client allows that. The rest waits here, and is
+    /// let go of if the client takes too long.
+    async fn send(&self, stream: &mut SendStream<Bytes>, mut body: Body) -> Result<(), Reason> {
+        let until = Instant::now() + SEND_TIME;
+        while let Some(mut piece) = body.next() {
+            while !piece.is_empty() {
+                let allowed = self.allowed(stream, piece.len(), until).await?;
+                let part = piece.split_to(allowed.min(piece.len()));
+                let is_last = piece.is_empty() && body.is_empty();
+                stream
+                    .send_data(part, is_last)
+                    .map_err(|_| Reason::CANCEL)?;
+                if is_last {
+                    return Ok(());
+                }
+            }
+        }
+        let sent = stream.send_data(Bytes::new(), true);
+        sent.map_err(|_| Reason::CANCEL)
+    }
+
+    /// How many bytes of so many the client allows to be sent, as soon as it allows some.
+    async fn allowed(
+        &self,
+        stream: &mut SendStream<Bytes>,
+        wanted: usize,
+        until: Instant,
+    ) -> Result<usize, Reason> {
+        stream.reserve_capacity(wanted.min(SEND_BUFFER));
+        let at_once = stream.capacity();
+        if at_once > 0 {
+            return Ok(at_once);
+        }
+        let since = Instant::now();
+        loop {
+            let look = until.min(Instant::now() + LOOK);
+            let capacity = poll_fn(|context| stream.poll_capacity(context));
+            match tokio::time::timeout_at(look, capacity).await {
+                Ok(Some(Ok(capacity))) => {
+                    self.pulse.read();
+                    return Ok(capacity);
+                }
+                Ok(_) => return Err(Reason::CANCEL),
+                Err(_) if look == until || since.elapsed() >= self.limits.stall_time() => {
+                    return Err(Reason::CANCEL);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
