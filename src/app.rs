@@ -1,20 +1,19 @@
 //! The daemon: binds, starts, reloads and stops everything.
 
+mod reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use prometheus::Registry;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
-use crate::config::{ConfigError, Running, Source};
+use crate::clock::{Clock, Moment};
+use crate::config::{Config, ConfigError, Running, Source};
 use crate::exposition::Exposition;
 use crate::fleet::{Fleet, FleetError};
 use crate::metrics::process::ProcessMetrics;
@@ -22,20 +21,15 @@ use crate::scheduler::Scheduler;
 use crate::server::listen::{self, ListenAddress, ListenError};
 use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use crate::server::scrape::bodies::Bodies;
-use crate::server::site::{ReloadRequest, Site};
+use crate::server::site::Site;
 use crate::server::thread::ServingThread;
 use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
-use crate::state_dir::{StateDir, StateError};
+use crate::state_dir::{Saver, StateDir, StateError};
 use crate::status::Status;
 use crate::web_config::WebConfigFile;
-
-/// How often the last good values are saved.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
-
-/// How long the last save may take.
-const LAST_SAVE: Duration = Duration::from_secs(2);
+use reload::Reloads;
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +80,8 @@ pub struct AppOptions {
     pub enable_lifecycle: bool,
     /// Where the last good values are kept for the next start.
     pub state_dir: Option<PathBuf>,
+    /// This program, which reads and writes there in a process of its own.
+    pub program: PathBuf,
 }
 
 /// A bound daemon.
@@ -96,10 +92,10 @@ pub struct App {
     server: Server,
     fleet: Fleet,
     running: Arc<Running>,
-    started_at: Timestamp,
+    started_at: Moment,
     exposition: Exposition,
     options: AppOptions,
-    state: Option<StateDir>,
+    saver: Option<Saver>,
     hangups: Hangups,
 }
 
@@ -128,38 +124,35 @@ impl App {
         let config = source.load()?;
         let registry = Registry::new();
         let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
-        let started_at = clock.now();
-        fleet.metrics().note_reload(Some(started_at));
+        let started_at = clock.moment();
+        fleet.metrics().note_reload(true);
         for warning in config.warnings() {
             warn!("{warning}");
         }
-        let state = match &options.state_dir {
-            Some(folder) => Some(StateDir::open(folder, config.share.shard)?),
+        let saver = match &options.state_dir {
+            Some(folder) => {
+                let dir = StateDir::new(options.program.clone(), folder, config.share.shard);
+                Some(Saver::start(dir, fleet.store(), clock, fleet.metrics()).await?)
+            }
             None => None,
         };
-        if let Some(state) = &state {
-            match state.restore(fleet.store(), clock.now()) {
-                Ok(restored) => info!(restored, "restored the last good values"),
-                // They are a convenience: without them it starts as if for the first time.
-                Err(error) => warn!(%error, "cannot restore the last good values"),
-            }
-        }
+        let running = Arc::new(Running::new(config, started_at));
         Ok(Self {
             exposition: Exposition::new(
                 registry,
                 Arc::clone(fleet.store()),
                 clock.clone(),
-                Some(ProcessMetrics::new(started_at)),
+                Some(ProcessMetrics::new(started_at, Arc::clone(&running))),
             ),
             source,
             clock: clock.clone(),
             thread,
             server,
             fleet,
-            running: Arc::new(Running::new(config, started_at)),
+            running,
             started_at,
             options,
-            state,
+            saver,
             hangups: Hangups::catch()?,
         })
     }
@@ -195,9 +188,8 @@ impl App {
             heart: scheduler.heart(),
             reload: self.options.enable_lifecycle.then_some(requests),
         });
+        let mut reloads = Reloads::new(self.source);
         let mut collecting = Collecting {
-            state: self.state,
-            source: self.source,
             clock: self.clock,
             fleet: self.fleet,
             running: self.running,
@@ -213,35 +205,28 @@ impl App {
         tokio::spawn(stop.clone().run_until_cancelled_owned(informing));
         service_manager::ready();
         let mut hangups = self.hangups;
-        let mut saves = tokio::time::interval(SAVE_EVERY);
-        saves.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = std::pin::pin!(shutdown);
         let outcome = loop {
             tokio::select! {
                 () = &mut shutdown => break Ok(()),
                 // It ends only when told to, or by a panic.
                 _ = &mut serving => break Err(ServerDied),
-                _ = saves.tick() => collecting.save().await,
-                () = hangups.next() => {
-                    // The log and the metrics say what came of it.
-                    let _ = collecting.reload();
-                }
-                Some(request) = requested.recv() => {
-                    let request: ReloadRequest = request;
-                    // Whoever asked may have left in the meantime.
-                    let _ = request.send(collecting.reload());
+                () = hangups.next() => reloads.ask(None),
+                Some(request) = requested.recv() => reloads.ask(Some(request)),
+                (config, waiting) = reloads.read() => {
+                    let outcome = collecting.reload(config);
+                    for request in waiting {
+                        // Whoever asked may have left in the meantime.
+                        let _ = request.send(outcome.clone());
+                    }
                 }
             }
         };
         info!("stopping");
         service_manager::stopping();
         stop.cancel();
-        // A disk that hangs must not hold up the end.
-        if tokio::time::timeout(LAST_SAVE, collecting.save())
-            .await
-            .is_err()
-        {
-            warn!("gave up saving the last good values");
+        if let Some(saver) = self.saver {
+            saver.stop().await;
         }
         collecting.scheduler.stop().await;
         if outcome.is_ok() {
@@ -255,8 +240,6 @@ impl App {
 
 /// What changes at a reload.
 struct Collecting {
-    state: Option<StateDir>,
-    source: Source,
     clock: Clock,
     fleet: Fleet,
     running: Arc<Running>,
@@ -269,20 +252,16 @@ impl Collecting {
         self.log_load("collecting");
     }
 
-    /// Puts the configuration to work as it is now, or keeps the one before and
-    /// says why.
-    fn reload(&mut self) -> Result<(), String> {
+    /// Puts the configuration that was read into use, or keeps the previous one and says
+    /// why.
+    fn reload(&mut self, config: Result<Config, String>) -> Result<(), String> {
         service_manager::reloading();
-        let outcome = self.apply();
+        let outcome = self.apply(config);
         service_manager::ready();
         outcome
     }
 
-    fn apply(&mut self) -> Result<(), String> {
-        // Read on this thread although collections wait for it, a moment even with
-        // thousands of accounts: the memory that reading takes stays with the thread that
-        // has read, and here it is what the start has left.
-        let config = self.source.load().map_err(|error| error.to_string());
+    fn apply(&mut self, config: Result<Config, String>) -> Result<(), String> {
         let applied = config.and_then(|config| {
             for warning in config.warnings() {
                 warn!("{warning}");
@@ -293,11 +272,11 @@ impl Collecting {
                 .map_err(|error| error.to_string())?;
             Ok((config, changes))
         });
-        let now = self.clock.now();
+        let now = self.clock.moment();
         match applied {
             Ok((config, changes)) => {
                 self.fleet.schedule(&self.scheduler);
-                self.fleet.metrics().note_reload(Some(now));
+                self.fleet.metrics().note_reload(true);
                 self.running.replace(config, now);
                 self.fleet.store().revision().advance();
                 info!(
@@ -311,7 +290,7 @@ impl Collecting {
                 Ok(())
             }
             Err(error) => {
-                self.fleet.metrics().note_reload(None);
+                self.fleet.metrics().note_reload(false);
                 self.running.refuse(error.clone(), now);
                 self.fleet.store().revision().advance();
                 error!(
@@ -320,18 +299,6 @@ impl Collecting {
                 );
                 Err(error)
             }
-        }
-    }
-
-    /// Saves the last good values, if they are to be kept.
-    async fn save(&self) {
-        let Some(state) = self.state.clone() else {
-            return;
-        };
-        let store = Arc::clone(self.fleet.store());
-        let saved = tokio::task::spawn_blocking(move || state.save(&store)).await;
-        if let Ok(Err(error)) = saved {
-            warn!(%error, "cannot save the last good values");
         }
     }
 

@@ -24,6 +24,7 @@ use crate::once;
 use crate::server::listen::ListenAddress;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
+use crate::state_dir::worker;
 use crate::web_config::WebConfigFile;
 use flags::Flags;
 
@@ -154,6 +155,9 @@ impl From<FleetError> for Failure {
 /// running, 2 wrong usage or configuration.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(code) = worker::run_if_asked(std::env::args_os().skip(1)) {
+        return code;
+    }
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

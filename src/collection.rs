@@ -111,7 +111,7 @@ impl Collection {
         let credential = self.target.credentials.current();
         after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
         after.last_attempt = Some(Attempt {
-            at: now.wall,
+            at: now,
             duration: started.elapsed(),
             failure: result.clone().err().map(Box::new),
         });

@@ -14,6 +14,7 @@ mod ca_file;
 mod credentials;
 mod endpoint;
 mod environment;
+mod identity;
 mod layers;
 mod problem;
 mod proxy;

@@ -161,7 +161,10 @@ impl Exposition {
     /// The live part, as it is now, and the end of the exposition.
     #[must_use]
     pub fn live(&self, format: Format) -> Vec<u8> {
-        let process = self.process.as_ref().map(ProcessMetrics::read);
+        let process = self
+            .process
+            .as_ref()
+            .map(|process| process.read(self.now()));
         let (families, process) = (self.registry.gather(), process.unwrap_or_default());
         let mut out = Vec::with_capacity(8 * 1024);
         live::write(format, &self.live, &families, &process, &mut out);
@@ -264,7 +267,7 @@ mod tests {
                     samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
                 }),
                 last_attempt: Some(Attempt {
-                    at: noon.wall,
+                    at: noon,
                     duration: Duration::ZERO,
                     failure,
                 }),

@@ -20,7 +20,6 @@ use crate::credentials::{Context, Provider, Providers};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::scheduler::Scheduler;
 use crate::snapshot::{AccountState, KeySource, Revision, Slot, Store};
-use crate::state_dir::identity;
 
 /// Why a configuration cannot be put to work. What was at work before still is.
 #[derive(Debug, thiserror::Error)]
@@ -340,7 +339,7 @@ fn account_state(
 ) -> AccountState {
     AccountState {
         name: account.name.clone(),
-        identity: identity((&account.endpoint, &account.region, &account.credentials)),
+        identity: account.identity(),
         endpoint: account.endpoint.url().to_owned(),
         region: account.region.clone(),
         labels: account.labels.clone(),

@@ -97,6 +97,8 @@ pub mod defs {
             "How many shards the accounts are divided into; absent without shards."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
             "Credentials that were replaced, as they had changed at their source or were about to expire, and failed attempts to."
+        STATE_SAVES = Counter "cwp_exporter_state_saves_total" ["result"]
+            "Saves of the last good values to the state folder, by result; one that has not ended after ten seconds has failed. Absent without a state folder."
     }
 }
 
@@ -124,9 +126,9 @@ struct Instruments {
     refreshes_succeeded: Counter,
     refreshes_failed: Counter,
     reload_successful: GaugeVec,
-    reload_success_timestamp: GaugeVec,
     shard_index: GaugeVec,
     shard_total: GaugeVec,
+    state_saves: CounterVec,
 }
 
 impl ExporterMetrics {
@@ -161,9 +163,9 @@ impl ExporterMetrics {
             refreshes_succeeded: refreshes.get_metric_with_label_values(&["success"])?,
             refreshes_failed: refreshes.get_metric_with_label_values(&["failure"])?,
             reload_successful: add(registry, gauges(defs::RELOAD_SUCCESSFUL)?)?,
-            reload_success_timestamp: add(registry, gauges(defs::RELOAD_SUCCESS_TIMESTAMP)?)?,
             shard_index: add(registry, gauges(defs::SHARD_INDEX)?)?,
             shard_total: add(registry, gauges(defs::SHARD_TOTAL)?)?,
+            state_saves: add(registry, counters(defs::STATE_SAVES)?)?,
         })))
     }
 
@@ -201,14 +203,27 @@ impl ExporterMetrics {
         set(&self.0.clock_skew, seconds);
     }
 
-    /// Notes that the configuration was read at the given time, or that it could not be.
-    pub fn note_reload(&self, succeeded_at: Option<Timestamp>) {
-        set(
-            &self.0.reload_successful,
-            f64::from(u8::from(succeeded_at.is_some())),
-        );
-        if let Some(at) = succeeded_at {
-            set(&self.0.reload_success_timestamp, unix_seconds(at));
+    /// Notes whether the configuration was read without a problem.
+    pub fn note_reload(&self, succeeded: bool) {
+        set(&self.0.reload_successful, f64::from(u8::from(succeeded)));
+    }
+
+    /// Lets the saves to the state folder start at 0.
+    pub fn start_state_saves(&self) {
+        self.count_state_saves(true, 0.0);
+        self.count_state_saves(false, 0.0);
+    }
+
+    /// Counts a save to the state folder.
+    pub fn count_state_save(&self, succeeded: bool) {
+        self.count_state_saves(succeeded, 1.0);
+    }
+
+    fn count_state_saves(&self, succeeded: bool, by: f64) {
+        let result = if succeeded { "success" } else { "failure" };
+        // The label's name is fixed.
+        if let Ok(saves) = self.0.state_saves.get_metric_with_label_values(&[result]) {
+            saves.inc_by(by);
         }
     }
 

@@ -27,7 +27,7 @@ pub async fn collect(
 ) -> Result<(Vec<u8>, bool), FleetError> {
     let registry = Registry::new();
     let fleet = Fleet::new(config, environment, clock, &registry)?;
-    fleet.metrics().note_reload(Some(clock.now()));
+    fleet.metrics().note_reload(true);
     let outcomes = fleet.collections().map(|collection| async move {
         let outcome = collection.run().await;
         if let Err(error) = &outcome {

@@ -56,7 +56,7 @@ pub struct AccountState {
     /// The configured name.
     pub name: String,
     /// Tells it from another account of this name, see
-    /// [`identity`](crate::state_dir::identity).
+    /// [`Account::identity`](crate::config::Account::identity).
     pub identity: String,
     /// Where its API is.
     pub endpoint: String,
@@ -157,7 +157,7 @@ pub struct CollectorState {
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// When it ended.
-    pub at: Timestamp,
+    pub at: Moment,
     /// How long it took, retries and waits included.
     pub duration: Duration,
     /// Why it failed, if it did.
@@ -322,6 +322,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::collector::license_general::{LicenseGeneral, defs};
     use crate::reason::Reason;
 
@@ -329,8 +330,7 @@ mod tests {
 
     /// This moment, with that time of day.
     fn moment(wall: Timestamp) -> Moment {
-        let instant = Instant::now();
-        Moment { wall, instant }
+        Clock::new(move || wall).moment()
     }
 
     fn collected(at: Timestamp) -> CollectorState {
@@ -385,7 +385,7 @@ mod tests {
         let end_badly = |account: usize| {
             store.load().list()[account].slots[0].store(CollectorState {
                 last_attempt: Some(Attempt {
-                    at: Timestamp::UNIX_EPOCH,
+                    at: moment(Timestamp::UNIX_EPOCH),
                     duration: Duration::ZERO,
                     failure: Some(Box::new(Error::new(Reason::Timeout, ""))),
                 }),

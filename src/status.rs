@@ -33,7 +33,7 @@ pub struct Status {
     running: Arc<Running>,
     heart: Heart,
     clock: Clock,
-    started_at: Timestamp,
+    started_at: Moment,
 }
 
 /// How everything is at a moment, with one page of the accounts.
@@ -123,7 +123,7 @@ impl Status {
         running: Arc<Running>,
         heart: Heart,
         clock: Clock,
-        started_at: Timestamp,
+        started_at: Moment,
     ) -> Self {
         Self {
             store,
@@ -159,8 +159,8 @@ impl Status {
         };
         Report {
             time: now.wall,
-            exporter: self.exporter(&work),
-            configuration: configuration(&work),
+            exporter: self.exporter(&work, now),
+            configuration: configuration(&work, now),
             health: counts,
             selected: found,
             page,
@@ -194,12 +194,12 @@ impl Status {
         AccountReport::new(account, standing.health, now, accounts.max_age(), limit)
     }
 
-    fn exporter(&self, work: &Work) -> ExporterReport {
+    fn exporter(&self, work: &Work, now: Moment) -> ExporterReport {
         let share = work.config.share;
         ExporterReport {
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("CWP_EXPORTER_REVISION"),
-            started_at: self.started_at,
+            started_at: now.time_of(self.started_at),
             ready: self.store.is_ready(),
             healthy: self.heart.beats(),
             shard: share.shard.map(|shard| ShardReport {
@@ -226,12 +226,12 @@ fn part<T: Copy, K: Ord>(mut items: Vec<T>, range: Range<usize>, key: impl Fn(T)
     items
 }
 
-fn configuration(work: &Work) -> ConfigurationReport {
+fn configuration(work: &Work, now: Moment) -> ConfigurationReport {
     let config = &work.config;
     ConfigurationReport {
-        since: work.since,
+        since: now.time_of(work.since),
         refused: work.refused.as_ref().map(|(at, error)| Refusal {
-            at: *at,
+            at: now.time_of(*at),
             error: error.clone(),
         }),
         poll_interval_seconds: config.poll.interval.as_secs_f64(),

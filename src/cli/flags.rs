@@ -184,6 +184,8 @@ impl Flags {
             telemetry_path: self.telemetry_path,
             enable_lifecycle: self.enable_lifecycle,
             state_dir: self.state_dir,
+            // Also after the file was replaced by another version.
+            program: "/proc/self/exe".into(),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 
 use super::Config;
+use crate::clock::Moment;
 
 /// The configuration at work. A reload replaces it whole.
 #[derive(Debug)]
@@ -17,15 +17,15 @@ pub struct Work {
     /// The configuration.
     pub config: Arc<Config>,
     /// Since when it is at work.
-    pub since: Timestamp,
+    pub since: Moment,
     /// When a newer one was refused, and why, if that was the last that was tried.
-    pub refused: Option<(Timestamp, String)>,
+    pub refused: Option<(Moment, String)>,
 }
 
 impl Running {
     /// `config` is at work since `now`.
     #[must_use]
-    pub fn new(config: Config, now: Timestamp) -> Self {
+    pub fn new(config: Config, now: Moment) -> Self {
         Self(ArcSwap::from_pointee(Work::new(config, now)))
     }
 
@@ -36,12 +36,12 @@ impl Running {
     }
 
     /// `config` is at work instead from `now` on.
-    pub fn replace(&self, config: Config, now: Timestamp) {
+    pub fn replace(&self, config: Config, now: Moment) {
         self.0.store(Arc::new(Work::new(config, now)));
     }
 
     /// The one before stays at work, because the new one was refused for this `error`.
-    pub fn refuse(&self, error: String, now: Timestamp) {
+    pub fn refuse(&self, error: String, now: Moment) {
         let mut work = Work::clone(&self.load());
         work.refused = Some((now, error));
         self.0.store(Arc::new(work));
@@ -49,7 +49,7 @@ impl Running {
 }
 
 impl Work {
-    fn new(config: Config, now: Timestamp) -> Self {
+    fn new(config: Config, now: Moment) -> Self {
         Self {
             config: Arc::new(config),
             since: now,

@@ -71,7 +71,7 @@ pub(super) enum Source {
     /// When an account's key expires.
     CredentialExpiry,
     /// A collector's state.
-    State(fn(&CollectorState) -> Option<f64>),
+    State(fn(&CollectorState, Moment) -> Option<f64>),
     /// The last failure of a collector.
     FailureReason,
     /// The drift of a collector's answers.
@@ -94,6 +94,8 @@ pub(super) struct Part {
 /// What is known of some accounts.
 #[derive(Debug)]
 struct Block<'a> {
+    /// The moment of the scrape.
+    now: Moment,
     accounts: &'a [Arc<AccountState>],
     /// The number of the first account, and that of its first state.
     first: [usize; 2],
@@ -151,7 +153,7 @@ impl Columns {
                     fresh: left.is_some(),
                 }
             });
-            let block = Block::new(some, first, seen.collect());
+            let block = Block::new(some, first, seen.collect(), now);
             columns.add(&block, sources.clone());
             first = [first[0] + some.len(), first[1] + states.len()];
         }
@@ -230,23 +232,29 @@ impl Source {
         } else if def == defs::ACCOUNT_INFO {
             Self::Info
         } else if def == defs::SUCCESS {
-            Self::State(|state| state.succeeded().map(one_if))
+            Self::State(|state, _| state.succeeded().map(one_if))
         } else if def == defs::FAILURE_REASON {
             Self::FailureReason
         } else if def == defs::FAILURES {
             #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            Self::State(|state| Some(state.failures as f64))
+            Self::State(|state, _| Some(state.failures as f64))
         } else if def == defs::DURATION {
-            Self::State(|state| {
+            Self::State(|state, _| {
                 let attempt = state.last_attempt.as_ref()?;
                 Some(attempt.duration.as_secs_f64())
             })
         } else if def == defs::LAST_ATTEMPT {
-            Self::State(|state| Some(unix_seconds(state.last_attempt.as_ref()?.at)))
+            Self::State(|state, now| {
+                let at = state.last_attempt.as_ref()?.at;
+                Some(unix_seconds(now.time_of(at)))
+            })
         } else if def == defs::LAST_SUCCESS {
-            Self::State(|state| Some(unix_seconds(state.last_success.as_ref()?.at.wall)))
+            Self::State(|state, now| {
+                let at = state.last_success.as_ref()?.at;
+                Some(unix_seconds(now.time_of(at)))
+            })
         } else if def == defs::RESTORED {
-            Self::State(|state| state.restored.then_some(1.0))
+            Self::State(|state, _| state.restored.then_some(1.0))
         } else if def == defs::SCHEMA_DRIFT {
             Self::Drift
         } else {
@@ -312,7 +320,7 @@ impl Source {
             }
             Self::State(value) => {
                 let states = block.seen.iter();
-                let values = states.map(|seen| value(seen.state).unwrap_or(ABSENT));
+                let values = states.map(|seen| value(seen.state, block.now).unwrap_or(ABSENT));
                 set(numbers, first_state, values);
             }
             Self::Numbers(part) => {
@@ -381,8 +389,14 @@ impl Part {
 }
 
 impl<'a> Block<'a> {
-    fn new(accounts: &'a [Arc<AccountState>], first: [usize; 2], seen: Vec<Seen<'a>>) -> Self {
+    fn new(
+        accounts: &'a [Arc<AccountState>],
+        first: [usize; 2],
+        seen: Vec<Seen<'a>>,
+        now: Moment,
+    ) -> Self {
         let mut block = Self {
+            now,
             accounts,
             first,
             seen,

@@ -3,11 +3,15 @@
 //! The `prometheus` crate has its own, but counts CPU time in whole seconds and
 //! takes the start time from `/proc/stat`, which a hardened service cannot read.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+
 use procfs::process::Process;
 use rustix::process::{Resource, getrlimit};
 
+use super::defs::RELOAD_SUCCESS_TIMESTAMP;
 use super::{MetricDef, unix_seconds};
+use crate::clock::Moment;
+use crate::config::Running;
 
 /// The definitions of the process metrics.
 pub mod defs {
@@ -32,21 +36,27 @@ pub mod defs {
 /// Reads this process's figures from `/proc/self`.
 #[derive(Debug)]
 pub struct ProcessMetrics {
-    started: Timestamp,
+    started: Moment,
+    running: Arc<Running>,
 }
 
 impl ProcessMetrics {
-    /// Metrics of a process that started at `started`.
+    /// Metrics of a process that started at `started` and has read `running`.
     #[must_use]
-    pub fn new(started: Timestamp) -> Self {
-        Self { started }
+    pub fn new(started: Moment, running: Arc<Running>) -> Self {
+        Self { started, running }
     }
 
-    /// The figures as they are now. One that cannot be read is left out.
+    /// The figures as they are `now`. Moments are told by the wall clock of now, which may
+    /// have been set since. One that cannot be read is left out.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    pub fn read(&self) -> Vec<(&'static MetricDef, f64)> {
-        let mut figures = vec![(defs::START_TIME, unix_seconds(self.started))];
+    pub fn read(&self, now: Moment) -> Vec<(&'static MetricDef, f64)> {
+        let told = |moment| unix_seconds(now.time_of(moment));
+        let mut figures = vec![
+            (defs::START_TIME, told(self.started)),
+            (RELOAD_SUCCESS_TIMESTAMP, told(self.running.load().since)),
+        ];
         let Ok(process) = Process::myself() else {
             return figures;
         };
@@ -72,12 +82,45 @@ impl ProcessMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, Environment};
+
+    fn running(since: Moment) -> Arc<Running> {
+        let environment = Environment::from([
+            ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
+            ("TENCENTCLOUD_SECRET_KEY", "unused"),
+        ]);
+        let config = Config::load(None, &environment).unwrap();
+        Arc::new(Running::new(config, since))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_are_told_by_the_wall_clock_of_now_though_it_was_wrong_at_the_start() {
+        let seconds = Arc::new(AtomicI64::new(17));
+        let wall = Arc::clone(&seconds);
+        let clock =
+            Clock::new(move || Timestamp::from_second(wall.load(Ordering::Relaxed)).unwrap());
+        let started = clock.moment();
+        let metrics = ProcessMetrics::new(started, running(started));
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+        seconds.store(1_717_200_060, Ordering::Relaxed);
+        let figures = metrics.read(clock.moment());
+        for def in [defs::START_TIME, RELOAD_SUCCESS_TIMESTAMP] {
+            let figure = figures.iter().find(|(known, _)| *known == def).unwrap();
+            assert!((figure.1 - 1_717_200_000.0).abs() < 1e-6, "{figure:?}");
+        }
+    }
 
     #[test]
     fn figures_are_those_of_this_process() {
-        let started = Timestamp::from_millisecond(1_717_200_000_250).unwrap();
-        let figures = ProcessMetrics::new(started).read();
+        let clock = Clock::new(|| Timestamp::from_millisecond(1_717_200_000_250).unwrap());
+        let (started, now) = (clock.moment(), clock.moment());
+        let figures = ProcessMetrics::new(started, running(started)).read(now);
         let figure = |def: &MetricDef| {
             let found = figures.iter().find(|(each, _)| each.name == def.name);
             found.map(|(_, value)| *value).unwrap()
@@ -93,6 +136,6 @@ mod tests {
             procfs::process::LimitValue::Unlimited => panic!("no limit at all"),
         };
         assert!((figure(defs::MAX_FDS) - most).abs() < 0.5);
-        assert_eq!(figures.len(), defs::ALL.len());
+        assert_eq!(figures.len(), defs::ALL.len() + 1);
     }
 }

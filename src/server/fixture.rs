@@ -46,8 +46,8 @@ pub(super) fn gate(accounts: usize, scrapes: usize) -> Gate {
 /// A site of so many accounts, which answers so many scrapes at a time.
 pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
     let store = store(accounts);
-    let now = Timestamp::UNIX_EPOCH;
-    let clock = Clock::new(move || now);
+    let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
+    let now = clock.moment();
     let key = [
         ("TENCENTCLOUD_SECRET_ID", "x"),
         ("TENCENTCLOUD_SECRET_KEY", "x"),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::clock::Moment;
 use crate::cloud::Error;
 use crate::collector::license_general::{LicenseGeneral, defs};
 use crate::collector::{Collector as _, Samples};
@@ -45,10 +44,10 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
     let clock = Clock::new(move || noon().checked_add(started.elapsed()).unwrap());
     Status::new(
         Arc::new(Store::new(accounts, MAX_AGE)),
-        Arc::new(Running::new(config, noon())),
+        Arc::new(Running::new(config, clock.moment())),
         Scheduler::new(0.0).heart(),
-        clock,
-        noon(),
+        clock.clone(),
+        clock.moment(),
     )
 }
 
@@ -58,15 +57,12 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
     let samples = samples.map(|(metric, value)| (metric.name, "", *value));
     CollectorState {
         last_attempt: Some(Attempt {
-            at: noon(),
+            at: Clock::new(noon).moment(),
             duration: Duration::from_secs(1),
             failure: None,
         }),
         last_success: Some(Success {
-            at: Moment {
-                wall: noon(),
-                instant: Instant::now(),
-            },
+            at: Clock::new(noon).moment(),
             samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
         }),
         ..CollectorState::default()
@@ -77,7 +73,7 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
 fn failure(before: CollectorState) -> CollectorState {
     CollectorState {
         last_attempt: Some(Attempt {
-            at: noon(),
+            at: Clock::new(noon).moment(),
             duration: Duration::from_secs(1),
             failure: Some(Box::new(Error::new(Reason::Timeout, "no answer"))),
         }),

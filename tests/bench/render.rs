@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use cwp_exporter::clock::{Clock, Moment};
+use cwp_exporter::clock::Clock;
 use cwp_exporter::cloud::Fields;
 use cwp_exporter::collector::Collector as _;
 use cwp_exporter::collector::license_general::LicenseGeneral;
@@ -40,20 +40,18 @@ fn exposition(count: usize) -> Exposition {
     let document: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
     let fields = document["Response"].to_string();
     let fields: Fields = serde_json::from_str(&fields).unwrap();
+    let clock = Clock::new(move || now);
     let store = Store::new(Vec::new(), Duration::from_secs(600));
     let account = |number| {
         let slot = Slot::new(&LicenseGeneral, store.revision());
         slot.store(CollectorState {
             last_attempt: Some(Attempt {
-                at: now,
+                at: clock.moment(),
                 duration: Duration::from_micros(45_678),
                 failure: None,
             }),
             last_success: Some(Success {
-                at: Moment {
-                    wall: now,
-                    instant: Instant::now(),
-                },
+                at: clock.moment(),
                 samples: LicenseGeneral.parse(&fields).samples,
             }),
             ..CollectorState::default()
@@ -70,7 +68,6 @@ fn exposition(count: usize) -> Exposition {
     };
     let accounts = (0..count).map(account).collect();
     store.replace(accounts, Duration::from_secs(600));
-    let clock = Clock::new(move || now);
     Exposition::new(Registry::new(), Arc::new(store), clock, None)
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -102,7 +102,8 @@ pub(crate) struct Exporter {
     pub(crate) url: String,
     http: reqwest::Client,
     file: tempfile::NamedTempFile,
-    _stop: DropGuard,
+    ended: tokio::task::JoinHandle<()>,
+    stop: DropGuard,
 }
 
 impl Exporter {
@@ -136,18 +137,31 @@ impl Exporter {
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,
             state_dir: None,
+            program: env!("CARGO_BIN_EXE_cwp-exporter").into(),
         };
         change(&mut options);
         let app = App::bind(source, &Clock::system(), options).await.unwrap();
         let url = format!("http://{}", app.local_addrs()[0]);
         let stop = CancellationToken::new();
-        tokio::spawn(app.run_until(stop.clone().cancelled_owned()));
+        let running = app.run_until(stop.clone().cancelled_owned());
         Self {
             url,
             http: client(),
             file,
-            _stop: stop.drop_guard(),
+            ended: tokio::spawn(async move { running.await.unwrap() }),
+            stop: stop.drop_guard(),
         }
+    }
+
+    /// Where its configuration is.
+    pub(crate) fn config_file(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Asks the exporter to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.ended.await.unwrap();
     }
 
     /// An exporter of the first `count` accounts of `cloud`.
@@ -385,4 +399,9 @@ pub(crate) async fn page_once_ready(url: &str) -> String {
 pub(crate) fn repository_file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Where a file of this repository is.
+pub(crate) fn repository_path(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

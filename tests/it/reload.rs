@@ -1,6 +1,6 @@
 //! Reloading the configuration of a running exporter.
 
-use crate::harness::{Cloud, Exporter, Program, client, config_for};
+use crate::harness::{Cloud, Exporter, Program, client, config_for, within};
 
 const SUCCESSFUL: &str = "cwp_exporter_config_last_reload_successful";
 const TIMESTAMP: &str = "cwp_exporter_config_last_reload_success_timestamp_seconds";
@@ -124,4 +124,42 @@ async fn a_hangup_reloads_and_a_client_may_not_unless_allowed() {
         line.contains("level=error") && line.contains("accounts"),
         "{line}"
     );
+}
+
+/// Puts a pipe in the place of the configuration; returns when the exporter reads it, which
+/// then waits for as long as the file lives.
+async fn hang_a_reading(exporter: &Exporter) -> std::fs::File {
+    let path = exporter.config_file().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let url = format!("{}/-/reload", exporter.url);
+    tokio::spawn(client().post(url).send());
+    let opened = tokio::task::spawn_blocking(|| std::fs::File::create(path));
+    within("the reading", opened).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_configuration_that_hangs_holds_up_neither_collections_nor_the_end() {
+    let cloud = Cloud::with_accounts(1).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let exporter = Exporter::start(&config, variables).await;
+    exporter.ready().await;
+    let reading = hang_a_reading(&exporter).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        waiting.spawn(client().post(format!("{}/-/reload", exporter.url)).send());
+    }
+    let further = usize::try_from(cloud.handle.requests()).unwrap() + 3;
+    within("collections", cloud.handle.wait_for("a0", further)).await;
+    assert!(waiting.try_join_next().is_none());
+    std::fs::remove_file(exporter.config_file()).unwrap();
+    std::fs::write(exporter.config_file(), &config).unwrap();
+    drop(reading);
+    while let Some(answer) = within("the answers", waiting.join_next()).await {
+        assert_eq!(answer.unwrap().unwrap().status(), 200);
+    }
+    let reading = hang_a_reading(&exporter).await;
+    within("the end", exporter.stop()).await;
+    drop(reading);
 }

@@ -1,8 +1,12 @@
 //! What a restart keeps.
 
+use std::path::PathBuf;
+
 use cwp_exporter::simulator::Answer;
 
-use crate::harness::{Cloud, Program, Scrape, client, config_for, within};
+use crate::harness::{
+    Cloud, Exporter, Program, Scrape, client, config_for, repository_path, within,
+};
 
 /// A configuration file and a state folder.
 struct Setup {
@@ -18,6 +22,10 @@ impl Setup {
         std::fs::write(folder.path().join("cwp.yml"), config).unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
         Self { folder, variables }
+    }
+
+    fn saved(&self) -> PathBuf {
+        self.folder.path().join("state/snapshots.json")
     }
 
     fn start(&self) -> Program {
@@ -84,12 +92,77 @@ async fn the_last_good_values_are_shown_with_their_age_until_they_are_collected_
     program.signal("TERM").await;
     assert!(program.ended().await.success());
 
-    let state = setup.folder.path().join("state/snapshots.json");
-    let saved = std::fs::read_to_string(&state).unwrap();
+    let saved = std::fs::read_to_string(setup.saved()).unwrap();
     assert!(!saved.contains("key-a0"), "a secret is in {saved}");
-    std::fs::write(&state, &saved[..saved.len() / 2]).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_refused_is_put_aside_and_never_overwritten() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud);
+    let mut names = Vec::new();
+    for refused in [
+        "{\"cwp_exporter_snapshots\":",
+        "{\"cwp_exporter_snapshots\":99,\"accounts\":[]}",
+        "{\"cwp_exporter_snapshots\":2,\"series\":[],\"accounts\":[],\"more\":1}",
+    ] {
+        std::fs::write(setup.saved(), refused).unwrap();
+        let mut program = setup.start();
+        let warning = program.logged("cannot restore the last good values").await;
+        assert!(warning.contains("level=warn") && warning.contains("snapshots.json"));
+        let kept_as = warning.split("kept_as=").nth(1).unwrap();
+        let kept_as = kept_as.split(' ').next().unwrap().to_owned();
+        program.url().await;
+        program.signal("TERM").await;
+        assert!(program.ended().await.success());
+        assert_eq!(std::fs::read_to_string(&kept_as).unwrap(), refused);
+        let saved = std::fs::read_to_string(setup.saved()).unwrap();
+        assert!(
+            saved.starts_with("{\"cwp_exporter_snapshots\":2,"),
+            "{saved}"
+        );
+        names.push(kept_as);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_missing_state_folder_is_made_and_one_that_cannot_be_is_told() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud);
+    let state = setup.folder.path().join("state");
+    std::fs::remove_dir(&state).unwrap();
     let mut program = setup.start();
-    let warning = program.logged("cannot restore the last good values").await;
-    assert!(warning.contains("level=warn") && warning.contains("snapshots.json"));
     program.url().await;
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+    assert!(setup.saved().exists());
+
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::write(&state, "a file").unwrap();
+    let mut program = setup.start();
+    let told = program.logged("--state.dir").await;
+    assert!(told.contains("is not a folder"), "{told}");
+    assert_eq!(program.ended().await.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_state_folder_that_hangs_holds_up_nothing() {
+    let cloud = Cloud::with_accounts(2).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let (more, more_variables) = config_for(&cloud, 2);
+    let variables = variables.into_iter().chain(more_variables).collect();
+    let exporter = Exporter::start_with(&config, variables, |options| {
+        options.state_dir = Some("/nowhere".into());
+        options.program = repository_path("tests/fixtures/state-dir/hangs");
+    })
+    .await;
+    let ready = exporter.ready().await;
+    let failed = "cwp_exporter_state_saves_total{result=\"failure\"}";
+    assert_eq!(ready.value(failed), Some(0.0));
+    assert_eq!(exporter.reload(&more).await.status(), 200);
+    within("the second account", cloud.handle.wait_for("a1", 2)).await;
+    within("the end", exporter.stop()).await;
 }

@@ -91,6 +91,8 @@ struct Kept {
 struct AccountsPart {
     revision: u64,
     at: Moment,
+    /// The same by tokio's clock.
+    instant: Instant,
     /// How long after that moment all of its values are young enough to be shown.
     fresh_for: Duration,
     content: Content,
@@ -272,7 +274,7 @@ impl Kept {
                 Content::Pages { .. } => [live.into(), Bytes::new()],
             },
             until: now + LIVE_FOR.min(fresh_for),
-            may_be_behind_until: accounts.at.instant + if many { BEHIND } else { Duration::ZERO },
+            may_be_behind_until: accounts.instant + if many { BEHIND } else { Duration::ZERO },
             accounts,
         });
         self.whole.store(Some(Arc::clone(&whole)));
@@ -321,7 +323,7 @@ impl Kept {
 
     /// Whether what has changed since is young, and nothing has grown too old.
     fn is_close(&self, accounts: &AccountsPart) -> bool {
-        accounts.at.instant.elapsed() < BEHIND && self.is_fresh(accounts)
+        accounts.instant.elapsed() < BEHIND && self.is_fresh(accounts)
     }
 
     fn is_fresh(&self, accounts: &AccountsPart) -> bool {
@@ -385,7 +387,7 @@ impl AccountsPart {
     ) -> io::Result<Self> {
         // First, so that what changes from here on is not missed.
         let revision = exposition.revision();
-        let at = exposition.now();
+        let (at, instant) = (exposition.now(), Instant::now());
         let (mut pages, fresh_for) = exposition.accounts(format);
         let (content, size) = if gzip {
             let mut compressor = Compressor::new(size);
@@ -425,6 +427,7 @@ impl AccountsPart {
         Ok(Self {
             revision,
             at,
+            instant,
             fresh_for,
             content,
             size,
