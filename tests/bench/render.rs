@@ -28,7 +28,6 @@ use cwp_exporter::snapshot::{
 };
 use jiff::Timestamp;
 use prometheus::Registry;
-use tokio::time::Instant;
 
 const EXAMPLE: &str = include_str!("../fixtures/api/license_general/documented-example.json");
 
