@@ -302,7 +302,7 @@ async fn the_demo_exposes_exactly_the_documented_metrics() {
         .iter()
         .map(|(name, (_, kind))| (name.as_str(), kind.as_str()))
         // The demo's API answers as documented, its keys do not expire, and it has no
-        // shards and no past.
+        // shards, no state folder and no past.
         .filter(|(name, _)| {
             !matches!(
                 *name,
@@ -311,6 +311,7 @@ async fn the_demo_exposes_exactly_the_documented_metrics() {
                     | "cwp_exporter_schema_drift"
                     | "cwp_exporter_shard_index"
                     | "cwp_exporter_shard_total"
+                    | "cwp_exporter_state_saves_total"
             )
         })
         .collect();
