@@ -51,7 +51,7 @@ const PAGE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// A program is not there.
-    #[error("there is no {program} on PATH; install it, or leave --stack away")]
+    #[error("there is no {program} on PATH; install it, or leave --stack out")]
     Missing {
         /// Its usual name.
         program: &'static str,

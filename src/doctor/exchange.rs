@@ -77,7 +77,7 @@ pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<Step> {
 
 fn clock(skew: Option<f64>) -> Step {
     let Some(skew) = skew else {
-        return Step::skipped(Subject::Clock, "no answer said what time it is");
+        return Step::skipped(Subject::Clock, "no answer had a Date header");
     };
     let side = if skew < 0.0 { "behind" } else { "ahead of" };
     let detail = format!("this machine is {:.1} s {side} the API", skew.abs());
@@ -104,9 +104,11 @@ impl Exchange {
     fn signature(&self) -> Step {
         let subject = Subject::Signature;
         match &self.outcome {
-            Ok(_) => Step::ok(subject, "accepted"),
+            Ok(_) => Step::ok(subject, "the API accepts the signature"),
             Err(error) if is_about_the_key(error) => failed(subject, error, error.reason.remedy()),
-            Err(error) if error.code.is_some() => Step::ok(subject, "not refused"),
+            Err(error) if error.code.is_some() => {
+                Step::ok(subject, "the API does not refuse the signature")
+            }
             Err(_) => Step::skipped(subject, "the API did not answer"),
         }
     }
@@ -119,7 +121,9 @@ impl Exchange {
             Err(error) if is_about_the_key(error) => {
                 Step::skipped(subject, "the signature was refused")
             }
-            Err(error) if error.code.is_some() => Step::ok(subject, "not refused"),
+            Err(error) if error.code.is_some() => {
+                Step::ok(subject, "the API does not refuse the action")
+            }
             Err(_) => Step::skipped(subject, "the API did not answer"),
         }
     }

@@ -23,7 +23,8 @@ const NOT_IN_CA_FILE: &str = "add the certificate of the endpoint's authority to
 const OUT_OF_DATE: &str = "check this machine's clock first, then which server answers at the endpoint with this certificate";
 const OTHER_NAME: &str =
     "check the account's endpoint, and that its name leads to the API: DNS, /etc/hosts";
-const OTHER: &str = "check that the endpoint's port speaks TLS, and that no firewall cuts it off";
+const OTHER: &str =
+    "check that the endpoint's port takes TLS, and that no firewall closes the connection";
 
 /// Greets servers over TLS.
 pub(super) struct Tls {

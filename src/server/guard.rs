@@ -82,7 +82,8 @@ impl Guard {
             return refused(StatusCode::INTERNAL_SERVER_ERROR, text);
         };
         if !self.bucket.has_one() {
-            return refused(StatusCode::TOO_MANY_REQUESTS, "Too many requests\n");
+            let text = "The rate_limit of the web configuration is reached. Try again later.\n";
+            return refused(StatusCode::TOO_MANY_REQUESTS, text);
         }
         let is_open = self.health_is_open && Site::is_health(request.uri.path());
         if settings.users.is_empty() || is_open {

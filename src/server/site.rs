@@ -96,7 +96,7 @@ impl Site {
         };
         if !allowed.contains(method) {
             let allowed = allowed.map(|method| method.to_string()).join(", ");
-            let text = format!("Only {allowed} are answered here.\n");
+            let text = format!("This path takes {allowed} only.\n");
             let mut refusal = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, text);
             if let Ok(allowed) = HeaderValue::from_str(&allowed) {
                 refusal.headers_mut().insert(header::ALLOW, allowed);

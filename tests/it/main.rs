@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod answers;
 mod architecture;
 mod browser;
 mod budget;

@@ -95,6 +95,15 @@ async fn a_certificate_is_refused_for_its_issuer_its_name_or_its_age() {
     let found = Diagnosis::of_endpoint(&name, "").await;
     found.assert_failed(&["tls"]);
     found.assert_detail("tls", &["issuer is not trusted"]);
+    let remedy = |found: &Diagnosis| found.step(0, "tls")["remedy"].as_str().unwrap().to_owned();
+    assert!(remedy(&found).starts_with("install the system's CA certificates"));
+
+    // With a file of authorities, the system's are not asked.
+    let (_, other) = tls_server(2091).await;
+    let of_another = format!(", ca_file: '{}'", other.path().display());
+    let found = Diagnosis::of_endpoint(&name, &of_another).await;
+    found.assert_failed(&["tls"]);
+    assert!(remedy(&found).starts_with("add the certificate of the endpoint's authority"));
 
     let address = format!("https://127.0.0.1:{port}");
     let found = Diagnosis::of_endpoint(&address, &trusting).await;
