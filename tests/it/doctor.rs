@@ -63,9 +63,17 @@ impl Diagnosis {
         Self::of(&config, &[("KEY", "key-a0")]).await
     }
 
-    /// What it says of the accounts of [`Cloud::with_accounts`].
+    /// What it says of the accounts of [`Cloud::with_accounts`], with time enough for a
+    /// busy machine.
     async fn of_cloud(cloud: &Cloud, count: usize) -> Self {
+        Self::of_cloud_with(cloud, count, "{interval: 10s, timeout: 10s, max_age: 20s}").await
+    }
+
+    /// The same, polled in this way.
+    async fn of_cloud_with(cloud: &Cloud, count: usize, poll: &str) -> Self {
         let (config, variables) = config_for(cloud, count);
+        let (_, rest) = config.split_once('\n').unwrap();
+        let config = format!("poll: {poll}\n{rest}");
         let variables: Vec<(&str, &str)> = variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -140,7 +148,7 @@ async fn where_all_is_well_each_account_has_one_line() {
         );
         assert!(line.starts_with(&start), "{line}");
     }
-    assert_eq!(lines[3], "3 accounts, 0 failed, 259200 requests a day");
+    assert_eq!(lines[3], "3 accounts, 0 failed, 25920 requests a day");
     let steps = found.json["accounts"][2]["steps"].as_array().unwrap();
     let bad = steps.iter().filter(|step| step["status"] == "failed");
     assert_eq!(bad.count(), 0);
@@ -150,11 +158,10 @@ async fn where_all_is_well_each_account_has_one_line() {
 #[tokio::test]
 async fn settings_that_are_likely_not_meant_are_named() {
     let cloud = Cloud::with_accounts(1).await;
-    let (config, _) = config_for(&cloud, 1);
-    let config = config.replace("max_age: 2s", "max_age: 1s");
-    let found = Diagnosis::of(&config, &[("KEY_A0", "key-a0")]).await;
+    let poll = "{interval: 10s, timeout: 10s, max_age: 10s}";
+    let found = Diagnosis::of_cloud_with(&cloud, 1, poll).await;
     assert_eq!(found.code, Some(0));
-    assert!(found.text.starts_with("configuration: poll.max_age (1s)"));
+    assert!(found.text.starts_with("configuration: poll.max_age (10s)"));
     let warnings = found.json["configuration"]["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1);
 }
@@ -261,7 +268,7 @@ async fn an_answer_that_differs_from_its_document_is_good_but_said_to() {
 async fn an_api_that_hangs_is_a_failure_of_the_answer_within_the_timeout() {
     let cloud = Cloud::with_accounts(1).await;
     cloud.handle.play("a0", Answer::Hang).unwrap();
-    let found = Diagnosis::of_cloud(&cloud, 1).await;
+    let found = Diagnosis::of_cloud_with(&cloud, 1, "{timeout: 500ms}").await;
     found.assert_failed(&["answer"]);
     found.assert_detail("answer", &["within 500ms"]);
 }
