@@ -6,8 +6,11 @@
 
 mod account;
 mod health;
+mod natural;
 mod query;
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +18,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use self::account::{
-    AccountReport, Budget, CollectorReport, Credential, Edition, Failure, Field, Licences,
+    AccountReport, Budget, CollectorReport, Credential, Edition, Failure, FailureKind, Field,
+    Licences,
 };
 pub use self::health::{Counts, Health};
 pub use self::query::{PER_PAGE, Query, Sort};
@@ -25,6 +29,7 @@ use crate::config::{Running, Work};
 use crate::scheduler::Heart;
 use crate::snapshot::{AccountState, Accounts, Store};
 use health::Standing;
+use natural::NaturalName;
 
 /// Tells how the exporter and its accounts are.
 #[derive(Debug)]
@@ -57,6 +62,16 @@ pub struct Report {
     pub per_page: usize,
     /// The accounts of the page.
     pub accounts: Vec<AccountReport>,
+    /// How many accounts of each failure are left out, if it is in brief.
+    #[serde(skip)]
+    pub left_out: HashMap<FailureKind, usize>,
+}
+
+/// An account that the query selects.
+struct Selected<'a> {
+    standing: Standing,
+    failure: Option<FailureKind>,
+    account: &'a Arc<AccountState>,
 }
 
 /// The process.
@@ -137,25 +152,44 @@ impl Status {
     /// How everything is now.
     #[must_use]
     pub fn report(&self, query: &Query) -> Report {
+        self.tell(query, false)
+    }
+
+    /// The same for people: unless `query` asks for some accounts only or for their names'
+    /// order, accounts that fail alike are left out but for the first few.
+    #[must_use]
+    pub fn report_in_brief(&self, query: &Query) -> Report {
+        self.tell(query, query.is_overview())
+    }
+
+    fn tell(&self, query: &Query, in_brief: bool) -> Report {
         let (now, accounts, work) = (self.clock.moment(), self.store.load(), self.running.load());
         let mut counts = Counts::default();
-        let mut selected: Vec<(Standing, &Arc<AccountState>)> = Vec::new();
+        let mut selected = Vec::new();
         for account in accounts.list() {
             let standing = Standing::of(account, now, accounts.max_age());
             counts.count(standing.health);
             if query.selects(account, standing.health) {
-                selected.push((standing, account));
+                let is_failing = standing.health == Health::Failing;
+                selected.push(Selected {
+                    standing,
+                    failure: is_failing.then(|| FailureKind::of(account)).flatten(),
+                    account,
+                });
             }
         }
+        let left_out = if in_brief {
+            leave_out(&mut selected)
+        } else {
+            HashMap::new()
+        };
         let pages = selected.len().div_ceil(query.per_page).max(1);
         let page = query.page.clamp(1, pages);
         let shown = (page - 1) * query.per_page..page * query.per_page;
         let found = selected.len();
         let shown = match query.sort {
-            Sort::Attention => part(selected, shown, |(standing, account)| {
-                (standing, account.name.as_str())
-            }),
-            Sort::Name => part(selected, shown, |(_, account)| account.name.as_str()),
+            Sort::Attention => part(selected, shown, |a, b| a.urgency().cmp(&b.urgency())),
+            Sort::Name => part(selected, shown, |a, b| a.name().cmp(&b.name())),
         };
         Report {
             time: now.wall,
@@ -168,8 +202,9 @@ impl Status {
             per_page: query.per_page,
             accounts: shown
                 .iter()
-                .map(|(standing, account)| self.account(account, *standing, now, &accounts, &work))
+                .map(|each| self.account(each.account, each.standing, now, &accounts, &work))
                 .collect(),
+            left_out,
         }
     }
 
@@ -211,18 +246,61 @@ impl Status {
     }
 }
 
-/// The part `range` of what `items` would be in the order of their keys. Sorts no more than
-/// that part: of thousands of accounts a page has a hundred.
-fn part<T: Copy, K: Ord>(mut items: Vec<T>, range: Range<usize>, key: impl Fn(T) -> K) -> Vec<T> {
+impl Selected<'_> {
+    /// What needs attention most is least; accounts that fail alike are together.
+    fn urgency(&self) -> (Health, Option<&FailureKind>, Standing, NaturalName<'_>) {
+        let health = self.standing.health;
+        (health, self.failure.as_ref(), self.standing, self.name())
+    }
+
+    fn name(&self) -> NaturalName<'_> {
+        NaturalName(&self.account.name)
+    }
+}
+
+/// Leaves no more than the first few of accounts that fail alike, so that they do not push
+/// what else is wrong out of sight. Returns how many are gone.
+fn leave_out(selected: &mut Vec<Selected<'_>>) -> HashMap<FailureKind, usize> {
+    const SHOWN: usize = 3;
+    let (mut failing, others): (Vec<_>, Vec<_>) =
+        selected.drain(..).partition(|each| each.failure.is_some());
+    failing.sort_unstable_by(|a, b| a.urgency().cmp(&b.urgency()));
+    let mut left_out = HashMap::new();
+    for alike in failing.chunk_by(|a, b| a.failure == b.failure) {
+        if let [first, ..] = alike
+            && let Some(failure) = &first.failure
+            // One more line is as short as to say that there is one more.
+            && alike.len() > SHOWN + 1
+        {
+            left_out.insert(failure.clone(), alike.len() - SHOWN);
+        }
+    }
+    let mut seen: HashMap<FailureKind, usize> = HashMap::new();
+    failing.retain(|each| {
+        let Some(failure) = each.failure.as_ref() else {
+            return true;
+        };
+        let seen = seen.entry(failure.clone()).or_default();
+        *seen += 1;
+        *seen <= SHOWN || !left_out.contains_key(failure)
+    });
+    failing.extend(others);
+    *selected = failing;
+    left_out
+}
+
+/// The part `range` of what `items` would be in this order. Sorts no more than that part:
+/// of thousands of accounts a page has a hundred.
+fn part<T>(mut items: Vec<T>, range: Range<usize>, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if range.end < items.len() {
-        items.select_nth_unstable_by_key(range.end, |item| key(*item));
+        items.select_nth_unstable_by(range.end, &order);
         items.truncate(range.end);
     }
     if (1..items.len()).contains(&range.start) {
-        items.select_nth_unstable_by_key(range.start, |item| key(*item));
+        items.select_nth_unstable_by(range.start, &order);
         items.drain(..range.start);
     }
-    items.sort_unstable_by_key(|item| key(*item));
+    items.sort_unstable_by(order);
     items
 }
 

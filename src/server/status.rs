@@ -38,7 +38,7 @@ struct Envelope<'a> {
 /// The page that `query` asks for, with the metrics at `telemetry_path`.
 pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Response<Bytes> {
     let query = Query::parse(query);
-    let report = status.report(&query);
+    let report = status.report_in_brief(&query);
     let page = page::render(&report, &query, telemetry_path);
     let mut response = reply::page(StatusCode::OK, HTML, page.into_string());
     let headers = response.headers_mut();

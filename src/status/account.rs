@@ -42,6 +42,29 @@ pub struct AccountReport {
     pub collectors: Vec<CollectorReport>,
 }
 
+/// What accounts that fail alike have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FailureKind {
+    /// The closed class.
+    pub reason: &'static str,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+}
+
+impl FailureKind {
+    /// That of the first collector of `account` that fails, if one does.
+    pub(super) fn of(account: &AccountState) -> Option<Self> {
+        account.slots.iter().find_map(|slot| {
+            let state = slot.load();
+            let failure = state.last_attempt.as_ref()?.failure.as_ref()?;
+            Some(Self {
+                reason: failure.reason.as_str(),
+                code: failure.code.clone(),
+            })
+        })
+    }
+}
+
 /// The counts of an account; nothing where a count is not known.
 #[derive(Debug, Default, Serialize)]
 pub struct Licences {
@@ -256,6 +279,23 @@ impl AccountReport {
 
     fn edition(&mut self, name: &str) -> &mut Edition {
         self.editions.entry(name.to_owned()).or_default()
+    }
+
+    /// What it has in common with accounts that fail alike, if a collector of it fails.
+    #[must_use]
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        let failure = self.failure()?;
+        Some(FailureKind {
+            reason: failure.reason,
+            code: failure.code.clone(),
+        })
+    }
+
+    /// Why it fails: the failure of its first collector that does.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        let mut collectors = self.collectors.iter();
+        collectors.find_map(|collector| collector.failure.as_ref())
     }
 
     /// Whether licences are renewed by themselves, if that is known.

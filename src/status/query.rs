@@ -98,6 +98,11 @@ impl Query {
         url.finish()
     }
 
+    /// Whether all accounts are asked for, what needs attention first.
+    pub(super) fn is_overview(&self) -> bool {
+        self.text.is_empty() && self.health.is_none() && self.sort == Sort::Attention
+    }
+
     /// Whether an account of this health is asked for.
     pub(super) fn selects(&self, account: &AccountState, health: Health) -> bool {
         self.health.is_none_or(|wanted| wanted == health)

@@ -136,6 +136,32 @@ async fn among_those_that_fail_the_ones_without_values_come_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_brief_accounts_that_fail_alike_leave_room_for_what_else_is_wrong() {
+    let failing = (0..150).map(|number| {
+        let failing = account(&format!("fail-{number}"));
+        failing.slots[0].store(failure(CollectorState::default()));
+        failing
+    });
+    let expired = account("expired");
+    expired.slots[0].store(success(&[(defs::LICENSES, 9.0), (defs::EXPIRED, 1.0)]));
+    let status = status(failing.chain([expired]).collect());
+    let report = status.report_in_brief(&Query::default());
+    assert_eq!(names(&report), ["fail-0", "fail-1", "fail-2", "expired"]);
+    let kind = report.accounts[0].failure_kind().unwrap();
+    assert_eq!(report.left_out, HashMap::from([(kind, 147)]));
+    assert_eq!((report.health.failing, report.selected), (150, 4));
+    for url in ["health=failing", "q=timeout", "sort=name"] {
+        let report = status.report_in_brief(&Query::parse(url));
+        assert!(
+            report.left_out.is_empty() && report.selected >= 150,
+            "{url}"
+        );
+    }
+    let report = status.report(&Query::default());
+    assert_eq!(names(&report)[9..11], ["fail-9", "fail-10"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn restored_values_count_but_are_marked() {
     let a = account("a");
     a.slots[0].store(CollectorState {

@@ -223,6 +223,7 @@ async fn the_page_reads_well_on_a_phone_and_on_a_desk_in_the_dark_and_in_the_lig
     for (width, scheme) in [
         (390, "light"),
         (390, "dark"),
+        (720, "light"),
         (820, "light"),
         (1280, "light"),
         (1280, "dark"),
@@ -245,10 +246,73 @@ async fn the_page_reads_well_on_a_phone_and_on_a_desk_in_the_dark_and_in_the_lig
             .await;
         backs.push(back.as_str().unwrap().to_owned());
     }
-    assert_eq!(backs[0], backs[3], "the light is the same on each");
-    assert_eq!(backs[1], backs[4], "the dark is the same on each");
+    assert_eq!(backs[0], backs[4], "the light is the same on each");
+    assert_eq!(backs[1], backs[5], "the dark is the same on each");
     assert_ne!(backs[0], backs[1]);
     assert_eq!(browser.complaints(&stories.url), Vec::<&Value>::new());
+}
+
+#[tokio::test]
+async fn columns_have_heads_where_there_is_room_and_the_header_is_in_line_with_the_rest() {
+    let Some(name) = name() else { return };
+    let stories = Stories::start().await;
+    let mut browser = Browser::start(name).await;
+    browser.open(&stories.url).await;
+    for (width, has_room) in [
+        (390, false),
+        (680, false),
+        (720, true),
+        (1024, true),
+        (1600, true),
+    ] {
+        browser.look(width, "light").await;
+        let heads = browser.value("document.querySelector('.heads').checkVisibility()");
+        assert_eq!(heads.await, has_room, "{width}");
+        let lefts = "['h1', 'main dl'].map(each => document.querySelector(each).getBoundingClientRect().left)";
+        let lefts = browser.value(lefts).await;
+        assert_eq!(lefts[0], lefts[1], "{width}");
+        // The number stands under its head, or its name beside it.
+        let places = browser
+            .value(
+                "[...document.querySelectorAll('.heads span')].slice(3).map((head, index) => \
+                 Math.abs(head.getBoundingClientRect().right - \
+                 document.querySelectorAll('.value')[index].getBoundingClientRect().right))",
+            )
+            .await;
+        for place in places.as_array().unwrap() {
+            assert!(
+                !has_room || place.as_f64() <= Some(4.0),
+                "{width}: {places}"
+            );
+        }
+        let name = "document.querySelector('.value small').getBoundingClientRect().width > 1";
+        assert_eq!(browser.value(name).await, !has_room, "{width}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_shows_that_it_opens_and_the_keyboard_opens_it() {
+    let Some(name) = name() else { return };
+    let stories = Stories::start().await;
+    let mut browser = Browser::start(name).await;
+    browser.open(&stories.url).await;
+    let marks = "[...document.querySelectorAll('summary')].every(line => \
+                 line.querySelector('.opens').getBoundingClientRect().width > 4)";
+    assert_eq!(browser.value(marks).await, true);
+    let direction = "getComputedStyle(document.querySelector('.opens')).transform";
+    let closed = browser.value(direction).await;
+    browser
+        .value("document.querySelector('summary').focus()")
+        .await;
+    for kind in ["keyDown", "keyUp"] {
+        let enter = json!({"type": kind, "key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13});
+        browser.call("Input.dispatchKeyEvent", enter).await;
+    }
+    let open = browser
+        .value("document.querySelector('details').open")
+        .await;
+    assert_eq!(open, true);
+    assert_ne!(browser.value(direction).await, closed);
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn the_parameters_select_and_divide_the_accounts() {
     let page = ask("?per_page=10&page=3&sort=name").await;
     assert_eq!((&page["page"], &page["pages"]), (&3.into(), &3.into()));
     assert_eq!(page["selected"], 25);
-    assert_eq!(names(&page), ["a5", "a6", "a7", "a8", "a9"]);
+    assert_eq!(names(&page), ["a20", "a21", "a22", "a23", "a24"]);
     assert_eq!(ask("?per_page=10&page=99&sort=name").await["page"], 3);
     assert_eq!(names(&ask("?per_page=1").await), ["a7"]);
 
@@ -310,4 +310,86 @@ async fn the_configuration_shown_is_the_one_at_work_and_loads_again() {
             scrape.succeeded("a0") == Some(true)
         })
         .await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_serves_it_below_a_path_every_link_leads_to_the_exporter() {
+    let cloud = Cloud::with_accounts(2).await;
+    let (config, variables) = config_for(&cloud, 2);
+    let exporter = Exporter::start_with(&config, variables, |options| {
+        options.telemetry_path = "/odd:metrics".to_owned();
+    })
+    .await;
+    let mut links = std::collections::BTreeSet::new();
+    for path in [
+        "/",
+        "/?per_page=1&page=1&q=a",
+        "/?q=nobody",
+        "/?sort=name&health=ok",
+    ] {
+        let page = exporter.get(path).await.text().await.unwrap();
+        let here = url::Url::parse("http://proxy/cwp/").unwrap();
+        for attribute in [" href=\"", " action=\""] {
+            for rest in page.split(attribute).skip(1) {
+                let link = rest.split('"').next().unwrap().replace("&amp;", "&");
+                if link.starts_with("data:") {
+                    continue;
+                }
+                let target = here.join(&link).unwrap();
+                assert!(target.as_str().starts_with("http://proxy/cwp/"), "{link}");
+                links.insert(target.as_str()["http://proxy/cwp".len()..].to_owned());
+            }
+        }
+    }
+    for expected in [
+        "/",
+        "/config",
+        "/sd",
+        "/odd:metrics",
+        "/-/ready",
+        "/?sort=name",
+    ] {
+        assert!(links.contains(expected), "{expected} of {links:?}");
+    }
+    for link in links {
+        assert_ne!(exporter.get(&link).await.status(), 404, "{link}");
+    }
+}
+
+#[tokio::test]
+async fn many_accounts_that_fail_alike_are_one_box_with_all_of_them_a_link_away() {
+    let cloud = Cloud::with_accounts(30).await;
+    for number in 0..20 {
+        let denied = Answer::Error {
+            code: "UnauthorizedOperation.CamNoAuth".to_owned(),
+            message: format!("not you, a{number}"),
+        };
+        cloud.handle.play(&format!("a{number}"), denied).unwrap();
+    }
+    cloud
+        .handle
+        .play("a20", Answer::Body("?".to_owned()))
+        .unwrap();
+    let (config, variables) = config_for(&cloud, 30);
+    let exporter = Exporter::start(&config, variables).await;
+    exporter.ready().await;
+    let page = async |path: &str| exporter.get(path).await.text().await.unwrap();
+    let count = |page: &str, what: &str| page.matches(what).count();
+
+    let all = page("/").await;
+    assert_eq!(count(&all, "To do: "), 1 + 3 + 1, "{all}");
+    assert!(all.contains("20 accounts: permission"), "{all}");
+    assert!(all.contains("For example <b>a0</b>"), "{all}");
+    assert_eq!(count(&all, "<article "), 3 + 1 + 9);
+    let link = "./?q=UnauthorizedOperation.CamNoAuth&amp;health=failing\">Show all 20 accounts";
+    assert!(all.contains(link), "{all}");
+
+    let alike = page("/?q=UnauthorizedOperation.CamNoAuth&health=failing").await;
+    assert_eq!(count(&alike, "<article "), 20);
+    assert_eq!(count(&alike, "20 accounts: permission"), 1);
+    // Programs get every account.
+    let data = data(&exporter.url, "").await;
+    assert_eq!((names(&data).len(), &data["selected"]), (30, &30.into()));
+    assert_eq!(names(&data)[..3], ["a0", "a1", "a2"]);
+    assert_eq!(names(&data)[19..21], ["a19", "a20"]);
 }

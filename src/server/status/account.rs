@@ -6,26 +6,68 @@ use maud::{Markup, html};
 use super::words::{ago, count, health, span, until};
 use crate::status::{AccountReport, CollectorReport, Failure, Health};
 
+/// The names of the columns, where there is room for them.
+const COLUMNS: [&str; 8] = [
+    "Licences",
+    "Available",
+    "Used",
+    "Near expiry",
+    "Expired",
+    "Renewal",
+    "Age",
+    "Next poll",
+];
+
+/// What stands above all accounts. Each number has its name beside it for who cannot see
+/// that.
+pub(super) fn heads() -> Markup {
+    html! {
+        div.line.heads aria-hidden="true" {
+            span {} span {} span { "Account" }
+            @for name in COLUMNS { span { (name) } }
+        }
+    }
+}
+
 /// The account as of `now`.
 pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
-    let (sign, _) = health(account.health);
     html! {
         article.account.(account.health.as_str()) {
-            details {
-                summary {
-                    span.sign aria-hidden="true" { (sign) }
-                    span.who {
-                        b { (account.account) }
-                        " " small { (state(account)) }
-                        @for mark in marks(account) { " " span.mark { (mark) } }
-                    }
-                    (counts(account, now))
-                }
-                (more(account, now))
+            details { (line(account, now)) (more(account, now)) }
+            (failures(account, now))
+        }
+    }
+}
+
+/// The same for an account whose failure is told once for several.
+pub(super) fn render_alike(account: &AccountReport, now: Timestamp) -> Markup {
+    html! {
+        article.account.(account.health.as_str()) {
+            details { (line(account, now)) (failures(account, now)) (more(account, now)) }
+        }
+    }
+}
+
+fn line(account: &AccountReport, now: Timestamp) -> Markup {
+    let (sign, _) = health(account.health);
+    html! {
+        summary.line {
+            span.opens aria-hidden="true" {}
+            span.sign aria-hidden="true" { (sign) }
+            span.who {
+                b { (account.account) }
+                " " small { (state(account)) }
+                @for mark in marks(account) { " " span.mark { (mark) } }
             }
-            @for collector in &account.collectors {
-                @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
-            }
+            (counts(account, now))
+        }
+    }
+}
+
+fn failures(account: &AccountReport, now: Timestamp) -> Markup {
+    html! {
+        @for collector in &account.collectors {
+            @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
         }
     }
 }
@@ -35,14 +77,10 @@ fn state(account: &AccountReport) -> String {
     let licences = &account.licences;
     let some = |number: Option<u64>| number.map(count).unwrap_or_default();
     match account.health {
-        Health::Failing => {
-            let mut reasons = account.collectors.iter();
-            let failure = reasons.find_map(|collector| collector.failure.as_ref());
-            match failure {
-                Some(failure) => format!("failing: {}", failure.reason),
-                None => "failing: its values are too old".to_owned(),
-            }
-        }
+        Health::Failing => match account.failure() {
+            Some(failure) => format!("failing: {}", failure.reason),
+            None => "failing: its values are too old".to_owned(),
+        },
         Health::Expired => format!("{} expired", some(licences.expired)),
         Health::NearExpiry => match account.auto_renewal() {
             Some(false) => format!(
@@ -90,34 +128,38 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
         .iter()
         .filter_map(|each| each.next_at)
         .min();
+    let class = |name, is_so| if is_so { name } else { "" };
+    let values = [
+        ("", number(licences.total)),
+        (class("warn", none_left), number(licences.available)),
+        ("", number(licences.used)),
+        (
+            class("warn", some(licences.near_expiry)),
+            number(licences.near_expiry),
+        ),
+        (
+            class("bad", some(licences.expired)),
+            number(licences.expired),
+        ),
+        ("", on_or_off(account.auto_renewal())),
+        (
+            "",
+            html! { @match age { Some(age) => (span(age)), None => (unknown()) } },
+        ),
+        (
+            "",
+            html! { @match next { Some(next) => (until(next, now)), None => "now" } },
+        ),
+    ];
     html! {
-        (number("Licences", licences.total, ""))
-        (number("Available", licences.available, if none_left { "warn" } else { "" }))
-        (number("Used", licences.used, ""))
-        (number("Near expiry", licences.near_expiry, if some(licences.near_expiry) { "warn" } else { "" }))
-        (number("Expired", licences.expired, if some(licences.expired) { "bad" } else { "" }))
-        span.value {
-            small { "Renewal" }
-            b { (on_or_off(account.auto_renewal())) }
-        }
-        span.value {
-            small { "Age" }
-            b { @match age { Some(age) => (span(age)), None => (unknown()) } }
-        }
-        span.value {
-            small { "Next poll" }
-            b { @match next { Some(next) => (until(next, now)), None => "now" } }
+        @for (name, (class, value)) in COLUMNS.into_iter().zip(values) {
+            span.value.(class) { small { (name) } b { (value) } }
         }
     }
 }
 
-fn number(name: &str, number: Option<u64>, class: &str) -> Markup {
-    html! {
-        span.value.(class) {
-            small { (name) }
-            b { @match number { Some(number) => (count(number)), None => (unknown()) } }
-        }
-    }
+fn number(number: Option<u64>) -> Markup {
+    html! { @match number { Some(number) => (count(number)), None => (unknown()) } }
 }
 
 fn on_or_off(switch: Option<bool>) -> Markup {
@@ -128,6 +170,23 @@ fn on_or_off(switch: Option<bool>) -> Markup {
 
 fn unknown() -> Markup {
     html! { span.unknown title="not known" { "–" } }
+}
+
+/// What `accounts` that fail alike have in common, with the message of one of them.
+pub(super) fn failed_alike(accounts: usize, example: &str, failure: &Failure) -> Markup {
+    html! {
+        div.failure {
+            p.what {
+                b { (count(accounts as u64)) " accounts: " (failure.reason) }
+                @if let Some(code) = &failure.code { " " code { (code) } }
+            }
+            p { "For example " b { (example) } ": " (failure.message) }
+            @if let Some(id) = &failure.request_id {
+                dl { div { dt { "RequestId" } dd { code { (id) } } } }
+            }
+            p { b { "To do: " } (prose(failure.remedy)) "." }
+        }
+    }
 }
 
 fn failed(failure: &Failure, collector: &CollectorReport, now: Timestamp) -> Markup {

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
 use super::words::{ago, count, health, span};
-use crate::status::{Health, Query, Report, Sort};
+use crate::status::{AccountReport, FailureKind, Health, Query, Report, Sort};
 
 /// The one style sheet, which the Content-Security-Policy names by its hash.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -12,13 +12,14 @@ pub(super) const STYLE: &str = include_str!("style.css");
 /// A circle in the colour of the most urgent health there is.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23COLOUR'/%3E%3C/svg%3E";
 
-/// Where else to look.
+/// Where else to look. All links are relative to this page, as a proxy may serve it below
+/// another path.
 const LINKS: [(&str, &str); 5] = [
-    ("/api/v1/status", "JSON"),
-    ("/config", "Configuration"),
-    ("/sd", "Service discovery"),
-    ("/-/healthy", "Health"),
-    ("/-/ready", "Readiness"),
+    ("api/v1/status", "JSON"),
+    ("config", "Configuration"),
+    ("sd", "Service discovery"),
+    ("-/healthy", "Health"),
+    ("-/ready", "Readiness"),
 ];
 
 /// The page of `report`, which answers `query`.
@@ -37,14 +38,16 @@ pub(super) fn render(report: &Report, query: &Query, telemetry_path: &str) -> Ma
             }
             body {
                 header {
-                    h1 { a href="/" { "CWP exporter" } }
-                    p { "Licences of Tencent Cloud Workload Protection, for Prometheus" }
-                    nav aria-label="Elsewhere" {
-                        a href=(telemetry_path) { "Metrics" }
-                        @for (path, name) in LINKS { " " a href=(path) { (name) } }
+                    div.wide {
+                        h1 { a href=(HOME) { "CWP exporter" } }
+                        p { "Licences of Tencent Cloud Workload Protection, for Prometheus" }
+                        nav aria-label="Elsewhere" {
+                            a href=(relative(telemetry_path)) { "Metrics" }
+                            @for (path, name) in LINKS { " " a href=(relative(path)) { (name) } }
+                        }
                     }
                 }
-                main {
+                main.wide {
                     (warnings(report))
                     (facts(report))
                     (filter(report, query))
@@ -93,6 +96,14 @@ fn facts(report: &Report) -> Markup {
     let (exporter, configuration) = (&report.exporter, &report.configuration);
     html! {
         dl.facts {
+            div {
+                dt { "As of" }
+                dd {
+                    time datetime=(format!("{:.0}", report.time)) {
+                        (report.time.strftime("%Y-%m-%d %H:%M:%S")) " UTC"
+                    }
+                }
+            }
             div { dt { "Version" } dd title=(exporter.revision) { (exporter.version) } }
             div { dt { "Started" } dd { (ago(exporter.started_at, report.time)) } }
             div { dt { "Configuration" } dd { "loaded " (ago(configuration.since, report.time)) } }
@@ -119,11 +130,20 @@ fn facts(report: &Report) -> Markup {
     }
 }
 
+/// This page.
+const HOME: &str = "./";
+
+/// A link from this page to a path of the exporter.
+fn relative(path: &str) -> String {
+    // With the dot, no colon in the path makes it another scheme.
+    format!("{HOME}{}", path.trim_start_matches('/'))
+}
+
 /// A link to this page for another query.
 fn link(query: &Query) -> String {
     match query.to_url() {
-        url if url.is_empty() => "/".to_owned(),
-        url => format!("/?{url}"),
+        url if url.is_empty() => HOME.to_owned(),
+        url => format!("{HOME}?{url}"),
     }
 }
 
@@ -153,7 +173,7 @@ fn filter(report: &Report, query: &Query) -> Markup {
                 }
             }
         }
-        form.filter method="get" action="/" role="search" {
+        form.filter method="get" action=(HOME) role="search" {
             input type="search" name="q" value=(query.text) maxlength="200"
                 aria-label="Account, region, label, reason or code"
                 placeholder="Account, region, label, reason or code";
@@ -183,12 +203,56 @@ fn list(report: &Report, query: &Query) -> Markup {
             @if report.accounts.is_empty() {
                 p.empty {
                     @if report.health.all() == 0 { "This process has no accounts." }
-                    @else { "No account fits. " a href="/" { "Show all" } }
+                    @else { "No account fits. " a href=(HOME) { "Show all" } }
                 }
             }
-            @for each in &report.accounts { (account::render(each, report.time)) }
+            @else { (account::heads()) }
+            @for alike in report.accounts.chunk_by(fail_alike) { (accounts(alike, report)) }
         }
         @if report.pages > 1 { (pages(report, query)) }
+    }
+}
+
+/// Whether the accounts fail, and for the same reason.
+fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
+    let kind = |account: &AccountReport| match account.health {
+        Health::Failing => account.failure_kind(),
+        _ => None,
+    };
+    kind(a).is_some() && kind(a) == kind(b)
+}
+
+/// One account, or several that fail alike, with what they have in common told once.
+fn accounts(alike: &[AccountReport], report: &Report) -> Markup {
+    let [first, others @ ..] = alike else {
+        return html! {};
+    };
+    let kind = first.failure_kind();
+    let left_out = kind.and_then(|kind| Some((report.left_out.get(&kind).copied()?, kind)));
+    let Some(failure) = first.failure() else {
+        return account::render(first, report.time);
+    };
+    if others.is_empty() && left_out.is_none() {
+        return account::render(first, report.time);
+    }
+    let all = alike.len() + left_out.as_ref().map_or(0, |(count, _)| *count);
+    html! {
+        section.alike.failing aria-label={ "Accounts that fail: " (failure.reason) } {
+            (account::failed_alike(all, &first.account, failure))
+            @for each in alike { (account::render_alike(each, report.time)) }
+            @if let Some((_, kind)) = left_out {
+                p.all { a href=(link(&all_alike(kind))) { "Show all " (count(all as u64)) " accounts" } }
+            }
+        }
+    }
+}
+
+/// The query for the accounts that fail like this.
+fn all_alike(kind: FailureKind) -> Query {
+    Query {
+        text: kind.code.unwrap_or_else(|| kind.reason.to_owned()),
+        health: Some(Health::Failing),
+        ..Query::default()
     }
 }
 

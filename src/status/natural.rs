@@ -1,0 +1,89 @@
+//! The order in which people expect names: `fail-2` before `fail-10`.
+
+use std::cmp::Ordering;
+
+/// A name among others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NaturalName<'a>(pub(super) &'a str);
+
+impl Ord for NaturalName<'_> {
+    /// Digits that stand together count as the number that they are.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut left, mut right) = (self.0, other.0);
+        while !left.is_empty() && !right.is_empty() {
+            let ((a, left_rest), (b, right_rest)) = (split(left), split(right));
+            let order = match (number(a), number(b)) {
+                // Of numbers without leading zeros the longer one is greater.
+                (Some(a), Some(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+                _ => a.cmp(b),
+            };
+            if order.is_ne() {
+                return order;
+            }
+            (left, right) = (left_rest, right_rest);
+        }
+        // Names that differ in leading zeros only are not the same.
+        let rest = left.len().cmp(&right.len());
+        let length = self.0.len().cmp(&other.0.len());
+        rest.then(length).then_with(|| self.0.cmp(other.0))
+    }
+}
+
+impl PartialOrd for NaturalName<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The digits that `text` begins with, or else its first character; and the rest.
+fn split(text: &str) -> (&str, &str) {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    text.split_at_checked(digits.max(first))
+        .unwrap_or((text, ""))
+}
+
+fn number(part: &str) -> Option<&str> {
+    let is_number = part.starts_with(|first: char| first.is_ascii_digit());
+    is_number.then(|| part.trim_start_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let names = [
+            "",
+            "0",
+            "00",
+            "1",
+            "01",
+            "2",
+            "10",
+            "a",
+            "a-2",
+            "a-2-b",
+            "a-10",
+            "a1",
+            "a2b1",
+            "a2b10",
+            "a10",
+            "a99999999999999999999998",
+            "a99999999999999999999999",
+            "b",
+            "fail",
+            "fail-2",
+            "fail-10",
+            "主-2",
+            "主-10",
+        ];
+        for (index, name) in names.iter().enumerate() {
+            for (other_index, other) in names.iter().enumerate() {
+                let order = NaturalName(name).cmp(&NaturalName(other));
+                assert_eq!(order, index.cmp(&other_index), "{name}, {other}");
+            }
+        }
+    }
+}
