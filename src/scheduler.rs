@@ -363,7 +363,8 @@ mod tests {
                 );
                 let gap = place - first;
                 assert!((0.0..interval as f64 + 0.001).contains(&gap), "{gap}");
-                *seconds.entry(first as u64).or_insert(0.0) += 1.0;
+                let second = Duration::from_secs_f64(first).as_secs();
+                *seconds.entry(second).or_insert(0.0) += 1.0;
             }
             let most = seconds.values().copied().fold(0.0, f64::max);
             let even = count as f64 / within + 48.0_f64.min(count as f64 / 100.0);
@@ -382,6 +383,42 @@ mod tests {
             let second = second.take_while(|other| other.at - first.at < Duration::from_secs(1));
             assert!(second.count() <= 12, "{:?}", first.at - sent[0].at);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_accounts_are_collected_within_a_minute_of_the_start() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let (under_way, peak) = (Arc::clone(&open), Arc::clone(&most));
+        let http = Scripted::with(move |_, _| {
+            peak.fetch_max(
+                under_way.fetch_add(1, Ordering::Relaxed) + 1,
+                Ordering::Relaxed,
+            );
+            let under_way = Arc::clone(&under_way);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                under_way.fetch_sub(1, Ordering::Relaxed);
+                Ok(Response::new(Bytes::from(success(r#"{"LicenseCnt":1}"#))))
+            })
+        });
+        let hour = Duration::from_secs(3600);
+        let accounts = Accounts::start_every(hour, 10_000, &http, &LicenseGeneral);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let collected = accounts.slots.iter();
+        let collected = collected.filter(|slot| slot.load().last_success.is_some());
+        assert!(collected.count() >= 9_950, "all but those of this moment");
+        let mut seconds = BTreeMap::new();
+        for sent in http.sent() {
+            *seconds
+                .entry((sent.at - accounts.started).as_secs())
+                .or_insert(0) += 1;
+        }
+        assert!(
+            seconds.values().all(|sent| (100..=220).contains(sent)),
+            "{seconds:?}"
+        );
+        assert!(most.load(Ordering::Relaxed) <= 64, "{most:?} in flight");
     }
 
     #[tokio::test(start_paused = true)]

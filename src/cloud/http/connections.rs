@@ -55,6 +55,14 @@ struct Service {
     window: Instant,
 }
 
+impl Service {
+    fn is_in_use(&self, max_age: Duration) -> bool {
+        let current = self.current.as_ref();
+        let is_young = current.is_some_and(|current| current.since.elapsed() < max_age);
+        is_young || self.window.elapsed() < WINDOW
+    }
+}
+
 impl Connections {
     pub(super) fn new(tls: ClientConfig, proxies: Arc<Proxies>, max_age: Duration) -> Self {
         Self {
@@ -82,6 +90,8 @@ impl Connections {
             return Ok(Arc::clone(known));
         }
         let new = Arc::new(self.begin(uri)?);
+        // One that no configuration names any more is not kept for ever.
+        services.retain(|_, service| service.is_in_use(self.max_age));
         let service = services.entry(uri.clone()).or_insert_with(|| Service {
             current: None,
             left: 0,
