@@ -1132,12 +1132,12 @@ async fn every_path_answers_as_documented() {
         .filter(|path| *path != "/")
         .collect();
     for path in &linked {
-        let link = format!("href=\"{path}\"");
+        let link = format!("href=\".{path}\"");
         assert!(page.contains(&link), "{link} is not in {page}");
     }
-    let links = page.matches("href=\"/").count() - page.matches("href=\"/?").count();
+    let links = page.matches("href=\"./").count() - page.matches("href=\"./?").count();
     // Its heading, and all accounts.
-    let own = page.matches("href=\"/\"").count();
+    let own = page.matches("href=\"./\"").count();
     assert_eq!(
         links - own,
         linked.len(),
