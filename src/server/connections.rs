@@ -124,8 +124,15 @@ impl Connections {
     pub(super) async fn sweep(&self, limits: &AnswerLimits) {
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut last, mut was_late) = (Instant::now(), false);
         loop {
             sweeps.tick().await;
+            // Where this thread was busy, clients may have been waiting for it.
+            was_late = last.elapsed() > SWEEP * 3 / 2 && !was_late;
+            last = Instant::now();
+            if was_late {
+                continue;
+            }
             let stall = limits.stall_time();
             for pulse in self.open().pulses.values() {
                 if pulse.is_overdue(stall) {
