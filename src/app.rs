@@ -172,11 +172,12 @@ impl App {
         self.server.announce();
         let (requests, mut requested) = mpsc::channel(1);
         let scheduler = Scheduler::new(fastrand::f64());
+        let bodies = Bodies::new(self.exposition, self.options.limits.scrapes);
         let site = Arc::new(Site {
             telemetry_path: self.options.telemetry_path,
-            pages: Renderer::new(WAITING_PAGES),
-            probes: Renderer::new(WAITING_PROBES),
-            bodies: Bodies::new(self.exposition, self.options.limits.scrapes),
+            pages: Renderer::new(WAITING_PAGES, &bodies),
+            probes: Renderer::new(WAITING_PROBES, &bodies),
+            bodies,
             status: Status::new(
                 Arc::clone(self.fleet.store()),
                 Arc::clone(&self.running),

@@ -56,11 +56,12 @@ pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
     let running = Arc::new(Running::new(config, now));
     let heart = Scheduler::new(0.0).heart();
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
+    let bodies = Bodies::new(exposition, scrapes);
     Site {
         telemetry_path: "/metrics".to_owned(),
-        bodies: Bodies::new(exposition, scrapes),
-        pages: Renderer::new(WAITING_PAGES),
-        probes: Renderer::new(WAITING_PROBES),
+        pages: Renderer::new(WAITING_PAGES, &bodies),
+        probes: Renderer::new(WAITING_PROBES, &bodies),
+        bodies,
         status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
         store,
         heart,

@@ -10,17 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
-use super::body::Body;
+use super::answers::AnswerLimits;
+use super::body::{Body, holding};
 use super::reply::{PLAIN, page};
+use super::scrape::bodies::Bodies;
 use super::worker;
 use crate::log_limit::LogLimit;
-
-/// How much memory answers may hold until clients have taken them, in KiB. One that is
-/// larger is given out alone.
-const HELD: u32 = 16 * 1024;
 
 /// How many different pages may wait.
 pub const WAITING_PAGES: usize = 16;
@@ -38,31 +36,24 @@ struct Shared {
     /// Those whose answer is not being computed yet, with where it goes.
     waiting: Mutex<HashMap<String, watch::Sender<Option<Response<Bytes>>>>>,
     turn: Semaphore,
-    held: Arc<Semaphore>,
+    limits: Arc<AnswerLimits>,
     log_limit: LogLimit,
 }
 
-/// The bytes of an answer, which count until the last client has taken them.
-struct Held {
-    bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl Renderer {
-    /// One in which up to `limit` different requests may wait.
+    /// One in which up to `limit` different requests may wait, and whose answers share
+    /// the memory of those of `bodies`.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, bodies: &Bodies) -> Self {
+        Self::within(limit, Arc::clone(bodies.limits()))
+    }
+
+    fn within(limit: usize, limits: Arc<AnswerLimits>) -> Self {
         Self(Arc::new(Shared {
             limit,
             waiting: Mutex::default(),
             turn: Semaphore::new(1),
-            held: Arc::new(Semaphore::new(HELD as usize)),
+            limits,
             log_limit: LogLimit::minute(),
         }))
     }
@@ -131,18 +122,11 @@ impl Shared {
         }
     }
 
-    /// `answer`, counted until clients have taken it, or a refusal.
+    /// `answer`, counted until clients have taken it, or a refusal: to wait would keep it.
     fn hold(&self, answer: Response<Bytes>) -> Response<Bytes> {
-        let size = answer.body().len().div_ceil(1024);
-        let size = u32::try_from(size).unwrap_or(u32::MAX).min(HELD);
-        match Arc::clone(&self.held).try_acquire_many_owned(size) {
-            Ok(permit) => answer.map(|bytes| {
-                Bytes::from_owner(Held {
-                    bytes,
-                    _permit: permit,
-                })
-            }),
-            Err(_) => busy(),
+        match self.limits.try_memory(answer.body().len()) {
+            Some(permit) => answer.map(|bytes| holding(bytes, permit)),
+            None => busy(),
         }
     }
 
@@ -161,7 +145,7 @@ impl fmt::Debug for Shared {
         f.debug_struct("Renderer")
             .field("limit", &self.limit)
             .field("waiting", &self.waiting().len())
-            .field("held", &self.held)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -175,14 +159,19 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::server::ANSWER_MEMORY;
 
     fn of_size(bytes: usize) -> Response<Bytes> {
         Response::new(vec![b'x'; bytes].into())
     }
 
+    fn renderer(limit: usize) -> Renderer {
+        Renderer::within(limit, Arc::new(AnswerLimits::new(0)))
+    }
+
     /// A renderer that computes until the sender is dropped.
     fn busy_renderer(limit: usize) -> (Renderer, mpsc::Sender<()>) {
-        let renderer = Renderer::new(limit);
+        let renderer = renderer(limit);
         let (until_dropped, dropped) = mpsc::channel::<()>();
         let first = renderer.answer("first".to_owned(), move || {
             let _ = dropped.recv();
@@ -244,22 +233,20 @@ mod tests {
 
     #[tokio::test]
     async fn answers_that_nobody_takes_hold_a_bounded_memory_until_they_are_dropped() {
-        let renderer = Renderer::new(16);
-        let half = HELD as usize * 1024 / 2;
-        let ask = |name: &str, size| renderer.answer(name.to_owned(), move || of_size(size));
-        let mut held = vec![ask("a", half).await, ask("b", half).await];
-        let refused = ask("c", half).await;
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let renderer = renderer(16);
+        let ask = |name: &str| renderer.answer(name.to_owned(), || of_size(1_000_000));
+        let mut held = Vec::new();
+        let refused = loop {
+            let answer = ask(&held.len().to_string()).await;
+            if answer.status() != StatusCode::OK {
+                break answer.status();
+            }
+            held.push(answer);
+            assert!(held.len() * 1_000_000 <= ANSWER_MEMORY, "nobody is refused");
+        };
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
         held.pop();
-        assert_eq!(ask("c", half).await.status(), StatusCode::OK);
-        held.clear();
-        // One that is larger than all of that is given out alone.
-        let huge = ask("huge", 3 * half).await;
-        assert_eq!(huge.status(), StatusCode::OK);
-        let refused = ask("d", 1).await;
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        drop(huge);
-        assert_eq!(ask("d", 1).await.status(), StatusCode::OK);
+        assert_eq!(ask("next").await.status(), StatusCode::OK);
     }
 
     #[tokio::test]
@@ -275,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_computation_that_panics_is_answered_and_the_next_goes_on() {
-        let renderer = Renderer::new(16);
+        let renderer = renderer(16);
         let failed = renderer.answer("a".to_owned(), || panic!("as a test wants"));
         let failed = failed.await.status();
         assert_eq!(failed, StatusCode::INTERNAL_SERVER_ERROR);
