@@ -27,6 +27,7 @@ mod show;
 mod tests;
 mod tree;
 mod variables;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -48,9 +49,9 @@ pub use self::running::{Running, Work};
 pub use self::share::{Shard, Share, Source};
 
 // The web configuration is a file of its own, read in the same way.
-pub(crate) use self::layers::read as read_settings;
-pub(crate) use self::reader::{Reader, Section, text, unknown};
-pub(crate) use self::tree::{Node, Value};
+pub(crate) use self::layers::Settings;
+pub(crate) use self::reader::{Reader, Section, list, text, unknown};
+pub(crate) use self::tree::{Node, Origin, Tree, Value};
 
 use self::reader::show;
 
@@ -158,9 +159,11 @@ impl Config {
     /// Every problem at once, each with its place, its key and a remedy. Only when
     /// the file cannot be read or is not YAML is that the one problem.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        let root = layers::read(file, environment)?;
-        let mut reader = Reader::default();
-        let config = read::config(&mut reader, &root, environment);
+        let settings = Settings::read(file, environment)?;
+        let mut reader = Reader {
+            problems: settings.problems.clone(),
+        };
+        let config = read::config(&mut reader, &settings.root(), environment);
         if reader.problems.is_empty() {
             Ok(config)
         } else {

@@ -35,12 +35,11 @@
 //! - [`cloud`]: one signed exchange with the cloud.
 //! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
 //! - [`reason`]: the closed set of reasons why a collection failed.
-//! - [`config`]: the file and the environment, checked.
-//! - [`budget`]: how many requests may be sent.
 //! - [`stack`]: a Prometheus and an Alertmanager with the shipped files, for the demo.
 //! - [`simulator`]: the simulated cloud of the demo, the tests and `simulate`.
+//! - [`config`]: the file and the environment, checked.
+//! - [`budget`]: how many requests may be sent.
 //! - [`tc3`]: the request signature, pure.
-//! - [`yaml`]: YAML as a tree whose parts know their lines.
 //! - [`logging`]: log lines as logfmt or JSON.
 //! - [`log_limit`]: a log line at most so often, with a count.
 //! - [`atomic_file`]: where output goes: files that are replaced whole or not at all.
@@ -88,4 +87,3 @@ pub mod state_dir;
 pub mod status;
 pub mod tc3;
 pub mod web_config;
-pub mod yaml;

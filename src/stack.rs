@@ -8,6 +8,7 @@ pub mod receiver;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 
 use daemon::Daemon;
 
-use crate::yaml::{self, typed};
+use crate::config::yaml::{self, typed};
 
 /// How often another port is tried, should somebody have taken the one that was free.
 const PORTS: usize = 3;
@@ -289,6 +290,7 @@ fn routes(settings: &Settings) -> Result<Value, StackError> {
 
 fn shipped(file: &'static str, text: &str) -> Result<Value, StackError> {
     let problem = |problem| StackError::Shipped { file, problem };
-    let tree = yaml::read(text).map_err(|unreadable| problem(unreadable.problem))?;
+    let tree = yaml::read(text, &Arc::from(Path::new(file)));
+    let tree = tree.map_err(|problems| problem(format!("{problems:?}")))?;
     typed::from_tree(tree).map_err(|mismatch| problem(mismatch.to_string()))
 }

@@ -20,7 +20,7 @@ pub use self::password_hash::PasswordHash;
 pub use self::tls::TlsSettings;
 pub use self::watched::WebConfigFile;
 
-use crate::config::{ConfigError, Environment, Reader, read_settings};
+use crate::config::{ConfigError, Environment, Reader, Settings};
 
 /// What the file says.
 #[derive(Debug, Clone, Default)]
@@ -53,9 +53,9 @@ impl WebConfig {
     ///
     /// Every problem at once, each with its line, its key and a remedy.
     fn read(file: &Path) -> Result<Self, ConfigError> {
-        let root = read_settings(Some(file), &Environment::default())?;
+        let settings = Settings::read(Some(file), &Environment::default())?;
         let mut reader = Reader::default();
-        let config = read::web_config(&mut reader, &root);
+        let config = read::web_config(&mut reader, &settings.root());
         if reader.problems.is_empty() {
             Ok(config)
         } else {

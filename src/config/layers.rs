@@ -1,90 +1,119 @@
-//! The configuration file and the environment, merged into one tree.
-//!
-//! With its submodule the only file that names figment. Its errors do not get out as they
-//! are: they quote what they could not read.
+//! The configuration file and the environment, laid over one another in one tree.
 
-mod yaml;
-
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use figment::value::{Dict, Map, Num, Value as Raw};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::value::{Num, Value as Raw};
+use serde_json::Number;
 
 use super::environment::Environment;
-use super::problem::{ConfigError, Place};
-use super::tree::{Node, Value, index, join, shown};
-use crate::yaml::MAX_DEPTH;
+use super::problem::{ConfigError, Fault, Place, Problem};
+use super::tree::{Node, Origin, Tree, Value, join, shown};
+use super::yaml::{self, MAX_DEPTH};
 
 /// Begins the name of every variable that sets a key.
 pub(super) const PREFIX: &str = "CWP_EXPORTER_";
 
-/// Where each setting was written, by its path.
-type Places = BTreeMap<String, Place>;
+/// The settings that are lists. Variables name their items by numbers.
+const LISTS: [&str; 2] = ["accounts", "accounts_files"];
 
-/// Settings from one origin, for figment.
-///
-/// A list is a dictionary whose keys are `[0]`, `[1]`…, so that figment merges
-/// lists item by item. Only the empty list stays what it is.
-struct Layer(&'static str, Dict);
+/// What was written, in the file and the environment.
+pub(crate) struct Settings {
+    file: Option<Arc<Path>>,
+    tree: Tree,
+    /// What is wrong with the names of variables.
+    pub(crate) problems: Vec<Problem>,
+}
 
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0)
+impl Settings {
+    /// Reads `file` and lays the environment over it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not YAML.
+    pub(crate) fn read(
+        file: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = Self {
+            file: file.map(Arc::from),
+            tree: Tree {
+                origin: Origin::Line(0),
+                value: Value::Map(Vec::new()),
+            },
+            problems: Vec::new(),
+        };
+        if let Some(file) = &settings.file {
+            let tree = yaml::read_file(file)?;
+            match tree.value {
+                Value::Map(_) => settings.tree = tree,
+                Value::Null => {}
+                _ => {
+                    let problem = Problem {
+                        place: Node::root(&tree, Some(file)).place,
+                        key: String::new(),
+                        fault: Fault::new(
+                            format!("the file holds {}, not a map", tree.value.kind()),
+                            "begin it with a key and a colon",
+                        ),
+                    };
+                    return Err(ConfigError::new(Some(file), vec![problem]));
+                }
+            }
+        }
+        settings.overlay(environment);
+        Ok(settings)
     }
 
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.1.clone()))
+    /// All of it. The whole has no line.
+    pub(crate) fn root(&self) -> Node<'_> {
+        let mut root = Node::root(&self.tree, self.file.as_ref());
+        root.place = Place::whole(self.file.as_deref());
+        root
+    }
+
+    fn overlay(&mut self, environment: &Environment) {
+        let mut variables: Vec<Variable<'_>> =
+            environment.iter().filter_map(Variable::new).collect();
+        variables.retain(|variable| {
+            let fits = variable.path.len() <= MAX_DEPTH;
+            if !fits {
+                let fault = Fault::new(
+                    format!("the name has {} parts between `__`", variable.path.len()),
+                    "write the path of a key: no setting is so deep",
+                );
+                self.problems.push(variable.problem(0, fault));
+            }
+            fits
+        });
+        variables.sort_by(|a, b| a.path.cmp(&b.path));
+        if !variables.is_empty() {
+            overlay(&mut self.tree, &variables, 0, &mut self.problems);
+        }
     }
 }
 
-/// Reads `file` and lays the environment over it.
-pub(crate) fn read(file: Option<&Path>, environment: &Environment) -> Result<Node, ConfigError> {
-    let variables: Vec<Variable<'_>> = environment.iter().filter_map(Variable::new).collect();
-    let mut places = Places::new();
+/// One part of a variable's name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    Index(usize),
+    Key(String),
+}
 
-    // What was set last tells where a setting is; a group that both layers have
-    // is where the file has it.
-    for variable in &variables {
-        let mut path = String::new();
-        for segment in &variable.path {
-            path = join(&path, segment);
-            places.insert(path.clone(), variable.place());
+impl Segment {
+    fn key(&self) -> String {
+        match self {
+            Self::Index(index) => index.to_string(),
+            Self::Key(key) => key.clone(),
         }
     }
-    let mut under = match file {
-        Some(path) => yaml::read(path, &mut places)?,
-        None => Dict::new(),
-    };
-    let mut over = Dict::new();
-    for variable in &variables {
-        let value = variable.value();
-        let path = variable.path.iter();
-        let path = path.fold(String::new(), |path, key| join(&path, key));
-        note(&mut places, path, &value, &variable.place());
-        insert(&mut over, &variable.path, value);
-    }
-
-    // Merging copies what it merges, so what one layer alone has is left out.
-    let shared = over.keys().filter_map(|key| under.remove_entry(key));
-    let shared: Dict = shared.collect();
-    let merged = Figment::new()
-        .merge(Layer("configuration file", shared))
-        .merge(Layer("environment", over))
-        .data()
-        .ok()
-        .and_then(|mut profiles| profiles.remove(&Profile::Default))
-        .unwrap_or_default();
-    under.extend(merged);
-    let (root, whole) = (Raw::from(under), Place::whole(file));
-    Ok(node(&mut places, "", String::new(), &whole, root))
 }
 
 /// An environment variable that sets a key.
 struct Variable<'a> {
-    name: &'a str,
+    name: Arc<str>,
     text: &'a str,
-    path: Vec<String>,
+    path: Vec<Segment>,
 }
 
 impl<'a> Variable<'a> {
@@ -96,114 +125,180 @@ impl<'a> Variable<'a> {
         if !keys.contains("__") || text.trim().is_empty() {
             return None;
         }
-        let path = keys
-            .split("__")
-            .map(|key| match key.parse::<usize>() {
-                Ok(index) => format!("[{index}]"),
-                Err(_) => key.to_lowercase(),
-            })
-            .collect();
-        Some(Self { name, text, path })
+        let path = keys.split("__").map(|key| match key.parse() {
+            Ok(index) => Segment::Index(index),
+            Err(_) => Segment::Key(key.to_lowercase()),
+        });
+        Some(Self {
+            name: name.into(),
+            text,
+            path: path.collect(),
+        })
     }
 
-    fn place(&self) -> Place {
-        Place::Variable(self.name.to_owned())
+    /// What is wrong with the first `parts` of its path.
+    fn problem(&self, parts: usize, fault: Fault) -> Problem {
+        let parts = self.path.iter().take(parts);
+        let key = parts.fold(String::new(), |path, part| match part {
+            Segment::Index(index) => format!("{path}[{index}]"),
+            Segment::Key(key) => join(&path, shown(&path, key)),
+        });
+        Problem {
+            place: Place::Variable(self.name.as_ref().into()),
+            key,
+            fault,
+        }
     }
 
     /// Read as figment reads variables: numbers, `true`, `[a, b]`, `{a=b}`, text.
     /// Its reader has no limit of its own on nesting.
-    fn value(&self) -> Raw {
-        if self.text.matches(['[', '{']).count() > MAX_DEPTH {
-            return Raw::from(self.text);
-        }
-        match self.text.parse::<Raw>() {
-            Ok(value) => index_lists(value),
-            Err(never) => match never {},
-        }
+    fn tree(&self) -> Tree {
+        let raw = if self.text.matches(['[', '{']).count() > MAX_DEPTH {
+            Raw::from(self.text)
+        } else {
+            match self.text.parse::<Raw>() {
+                Ok(raw) => raw,
+                Err(never) => match never {},
+            }
+        };
+        tree(raw, &Origin::Variable(Arc::clone(&self.name)))
     }
 }
 
-/// Notes that `value` and all in it was set at `place`.
-fn note(places: &mut Places, path: String, value: &Raw, place: &Place) {
-    for (key, value) in value.as_dict().into_iter().flatten() {
-        note(places, join(&path, key), value, place);
-    }
-    places.insert(path, place.clone());
-}
-
-/// Sets the value at `path`; what is in the way gives way, as between layers.
-fn insert(settings: &mut Dict, path: &[String], value: Raw) {
-    match path {
-        [] => {}
-        [key] => {
-            settings.insert(key.clone(), value);
-        }
-        [key, rest @ ..] => {
-            let group = settings.remove(key).and_then(Raw::into_dict);
-            let mut group = group.unwrap_or_default();
-            insert(&mut group, rest, value);
-            settings.insert(key.clone(), group.into());
-        }
-    }
-}
-
-fn index_lists(value: Raw) -> Raw {
-    match value {
-        Raw::Array(_, items) if !items.is_empty() => {
-            let items = items.into_iter().map(index_lists);
-            let keys = (0..).map(|index: usize| format!("[{index}]"));
-            keys.zip(items).collect::<Dict>().into()
-        }
-        Raw::Dict(_, entries) => entries
-            .into_iter()
-            .map(|(key, value)| (key, index_lists(value)))
-            .collect::<Dict>()
-            .into(),
-        other => other,
-    }
-}
-
-/// The node at `path`, which may be shown as `key`; `group` is the place of its group.
-/// Its own is taken from `places`.
-fn node(places: &mut Places, path: &str, key: String, group: &Place, raw: Raw) -> Node {
-    let place = places.remove(path).unwrap_or_else(|| group.clone());
+fn tree(raw: Raw, origin: &Origin) -> Tree {
     let value = match raw {
         Raw::Empty(..) => Value::Null,
         Raw::Bool(_, value) => Value::Bool(value),
-        Raw::Num(_, number) => Value::Number(number_text(number)),
+        Raw::Num(_, number) => Value::Number(json(number)),
         Raw::Char(_, text) => Value::Text(text.to_string()),
         Raw::String(_, text) => Value::Text(text),
-        // Only the empty list is still an array.
-        Raw::Array(..) => Value::List(Vec::new()),
-        Raw::Dict(_, settings) => {
-            let list = is_list(&settings);
-            let mut nodes = BTreeMap::new();
-            for (name, raw) in settings {
-                let shown_key = join(&key, shown(&key, &name));
-                let node = node(places, &join(path, &name), shown_key, &place, raw);
-                nodes.insert(name, Box::new(node));
-            }
-            if list {
-                // By number, as `[10]` comes before `[2]` in the map.
-                let mut items: Vec<_> = nodes.into_iter().collect();
-                items.sort_by_key(|(key, _)| index(key));
-                Value::List(items.into_iter().map(|(_, node)| *node).collect())
-            } else {
-                Value::Map(nodes)
-            }
+        Raw::Array(_, items) => {
+            Value::List(items.into_iter().map(|item| tree(item, origin)).collect())
+        }
+        Raw::Dict(_, entries) => {
+            let entries = entries.into_iter();
+            Value::Map(entries.map(|(key, raw)| (key, tree(raw, origin))).collect())
         }
     };
-    Node { key, place, value }
+    Tree {
+        origin: origin.clone(),
+        value,
+    }
 }
 
-/// Whether every key is an index.
-fn is_list(settings: &Dict) -> bool {
-    !settings.is_empty() && settings.keys().all(|key| index(key).is_some())
+fn json(number: Num) -> Number {
+    let whole = number.to_u128().and_then(Number::from_u128);
+    let whole = whole.or_else(|| number.to_i128().and_then(Number::from_i128));
+    let number = whole.or_else(|| Number::from_f64(number.to_f64()?));
+    number.unwrap_or_else(|| 0.into())
 }
 
-fn number_text(number: Num) -> String {
-    let whole = number.to_u128().map(|n| n.to_string());
-    let whole = whole.or_else(|| number.to_i128().map(|n| n.to_string()));
-    let text = whole.or_else(|| number.to_f64().map(|n| n.to_string()));
-    text.unwrap_or_default()
+/// Lays `variables`, which are sorted and share the first `depth` parts of their names,
+/// over `under`.
+fn overlay(
+    under: &mut Tree,
+    variables: &[Variable<'_>],
+    depth: usize,
+    problems: &mut Vec<Problem>,
+) {
+    let groups = variables.chunk_by(|a, b| a.path.get(depth) == b.path.get(depth));
+    for group in groups {
+        let Some(first) = group.first() else {
+            continue;
+        };
+        let Some(segment) = first.path.get(depth) else {
+            group
+                .iter()
+                .for_each(|variable| merge(under, variable.tree()));
+            continue;
+        };
+        let is_list = match first.path.get(..depth) {
+            Some([Segment::Key(name)]) => LISTS.contains(&name.as_str()),
+            _ => false,
+        };
+        let origin = Origin::Variable(Arc::clone(&first.name));
+        match child(under, segment, is_list, &origin) {
+            Ok(child) => overlay(child, group, depth + 1, problems),
+            Err(fault) => problems.extend(
+                group
+                    .iter()
+                    .map(|each| each.problem(depth + 1, fault.clone())),
+            ),
+        }
+    }
+}
+
+/// The part of `group` that `segment` names, which is made if there is none. Where there is
+/// no group, one of variables is made, a list if it `is_list`.
+fn child<'t>(
+    group: &'t mut Tree,
+    segment: &Segment,
+    is_list: bool,
+    origin: &Origin,
+) -> Result<&'t mut Tree, Fault> {
+    const NUMBERED: &str = "number the items 0, 1, 2… without a gap";
+    let gap =
+        |missing: usize| Fault::new(format!("there is no item [{missing}] before it"), NUMBERED);
+    let no_item = || Fault::new("not the number of an item of the list", NUMBERED);
+    let new = |value| Tree {
+        origin: origin.clone(),
+        value,
+    };
+    if !matches!(group.value, Value::List(_) | Value::Map(_)) {
+        *group = new(match (is_list, segment) {
+            (false, _) => Value::Map(Vec::new()),
+            (true, Segment::Index(0)) => Value::List(Vec::new()),
+            (true, Segment::Index(_)) => return Err(gap(0)),
+            (true, Segment::Key(_)) => return Err(no_item()),
+        });
+    }
+    match (&mut group.value, segment) {
+        (Value::List(items), Segment::Index(index)) => {
+            if *index == items.len() {
+                items.push(new(Value::Null));
+            }
+            let missing = items.len();
+            items.get_mut(*index).ok_or_else(|| gap(missing))
+        }
+        (Value::Map(entries), segment) => {
+            let key = segment.key();
+            let at = entries.binary_search_by(|(name, _)| name.cmp(&key));
+            let at = at.unwrap_or_else(|at| {
+                entries.insert(at, (key, new(Value::Null)));
+                at
+            });
+            let entry = entries.get_mut(at).map(|(_, tree)| tree);
+            entry.ok_or_else(|| Fault::new("not a key", "write the path of a key"))
+        }
+        _ => Err(no_item()),
+    }
+}
+
+/// Lays `over` over `under`: maps key by key and lists item by item; what else is in the
+/// way gives way.
+fn merge(under: &mut Tree, over: Tree) {
+    match (&mut under.value, over.value) {
+        (Value::Map(_), Value::Map(entries)) => {
+            for (key, tree) in entries {
+                let segment = Segment::Key(key);
+                if let Ok(child) = child(under, &segment, false, &over.origin) {
+                    merge(child, tree);
+                }
+            }
+        }
+        (Value::List(_), Value::List(items)) if !items.is_empty() => {
+            for (index, tree) in items.into_iter().enumerate() {
+                let segment = Segment::Index(index);
+                if let Ok(child) = child(under, &segment, true, &over.origin) {
+                    merge(child, tree);
+                }
+            }
+        }
+        (_, value) => {
+            *under = Tree {
+                origin: over.origin,
+                value,
+            }
+        }
+    }
 }

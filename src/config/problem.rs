@@ -66,11 +66,18 @@ impl Place {
     }
 }
 
+/// The longest name of a variable that is shown whole, in bytes.
+const LONGEST_NAME: usize = 120;
+
 /// `settings.yml:3` or the variable's name, empty for [`Place::Nowhere`].
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => Ok(()),
+            Self::Variable(name) if name.len() > LONGEST_NAME => {
+                let start: String = name.chars().take(LONGEST_NAME).collect();
+                write!(f, "{start}…")
+            }
             Self::Variable(name) => f.write_str(name),
             Self::File { path, line, column } => {
                 write!(f, "{}", path.display())?;
@@ -99,11 +106,26 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in [self.place.to_string(), self.key.clone()] {
             if !part.is_empty() {
-                write!(f, "{part}: ")?;
+                write!(f, "{}: ", printable(&part))?;
             }
         }
-        write!(f, "{}", self.fault)
+        f.write_str(&printable(&self.fault.to_string()))
     }
+}
+
+/// `text` with escapes for all that does not print, or that changes how the rest prints:
+/// control characters, line ends, marks of direction.
+fn printable(text: &str) -> String {
+    let is_plain = |c: char| ['\'', '"', '\\'].contains(&c);
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+    }
+    shown
 }
 
 /// Everything that is wrong with a configuration, at least one problem.
@@ -144,7 +166,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {
-            Some(file) => write!(f, "{}", file.display())?,
+            Some(file) => f.write_str(&printable(&file.to_string_lossy()))?,
             None => f.write_str("configuration")?,
         }
         match self.problems.len() {

@@ -14,8 +14,8 @@ use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::problem::{Fault, Place};
 use super::proxy::Proxies;
-use super::reader::{MAX_DURATION, Reader, Section, count, duration, show, text};
-use super::tree::{Node, Value, join};
+use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, show, text};
+use super::tree::{Node, Value};
 use super::variables;
 use super::{Account, Api, Config, Poll, Share};
 
@@ -41,11 +41,8 @@ pub(super) const ACCOUNT_KEYS: &[&str] = &["name", "endpoint", "region", "labels
 /// The most requests in flight: far beyond use, far below what the runtime takes.
 const MAX_IN_FLIGHT: u32 = 100_000;
 
-/// What to do about variables that name list items wrongly.
-const NUMBERED: &str = "number the items 0, 1, 2… without a gap";
-
 /// Reads all settings. The result counts only if `reader` has no problem.
-pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment) -> Config {
+pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environment) -> Config {
     let root = reader.section(Some(root), &["poll", "api", "accounts"]);
     let poll = poll(reader, root.get("poll"));
     let (api, endpoint) = api(reader, root.get("api"));
@@ -72,24 +69,14 @@ pub(super) fn config(reader: &mut Reader, root: &Node, environment: &Environment
     config
 }
 
-fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
+fn poll(reader: &mut Reader, node: Option<Node<'_>>) -> Poll {
     let section = reader.section(node, POLL_KEYS);
     let default = Poll::default();
-    let interval = reader.value(section.get("interval"), |node| {
-        at_least(
-            duration(node)?,
-            Duration::from_secs(1),
-            "write at least `1s`",
-        )
-    });
-    let timeout = reader.value(section.get("timeout"), |node| {
-        at_least(
-            duration(node)?,
-            Duration::from_nanos(1),
-            "write more than `0s`",
-        )
-    });
-    let max_age = reader.value(section.get("max_age"), duration);
+    let seconds = Duration::from_secs(1)..=MAX_DURATION;
+    let millis = Duration::from_millis(1)..=MAX_DURATION;
+    let interval = reader.value(section.get("interval"), |node| duration(node, &seconds));
+    let timeout = reader.value(section.get("timeout"), |node| duration(node, &millis));
+    let max_age = reader.value(section.get("max_age"), |node| duration(node, &seconds));
     let poll = Poll {
         interval: interval.unwrap_or(default.interval),
         timeout: timeout.unwrap_or(default.timeout),
@@ -116,20 +103,13 @@ fn poll(reader: &mut Reader, node: Option<&Node>) -> Poll {
             ),
             "set it to a few intervals",
         );
-        reader.report_at(node.place.clone(), "poll.max_age".to_owned(), fault);
+        reader.report_at(node.place, "poll.max_age".to_owned(), fault);
     }
     poll
 }
 
-fn at_least(value: Duration, least: Duration, remedy: &str) -> Result<Duration, Fault> {
-    if value < least {
-        return Err(Fault::new(format!("{} is too short", show(value)), remedy));
-    }
-    Ok(value)
-}
-
 /// The API settings and the endpoint of accounts that have none of their own.
-fn api(reader: &mut Reader, node: Option<&Node>) -> (Api, Endpoint) {
+fn api(reader: &mut Reader, node: Option<Node<'_>>) -> (Api, Endpoint) {
     let section = reader.section(node, API_KEYS);
     let default = Api::default();
     let rate_limit = reader.value(section.get("rate_limit"), |node| count(node, u32::MAX));
@@ -157,13 +137,13 @@ fn api(reader: &mut Reader, node: Option<&Node>) -> (Api, Endpoint) {
     (api, endpoint)
 }
 
-fn https_endpoint(node: &Node) -> Result<Endpoint, Fault> {
+fn https_endpoint(node: &Node<'_>) -> Result<Endpoint, Fault> {
     text(node)?.parse()
 }
 
 /// A path; a relative one starts at the configuration file's directory or, in an
 /// environment variable, at the working directory.
-fn path(node: &Node) -> Result<PathBuf, Fault> {
+fn path(node: &Node<'_>) -> Result<PathBuf, Fault> {
     let text = text(node)?;
     if text.is_empty() {
         return Err(Fault::new("the path is empty", "name a file"));
@@ -183,55 +163,22 @@ fn accounts(
     let Some(node) = root.get("accounts") else {
         return zero_configuration(reader, root, endpoint, environment);
     };
-    let items = match &node.value {
-        Value::List(items) if items.is_empty() => {
-            let fault = Fault::new(
-                "the list is empty",
-                "add an account, or remove the key to use the environment's credentials",
-            );
-            reader.report(node, fault);
-            return Vec::new();
-        }
-        Value::List(items) => items,
-        other => {
-            not_a_list(reader, node, other);
-            return Vec::new();
-        }
-    };
-    let mut names: HashMap<String, String> = HashMap::new();
-    let mut accounts = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        if item.key != join(&node.key, &format!("[{index}]")) {
-            reader.report(
-                item,
-                Fault::new(format!("there is no {}[{index}]", node.key), NUMBERED),
-            );
-            continue;
-        }
-        let account = account(reader, item, endpoint, environment, &mut names);
-        accounts.extend(account.map(Arc::new));
-    }
-    accounts
-}
-
-/// Blames variables that set something other than an item, else the whole.
-fn not_a_list(reader: &mut Reader, node: &Node, value: &Value) {
-    let mut blamed = false;
-    if let Value::Map(entries) = value {
-        for (name, entry) in entries {
-            if matches!(entry.place, Place::Variable(_)) && !name.starts_with('[') {
-                reader.report(entry, Fault::new("not an item of the list", NUMBERED));
-                blamed = true;
-            }
-        }
-    }
-    if !blamed {
+    let items = reader.value(Some(&node), |node| {
+        list(node, "begin each account with `- name:`")
+    });
+    let items = items.unwrap_or_default();
+    if items.is_empty() && node.items().is_some() {
         let fault = Fault::new(
-            format!("expected a list, found {}", value.kind()),
-            "begin each account with `- name:`",
+            "the list is empty",
+            "add an account, or remove the key to use the environment's credentials",
         );
-        reader.report(node, fault);
+        reader.report(&node, fault);
     }
+    let mut names = HashMap::new();
+    let accounts = items.into_iter();
+    let accounts =
+        accounts.filter_map(|item| account(reader, &item, endpoint, environment, &mut names));
+    accounts.map(Arc::new).collect()
 }
 
 /// Without any `accounts`, the usual variables make one account.
@@ -269,7 +216,7 @@ fn zero_configuration(
 
 fn account(
     reader: &mut Reader,
-    node: &Node,
+    node: &Node<'_>,
     default_endpoint: &Endpoint,
     environment: &Environment,
     names: &mut HashMap<String, String>,
@@ -297,7 +244,7 @@ fn account(
 }
 
 /// `names` are those of the accounts before, with their keys.
-fn account_name(node: &Node, names: &mut HashMap<String, String>) -> Result<String, Fault> {
+fn account_name(node: &Node<'_>, names: &mut HashMap<String, String>) -> Result<String, Fault> {
     let name = text(node)?;
     if name.trim().is_empty() {
         return Err(Fault::new("the name is empty", "give the account a name"));
@@ -318,7 +265,7 @@ fn account_name(node: &Node, names: &mut HashMap<String, String>) -> Result<Stri
     Ok(name.to_owned())
 }
 
-fn region(node: &Node) -> Result<String, Fault> {
+fn region(node: &Node<'_>) -> Result<String, Fault> {
     let region = text(node)?;
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if region.is_empty() || !region.chars().all(allowed) {
@@ -330,7 +277,7 @@ fn region(node: &Node) -> Result<String, Fault> {
     Ok(region.to_owned())
 }
 
-fn labels(reader: &mut Reader, node: Option<&Node>) -> BTreeMap<String, String> {
+fn labels(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<String, String> {
     let section = reader.map(node);
     let mut labels = BTreeMap::new();
     for (name, node) in section.entries() {
@@ -343,9 +290,10 @@ fn labels(reader: &mut Reader, node: Option<&Node>) -> BTreeMap<String, String> 
                 "not a label's name",
                 "use letters, digits and `_`, and begin with no digit",
             );
-            reader.report(node, fault);
+            reader.report(&node, fault);
         }
-        if let Some(value) = reader.value(section.get(name), text) {
+        let node = Some(node).filter(|node| !matches!(node.value, Value::Null));
+        if let Some(value) = reader.value(node, text) {
             labels.insert(name.to_owned(), value.to_owned());
         }
     }

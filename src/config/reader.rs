@@ -1,12 +1,14 @@
 //! Reads one node at a time and collects what is wrong instead of stopping.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::fmt::friendly::{Spacing, SpanPrinter};
 
 use super::problem::{Fault, Place, Problem};
-use super::tree::{Node, Value};
+use super::tree::{Node, Tree, Value};
 
 /// The longest duration, so that adding it to any time cannot overflow.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -17,35 +19,36 @@ pub(crate) struct Reader {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// A map whose keys are known.
+/// A map, maybe one whose keys are known. Empty when there is none.
 pub(crate) struct Section<'n> {
     key: String,
     place: Place,
-    entries: Option<&'n BTreeMap<String, Box<Node>>>,
+    map: Option<(Node<'n>, &'n [(String, Tree)])>,
 }
 
 impl<'n> Section<'n> {
     /// The setting of this name; null counts as absent.
-    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
-        let node = self.entries?.get(name)?;
-        match node.value {
-            Value::Null => None,
-            _ => Some(node),
-        }
+    pub(crate) fn get(&self, name: &str) -> Option<Node<'n>> {
+        let (node, entries) = self.map.as_ref()?;
+        let at = entries.binary_search_by(|(key, _)| key.as_str().cmp(name));
+        let (_, tree) = entries.get(at.ok()?)?;
+        (!matches!(tree.value, Value::Null)).then(|| node.part(name, tree))
     }
 
     /// The keys that are written, null or not.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
-        self.entries
-            .into_iter()
-            .flatten()
-            .map(|(name, node)| (name.as_str(), &**node))
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'n str, Node<'n>)> {
+        let maps = self.map.iter();
+        maps.flat_map(|(node, entries)| {
+            entries
+                .iter()
+                .map(|(name, tree)| (name.as_str(), node.part(name, tree)))
+        })
     }
 }
 
 impl Reader {
     /// Reports what is wrong with `node`.
-    pub(crate) fn report(&mut self, node: &Node, fault: Fault) {
+    pub(crate) fn report(&mut self, node: &Node<'_>, fault: Fault) {
         self.report_at(node.place.clone(), node.key.clone(), fault);
     }
 
@@ -60,37 +63,51 @@ impl Reader {
     }
 
     /// Reads `node`, if there is one, with `read`; `None` as well when that fails.
-    pub(crate) fn value<'n, T>(
+    pub(crate) fn value<'n, N: Borrow<Node<'n>>, T>(
         &mut self,
-        node: Option<&'n Node>,
-        read: impl FnOnce(&'n Node) -> Result<T, Fault>,
+        node: Option<N>,
+        read: impl FnOnce(&Node<'n>) -> Result<T, Fault>,
     ) -> Option<T> {
         let node = node?;
+        let node = node.borrow();
         read(node).map_err(|fault| self.report(node, fault)).ok()
     }
 
     /// A map with any keys; empty when `node` is absent or something else.
-    pub(crate) fn map<'n>(&mut self, node: Option<&'n Node>) -> Section<'n> {
+    pub(crate) fn map<'n, N: Borrow<Node<'n>>>(&mut self, node: Option<N>) -> Section<'n> {
+        let Some(node) = node else {
+            return Section {
+                key: String::new(),
+                place: Place::Nowhere,
+                map: None,
+            };
+        };
+        let node = node.borrow();
+        let entries = self.value(Some(node), |node| match node.value {
+            Value::Map(entries) => Ok(entries.as_slice()),
+            other => Err(mismatch(
+                "a map",
+                other,
+                "write `key: value` lines under it",
+            )),
+        });
         Section {
-            key: node.map(|node| node.key.clone()).unwrap_or_default(),
-            place: node.map_or(Place::Nowhere, |node| node.place.clone()),
-            entries: self.value(node, |node| match &node.value {
-                Value::Map(entries) => Ok(entries),
-                other => Err(mismatch(
-                    "a map",
-                    other,
-                    "write `key: value` lines under it",
-                )),
-            }),
+            key: node.key.clone(),
+            place: node.place.clone(),
+            map: entries.map(|entries| (node.clone(), entries)),
         }
     }
 
     /// A map whose keys are among `known`; others are reported.
-    pub(crate) fn section<'n>(&mut self, node: Option<&'n Node>, known: &[&str]) -> Section<'n> {
+    pub(crate) fn section<'n, N: Borrow<Node<'n>>>(
+        &mut self,
+        node: Option<N>,
+        known: &[&str],
+    ) -> Section<'n> {
         let section = self.map(node);
         for (name, node) in section.entries() {
             if !known.contains(&name) {
-                self.report(node, unknown("key", name, known));
+                self.report(&node, unknown("key", name, known));
             }
         }
         section
@@ -127,8 +144,8 @@ fn mismatch(expected: &str, found: &Value, remedy: &str) -> Fault {
 }
 
 /// Text, as it is.
-pub(crate) fn text(node: &Node) -> Result<&str, Fault> {
-    match (&node.value, &node.place) {
+pub(crate) fn text<'n>(node: &Node<'n>) -> Result<&'n str, Fault> {
+    match (node.value, &node.place) {
         (Value::Text(text), _) => Ok(text),
         (other @ (Value::Bool(_) | Value::Number(_)), Place::Variable(_)) => Err(mismatch(
             "text",
@@ -142,40 +159,73 @@ pub(crate) fn text(node: &Node) -> Result<&str, Fault> {
     }
 }
 
-/// A duration such as `1h30m`, from 0 to a year.
-pub(crate) fn duration(node: &Node) -> Result<Duration, Fault> {
+/// A duration such as `1h30m`, one of `range`.
+pub(crate) fn duration(
+    node: &Node<'_>,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, Fault> {
     const REMEDY: &str = "write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`";
-    let text = match &node.value {
-        Value::Text(text) | Value::Number(text) => text.trim(),
+    let text = match node.value {
+        Value::Text(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
         other => return Err(mismatch("a duration", other, REMEDY)),
     };
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let remedy = format!("add the unit, such as `{text}s`");
-        return Err(Fault::new("a number without a unit", remedy));
+    let too_short = |what: &str| {
+        Fault::new(
+            format!("{what} is too short"),
+            format!("write at least `{}`", show(*range.start())),
+        )
+    };
+    if let Ok(number) = text.parse::<f64>()
+        && number.is_finite()
+    {
+        let seconds = Duration::try_from_secs_f64(number).ok();
+        return Err(match seconds {
+            Some(Duration::ZERO) if !range.contains(&Duration::ZERO) => too_short("0"),
+            Some(seconds) if range.contains(&seconds) => {
+                let remedy = format!("add the unit, such as `{text}s`");
+                Fault::new("a number without a unit", remedy)
+            }
+            _ => Fault::new("a number without a unit", REMEDY),
+        });
     }
     let Ok(duration) = text.parse::<SignedDuration>() else {
         return Err(Fault::new("not a duration", REMEDY));
     };
     match Duration::try_from(duration) {
-        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
-        Ok(_) => Err(Fault::new("longer than a year", "write at most `8760h`")),
+        Ok(duration) if duration < *range.start() => Err(too_short(&show(duration))),
+        Ok(duration) if duration > *range.end() => Err(Fault::new(
+            format!("{} is too long", show(duration)),
+            format!("write at most `{}`", show(*range.end())),
+        )),
+        Ok(duration) => Ok(duration),
         Err(_) => Err(Fault::new("a negative duration", REMEDY)),
     }
 }
 
 /// A whole number from 1 to `most`.
-pub(crate) fn count(node: &Node, most: u32) -> Result<u32, Fault> {
+pub(crate) fn count(node: &Node<'_>, most: u32) -> Result<u32, Fault> {
     let remedy = format!("write a whole number from 1 to {most}");
-    match &node.value {
-        Value::Number(number) => match number.parse() {
-            Ok(count) if (1..=most).contains(&count) => Ok(count),
+    match node.value {
+        Value::Number(number) => match number.as_u64().map(u32::try_from) {
+            Some(Ok(count)) if (1..=most).contains(&count) => Ok(count),
             _ => Err(Fault::new(format!("{number} is out of range"), remedy)),
         },
         other => Err(mismatch("a number", other, &remedy)),
     }
 }
 
-/// `duration` as one would write it: `1h 30m`.
+/// The items of a list.
+pub(crate) fn list<'n>(node: &Node<'n>, remedy: &str) -> Result<Vec<Node<'n>>, Fault> {
+    let items = node.items().map(Iterator::collect);
+    items.ok_or_else(|| mismatch("a list", node.value, remedy))
+}
+
+/// `duration` as one writes it: `1h30m`.
 pub(crate) fn show(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| "too long".to_owned(), |d| format!("{d:#}"))
+    // No duration of a configuration is too long.
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    SpanPrinter::new()
+        .spacing(Spacing::None)
+        .duration_to_string(&duration)
 }

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use jiff::SignedDuration;
-use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use serde::Serialize;
 
+use super::reader::show;
+use super::yaml;
 use super::{
     Account, AssumeRole, Config, Credentials, Fault, IdSource, Profile, SecretSource, Tccli,
 };
-use crate::yaml;
 
 /// What stands for a value that is not shown.
 pub(super) const SECRET: &str = "<secret>";
@@ -186,15 +184,6 @@ fn place<'a>(names: [&'static str; 2], source: &'a SecretSource) -> (&'static st
 fn absolute(path: &Path) -> String {
     let absolute = std::path::absolute(path);
     absolute.as_deref().unwrap_or(path).display().to_string()
-}
-
-/// `duration` as the file has it: `1h30m`.
-fn show(duration: Duration) -> String {
-    // No duration of a configuration is too long.
-    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-    SpanPrinter::new()
-        .spacing(Spacing::None)
-        .duration_to_string(&duration)
 }
 
 #[cfg(test)]

@@ -231,8 +231,8 @@ fn mistaken_variables_are_named() {
             ("CWP_EXPORTER_ACCOUNTS__1__NAME", "hunter2"),
         ]),
         "configuration: 7 problems
-  CWP_EXPORTER_ACCOUNTS__1__NAME: accounts[1]: there is no accounts[0]; number the items 0, 1, 2… without a gap
-  CWP_EXPORTER_API__0: api[0]: unknown key; use one of endpoint, rate_limit, max_in_flight, sts_endpoint, metadata_endpoint, proxy_url, ca_file
+  CWP_EXPORTER_ACCOUNTS__1__NAME: accounts[1]: there is no item [0] before it; number the items 0, 1, 2… without a gap
+  CWP_EXPORTER_API__0: api.<not shown>: unknown key; use one of endpoint, rate_limit, max_in_flight, sts_endpoint, metadata_endpoint, proxy_url, ca_file
   CWP_EXPORTER_API__RATE_LIMIT__X: api.rate_limit: expected a number, found a map; write a whole number from 1 to 4294967295
   CWP_EXPORTER_POLL__INTERVALL: poll.intervall: unknown key; did you mean `interval`?
   CWP_EXPORTER_POLL__TIMEOUT: poll.timeout: a number without a unit; add the unit, such as `30s`
@@ -245,7 +245,7 @@ fn mistaken_variables_are_named() {
             ("CWP_EXPORTER_ACCOUNTS__0__NAME", "prod"),
         ]),
         "configuration: 1 problem
-  CWP_EXPORTER_ACCOUNTS__PROD__NAME: accounts.prod: not an item of the list; number the items 0, 1, 2… without a gap"
+  CWP_EXPORTER_ACCOUNTS__PROD__NAME: accounts.prod: not the number of an item of the list; number the items 0, 1, 2… without a gap"
     );
     assert_eq!(
         message([
@@ -313,9 +313,110 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(
         error.to_string(),
         "/nowhere/c.yml: 1 problem
-  /nowhere/c.yml: cannot read the configuration file: No such file or directory (os error 2); check the path and that the exporter's user may read it"
+  /nowhere/c.yml: cannot read the file: No such file or directory (os error 2); create the file, or correct the path"
     );
-    assert!(Config::load(Some(&fixtures()), &environment([])).is_err());
+    let error = Config::load(Some(&fixtures()), &environment([])).unwrap_err();
+    assert!(error.to_string().ends_with("; name a file"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_utf8_is_told_as_such() {
+    let utf16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    for (bytes, message) in [
+        (
+            utf16("\u{feff}poll: {}\n"),
+            "the file is UTF-16, or no text",
+        ),
+        (utf16("poll: {}\n"), "the file is UTF-16, or no text"),
+        (b"\xfe\xff\0p".to_vec(), "the file is UTF-16, or no text"),
+        (
+            b"poll: {}\n# caf\xe9\n".to_vec(),
+            "line 2 is not UTF-8 text",
+        ),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let error = Config::load(Some(file.path()), &environment([])).unwrap_err();
+        let problem = error.problems()[0].to_string();
+        let expected = format!(
+            "{}: {message}; save the file as UTF-8",
+            file.path().display()
+        );
+        assert_eq!(problem, expected);
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_told_with_both_lines_wherever_it_is() {
+    let yaml = "poll:\n  interval: 1m\n  interval: 2m\naccounts:\n- name: a\n  labels: {x: a, y: b, x: c}\n\
+                - name: b\n  credentials:\n    type: env\n\n    type: env\npoll: {}\n";
+    let error = load_text(yaml, &environment([])).unwrap_err().to_string();
+    let told: Vec<&str> = error
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(':').unwrap().1)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "3: poll.interval: the same key is on line 2 already; keep one of the two",
+            "6: accounts[0].labels.x: the same key is on line 6 already; keep one of the two",
+            "11: accounts[1].credentials.type: the same key is on line 9 already; keep one of the two",
+            "12: poll: the same key is on line 1 already; keep one of the two",
+        ]
+    );
+}
+
+#[test]
+fn a_remedy_is_never_refused_itself() {
+    const UNIT: &str = "a number without a unit; write a number and a unit (h, m, s or ms), such \
+                        as `60s` or `1h30m`";
+    for (value, problem) in [
+        ("0", "0 is too short; write at least `1s`"),
+        ("0s", "0s is too short; write at least `1s`"),
+        ("0.5", UNIT),
+        ("-60", UNIT),
+        ("90", "a number without a unit; add the unit, such as `90s`"),
+        (
+            "1.5",
+            "a number without a unit; add the unit, such as `1.5s`",
+        ),
+        ("99999999", UNIT),
+    ] {
+        let message = message([("CWP_EXPORTER_POLL__INTERVAL", value)]);
+        let expected = format!(
+            "configuration: 1 problem\n  CWP_EXPORTER_POLL__INTERVAL: poll.interval: {problem}"
+        );
+        assert_eq!(message, expected, "{value}");
+    }
+    for good in ["1s", "90s", "1.5s", "60s", "1h30m"] {
+        let variables = environment([("CWP_EXPORTER_POLL__INTERVAL", good)]);
+        assert!(Config::load(None, &variables).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn a_long_environment_is_read_in_time_that_grows_as_it_does() {
+    // A name of 16,000 parts overflowed the stack, 16,000 variables took half a minute.
+    let deep = format!("CWP_EXPORTER_POLL{}", "__A".repeat(16_000));
+    let told = message([(deep.as_str(), "1")]);
+    assert!(
+        told.contains("__A_…: the name has 16001 parts between `__`; write the path of a key"),
+        "{told}"
+    );
+    assert!(told.len() < 400, "{told}");
+    let accounts = (0..16_000).flat_map(|index| {
+        let account = format!("CWP_EXPORTER_ACCOUNTS__{index}__");
+        let label = "A".repeat(index % 100 + 1);
+        [
+            (format!("{account}NAME"), format!("account {index}")),
+            (format!("{account}LABELS__{label}"), "x".to_owned()),
+        ]
+    });
+    let unknown = (0..16_000).map(|index| (format!("CWP_EXPORTER_POLL__A{index}"), "1".to_owned()));
+    let error = Config::load(None, &accounts.chain(unknown).collect()).unwrap_err();
+    assert_eq!(error.problems().len(), 16_000);
 }
 
 #[test]
@@ -404,7 +505,7 @@ fn unlikely_settings_are_allowed_with_a_warning() {
         [
             "api.rate_limit is 40: unless the accounts' quota was raised, the API throttles above \
              20 requests per second",
-            "poll.timeout (1m 30s) is longer than poll.interval (1m): one slow request delays the \
+            "poll.timeout (1m30s) is longer than poll.interval (1m): one slow request delays the \
              next poll",
         ]
     );

@@ -1,30 +1,36 @@
-//! What was written, whatever the layer: a tree of settings that know their place.
+//! What was written, whatever the file or variable: one tree whose parts know where they are.
 
-use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Number;
 
 use super::problem::Place;
-use crate::yaml::is_likely_key;
+use super::yaml::is_likely_key;
 
-/// One setting or group of settings.
-#[derive(Clone)]
-pub(crate) struct Node {
-    /// The key as it may be shown, such as `accounts[0].credentials.type`.
-    pub(crate) key: String,
-    pub(crate) place: Place,
+/// One setting or group of settings, and where it was written.
+pub(crate) struct Tree {
+    pub(crate) origin: Origin,
     pub(crate) value: Value,
 }
 
-/// What a [`Node`] holds. Has no `Debug`: it can be a secret.
+/// Where a setting was written: in the line of the file that the tree is of, counted from
+/// 1, or in the environment variable of this name.
 #[derive(Clone)]
+pub(crate) enum Origin {
+    Line(u32),
+    Variable(Arc<str>),
+}
+
+/// What a [`Tree`] holds. Has no `Debug`: it can be a secret.
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// A number, as text.
-    Number(String),
+    Number(Number),
     Text(String),
-    List(Vec<Node>),
-    /// Boxed, as a map has room for several times as many as most groups have.
-    Map(BTreeMap<String, Box<Node>>),
+    List(Vec<Tree>),
+    /// In the order of the keys.
+    Map(Vec<(String, Tree)>),
 }
 
 impl Value {
@@ -41,20 +47,61 @@ impl Value {
     }
 }
 
-/// Appends `segment` to `path`: `accounts`, `accounts[0]`, `accounts[0].name`.
-pub(crate) fn join(path: &str, segment: &str) -> String {
-    if path.is_empty() || segment.starts_with('[') {
-        format!("{path}{segment}")
-    } else {
-        format!("{path}.{segment}")
+/// A part of a tree, and the key by which a problem names it.
+#[derive(Clone)]
+pub(crate) struct Node<'n> {
+    /// The key as it may be shown, such as `accounts[0].credentials.type`.
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) value: &'n Value,
+    file: Option<&'n Arc<Path>>,
+}
+
+impl<'n> Node<'n> {
+    /// The whole of what was written in `file`, if there is one, and in variables.
+    pub(crate) fn root(tree: &'n Tree, file: Option<&'n Arc<Path>>) -> Self {
+        Self::new(String::new(), tree, file)
+    }
+
+    fn new(key: String, tree: &'n Tree, file: Option<&'n Arc<Path>>) -> Self {
+        let place = match (&tree.origin, file) {
+            (Origin::Variable(name), _) => Place::Variable(name.as_ref().into()),
+            (Origin::Line(line), Some(file)) => Place::line(file, u64::from(*line)),
+            (Origin::Line(_), None) => Place::Nowhere,
+        };
+        Self {
+            key,
+            place,
+            value: &tree.value,
+            file,
+        }
+    }
+
+    /// The items, if this is a list.
+    pub(crate) fn items(&self) -> Option<impl ExactSizeIterator<Item = Node<'n>> + use<'_, 'n>> {
+        let Value::List(items) = self.value else {
+            return None;
+        };
+        let items = items.iter().enumerate();
+        Some(
+            items.map(|(index, item)| Node::new(format!("{}[{index}]", self.key), item, self.file)),
+        )
+    }
+
+    /// The part of the name `name`, one of its keys.
+    pub(crate) fn part(&self, name: &str, tree: &'n Tree) -> Self {
+        let key = join(&self.key, shown(&self.key, name));
+        Self::new(key, tree, self.file)
     }
 }
 
-/// The number in brackets, if `key` is nothing else.
-pub(crate) fn index(key: &str) -> Option<usize> {
-    let digits = key.strip_prefix('[')?.strip_suffix(']')?;
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+/// Appends `segment` to `path`: `accounts`, `accounts.name`.
+pub(crate) fn join(path: &str, segment: &str) -> String {
+    if path.is_empty() {
+        segment.to_owned()
+    } else {
+        format!("{path}.{segment}")
+    }
 }
 
 /// `key` if it is likely to be one, else a stand-in.
@@ -62,7 +109,7 @@ pub(crate) fn index(key: &str) -> Option<usize> {
 /// Only labels and HTTP's versions have a reason for digits.
 pub(crate) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
     let has_digits = path.ends_with(".labels") || path == "http_server_config";
-    if index(key).is_some() || is_likely_key(key, has_digits) {
+    if is_likely_key(key, has_digits) {
         key
     } else {
         "<not shown>"
@@ -75,25 +122,33 @@ mod tests {
 
     #[test]
     fn paths_read_like_code() {
-        assert_eq!(join("", "accounts"), "accounts");
-        assert_eq!(join("accounts", "[0]"), "accounts[0]");
-        assert_eq!(join("accounts[0]", "name"), "accounts[0].name");
+        let account = Tree {
+            origin: Origin::Line(1),
+            value: Value::Map(Vec::new()),
+        };
+        let accounts = Tree {
+            origin: Origin::Line(1),
+            value: Value::List(vec![account]),
+        };
+        let whole = Node::root(&accounts, None);
+        let item = whole.part("accounts", &accounts).items().unwrap().next();
+        assert_eq!(join(&item.unwrap().key, "name"), "accounts[0].name");
     }
 
     #[test]
     fn a_key_that_may_be_a_secret_is_not_shown() {
         assert_eq!(shown("poll", "max-Age"), "max-Age");
         assert_eq!(shown("accounts[0].labels", "tier2"), "tier2");
-        assert_eq!(shown("accounts", "[12]"), "[12]");
         for key in [
             "hunter2",
             "secret_key:hunter",
             "",
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef",
             "[Hunter2]",
-            "[+1]",
-            "[]",
-            "[1\n]",
+            "[Hunter]",
+            "[1]",
+            "new\nline",
+            "\u{202e}right",
         ] {
             assert_eq!(shown("accounts[0].credentials", key), "<not shown>");
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::yaml::Unreadable;
-use crate::yaml::typed::Mismatch;
+use crate::config::yaml::typed::Mismatch;
+use crate::config::{self, Place};
 
 /// A scenario that cannot be played: every problem found, one line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,10 +50,23 @@ fn lines(problems: &[Problem]) -> String {
     }
 }
 
-impl From<Unreadable> for ScenarioError {
-    fn from(unreadable: Unreadable) -> Self {
-        let text = format!("{}: {}", unreadable.problem, unreadable.remedy);
-        Self(vec![Problem::new(unreadable.line.unwrap_or(0), text)])
+impl From<Vec<config::Problem>> for ScenarioError {
+    fn from(problems: Vec<config::Problem>) -> Self {
+        let problems = problems.into_iter().map(|problem| {
+            let line = match problem.place {
+                Place::File { line, .. } => line.unwrap_or(0),
+                _ => 0,
+            };
+            let key = match problem.key.as_str() {
+                "" => String::new(),
+                key => format!("`{key}`: "),
+            };
+            Problem::new(
+                line,
+                format!("{key}{}: {}", problem.fault.what, problem.fault.remedy),
+            )
+        });
+        Self(problems.collect())
     }
 }
 

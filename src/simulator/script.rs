@@ -5,6 +5,7 @@ mod step;
 mod units;
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ use super::answer::Fields;
 use super::problem::{Problem, ScenarioError};
 use super::scenario::{Binding, MetadataService, Part, Scenario, TokenService};
 use super::timeline::Timeline;
-use crate::yaml::{self, At, Yaml, typed};
+use crate::config::Value;
+use crate::config::yaml::typed::At;
+use crate::config::yaml::{self, typed};
 
 /// The API's limit for DescribeLicenseGeneral, in requests per second.
 const RATE_LIMIT: u32 = 20;
@@ -88,8 +91,8 @@ impl FromStr for Scenario {
 
 impl Script {
     fn parse(yaml: &str) -> Result<Self, ScenarioError> {
-        let tree = yaml::read(yaml)?;
-        if matches!(tree.value, Yaml::Null) {
+        let tree = yaml::read(yaml, &Arc::from(Path::new("")))?;
+        if matches!(tree.value, Value::Null) {
             let text = "the scenario is empty: add the key `accounts` with at least one account";
             return Err(ScenarioError(vec![Problem::new(0, text)]));
         }

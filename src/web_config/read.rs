@@ -14,7 +14,7 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use super::password_hash::PasswordHash;
 use super::tls::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::{RequestLimit, WebConfig};
-use crate::config::{Fault, Node, Place, Reader, Section, Value, text, unknown};
+use crate::config::{Fault, Node, Place, Reader, Section, Value, list, text, unknown};
 
 /// The headers that may be set, and to what; any value if there is none.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -46,7 +46,7 @@ pub(super) fn web_config(reader: &mut Reader, root: &Node) -> WebConfig {
     }
 }
 
-fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
+fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
     let section = reader.section(
         node,
         &[
@@ -75,7 +75,7 @@ fn tls(reader: &mut Reader, node: Option<&Node>) -> Option<TlsSettings> {
     let curves = items(reader, section.get("curve_preferences"), curve);
     let prefer = reader.value(section.get("prefer_server_cipher_suites"), boolean);
     let sans = section.get("client_allowed_sans");
-    let allowed_sans = items(reader, sans, string);
+    let allowed_sans = items(reader, sans.clone(), string);
 
     let client_auth = client_auth(reader, &section, auth.as_deref());
     let names = sans.zip(allowed_sans.as_deref());
@@ -116,7 +116,7 @@ fn report_unused_client_rules(
     reader: &mut Reader,
     client_auth: ClientAuth,
     authority: Option<&Pem>,
-    names: Option<(&Node, &[String])>,
+    names: Option<(Node<'_>, &[String])>,
 ) {
     const ASK: &str = "add `client_auth_type: RequireAndVerifyClientCert`";
     const VERIFY: &str = "write `client_auth_type: RequireAndVerifyClientCert`";
@@ -143,7 +143,7 @@ fn report_unused_client_rules(
                 Some(_) => remedy.to_owned(),
                 None => format!("{remedy} and `client_ca_file`"),
             };
-            reader.report(node, Fault::new(forged, remedy));
+            reader.report(&node, Fault::new(forged, remedy));
         }
     }
 }
@@ -152,13 +152,16 @@ fn report_unused_client_rules(
 fn pem(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<Pem> {
     let file = section.get(&format!("{name}_file"));
     let inline = section.get(name);
-    let mut read = |node: Option<&Node>, source: fn(&Node, String) -> PemSource| {
-        let text = reader.value(node, string)?;
-        let node = node.filter(|_| !text.is_empty())?;
+    let mut read = |node: Option<Node<'_>>, source: fn(&Node, String) -> PemSource| {
+        let node = node?;
+        let text = reader.value(Some(&node), string)?;
+        if text.is_empty() {
+            return None;
+        }
         Some(Pem {
-            source: source(node, text),
-            place: node.place.clone(),
-            key: node.key.clone(),
+            source: source(&node, text),
+            place: node.place,
+            key: node.key,
         })
     };
     let file = read(file, |node, text| {
@@ -197,7 +200,7 @@ fn client_auth(reader: &mut Reader, section: &Section<'_>, written: Option<&str>
 }
 
 fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static SupportedProtocolVersion> {
-    let version = |node: &Node| match string(node)?.as_str() {
+    let version = |node: &Node<'_>| match string(node)?.as_str() {
         "TLS12" => Ok(2),
         "TLS13" => Ok(3),
         "TLS10" | "TLS11" => Err(Fault::new(
@@ -210,7 +213,7 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
         .value(section.get("min_version"), version)
         .unwrap_or(2);
     let max_node = section.get("max_version");
-    let max = reader.value(max_node, version).unwrap_or(3);
+    let max = reader.value(max_node.as_ref(), version).unwrap_or(3);
     if let Some(node) = max_node
         && max < min
     {
@@ -218,7 +221,7 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
             "lower than `min_version`, so that no client could connect",
             "write a version that is not lower than `min_version`",
         );
-        reader.report(node, fault);
+        reader.report(&node, fault);
     }
     let all = [(2, &TLS12), (3, &TLS13)];
     all.into_iter()
@@ -227,7 +230,7 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
         .collect()
 }
 
-fn cipher_suite(node: &Node) -> Result<SupportedCipherSuite, Fault> {
+fn cipher_suite(node: &Node<'_>) -> Result<SupportedCipherSuite, Fault> {
     let name = string(node)?;
     let suites = default_provider().cipher_suites;
     // Go's names of TLS 1.3's suites have no version in them.
@@ -248,7 +251,7 @@ fn cipher_suite(node: &Node) -> Result<SupportedCipherSuite, Fault> {
     Err(unknown("cipher suite", &name, &names))
 }
 
-fn curve(node: &Node) -> Result<&'static dyn SupportedKxGroup, Fault> {
+fn curve(node: &Node<'_>) -> Result<&'static dyn SupportedKxGroup, Fault> {
     match string(node)?.as_str() {
         "CurveP256" => Ok(kx_group::SECP256R1),
         "CurveP384" => Ok(kx_group::SECP384R1),
@@ -265,7 +268,7 @@ fn curve(node: &Node) -> Result<&'static dyn SupportedKxGroup, Fault> {
     }
 }
 
-fn headers(reader: &mut Reader, node: Option<&Node>) -> Vec<(HeaderName, HeaderValue)> {
+fn headers(reader: &mut Reader, node: Option<Node<'_>>) -> Vec<(HeaderName, HeaderValue)> {
     let section = reader.section(node, &HEADERS.map(|(name, _)| name));
     let mut headers = Vec::new();
     for (name, values) in HEADERS {
@@ -287,7 +290,7 @@ fn headers(reader: &mut Reader, node: Option<&Node>) -> Vec<(HeaderName, HeaderV
     headers
 }
 
-fn users(reader: &mut Reader, node: Option<&Node>) -> BTreeMap<String, PasswordHash> {
+fn users(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<String, PasswordHash> {
     let section = reader.map(node);
     let mut users = BTreeMap::new();
     for (name, node) in section.entries() {
@@ -298,7 +301,7 @@ fn users(reader: &mut Reader, node: Option<&Node>) -> BTreeMap<String, PasswordH
     users
 }
 
-fn rate_limit(reader: &mut Reader, node: Option<&Node>) -> Option<RequestLimit> {
+fn rate_limit(reader: &mut Reader, node: Option<Node<'_>>) -> Option<RequestLimit> {
     let section = reader.section(node, &["interval", "burst"]);
     let interval = reader.value(section.get("interval"), |node| {
         duration::parse(&string(node)?).ok_or_else(|| {
@@ -316,7 +319,7 @@ fn rate_limit(reader: &mut Reader, node: Option<&Node>) -> Option<RequestLimit> 
             )
         };
         match &node.value {
-            Value::Number(number) => number.parse::<i64>().map_err(|_| fault()),
+            Value::Number(number) => number.as_i64().ok_or_else(fault),
             _ => Err(fault()),
         }
     });
@@ -329,18 +332,16 @@ fn rate_limit(reader: &mut Reader, node: Option<&Node>) -> Option<RequestLimit> 
 }
 
 /// Text, or what Go reads as text without quotes.
-fn string(node: &Node) -> Result<String, Fault> {
+fn string(node: &Node<'_>) -> Result<String, Fault> {
     match &node.value {
         Value::Null => Ok(String::new()),
-        Value::Number(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Ok(number.clone())
-        }
+        Value::Number(number) if number.is_u64() => Ok(number.to_string()),
         _ => text(node).map(str::to_owned),
     }
 }
 
 /// True or false, in all the words of Go's YAML reader.
-fn boolean(node: &Node) -> Result<bool, Fault> {
+fn boolean(node: &Node<'_>) -> Result<bool, Fault> {
     match &node.value {
         Value::Bool(value) => Ok(*value),
         Value::Text(word) => match word.as_str() {
@@ -355,15 +356,13 @@ fn boolean(node: &Node) -> Result<bool, Fault> {
 /// A list whose items `read` takes; nothing if there is none.
 fn items<T>(
     reader: &mut Reader,
-    node: Option<&Node>,
+    node: Option<Node<'_>>,
     read: fn(&Node) -> Result<T, Fault>,
 ) -> Option<Vec<T>> {
-    let list = reader.value(node, |node| match &node.value {
-        Value::List(items) => Ok(items),
-        _ => Err(Fault::new("not a list", "write `- ` before each item")),
-    })?;
+    let items = reader.value(node, |node| list(node, "write `- ` before each item"))?;
+    let items = items.into_iter();
     Some(
-        list.iter()
+        items
             .filter_map(|item| reader.value(Some(item), read))
             .collect(),
     )

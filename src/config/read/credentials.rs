@@ -62,7 +62,7 @@ pub(super) fn read(
     environment: &Environment,
 ) -> Option<Credentials> {
     match account.get("credentials") {
-        Some(node) => read_node(reader, node, environment, 0),
+        Some(node) => read_node(reader, &node, environment, 0),
         None => Some(Credentials::Default),
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn read(
 /// Reads and tries credentials that are the source of `roles` roles.
 fn read_node(
     reader: &mut Reader,
-    node: &Node,
+    node: &Node<'_>,
     environment: &Environment,
     roles: usize,
 ) -> Option<Credentials> {
@@ -86,7 +86,7 @@ fn read_node(
     let (kind, keys) = reader.value(section.get("type"), credential_type)?;
     for (name, node) in section.entries() {
         if let Some(fault) = foreign_key(name, kind, keys) {
-            reader.report(node, fault);
+            reader.report(&node, fault);
         }
     }
     match kind {
@@ -141,10 +141,11 @@ fn static_key(
         false,
     );
 
-    let secret_id = reader.value(secret_id.map(|(_, node)| node), |node| {
-        let source = match secret_id {
-            Some(("secret_id_file", node)) => IdSource::File(path(node)?),
-            Some(("secret_id_env", node)) => IdSource::Env(text(node)?.to_owned()),
+    let (id_key, secret_id) = secret_id.unzip();
+    let secret_id = reader.value(secret_id, |node| {
+        let source = match id_key {
+            Some("secret_id_file") => IdSource::File(path(node)?),
+            Some("secret_id_env") => IdSource::Env(text(node)?.to_owned()),
             _ => IdSource::Literal(text(node)?.trim().to_owned()),
         };
         source.read(environment).map(|_| source)
@@ -180,7 +181,7 @@ pub(super) fn check_env(reader: &mut Reader, place: &Place, key: &str, environme
     }
 }
 
-fn credential_type(node: &Node) -> Result<(&'static str, &'static [&'static str]), Fault> {
+fn credential_type(node: &Node<'_>) -> Result<(&'static str, &'static [&'static str]), Fault> {
     let name = text(node)?;
     let found = TYPES.into_iter().find(|(known, _)| *known == name);
     found.ok_or_else(|| unknown("type", name, &type_names()))
@@ -225,7 +226,7 @@ fn one_of<'n>(
     subject: &str,
     names: &[&'static str],
     required: bool,
-) -> Option<(&'static str, &'n Node)> {
+) -> Option<(&'static str, Node<'n>)> {
     let mut written = names
         .iter()
         .filter_map(|name| Some((*name, section.get(name)?)));
@@ -234,7 +235,7 @@ fn one_of<'n>(
         Some((name, _)) => {
             for (_, node) in written {
                 let fault = Fault::new(format!("excludes `{name}`"), "keep one of the two");
-                reader.report(node, fault);
+                reader.report(&node, fault);
             }
         }
         None if required => {
@@ -248,7 +249,7 @@ fn one_of<'n>(
 
 fn secret(
     reader: &mut Reader,
-    written: Option<(&str, &Node)>,
+    written: Option<(&str, Node<'_>)>,
     environment: &Environment,
 ) -> Option<SecretSource> {
     let (name, node) = written?;

@@ -78,3 +78,34 @@ fn debug_of_what_is_right_shows_no_secret() {
     let config: Config = load_text(yaml, &environment).unwrap();
     assert!(!format!("{config:?} {environment:?}").contains("hunter2"));
 }
+
+#[test]
+fn nothing_that_does_not_print_is_in_a_message() {
+    let odd = r"a\nb\x1b[31m\u202eb\u2028\x00";
+    for yaml in [
+        format!("\"{odd}\": 1"),
+        format!("accounts: [{{\"[{odd}\": 1}}]"),
+        format!("accounts: [{{name: a, labels: {{\"{odd}\": b}}}}]"),
+        format!("accounts: [{{name: a, credentials: {{type: \"{odd}\"}}}}]"),
+        format!("accounts: [{{name: a, region: \"{odd}\"}}]"),
+        format!("api: {{endpoint: \"http://{odd}\", ca_file: \"{odd}\"}}"),
+        "accounts: [{name: a, credentials: {\"[Hunter2Hunter2]\": 1, type: env}}]".to_owned(),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("odd\n\u{202e}name.yml");
+        std::fs::write(&file, &yaml).unwrap();
+        let error = Config::load(Some(&file), &environment([])).unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(
+            shown.lines().count(),
+            1 + error.problems().len(),
+            "{shown:?}"
+        );
+        let is_odd = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(c));
+        assert!(!shown.contains(is_odd), "{shown:?}");
+        assert!(!shown.contains("Hunter2"), "{shown}");
+    }
+    let variables = environment([("CWP_EXPORTER_POLL__A\n\u{202e}", "1")]);
+    let error = Config::load(None, &variables).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 2, "{error:?}");
+}

@@ -15,7 +15,7 @@ use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Kind, Rotation, StepScript};
 use super::units::{RateLimit, Whole};
-use crate::yaml::At;
+use crate::config::yaml::typed::At;
 
 /// How many accounts can be written as one.
 const MAX_COUNT: i64 = 100_000;

@@ -9,7 +9,7 @@ use super::super::answer::{Answer, Fields, MAX_NESTED};
 use super::super::problem::Problem;
 use super::super::timeline::Step;
 use super::units::{Size, Time, Whole};
-use crate::yaml::At;
+use crate::config::yaml::typed::At;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -140,7 +140,7 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             account("    secret_key: hunter2"),
-            "line 5: the key is already in this map: keep one of the two",
+            "line 5: `accounts[0].secret_key`: the same key is on line 4 already: keep one of the two",
         ),
         (
             "accounts:\n  - name: 0123".to_owned(),

@@ -11,7 +11,7 @@ use super::path;
 
 pub(super) fn profile(
     reader: &mut Reader,
-    node: &Node,
+    node: &Node<'_>,
     section: &Section<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
@@ -27,7 +27,7 @@ pub(super) fn profile(
     });
     let file = optional(reader, section, "file", path);
     let (name, file) = (name?, file?);
-    let blamed = section.get("file").unwrap_or(node);
+    let blamed = section.get("file").unwrap_or_else(|| node.clone());
     let profile = Profile {
         name: name.unwrap_or_else(|| Profile::default().name),
         file,
@@ -41,7 +41,7 @@ pub(super) fn profile(
 
 pub(super) fn tccli(
     reader: &mut Reader,
-    node: &Node,
+    node: &Node<'_>,
     section: &Section<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
@@ -55,7 +55,7 @@ pub(super) fn tccli(
         }
         Ok(name.to_owned())
     })?;
-    let blamed = section.get("profile").unwrap_or(node);
+    let blamed = section.get("profile").unwrap_or_else(|| node.clone());
     let tccli = Tccli { profile };
     reader.value(Some(blamed), |_| {
         let read = tccli.read(environment);
@@ -80,7 +80,7 @@ pub(super) fn cvm_role(reader: &mut Reader, section: &Section<'_>) -> Option<Cre
 
 pub(super) fn tke_oidc(
     reader: &mut Reader,
-    node: &Node,
+    node: &Node<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
     reader.value(Some(node), |_| {
@@ -96,9 +96,10 @@ pub(super) fn optional<'n, T>(
     reader: &mut Reader,
     section: &Section<'n>,
     name: &str,
-    read: impl FnOnce(&'n Node) -> Result<T, Fault>,
+    read: impl FnOnce(&Node<'n>) -> Result<T, Fault>,
 ) -> Option<Option<T>> {
-    let node = section.get(name);
-    let value = reader.value(node, read);
-    (value.is_some() == node.is_some()).then_some(value)
+    match section.get(name) {
+        Some(node) => reader.value(Some(node), read).map(Some),
+        None => Some(None),
+    }
 }

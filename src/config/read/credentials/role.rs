@@ -39,13 +39,14 @@ pub(super) fn assume_role(
     let session_name = optional(reader, section, "session_name", session_name);
     let life = optional(reader, section, "duration", life);
     let names = ["external_id_file", "external_id_env"];
-    let written = one_of(reader, section, "external_id", &names, false);
-    let external_id = secret(reader, written, environment);
+    let external_id = one_of(reader, section, "external_id", &names, false);
+    let is_written = external_id.is_some();
+    let external_id = secret(reader, external_id, environment);
     let source = match section.get("source") {
-        Some(node) => read_node(reader, node, environment, roles + 1),
+        Some(node) => read_node(reader, &node, environment, roles + 1),
         None => Some(Credentials::Default),
     };
-    if written.is_some() != external_id.is_some() {
+    if is_written != external_id.is_some() {
         return None;
     }
     Some(Credentials::AssumeRole(Box::new(AssumeRole {
@@ -58,7 +59,7 @@ pub(super) fn assume_role(
 }
 
 /// `qcs::cam::uin/<uin>:roleName/<name>` or `qcs::cam::uin/<uin>:role/<id>`.
-fn role_arn(node: &Node) -> Result<String, Fault> {
+fn role_arn(node: &Node<'_>) -> Result<String, Fault> {
     let arn = text(node)?;
     let parts = arn
         .strip_prefix("qcs::cam::uin/")
@@ -77,7 +78,7 @@ fn role_arn(node: &Node) -> Result<String, Fault> {
     Ok(arn.to_owned())
 }
 
-fn session_name(node: &Node) -> Result<String, Fault> {
+fn session_name(node: &Node<'_>) -> Result<String, Fault> {
     let name = text(node)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     if !(2..=128).contains(&name.len()) || !name.chars().all(allowed) {
@@ -89,17 +90,11 @@ fn session_name(node: &Node) -> Result<String, Fault> {
     Ok(name.to_owned())
 }
 
-fn life(node: &Node) -> Result<Duration, Fault> {
-    const REMEDY: &str = "write from `1m` to `12h` in whole seconds, such as `2h`";
-    let life = duration(node)?;
-    let what = if life < SHORTEST_LIFE {
-        "is too short"
-    } else if life > LONGEST_LIFE {
-        "is too long"
-    } else if life.subsec_nanos() != 0 {
-        "has a fraction of a second"
-    } else {
-        return Ok(life);
-    };
-    Err(Fault::new(format!("{} {what}", show(life)), REMEDY))
+fn life(node: &Node<'_>) -> Result<Duration, Fault> {
+    let life = duration(node, &(SHORTEST_LIFE..=LONGEST_LIFE))?;
+    if life.subsec_nanos() != 0 {
+        let what = format!("{} has a fraction of a second", show(life));
+        return Err(Fault::new(what, "write whole seconds, such as `90s`"));
+    }
+    Ok(life)
 }

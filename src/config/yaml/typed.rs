@@ -10,11 +10,27 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{At, Yaml, is_likely_key};
+use super::is_likely_key;
+use crate::config::{Origin, Tree, Value};
+
+/// Something, and the line where it is, counted from 1.
+pub(crate) struct At<T> {
+    pub(crate) line: u64,
+    pub(crate) value: T,
+}
+
+impl Tree {
+    fn line(&self) -> u64 {
+        match self.origin {
+            Origin::Line(line) => line.into(),
+            Origin::Variable(_) => 0,
+        }
+    }
+}
 
 /// Reads `tree` as a `T`.
-pub(crate) fn from_tree<T: DeserializeOwned>(tree: At<Yaml>) -> Result<T, Mismatch> {
-    let line = tree.line;
+pub(crate) fn from_tree<T: DeserializeOwned>(tree: Tree) -> Result<T, Mismatch> {
+    let line = tree.line();
     T::deserialize(tree).map_err(|mismatch| mismatch.at(line))
 }
 
@@ -147,14 +163,16 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
     }
 }
 
-impl Yaml {
+impl Value {
     /// Its kind, as serde names it.
     fn as_found(&self) -> Unexpected<'_> {
         match self {
             Self::Null => Unexpected::Unit,
             Self::Bool(value) => Unexpected::Bool(*value),
-            Self::Whole(_) => Unexpected::Signed(0),
-            Self::Float(number) => Unexpected::Float(*number),
+            Self::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() => Unexpected::Float(float),
+                _ => Unexpected::Signed(0),
+            },
             Self::Text(text) => Unexpected::Str(text),
             Self::List(_) => Unexpected::Seq,
             Self::Map(_) => Unexpected::Map,
@@ -162,24 +180,21 @@ impl Yaml {
     }
 }
 
-impl<'de> Deserializer<'de> for At<Yaml> {
+impl<'de> Deserializer<'de> for Tree {
     type Error = Mismatch;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Null => visitor.visit_unit(),
-            Yaml::Bool(value) => visitor.visit_bool(value),
-            Yaml::Whole(number) => match (u64::try_from(number), i64::try_from(number)) {
-                (Ok(number), _) => visitor.visit_u64(number),
-                (_, Ok(number)) => visitor.visit_i64(number),
-                _ => Err(Mismatch::of_value(
-                    "the number is too large: write at most 19 digits",
-                )),
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(value),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(number), ..) => visitor.visit_u64(number),
+                (_, Some(number), _) => visitor.visit_i64(number),
+                (.., number) => visitor.visit_f64(number.unwrap_or_default()),
             },
-            Yaml::Float(number) => visitor.visit_f64(number),
-            Yaml::Text(text) => visitor.visit_string(text),
-            Yaml::List(items) => visitor.visit_seq(Items(items.into_iter())),
-            Yaml::Map(entries) => visitor.visit_map(Entries {
+            Value::Text(text) => visitor.visit_string(text),
+            Value::List(items) => visitor.visit_seq(Items(items.into_iter())),
+            Value::Map(entries) => visitor.visit_map(Entries {
                 rest: entries.into_iter(),
                 value: None,
             }),
@@ -188,14 +203,14 @@ impl<'de> Deserializer<'de> for At<Yaml> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Null => visitor.visit_none(),
+            Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Bool(value) => visitor.visit_bool(value),
+            Value::Bool(value) => visitor.visit_bool(value),
             other => Err(Mismatch::expected("true or false", other.as_found())),
         }
     }
@@ -206,9 +221,9 @@ impl<'de> Deserializer<'de> for At<Yaml> {
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Text(text) => visitor.visit_string(text),
+            Value::Text(text) => visitor.visit_string(text),
             // As it was written is not known: `0x1F` is 31 by now.
-            scalar @ (Yaml::Bool(_) | Yaml::Whole(_) | Yaml::Float(_)) => {
+            scalar @ (Value::Bool(_) | Value::Number(_)) => {
                 let mismatch = Mismatch::expected("text", scalar.as_found());
                 Err(mismatch.remedy("put the value in quotes"))
             }
@@ -218,7 +233,7 @@ impl<'de> Deserializer<'de> for At<Yaml> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::List(_) => self.deserialize_any(visitor),
+            Value::List(_) => self.deserialize_any(visitor),
             other => {
                 let mismatch = Mismatch::expected("a list", other.as_found());
                 Err(mismatch.remedy("write `- ` before each item"))
@@ -228,7 +243,7 @@ impl<'de> Deserializer<'de> for At<Yaml> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Map(_) => self.deserialize_any(visitor),
+            Value::Map(_) => self.deserialize_any(visitor),
             other => {
                 let mismatch = Mismatch::expected("keys with values", other.as_found());
                 Err(mismatch.remedy("write `key: value` lines under it"))
@@ -243,7 +258,7 @@ impl<'de> Deserializer<'de> for At<Yaml> {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         match self.value {
-            Yaml::Map(_) => self.deserialize_any(visitor),
+            Value::Map(_) => self.deserialize_any(visitor),
             other => {
                 let mismatch = Mismatch::expected("keys with values", other.as_found());
                 Err(mismatch.remedy(format_args!("the keys are {}", known.join(", "))))
@@ -257,9 +272,9 @@ impl<'de> Deserializer<'de> for At<Yaml> {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         if name == WITH_LINE {
-            let line = At {
-                line: 0,
-                value: Yaml::Whole(self.line.into()),
+            let line = Tree {
+                origin: Origin::Line(0),
+                value: Value::Number(self.line().into()),
             };
             return visitor.visit_seq(Items(vec![line, self].into_iter()));
         }
@@ -273,7 +288,7 @@ impl<'de> Deserializer<'de> for At<Yaml> {
 }
 
 /// The items of a list.
-struct Items(std::vec::IntoIter<At<Yaml>>);
+struct Items(std::vec::IntoIter<Tree>);
 
 impl<'de> SeqAccess<'de> for Items {
     type Error = Mismatch;
@@ -285,7 +300,7 @@ impl<'de> SeqAccess<'de> for Items {
         let Some(item) = self.0.next() else {
             return Ok(None);
         };
-        let line = item.line;
+        let line = item.line();
         let value = seed.deserialize(item);
         value.map(Some).map_err(|mismatch| mismatch.at(line))
     }
@@ -293,9 +308,9 @@ impl<'de> SeqAccess<'de> for Items {
 
 /// The entries of a map.
 struct Entries {
-    rest: std::vec::IntoIter<(At<String>, At<Yaml>)>,
+    rest: std::vec::IntoIter<(String, Tree)>,
     /// The value of the last key, and that key.
-    value: Option<(String, At<Yaml>)>,
+    value: Option<(String, Tree)>,
 }
 
 impl<'de> MapAccess<'de> for Entries {
@@ -308,16 +323,17 @@ impl<'de> MapAccess<'de> for Entries {
         let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
-        self.value = Some((key.value.clone(), value));
-        let name: StringDeserializer<Mismatch> = key.value.into_deserializer();
+        let line = value.line();
+        self.value = Some((key.clone(), value));
+        let name: StringDeserializer<Mismatch> = key.into_deserializer();
         let name = seed.deserialize(name);
-        name.map(Some).map_err(|mismatch| mismatch.at(key.line))
+        name.map(Some).map_err(|mismatch| mismatch.at(line))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
         let value = self.value.take();
         let (key, value) = value.ok_or_else(|| Mismatch::of_value("there is no value"))?;
-        let line = value.line;
+        let line = value.line();
         seed.deserialize(value)
             .map_err(|mismatch| mismatch.at(line).under(&key))
     }
