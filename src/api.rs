@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::cloud::http::HttpSend;
 use crate::cloud::{Answer, Credential, Error, Prepared, Reply};
 use crate::credentials::Provider;
+use crate::deadline;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::reason::Reason;
 
@@ -28,6 +29,13 @@ const MAX_RENEWALS: u32 = 2;
 
 /// The longest pause before a second attempt. It doubles for the third.
 const BACKOFF: Duration = Duration::from_millis(500);
+
+/// What a collection waits for in the budget.
+const BUDGET: &str = "its turn in the rate budget, or for a place among `api.max_in_flight`";
+
+/// What to do if that takes too long.
+const BUDGET_REMEDY: &str = "raise poll.interval, or raise api.rate_limit or api.max_in_flight if the account's quota \
+     allows it";
 
 /// The shortest pause after the API said that it had too many requests.
 const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
@@ -114,18 +122,13 @@ impl ApiClient {
         let mut pace = pace;
         let mut renewals = 0;
         loop {
-            let credential = target
-                .credentials
-                .credential()
-                .await
-                .map_err(|error| Error::new(Reason::Credentials, error.to_string()))?;
-            let permit = self
-                .budgets
-                .permit(credential.quota_key(), action, pace)
-                .await;
+            let credential = target.credentials.credential().await?;
+            let permit = self.budgets.permit(credential.quota_key(), action, pace);
+            let permit = deadline::step(BUDGET, Some(BUDGET_REMEDY), permit).await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
             let request = &target.request;
-            let result = self.attempt(request, &credential, metrics, permit).await;
+            let attempt_made = self.attempt(request, &credential, metrics, permit);
+            let result = deadline::step("the API's answer", None, attempt_made).await;
 
             let error = match result {
                 Err(error) if error.wants_another_key() && renewals < MAX_RENEWALS => {
@@ -143,7 +146,8 @@ impl ApiClient {
                 pace = Pace::Slow;
             }
             let pause = backoff(error.reason, attempt, fastrand::f64());
-            if started.elapsed() + pause >= self.patience {
+            let left = deadline::left().unwrap_or(Duration::MAX);
+            if started.elapsed() + pause >= self.patience || pause >= left {
                 return Err(error);
             }
             debug!(
@@ -156,7 +160,7 @@ impl ApiClient {
                 retry_in = ?pause,
                 "request failed, will be sent again"
             );
-            tokio::time::sleep(pause).await;
+            deadline::step("the next attempt", None, tokio::time::sleep(pause)).await;
             attempt += 1;
         }
     }
@@ -172,8 +176,11 @@ impl ApiClient {
         let now = self.clock.now();
         metrics.requests.inc();
         let sent = Instant::now();
+        // So that a request that is given up for the collection's deadline counts too.
+        let left = deadline::left().unwrap_or(Duration::MAX);
+        let timeout = self.timeout.min(left);
         let reply = tokio::select! {
-            reply = request.send(&*self.http, Some(credential), now, self.timeout) => reply,
+            reply = request.send(&*self.http, Some(credential), now, timeout) => reply,
             () = permit.outstayed() => Reply::failed(Error::new(
                 Reason::Timeout,
                 format!("no answer within {:?}, while others waited", sent.elapsed()),

@@ -18,6 +18,7 @@ use crate::app::{App, AppOptions, StartError};
 use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Source};
+use crate::credentials::MAX_READS;
 use crate::fleet::FleetError;
 use crate::logging::{self, Threshold};
 use crate::once;
@@ -151,6 +152,10 @@ impl From<FleetError> for Failure {
     }
 }
 
+/// How many threads may be blocked: files of keys that hang take theirs for good, and names
+/// are looked up and files are saved beside them.
+const BLOCKING_THREADS: usize = MAX_READS + 512;
+
 /// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
 /// running, 2 wrong usage or configuration.
 #[must_use]
@@ -176,6 +181,7 @@ pub fn run() -> ExitCode {
     // What is served is served on a thread of its own.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
     {
         Ok(runtime) => runtime,
@@ -211,7 +217,8 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let load = || source.load().map_err(Failure::usage);
     match command {
         None if flags.config_check => {
-            let config = checked(load(), flags.web_config_file.as_deref())?;
+            let config = source.check().map_err(Failure::usage);
+            let config = checked(config, flags.web_config_file.as_deref())?;
             for warning in config.warnings() {
                 warn!("{warning}");
             }

@@ -5,23 +5,26 @@
 mod credential;
 mod envelope;
 mod fields;
+mod foreign;
 pub mod http;
 mod prepared;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod trust;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ::http::{HeaderMap, Response, StatusCode, header};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-pub use credential::{Credential, redact};
+pub use credential::Credential;
 pub use envelope::Answer;
 pub use fields::{Fields, Walk};
 pub use prepared::Prepared;
 
+use self::foreign::Secrets;
 use crate::reason::Reason;
 
 /// What to ask the cloud.
@@ -35,6 +38,8 @@ pub struct Request {
     pub version: &'static str,
     /// The JSON object of parameters, exactly as it is sent and signed.
     pub body: Bytes,
+    /// The secret among the parameters, which an answer could echo.
+    pub secret: Option<Box<str>>,
 }
 
 /// The body does not show: some actions take a token.
@@ -60,9 +65,27 @@ pub struct Error {
     pub message: String,
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
+    /// What to do about this failure, where it is not what to do about all of its class.
+    pub remedy: Option<Cow<'static, str>>,
 }
 
 impl Error {
+    /// What an operator does about it, as an instruction.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        let own = self.remedy.as_deref();
+        own.unwrap_or_else(|| self.reason.remedy())
+    }
+
+    /// The same failure with a remedy of its own.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
     /// Whether the key itself was refused, so that a newer one may be accepted.
     #[must_use]
     pub fn wants_another_key(&self) -> bool {
@@ -79,6 +102,7 @@ impl Error {
             code: None,
             message: message.into(),
             request_id: None,
+            remedy: None,
         }
     }
 }
@@ -102,9 +126,9 @@ impl Reply {
         }
     }
 
-    fn read(response: &Response<Bytes>) -> Self {
+    fn read(response: &Response<Bytes>, secrets: &Secrets<'_>) -> Self {
         Self {
-            outcome: envelope::read(response.status(), response.body()),
+            outcome: envelope::read(response.status(), response.body(), secrets),
             date: date(response.headers()),
         }
     }

@@ -2,16 +2,18 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::api::{ApiClient, Target};
 use crate::budget::Pace;
 use crate::clock::Clock;
 use crate::cloud::Error;
 use crate::collector::Parsed;
+use crate::deadline;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
 use crate::snapshot::{Attempt, CollectorState, Plan, Slot, Success};
@@ -24,10 +26,12 @@ pub struct Collection {
     slot: Arc<Slot>,
     instruments: ActionMetrics,
     clock: Clock,
+    deadline: Duration,
 }
 
 impl Collection {
-    /// The collection that fills `slot` of the account with the name `account`.
+    /// The collection that fills `slot` of the account with the name `account`, each time
+    /// within `deadline`.
     #[must_use]
     pub fn new(
         api: Arc<ApiClient>,
@@ -36,6 +40,7 @@ impl Collection {
         slot: Arc<Slot>,
         instruments: ActionMetrics,
         clock: Clock,
+        deadline: Duration,
     ) -> Self {
         Self {
             api,
@@ -44,6 +49,7 @@ impl Collection {
             slot,
             instruments,
             clock,
+            deadline,
         }
     }
 
@@ -70,9 +76,18 @@ impl Collection {
     ///
     /// Why the collection failed; a panic on the way counts as a failure.
     pub async fn run(&self) -> Result<(), Error> {
+        self.run_within(self.deadline).await
+    }
+
+    /// Collects once, within `deadline` instead of the usual one.
+    ///
+    /// # Errors
+    ///
+    /// See [`run`](Self::run).
+    pub async fn run_within(&self, deadline: Duration) -> Result<(), Error> {
         let started = Instant::now();
         self.slot.note(Plan::Since(started));
-        let outcome = AssertUnwindSafe(self.ask())
+        let outcome = AssertUnwindSafe(deadline::within(deadline, self.ask()))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
@@ -82,6 +97,7 @@ impl Collection {
                 ))
             });
 
+        self.tell_of_credential();
         let before = self.slot.load();
         let mut after = CollectorState::clone(&before);
         let now = self.clock.moment();
@@ -117,6 +133,19 @@ impl Collection {
         });
         self.slot.store(after);
         result
+    }
+
+    /// Tells if the key could not be replaced, which does not make the collection fail.
+    fn tell_of_credential(&self) {
+        if let Some(error) = self.target.credentials.take_notice() {
+            warn!(
+                account = self.account(),
+                source = self.target.credentials.source(),
+                %error,
+                remedy = error.remedy(),
+                "cannot read or renew the account's key: the previous key stays in use"
+            );
+        }
     }
 
     async fn ask(&self) -> Result<(Parsed, Option<String>), Error> {

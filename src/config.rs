@@ -2,7 +2,7 @@
 //!
 //! [`Config::load`] reads both, checks everything and reports every problem at
 //! once. What it returns cannot be wrong. Secrets themselves are not part of it:
-//! it only says where they are, and has made sure that they can be read.
+//! it only says where they are. [`Config::check`] makes sure that they can be read.
 //!
 //! Every key can be set by an environment variable: `poll.interval` by
 //! `CWP_EXPORTER_POLL__INTERVAL`, `accounts[0].region` by
@@ -16,6 +16,7 @@ mod endpoint;
 mod environment;
 mod identity;
 mod layers;
+mod path;
 mod problem;
 mod proxy;
 mod read;
@@ -37,12 +38,13 @@ use std::time::Duration;
 
 pub use self::ca_file::CaFile;
 pub use self::credentials::{
-    AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, IdSource, Key, NoKey, Profile,
-    SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TKE_VARIABLES, TOKEN_VARIABLES, Tccli,
-    TccliKey, TkeOidc, is_role_name,
+    AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, NoText,
+    Profile, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey, TKE_VARIABLES,
+    TOKEN_VARIABLES, Tccli, TccliKey, Texts, TkeOidc, is_role_name, is_usual_id, read_text,
 };
 pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
+pub(crate) use self::path::shown_path;
 pub use self::problem::{ConfigError, Fault, Place, Problem};
 pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::running::{Running, Work};
@@ -87,6 +89,19 @@ pub struct Poll {
     /// How long values are kept without a success; at least `interval`. Unless it is
     /// set, 10 minutes or three intervals, whichever is longer, but a year at most.
     pub max_age: Duration,
+}
+
+impl Poll {
+    /// The longest that a collection may take, with everything in it.
+    const LONGEST_COLLECTION: Duration = Duration::from_secs(60);
+
+    /// How long one collection may take: its key, its turn in the budget, all requests and
+    /// the pauses between them.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        let attempts = self.timeout.saturating_mul(3);
+        self.interval.max(attempts).min(Self::LONGEST_COLLECTION)
+    }
 }
 
 impl Default for Poll {
@@ -148,8 +163,8 @@ pub struct Account {
 }
 
 impl Config {
-    /// Reads `file`, if any, lays the environment's variables over it and checks
-    /// everything, including that each secret can be read.
+    /// Reads `file`, if any, lays the environment's variables over it and checks all that
+    /// is written. Whether each account's key can be read is [`check`](Self::check)'s.
     ///
     /// Without `accounts` anywhere, [`SECRET_ID_VARIABLE`] and
     /// [`SECRET_KEY_VARIABLE`] make one account named `default`.
@@ -159,11 +174,33 @@ impl Config {
     /// Every problem at once, each with its place, its key and a remedy. Only when
     /// the file cannot be read or is not YAML is that the one problem.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        let settings = Settings::read(file, environment)?;
-        let mut reader = Reader {
-            problems: settings.problems.clone(),
+        Self::read(file, environment, Reader::default())
+    }
+
+    /// The same, and tries to read each account's key from files and variables. Blocks for
+    /// as long as these files do. The configuration's [`warnings`](Self::warnings) tell of odd keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and for each key that is not there or cannot be right.
+    pub fn check(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let reader = Reader {
+            is_strict: true,
+            ..Reader::default()
         };
-        let config = read::config(&mut reader, &settings.root(), environment);
+        Self::read(file, environment, reader)
+    }
+
+    fn read(
+        file: Option<&Path>,
+        environment: &Environment,
+        mut reader: Reader,
+    ) -> Result<Self, ConfigError> {
+        let settings = Settings::read(file, environment)?;
+        reader.problems = settings.problems.clone();
+        let mut config = read::config(&mut reader, &settings.root(), environment);
+        let warnings = reader.warnings.iter().map(ToString::to_string);
+        config.warnings.extend(warnings);
         if reader.problems.is_empty() {
             Ok(config)
         } else {

@@ -10,6 +10,7 @@ mod assume_role;
 mod chain;
 mod cvm_role;
 mod env;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod local;
@@ -26,33 +27,64 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+#[cfg(test)]
+pub(crate) use self::files::hanging;
+pub use self::files::{Files, MAX_READS};
 use self::local::Local;
 use self::temporary::Temporary;
 use crate::budget::Budgets;
 use crate::clock::Clock;
-use crate::cloud::Credential;
 use crate::cloud::http::HttpSend;
-use crate::config::{Credentials, Endpoint, Environment, NoKey, Profile};
+use crate::cloud::{Credential, Error};
+use crate::config::{
+    Credentials, Endpoint, EnvKey, Environment, Fault, Key, NoKey, Profile, StaticKey,
+};
 use crate::metrics::ExporterMetrics;
+use crate::reason::Reason;
 
 /// No credential can be had from its source. The words never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// Nobody put any there, so a chain asks the next place.
     #[error("{0}")]
-    Absent(String),
+    Absent(Error),
     /// There is something, but no credential came of it. A chain stops here.
     #[error("{0}")]
-    Broken(String),
+    Broken(Error),
+}
+
+impl Unavailable {
+    /// Why, as the reason of a collection that fails for it.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        let (Self::Absent(error) | Self::Broken(error)) = self;
+        error
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(unavailable: Unavailable) -> Self {
+        let (Unavailable::Absent(error) | Unavailable::Broken(error)) = unavailable;
+        error
+    }
 }
 
 impl From<NoKey> for Unavailable {
     fn from(no_key: NoKey) -> Self {
         match no_key {
-            NoKey::Absent(fault) => Self::Absent(fault.to_string()),
-            NoKey::Broken(fault) => Self::Broken(fault.to_string()),
+            NoKey::Absent(fault) => Self::Absent(of_key(fault)),
+            NoKey::Broken(fault) => Self::Broken(of_key(fault)),
         }
     }
+}
+
+fn credential_of(key: Key) -> Credential {
+    Credential::new(key.secret_id, key.secret_key, key.token)
+}
+
+/// The failure of a collection whose key has this `fault`.
+fn of_key(fault: Fault) -> Error {
+    Error::new(Reason::Credentials, fault.what).with_remedy(fault.remedy)
 }
 
 /// A place that credentials come from.
@@ -67,6 +99,12 @@ pub trait Provider: Send + Sync {
     /// Does nothing if `rejected` is no longer the current one.
     fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()>;
 
+    /// Why the credential could not be replaced although the current one stays in use,
+    /// if nobody has told that yet.
+    fn take_notice(&self) -> Option<Error> {
+        None
+    }
+
     /// The place in words, for people. Never holds a secret.
     fn source(&self) -> String;
 }
@@ -76,6 +114,8 @@ pub trait Provider: Send + Sync {
 pub struct Context {
     /// The process's environment.
     pub environment: Environment,
+    /// What reads files, the same for as long as the process runs.
+    pub files: Arc<Files>,
     /// The network, for providers that ask a service.
     pub http: Arc<dyn HttpSend>,
     /// The wall clock, by which temporary keys expire.
@@ -150,14 +190,14 @@ impl Providers {
                 secret_key,
                 token,
             } => {
-                let place = static_key::Sources {
+                let place = StaticKey {
                     secret_id,
                     secret_key,
                     token,
                 };
                 Arc::new(Local::new(place, &self.context))
             }
-            Credentials::Env => Arc::new(Local::new(env::Variables, &self.context)),
+            Credentials::Env => Arc::new(Local::new(EnvKey, &self.context)),
             Credentials::Profile(profile) => Arc::new(Local::new(profile, &self.context)),
             Credentials::Tccli(tccli) => Arc::new(Local::new(tccli, &self.context)),
             Credentials::CvmRole { role } => {
@@ -194,6 +234,9 @@ impl std::fmt::Debug for Providers {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) use self::fixture::reading;
 
 #[cfg(test)]
 mod tests {

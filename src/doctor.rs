@@ -66,7 +66,11 @@ pub async fn examine(
     };
     let config = match source.load() {
         Ok(config) => config,
-        Err(error) => return Ok(unusable(Trouble::all(&error))),
+        Err(error) => {
+            // All that is wrong, the keys' files included.
+            let error = source.check().err().unwrap_or(error);
+            return Ok(unusable(Trouble::all(&error)));
+        }
     };
     let (network, surveyor) = match equipment(&config, &source.environment) {
         Ok(equipment) => equipment,
@@ -76,6 +80,7 @@ pub async fn examine(
     let http: Arc<dyn HttpSend> = Arc::new(network);
     let mut providers = Providers::new(Context {
         environment: source.environment.clone(),
+        files: Arc::default(),
         http: Arc::clone(&http),
         clock: clock.clone(),
         // Providers count what they do, but here nobody reads it.
@@ -199,7 +204,8 @@ impl Doctor<'_> {
         provider: Arc<dyn Provider>,
         route: SharedRoute<'_>,
     ) -> AccountReport {
-        let key = key::ask(&*provider, || self.clock.now());
+        let allowed = self.config.poll.deadline();
+        let key = key::ask(&*provider, || self.clock.now(), allowed);
         let (key, route) = join(key, route).await;
         let mut steps = vec![key.step];
         let mut summary = vec![key.summary];

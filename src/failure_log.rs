@@ -57,7 +57,7 @@ pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error) 
                 code = error.code,
                 request_id = error.request_id,
                 error = %error,
-                remedy = error.reason.remedy(),
+                remedy = error.remedy(),
                 "collection failed"
             )
         };

@@ -283,6 +283,7 @@ impl Shared {
             client: Arc::new(client),
             context: Context {
                 environment: environment.clone(),
+                files: Arc::default(),
                 http,
                 clock: clock.clone(),
                 metrics: metrics.clone(),
@@ -316,7 +317,15 @@ impl Shared {
             return self.clone();
         }
         let http = Arc::clone(&self.context.http);
-        Self::new(config, environment, clock, metrics, http)
+        let shared = Self::new(config, environment, clock, metrics, http);
+        Self {
+            context: Context {
+                // It knows which reads have not ended.
+                files: Arc::clone(&self.context.files),
+                ..shared.context
+            },
+            ..shared
+        }
     }
 }
 
@@ -379,6 +388,7 @@ fn collections(
             Arc::clone(slot),
             question.instruments.clone(),
             shared.context.clock.clone(),
+            shared.poll.deadline(),
         ))
     });
     collections.collect()

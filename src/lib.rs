@@ -32,6 +32,7 @@
 //! - [`collector`]: the table of collectors and what their answers mean.
 //! - [`api`]: the client of the API: budget, retries, counting.
 //! - [`credentials`]: the key to sign with, whole, for each request.
+//! - [`deadline`]: how long a collection may take, and what it waits for.
 //! - [`cloud`]: one signed exchange with the cloud.
 //! - [`metrics`]: what the exporter counts about itself, and how metrics are defined.
 //! - [`reason`]: the closed set of reasons why a collection failed.
@@ -67,6 +68,7 @@ pub mod collection;
 pub mod collector;
 pub mod config;
 pub mod credentials;
+pub mod deadline;
 pub mod doctor;
 pub mod exposition;
 pub mod failure_log;

@@ -2,6 +2,7 @@
 //! the textfile collector of node_exporter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -28,8 +29,12 @@ pub async fn collect(
     let registry = Registry::new();
     let fleet = Fleet::new(config, environment, clock, &registry)?;
     fleet.metrics().note_reload(true);
+    // All start at once, so the last may have to wait for the budget of all requests.
+    let requests = u32::try_from(fleet.collections().count()).unwrap_or(u32::MAX);
+    let turns = Duration::from_secs_f64(f64::from(requests) / config.rate_limit().sustained());
+    let deadline = config.poll.deadline().saturating_add(turns);
     let outcomes = fleet.collections().map(|collection| async move {
-        let outcome = collection.run().await;
+        let outcome = collection.run_within(deadline).await;
         if let Err(error) = &outcome {
             // The result of the command, so no threshold of the log hides it.
             log_failure(

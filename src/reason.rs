@@ -10,7 +10,7 @@ use http::StatusCode;
 pub enum Reason {
     /// The local clock and the API's differ too much for a signature to hold.
     Clock,
-    /// The key is unknown, disabled, mismatched or expired, or could not be read.
+    /// The key or its role is unknown, disabled, mismatched or expired, or could not be read.
     Credentials,
     /// No connection, or one that broke before an answer came.
     Network,
@@ -24,7 +24,8 @@ pub enum Reason {
     Server,
     /// The API counts more requests than it allows.
     Throttled,
-    /// No whole answer within the time allowed for one request.
+    /// No whole answer within the time allowed for one request, or no end of the collection
+    /// within its deadline.
     Timeout,
 }
 

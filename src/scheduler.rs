@@ -295,6 +295,7 @@ mod tests {
                     Arc::clone(slot),
                     api.instruments(collector.request().action).unwrap(),
                     scripted::clock(),
+                    Duration::from_secs(60),
                 );
                 scheduler.spawn(Arc::new(collection), schedule)
             });

@@ -8,11 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::fields::{Fields, Name, TWICE};
+use super::foreign::Secrets;
 use super::{Error, status_error};
 use crate::reason::Reason;
-
-/// The longest part of a foreign message that is kept, in characters.
-const MAX_MESSAGE: usize = 300;
 
 /// A successful answer.
 #[derive(Debug)]
@@ -74,11 +72,15 @@ struct ApiError {
     message: String,
 }
 
-/// The answer in `body`, which came with `status`.
+/// The answer in `body`, which came with `status`, without the `secrets` that it echoes.
 ///
 /// The content decides, not `Content-Type`: gateways are careless with it.
-pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
-    let outcome = read_body(body);
+pub(super) fn read(
+    status: StatusCode,
+    body: &[u8],
+    secrets: &Secrets<'_>,
+) -> Result<Answer, Error> {
+    let outcome = read_body(body, secrets);
     match outcome {
         // Whatever the body is, the API answers with 200.
         Ok(_) if status != StatusCode::OK => Err(status_error(status)),
@@ -87,7 +89,7 @@ pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<Answer, Error> {
     }
 }
 
-fn read_body(body: &[u8]) -> Result<Answer, Error> {
+fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
     if body.is_empty() {
         return Err(unreadable("the answer is empty"));
     }
@@ -101,7 +103,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
     let mut fields = match envelope {
         Envelope::Response(fields) => fields,
         Envelope::Other(mut others) => {
-            return Err(legacy_error(&mut others).unwrap_or_else(|| {
+            return Err(legacy_error(&mut others, secrets).unwrap_or_else(|| {
                 unreadable("the answer has no Response, so it is not from the API")
             }));
         }
@@ -109,12 +111,12 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
     let request_id = fields
         .take("RequestId")
         .and_then(|json| serde_json::from_str::<String>(json).ok())
-        .map(|id| printable(&id));
+        .map(|id| secrets.show(&id));
     let Some(error) = fields.take("Error") else {
         return Ok(Answer { fields, request_id });
     };
     let error = match serde_json::from_str::<ApiError>(error) {
-        Ok(error) => named(&error.code, &error.message),
+        Ok(error) => named(&error.code, &error.message, secrets),
         Err(error) => unreadable(format!("Response.Error is malformed ({})", place(&error))),
     };
     Err(Error {
@@ -124,7 +126,7 @@ fn read_body(body: &[u8]) -> Result<Answer, Error> {
 }
 
 /// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.
-fn legacy_error(envelope: &mut Fields) -> Option<Error> {
+fn legacy_error(envelope: &mut Fields, secrets: &Secrets<'_>) -> Option<Error> {
     let code: i64 = serde_json::from_str(envelope.take("code")?).ok()?;
     if code == 0 {
         return None;
@@ -132,17 +134,18 @@ fn legacy_error(envelope: &mut Fields) -> Option<Error> {
     let mut text = |name| -> Option<String> { serde_json::from_str(envelope.take(name)?).ok() };
     let message = text("message").unwrap_or_default();
     let code = text("codeDesc").unwrap_or_else(|| code.to_string());
-    Some(named(&code, &message))
+    Some(named(&code, &message, secrets))
 }
 
 /// A failure to which the API gave a code.
-fn named(code: &str, message: &str) -> Error {
-    let code = printable(code);
+fn named(code: &str, message: &str, secrets: &Secrets<'_>) -> Error {
+    let shown = secrets.show(code);
     Error {
-        reason: Reason::from_code(&code),
-        message: format!("{code}: {}", printable(message)),
-        code: Some(code),
-        request_id: None,
+        code: Some(shown.clone()),
+        ..Error::new(
+            Reason::from_code(code),
+            format!("{shown}: {}", secrets.show(message)),
+        )
     }
 }
 
@@ -155,26 +158,19 @@ fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 
-/// `text` on one line and of bounded length.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(MAX_MESSAGE)
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn failure(status: u16, body: &str) -> Error {
-        read(StatusCode::from_u16(status).unwrap(), body.as_bytes()).unwrap_err()
+        let status = StatusCode::from_u16(status).unwrap();
+        read(status, body.as_bytes(), &Secrets::default()).unwrap_err()
     }
 
     #[test]
     fn a_success_keeps_its_fields_and_its_request_id() {
         let body = r#"{"Response":{"LicenseCnt":7,"Error":null,"RequestId":"r-1"}}"#;
-        let answer = read(StatusCode::OK, body.as_bytes()).unwrap();
+        let answer = read(StatusCode::OK, body.as_bytes(), &Secrets::default()).unwrap();
         assert_eq!(answer.request_id.as_deref(), Some("r-1"));
         assert_eq!(answer.fields.names().collect::<Vec<_>>(), ["LicenseCnt"]);
         assert_eq!(answer.fields.get("LicenseCnt"), Some("7"));
@@ -237,7 +233,8 @@ mod tests {
         ] {
             assert_eq!(failure(200, body).reason, Reason::Response, "{body:.60}");
         }
-        let error = read(StatusCode::OK, b"{\"Response\":{\"A\":\"\xff\"}}").unwrap_err();
+        let body = b"{\"Response\":{\"A\":\"\xff\"}}";
+        let error = read(StatusCode::OK, body, &Secrets::default()).unwrap_err();
         assert_eq!(error.reason, Reason::Response);
     }
 
@@ -268,6 +265,28 @@ mod tests {
             let error = failure(200, body);
             assert_eq!(error.reason, Reason::Response);
             assert!(!error.message.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_length_of_a_code_or_message_lets_a_part_of_an_echoed_secret_through() {
+        let secrets = Secrets::new(None, Some("0123456789abcdef"));
+        for letters in [0, 260, 280, 290, 299, 300, 400] {
+            let long = "x".repeat(letters);
+            let echo = format!("{long}0123456789abcdef");
+            for body in [
+                format!(
+                    r#"{{"Response":{{"Error":{{"Code":"{echo}","Message":"{echo}"}},"RequestId":"{echo}"}}}}"#
+                ),
+                format!(r#"{{"code":1,"codeDesc":"{echo}","message":"{echo}"}}"#),
+            ] {
+                let error = read(StatusCode::OK, body.as_bytes(), &secrets).unwrap_err();
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains("01"), "{shown}");
+            }
+            let body = format!(r#"{{"Response":{{"RequestId":"{echo}"}}}}"#);
+            let answer = read(StatusCode::OK, body.as_bytes(), &secrets).unwrap();
+            assert!(!answer.request_id.unwrap().contains("01"));
         }
     }
 

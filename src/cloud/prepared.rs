@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use jiff::Timestamp;
 
+use super::foreign::Secrets;
 use super::http::{HttpSend, add_own_headers};
 use super::{Credential, Error, Reply, Request};
 use crate::config::Endpoint;
@@ -81,17 +82,17 @@ impl Prepared {
             Ok(request) => request,
             Err(error) => return Reply::failed(error),
         };
-        let reply = match tokio::time::timeout(timeout, http.send(request)).await {
-            Ok(Ok(response)) => Reply::read(&response),
-            Ok(Err(error)) => Reply::failed(error),
+        let secrets = Secrets::new(credential, self.request.secret.as_deref());
+        match tokio::time::timeout(timeout, http.send(request)).await {
+            Ok(Ok(response)) => Reply::read(&response, &secrets),
+            Ok(Err(error)) => Reply::failed(Error {
+                message: secrets.blot_out(&error.message),
+                ..error
+            }),
             Err(_) => Reply::failed(Error::new(
                 Reason::Timeout,
                 format!("no whole answer from {} within {timeout:?}", self.host()),
             )),
-        };
-        Reply {
-            outcome: reply.outcome.map_err(|error| redact(error, credential)),
-            ..reply
         }
     }
 
@@ -164,19 +165,6 @@ impl Form {
     }
 }
 
-/// Blots out what an endpoint may have echoed.
-fn redact(error: Error, credential: Option<&Credential>) -> Error {
-    let Some(credential) = credential else {
-        return error;
-    };
-    Error {
-        reason: error.reason,
-        code: error.code.map(|code| credential.redact(&code)),
-        message: credential.redact(&error.message),
-        request_id: error.request_id.map(|id| credential.redact(&id)),
-    }
-}
-
 /// The configuration has something that no request can carry.
 fn unfit(error: impl fmt::Display) -> Error {
     let message = format!("cannot build the request: {error}");
@@ -219,6 +207,7 @@ mod tests {
             action: "DescribeLicenseGeneral",
             version: "2018-02-28",
             body: Bytes::from_static(b"{}"),
+            secret: None,
         }
     }
 

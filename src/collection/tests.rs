@@ -1,4 +1,4 @@
-//! What a panic in the middle of a collection does, and what it lets out.
+//! What a panic in the middle of a collection does and lets out, and what a hang does.
 
 use std::process::Command;
 
@@ -7,10 +7,11 @@ use prometheus::Registry;
 use super::*;
 use crate::api::fixture;
 use crate::cloud::Credential;
-use crate::cloud::scripted::{self, Scripted};
+use crate::cloud::scripted::{self, Scripted, success};
 use crate::collector::Collector as _;
 use crate::collector::license_general::LicenseGeneral;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Credentials, Environment, IdSource, SecretSource};
+use crate::credentials::{self, hanging::Disk};
 use crate::logging;
 use crate::snapshot::Revision;
 
@@ -52,6 +53,7 @@ async fn panicking_with_everything_in_reach() {
         Arc::clone(&slot),
         api.instruments(LicenseGeneral.request().action).unwrap(),
         scripted::clock(),
+        Duration::from_secs(60),
     );
     let error = collection.run().await.unwrap_err();
     tracing::info!(%error, state = ?slot, "the collection has failed");
@@ -81,4 +83,78 @@ fn a_panic_is_a_failed_collection_and_its_message_holds_no_secret() {
         );
     }
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+/// A collection whose key is in a file on `disk`, and its slot.
+fn with_key_on(disk: &Arc<Disk>, http: Arc<Scripted>) -> (Collection, Arc<Slot>) {
+    let registry = Registry::new();
+    let api = Arc::new(fixture::client(&registry, http, 20, 64));
+    let slot = Arc::new(Slot::new(&LicenseGeneral, &Revision::default()));
+    let key = Credentials::Static {
+        secret_id: IdSource::Literal("AKIDtest".to_owned()),
+        secret_key: SecretSource::File("/hung/key".into()),
+        token: None,
+    };
+    let target = Target {
+        credentials: credentials::reading(disk.files(), &key),
+        ..fixture::target("AKIDtest")
+    };
+    let collection = Collection::new(
+        Arc::clone(&api),
+        target,
+        "a".to_owned(),
+        Arc::clone(&slot),
+        api.instruments(LicenseGeneral.request().action).unwrap(),
+        scripted::clock(),
+        Duration::from_secs(60),
+    );
+    (collection, slot)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_file_that_hangs_is_a_timeout_that_names_it_and_is_recovered_from() {
+    let disk = Arc::new(Disk::default());
+    let http = Scripted::new(|_| success(r#"{"LicenseCnt":7}"#));
+    let (collection, slot) = with_key_on(&disk, http);
+    for failures in 1..=2 {
+        let collect = std::pin::pin!(collection.run());
+        let hang = async {
+            disk.until_hung(1);
+            // A read that runs keeps the paused clock from moving on by itself.
+            tokio::time::advance(Duration::from_secs(60)).await;
+        };
+        let (outcome, ()) = tokio::join!(collect, hang);
+        let error = outcome.unwrap_err();
+        assert_eq!(error.reason, Reason::Timeout);
+        assert_eq!(
+            error.to_string(),
+            "given up after 60s of waiting for the file /hung/key"
+        );
+        assert!(error.remedy().contains("mount"), "{}", error.remedy());
+        let state = slot.load();
+        assert_eq!(state.failures, failures);
+        assert!(!state.succeeded().unwrap());
+        assert_eq!(disk.hung(), 1, "the file is read once at a time");
+    }
+    disk.thaw();
+    collection.run().await.unwrap();
+    assert_eq!(slot.load().succeeded(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_covers_the_budget_and_all_requests() {
+    let hanging = Scripted::hanging();
+    let disk = Arc::new(Disk::default());
+    disk.thaw();
+    let (collection, _) = with_key_on(&disk, Arc::clone(&hanging));
+    let started = Instant::now();
+    let error = collection.run_within(Duration::from_secs(7)).await;
+    assert_eq!(started.elapsed(), Duration::from_secs(7));
+    let error = error.unwrap_err();
+    assert_eq!(error.reason, Reason::Timeout);
+    assert!(
+        error.message.starts_with("no whole answer within"),
+        "{error}"
+    );
+    assert_eq!(hanging.sent().len(), 1);
 }

@@ -234,6 +234,7 @@ impl Collector for LicenseGeneral {
             action: "DescribeLicenseGeneral",
             version: "2018-02-28",
             body: Bytes::from_static(b"{}"),
+            secret: None,
         }
     }
 

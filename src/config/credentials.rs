@@ -1,17 +1,25 @@
 //! Where an account's credentials come from.
 
+mod env_key;
+mod form;
 mod key;
+mod other_identity;
 mod profile;
 mod secret;
+mod static_key;
 mod tccli;
 mod tke_oidc;
 
 use std::time::Duration;
 
+pub use self::env_key::EnvKey;
+pub use self::form::is_usual_id;
+pub(super) use self::form::literal_id;
 pub use self::key::{Key, NoKey};
 pub use self::profile::{CREDENTIALS_FILE_VARIABLE, Profile};
 pub(super) use self::secret::open_file;
-pub use self::secret::{IdSource, SecretSource};
+pub use self::secret::{IdSource, NoText, SecretSource, Texts, read_text};
+pub use self::static_key::StaticKey;
 pub(super) use self::tccli::is_profile;
 pub use self::tccli::{Tccli, TccliKey};
 pub use self::tke_oidc::{TKE_VARIABLES, TkeOidc};

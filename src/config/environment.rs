@@ -39,6 +39,11 @@ impl Environment {
         set.next()
     }
 
+    /// The value of the variable `name` as it is.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Every variable, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

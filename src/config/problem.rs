@@ -24,6 +24,14 @@ impl Fault {
             remedy: remedy.into(),
         }
     }
+
+    /// The same fault, found in the part `name` of something.
+    pub(crate) fn within(self, name: &str) -> Self {
+        Self {
+            what: format!("{name}: {}", self.what),
+            ..self
+        }
+    }
 }
 
 /// Where a setting was written.

@@ -4,14 +4,14 @@ mod credentials;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ca_file::CaFile;
-use super::credentials::{Credentials, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE};
+use super::credentials::{Credentials, EnvKey, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE};
 use super::endpoint::Endpoint;
 use super::environment::Environment;
+use super::path::path;
 use super::problem::{Fault, Place};
 use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, show, text};
@@ -141,19 +141,6 @@ fn https_endpoint(node: &Node<'_>) -> Result<Endpoint, Fault> {
     text(node)?.parse()
 }
 
-/// A path; a relative one starts at the configuration file's directory or, in an
-/// environment variable, at the working directory.
-fn path(node: &Node<'_>) -> Result<PathBuf, Fault> {
-    let text = text(node)?;
-    if text.is_empty() {
-        return Err(Fault::new("the path is empty", "name a file"));
-    }
-    Ok(match &node.place {
-        Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
-        _ => PathBuf::from(text),
-    })
-}
-
 fn accounts(
     reader: &mut Reader,
     root: &Section<'_>,
@@ -204,7 +191,11 @@ fn zero_configuration(
         reader.report_missing(root, "accounts", fault);
         return Vec::new();
     }
-    credentials::check_env(reader, &Place::Nowhere, "", environment);
+    // Here the variables are the configuration.
+    match EnvKey::read(environment) {
+        Ok(_) => credentials::try_env(reader, &Place::Nowhere, "", environment),
+        Err(no_key) => reader.report_at(Place::Nowhere, String::new(), no_key.into_fault()),
+    }
     vec![Arc::new(Account {
         name: "default".to_owned(),
         endpoint: endpoint.clone(),

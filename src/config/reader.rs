@@ -17,6 +17,10 @@ pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60
 #[derive(Default)]
 pub(crate) struct Reader {
     pub(crate) problems: Vec<Problem>,
+    /// Whether what accounts depend on outside the configuration is tried out too.
+    pub(super) is_strict: bool,
+    /// What is allowed but likely not meant.
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// A map, maybe one whose keys are known. Empty when there is none.
@@ -33,6 +37,16 @@ impl<'n> Section<'n> {
         let at = entries.binary_search_by(|(key, _)| key.as_str().cmp(name));
         let (_, tree) = entries.get(at.ok()?)?;
         (!matches!(tree.value, Value::Null)).then(|| node.part(name, tree))
+    }
+
+    /// The path of the map.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where the map begins.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The keys that are written, null or not.
@@ -60,6 +74,29 @@ impl Reader {
     pub(crate) fn report_missing(&mut self, section: &Section<'_>, name: &str, fault: Fault) {
         let key = super::tree::join(&section.key, name);
         self.report_at(section.place.clone(), key, fault);
+    }
+
+    /// Tries what one account depends on outside the configuration: files, variables. What
+    /// is wrong with these is a problem for a check. A process that starts or reloads does
+    /// not look: the account itself fails for as long as it lasts, and the others do not.
+    pub(super) fn surroundings<T>(
+        &mut self,
+        place: &Place,
+        key: &str,
+        attempt: impl FnOnce() -> Result<T, Fault>,
+    ) -> Option<T> {
+        if !self.is_strict {
+            return None;
+        }
+        attempt()
+            .map_err(|fault| self.report_at(place.clone(), key.to_owned(), fault))
+            .ok()
+    }
+
+    /// Notes what is allowed but likely not meant.
+    pub(super) fn warn_at(&mut self, place: &Place, key: &str, fault: Fault) {
+        let (place, key) = (place.clone(), key.to_owned());
+        self.warnings.push(Problem { place, key, fault });
     }
 
     /// Reads `node`, if there is one, with `read`; `None` as well when that fails.

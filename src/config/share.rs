@@ -99,7 +99,21 @@ impl Source {
     ///
     /// See [`Config::load`]. Also when the rate budget cannot serve the accounts.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.file.as_deref(), &self.environment)?;
+        let config = Config::load(self.file.as_deref(), &self.environment)?;
+        self.part_of(config)
+    }
+
+    /// The same, and tries to read each account's key.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::check`]. Also when the rate budget cannot serve the accounts.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        let config = Config::check(self.file.as_deref(), &self.environment)?;
+        self.part_of(config)
+    }
+
+    fn part_of(&self, mut config: Config) -> Result<Config, ConfigError> {
         config.share = self.share;
         if let Some(shard) = self.share.shard {
             config.accounts.retain(|account| shard.owns(&account.name));

@@ -1,13 +1,15 @@
 //! The key of a role that another credential assumes.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::files::Files;
 use super::sts::{Question, Sts};
 use super::temporary::Issuer;
-use super::{Context, Provider, Unavailable};
+use super::{Context, Provider, Unavailable, of_key};
 use crate::cloud::Credential;
 use crate::config::{AssumeRole, Environment};
 
@@ -19,6 +21,7 @@ pub(super) struct AssumedRole {
     role: AssumeRole,
     source: Arc<dyn Provider>,
     environment: Environment,
+    files: Arc<Files>,
     sts: Sts,
 }
 
@@ -39,6 +42,7 @@ impl AssumedRole {
             role,
             source,
             environment: context.environment.clone(),
+            files: Arc::clone(&context.files),
             sts: Sts::new("AssumeRole", context),
         }
     }
@@ -66,27 +70,23 @@ impl AssumedRole {
                 Err(error) if error.wants_another_key() && !renewed => {
                     self.source.renew(&source).await;
                     if self.source.current() == Some(source) {
-                        return Err(self.sts.unavailable(&error));
+                        return Err(Unavailable::Broken(error));
                     }
                     renewed = true;
                 }
-                Err(error) => return Err(self.sts.unavailable(&error)),
+                Err(error) => return Err(Unavailable::Broken(error)),
             }
         }
     }
 
     async fn external_id(&self) -> Result<Option<String>, Unavailable> {
-        let Some(source) = self.role.external_id.clone() else {
+        let Some(source) = &self.role.external_id else {
             return Ok(None);
         };
-        let environment = self.environment.clone();
-        let read = tokio::task::spawn_blocking(move || source.read(&environment)).await;
-        let broken = |why: String| Unavailable::Broken(format!("external id: {why}"));
-        match read {
-            Ok(Ok(id)) => Ok(Some(id)),
-            Ok(Err(fault)) => Err(broken(fault.to_string())),
-            Err(error) => Err(broken(error.to_string())),
-        }
+        let files = self.files.read(source.file().map(Path::to_owned)).await;
+        let id = source.read(&self.environment, &|path| files.text(path));
+        let id = id.map_err(|fault| of_key(fault.within("external id")));
+        id.map(Some).map_err(Unavailable::Broken)
     }
 }
 

@@ -13,7 +13,8 @@ use futures_util::future::{self, BoxFuture};
 use tracing::info;
 
 use super::{Provider, Unavailable};
-use crate::cloud::Credential;
+use crate::cloud::{Credential, Error};
+use crate::reason::Reason;
 
 /// Tries one place after the other.
 pub(super) struct Chain {
@@ -40,17 +41,27 @@ impl Chain {
                     return Ok(credential);
                 }
                 Err(Unavailable::Absent(why)) => {
-                    absent.push(format!("{}: {why}", link.source()));
+                    let remedy = why.remedy.as_deref().map(|remedy| format!("; {remedy}"));
+                    let remedy = remedy.unwrap_or_default();
+                    absent.push(format!("{}: {why}{remedy}", link.source()));
                 }
                 Err(Unavailable::Broken(why)) => {
-                    return Err(Unavailable::Broken(format!("{}: {why}", link.source())));
+                    return Err(Unavailable::Broken(Error {
+                        message: format!("{}: {why}", link.source()),
+                        ..why
+                    }));
                 }
             }
         }
-        Err(Unavailable::Absent(format!(
+        // Whatever was tried, what is missing is a key.
+        let why = format!(
             "no source of the default chain has a key ({})",
             absent.join(" | ")
-        )))
+        );
+        Err(Unavailable::Absent(
+            Error::new(Reason::Credentials, why)
+                .with_remedy("put a key into one of these sources, or write `credentials`"),
+        ))
     }
 }
 
@@ -71,6 +82,10 @@ impl Provider for Chain {
             Some(found) => found.renew(rejected),
             None => Box::pin(future::ready(())),
         }
+    }
+
+    fn take_notice(&self) -> Option<Error> {
+        self.found.get()?.take_notice()
     }
 
     fn source(&self) -> String {
@@ -121,7 +136,8 @@ mod tests {
                 assert_eq!(chain.current(), Some(Arc::clone(&credential)));
                 credential.secret_id().to_owned()
             }
-            Err(error) => format!("{error:?}"),
+            Err(Unavailable::Absent(error)) => format!("absent: {error}"),
+            Err(Unavailable::Broken(error)) => format!("broken: {error}"),
         }
     }
 
@@ -160,37 +176,35 @@ mod tests {
         let half = [("TENCENTCLOUD_SECRET_KEY", "hunter2")];
         let shown = first(true, half).await;
         assert!(
-            shown.starts_with("Broken(\"the environment: TENCENTCLOUD_SECRET_KEY is set, but"),
+            shown.starts_with("broken: the environment: TENCENTCLOUD_SECRET_KEY is set, but"),
             "{shown}"
         );
         assert!(!shown.contains("hunter2"));
         let name = "TENCENTCLOUD_CREDENTIALS_FILE";
         let shown = first(true, [(name, "/nowhere")]).await;
-        assert!(shown.starts_with("Broken(\"profile `default`"), "{shown}");
+        assert!(shown.starts_with("broken: profile `default`"), "{shown}");
         assert!(shown.contains(name), "{shown}");
         let empty = ["TENCENTCLOUD_SECRET_KEY", name, "TKE_REGION"].map(|name| (name, " "));
         assert_eq!(first(true, empty).await, "AKIDcvm", "empty is not set");
         let shown = first(false, [("TKE_REGION", "ap-beijing")]).await;
-        assert!(shown.starts_with("Broken(\"the role of the TKE"), "{shown}");
+        assert!(shown.starts_with("broken: the role of the TKE"), "{shown}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_credentials_anywhere_every_place_is_listed() {
         let chain = chain(false, [("HOME", "/nowhere")]);
         let error = chain.credential().await.unwrap_err();
+        assert!(matches!(error, Unavailable::Absent(_)));
         assert_eq!(
-            error,
-            Unavailable::Absent(
-                "no source of the default chain has a key (the environment: TENCENTCLOUD_SECRET_ID and \
-                 TENCENTCLOUD_SECRET_KEY are not set | profile `default` of the credentials file: \
+            error.to_string(),
+            "no source of the default chain has a key (the environment: TENCENTCLOUD_SECRET_ID and \
+                 TENCENTCLOUD_SECRET_KEY are not set; set both | profile `default` of the credentials file: \
                  there is no /nowhere/.tencentcloud/credentials and no \
                  /etc/tencentcloud/credentials; create one of them, or name a file | the role of \
                  the CVM instance: no role is bound to this instance; bind one in the CVM console \
                  | the role of the TKE service account: TKE_REGION, TKE_PROVIDER_ID, \
                  TKE_WEB_IDENTITY_TOKEN_FILE, TKE_ROLE_ARN are not set; let the pod run as a \
                  service account that is bound to a CAM role)"
-                    .to_owned()
-            )
         );
         assert_eq!(chain.current(), None);
         assert_eq!(chain.source(), "the default chain");

@@ -3,6 +3,7 @@
 //! It is present when the metadata service names a role. A service that cannot be
 //! reached means that this is no instance.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use serde::Deserialize;
 
 use super::temporary::{Issuer, Keys};
 use super::{Context, Unavailable};
-use crate::cloud::Credential;
 use crate::cloud::http::HttpSend;
+use crate::cloud::{Credential, Error};
 use crate::config::{Endpoint, is_role_name};
+use crate::reason::Reason;
 
 /// Where the roles are on the metadata service.
 const PATH: &str = "/latest/meta-data/cam/security-credentials/";
@@ -59,18 +61,27 @@ impl CvmRole {
             None => self.bound_role().await?,
         };
         let Some(body) = self.get(&role).await? else {
-            return Err(Unavailable::Broken(format!(
-                "the metadata service knows no role `{role}`; bind it to this instance"
-            )));
+            return Err(broken(
+                Reason::Credentials,
+                format!("knows no role `{role}`"),
+                "bind this role to the instance in the CVM console",
+            ));
         };
         let head: Head = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         if head.code != "Success" {
             let word = |c: char| c.is_ascii_alphanumeric() || c == '.';
             let known = head.code.len() <= 64 && head.code.chars().all(word);
-            return Err(Unavailable::Broken(format!(
-                "the metadata service has no key for the role: Code {}; check the role in the CAM console",
-                if known { &head.code } else { "<not shown>" }
-            )));
+            let reason = if head.code.starts_with("InternalError") {
+                Reason::Server
+            } else {
+                Reason::Credentials
+            };
+            let code = if known { &head.code } else { "<not shown>" };
+            return Err(broken(
+                reason,
+                format!("has no key for the role: Code {code}"),
+                "check the role in the CAM console",
+            ));
         }
         let keys: Keys = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         let expires_at = head.expired_time.ok_or_else(unreadable)?;
@@ -81,8 +92,9 @@ impl CvmRole {
     /// The name of the role that is bound to the instance.
     async fn bound_role(&self) -> Result<String, Unavailable> {
         let Some(body) = self.get("").await? else {
+            let error = Error::new(Reason::Credentials, "no role is bound to this instance");
             return Err(Unavailable::Absent(
-                "no role is bound to this instance; bind one in the CVM console".to_owned(),
+                error.with_remedy("bind one in the CVM console"),
             ));
         };
         let role = std::str::from_utf8(&body)
@@ -91,8 +103,10 @@ impl CvmRole {
         if is_role_name(role) {
             Ok(role.to_owned())
         } else {
-            Err(Unavailable::Broken(
-                "the metadata service answered with something that is not a role's name".to_owned(),
+            Err(broken(
+                Reason::Response,
+                "answered with something that is not a role's name",
+                NOT_THE_SERVICE,
             ))
         }
     }
@@ -103,39 +117,67 @@ impl CvmRole {
             .method(Method::GET)
             .uri(format!("{}{PATH}{name}", self.endpoint.url()))
             .body(Bytes::new())
-            .map_err(|error| Unavailable::Broken(error.to_string()))?;
-        let unreached = |why: String| {
-            let text = format!(
-                "the metadata service {} is out of reach: {why}",
-                self.endpoint
-            );
-            // Once it has answered, it is there.
-            if name.is_empty() {
-                Unavailable::Absent(text)
-            } else {
-                Unavailable::Broken(text)
-            }
-        };
+            .map_err(|error| broken(Reason::Request, error, NOT_THE_SERVICE))?;
         let sent = tokio::time::timeout(self.timeout, self.http.send(request)).await;
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(unreached(error.to_string())),
-            Err(_) => return Err(unreached(format!("no answer within {:?}", self.timeout))),
-        };
+        let sent = sent.unwrap_or_else(|_| {
+            let why = format!("no answer within {:?}", self.timeout);
+            Err(Error::new(Reason::Timeout, why))
+        });
+        let response = sent.map_err(|error| {
+            let unreached = broken(
+                error.reason,
+                format!("{} cannot be asked: {error}", self.endpoint),
+                "check that this machine is a CVM instance that reaches api.metadata_endpoint",
+            );
+            match unreached {
+                // Once it has answered, it is there; this is the first that it is asked.
+                Unavailable::Broken(error) if name.is_empty() => Unavailable::Absent(error),
+                unreached => unreached,
+            }
+        })?;
         match response.status() {
             StatusCode::OK if response.body().len() > MAX_ANSWER => Err(unreadable()),
             StatusCode::OK => Ok(Some(response.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
-            status => Err(Unavailable::Broken(format!(
-                "the metadata service answered with HTTP status {status}"
-            ))),
+            status => {
+                let (reason, remedy) = match status {
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                        (Reason::Permission, FORBIDDEN)
+                    }
+                    status => match Reason::from_status(status) {
+                        reason @ (Reason::Server | Reason::Throttled) => (reason, WAIT),
+                        reason => (reason, NOT_THE_SERVICE),
+                    },
+                };
+                let why = format!("answered with HTTP status {status}");
+                Err(broken(reason, why, remedy))
+            }
         }
     }
 }
 
+const NOT_THE_SERVICE: &str =
+    "check that api.metadata_endpoint is the metadata service of a CVM instance";
+
+const FORBIDDEN: &str = "allow access to the metadata service in the instance's settings, and check that no proxy is \
+     in between";
+
+const WAIT: &str =
+    "wait, as the exporter asks again; if it lasts, open a ticket with Tencent Cloud";
+
+/// The failure of a service that is there.
+fn broken(reason: Reason, why: impl fmt::Display, remedy: &'static str) -> Unavailable {
+    let error = Error::new(reason, format!("the metadata service {why}"));
+    Unavailable::Broken(error.with_remedy(remedy))
+}
+
 /// The parser's own words could quote the key.
 fn unreadable() -> Unavailable {
-    Unavailable::Broken("the metadata service's answer has no whole key".to_owned())
+    broken(
+        Reason::Response,
+        "answered without a whole key",
+        NOT_THE_SERVICE,
+    )
 }
 
 impl Issuer for CvmRole {
@@ -159,9 +201,7 @@ mod tests {
     use super::super::fixture;
     use super::super::{Provider as _, temporary::Temporary};
     use super::*;
-    use crate::cloud::Error;
     use crate::cloud::scripted::Scripted;
-    use crate::reason::Reason;
 
     const KEY: &str = r#"{"TmpSecretId":"AKIDa","TmpSecretKey":"key-hunter2","Token":"t0ken-hunter2",
         "ExpiredTime":1717207200,"Expiration":"2024-06-01T02:00:00Z","Code":"Success"}"#;
@@ -212,7 +252,7 @@ mod tests {
         let Err(Unavailable::Absent(why)) = error else {
             panic!("{error:?}");
         };
-        assert!(why.starts_with("no role is bound"), "{why}");
+        assert!(why.message.starts_with("no role is bound"), "{why}");
         let unreachable = Scripted::with(|_, _| {
             let error = Error::new(Reason::Network, "no answer: no such host");
             Box::pin(future::ready(Err(error)))
@@ -220,6 +260,49 @@ mod tests {
         for http in [unreachable, Scripted::hanging()] {
             let error = key(http, None).await;
             assert!(matches!(error, Err(Unavailable::Absent(_))), "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_of_the_service_has_its_own_reason_and_its_name() {
+        let reset = || {
+            Scripted::with(|_, _| {
+                let error = Error::new(Reason::Network, "no answer: connection reset");
+                Box::pin(future::ready(Err(error)))
+            })
+        };
+        let failing = |code| metadata((200, "Role"), (200, code));
+        for (http, reason) in [
+            (metadata((503, ""), (200, KEY)), Reason::Server),
+            (metadata((200, "Role"), (500, "")), Reason::Server),
+            (metadata((429, ""), (200, KEY)), Reason::Throttled),
+            (metadata((403, ""), (200, KEY)), Reason::Permission),
+            (metadata((302, ""), (200, KEY)), Reason::Request),
+            (metadata((200, "<html>"), (200, KEY)), Reason::Response),
+            (metadata((200, "Role"), (200, "{}")), Reason::Response),
+            (metadata((200, "Role"), (404, "")), Reason::Credentials),
+            (metadata((404, ""), (200, KEY)), Reason::Credentials),
+            (failing(r#"{"Code":"InternalError"}"#), Reason::Server),
+            (failing(r#"{"Code":"NoSuchRole"}"#), Reason::Credentials),
+            (Scripted::hanging(), Reason::Timeout),
+            (reset(), Reason::Network),
+        ] {
+            let error = Error::from(key(http, None).await.unwrap_err());
+            assert_eq!(error.reason, reason, "{error}");
+            assert!(error.remedy.is_some(), "{error}");
+            let named = error.message.contains("the metadata service");
+            assert!(
+                named || error.message.starts_with("no role is bound"),
+                "{error}"
+            );
+        }
+        // A role by name is there even if nobody answers.
+        for (http, reason) in [
+            (Scripted::hanging(), Reason::Timeout),
+            (reset(), Reason::Network),
+        ] {
+            let error = key(http, Some("Role")).await.unwrap_err();
+            assert!(matches!(&error, Unavailable::Broken(error) if error.reason == reason));
         }
     }
 

@@ -9,7 +9,7 @@ use futures_util::future::{self, BoxFuture};
 use http::Response;
 use prometheus::Registry;
 
-use super::Context;
+use super::{Context, Files, Provider, Providers};
 use crate::budget::{Budgets, RateLimit};
 use crate::cloud::Error;
 use crate::cloud::scripted::{self, Scripted};
@@ -37,6 +37,7 @@ pub(super) fn context_of<const N: usize>(
     };
     Context {
         environment: Environment::from(variables),
+        files: Arc::default(),
         http,
         clock: scripted::running_clock(),
         metrics: ExporterMetrics::register(registry).unwrap(),
@@ -45,6 +46,15 @@ pub(super) fn context_of<const N: usize>(
         timeout: Duration::from_secs(10),
         sts_budgets: Arc::new(Budgets::new(rate_limit, api.max_in_flight)),
     }
+}
+
+/// The provider of `credentials` that reads `files`.
+pub(crate) fn reading(files: Files, credentials: &Credentials) -> Arc<dyn Provider> {
+    let context = Context {
+        files: Arc::new(files),
+        ..context(Scripted::hanging(), [])
+    };
+    Providers::new(context).provider(credentials)
 }
 
 /// Credentials of the role `name`.

@@ -2,27 +2,32 @@
 //!
 //! It is read again for each request, so that a rotated key needs no restart.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
+use super::files::Files;
 use super::{Context, Provider, Unavailable};
 use crate::clock::Clock;
-use crate::cloud::Credential;
-use crate::config::Environment;
+use crate::cloud::{Credential, Error};
+use crate::config::{Environment, Texts, is_usual_id};
 use crate::metrics::ExporterMetrics;
 
 /// Where a key lies.
 pub(super) trait Place: Send + Sync + 'static {
-    /// Reads the key as it is now. May block on files.
-    fn read(&self, environment: &Environment, now: Timestamp) -> Result<Credential, Unavailable>;
+    /// The files to read. Without any, the key cannot change while the process runs.
+    fn files(&self, environment: &Environment) -> Vec<PathBuf>;
 
-    /// Whether the key cannot change while the process runs.
-    fn is_fixed(&self) -> bool {
-        false
-    }
+    /// The key of the `texts` of these files.
+    fn read(
+        &self,
+        environment: &Environment,
+        now: Timestamp,
+        texts: &Texts<'_>,
+    ) -> Result<Credential, Unavailable>;
 
     /// The place in words.
     fn source(&self, environment: &Environment) -> String;
@@ -30,8 +35,9 @@ pub(super) trait Place: Send + Sync + 'static {
 
 /// Reads a key from its place.
 pub(super) struct Local<P> {
-    place: Arc<P>,
+    place: P,
     environment: Environment,
+    files: Arc<Files>,
     clock: Clock,
     metrics: ExporterMetrics,
     known: Mutex<Known>,
@@ -42,27 +48,27 @@ pub(super) struct Local<P> {
 struct Known {
     credential: Option<Arc<Credential>>,
     failing: bool,
+    /// Why it could not be read again, until somebody takes it to tell.
+    notice: Option<Error>,
 }
 
 impl<P: Place> Local<P> {
     pub(super) fn new(place: P, context: &Context) -> Self {
         Self {
-            place: Arc::new(place),
+            place,
             environment: context.environment.clone(),
+            files: Arc::clone(&context.files),
             clock: context.clock.clone(),
             metrics: context.metrics.clone(),
             known: Mutex::default(),
         }
     }
 
-    async fn read_anew(&self) -> Result<Arc<Credential>, Unavailable> {
-        let place = Arc::clone(&self.place);
-        let environment = self.environment.clone();
+    async fn read_anew(&self, files: Vec<PathBuf>) -> Result<Arc<Credential>, Unavailable> {
+        let files = self.files.read(files).await;
         let now = self.clock.now();
-        let read = tokio::task::spawn_blocking(move || place.read(&environment, now))
-            .await
-            .unwrap_or_else(|error| Err(Unavailable::Broken(error.to_string())));
-        self.settle(read, now)
+        let texts = |path: &Path| files.text(path);
+        self.settle(self.place.read(&self.environment, now, &texts), now)
     }
 
     /// Takes note of what was read and says what to use.
@@ -81,7 +87,14 @@ impl<P: Place> Local<P> {
             (Ok(read), current) => {
                 if current.is_some() {
                     self.metrics.count_credential_refresh(true);
-                    info!(secret_id = read.secret_id(), "credential has changed");
+                    info!(secret_id = read.shown_id(), "credential has changed");
+                }
+                if !is_usual_id(read.secret_id()) {
+                    warn!(
+                        source = self.place.source(&self.environment),
+                        "the secret id does not look like one, as it does not begin with AKID or \
+                         IKID; if the API refuses it, check it"
+                    );
                 }
                 let read = Arc::new(read);
                 known.credential = Some(Arc::clone(&read));
@@ -93,7 +106,7 @@ impl<P: Place> Local<P> {
                 self.metrics.count_credential_refresh(false);
                 let current = Arc::clone(current);
                 if !known.failing {
-                    warn!(secret_id = current.secret_id(), %error, "cannot read the credential again, the last one stays in use");
+                    known.notice = Some(error.into());
                 }
                 known.failing = true;
                 Ok(current)
@@ -111,15 +124,11 @@ impl<P: Place> Local<P> {
 impl<P: Place> Provider for Local<P> {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
-            if self.place.is_fixed() {
-                if let Some(credential) = self.current() {
-                    return Ok(credential);
-                }
-                // There is no file to wait for.
-                let now = self.clock.now();
-                return self.settle(self.place.read(&self.environment, now), now);
+            let files = self.place.files(&self.environment);
+            match self.current() {
+                Some(credential) if files.is_empty() => Ok(credential),
+                _ => self.read_anew(files).await,
             }
-            self.read_anew().await
         })
     }
 
@@ -133,8 +142,14 @@ impl<P: Place> Provider for Local<P> {
     fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
         Box::pin(async {
             // Why there is none, the next request for a credential tells.
-            let _ = self.read_anew().await;
+            let files = self.place.files(&self.environment);
+            let _ = self.read_anew(files).await;
         })
+    }
+
+    fn take_notice(&self) -> Option<Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.notice.take()
     }
 
     fn source(&self) -> String {

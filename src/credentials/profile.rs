@@ -3,17 +3,27 @@
 //! It is present when the file is named by the configuration or by a variable, or
 //! exists at one of the usual places.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
-use super::Unavailable;
 use super::local::Place;
+use super::{Unavailable, credential_of};
 use crate::cloud::Credential;
-use crate::config::{Environment, Profile};
+use crate::config::{Environment, Profile, Texts};
 
 impl Place for Profile {
-    fn read(&self, environment: &Environment, _: Timestamp) -> Result<Credential, Unavailable> {
-        let key = Self::read(self, environment)?;
-        Ok(Credential::new(key.secret_id, key.secret_key, key.token))
+    fn files(&self, environment: &Environment) -> Vec<PathBuf> {
+        Self::files(self, environment)
+    }
+
+    fn read(
+        &self,
+        environment: &Environment,
+        _: Timestamp,
+        texts: &Texts<'_>,
+    ) -> Result<Credential, Unavailable> {
+        Ok(credential_of(Self::read(self, environment, texts)?))
     }
 
     fn source(&self, _: &Environment) -> String {

@@ -1,39 +1,28 @@
 //! A key whose parts the configuration names: in files or in the environment.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
-use super::Unavailable;
 use super::local::Place;
+use super::{Unavailable, credential_of, of_key};
 use crate::cloud::Credential;
-use crate::config::{Environment, Fault, IdSource, SecretSource};
+use crate::config::{Environment, StaticKey, Texts};
 
-/// Where the parts of a key are.
-#[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) secret_id: IdSource,
-    pub(super) secret_key: SecretSource,
-    pub(super) token: Option<SecretSource>,
-}
-
-impl Place for Sources {
-    fn read(&self, environment: &Environment, _: Timestamp) -> Result<Credential, Unavailable> {
-        let named = |part, read: Result<String, Fault>| {
-            read.map_err(|fault| Unavailable::Broken(format!("{part}: {fault}")))
-        };
-        let token = self.token.as_ref().map(|token| token.read(environment));
-        Ok(Credential::new(
-            named("secret id", self.secret_id.read(environment))?,
-            named("secret key", self.secret_key.read(environment))?,
-            token.map(|token| named("token", token)).transpose()?,
-        ))
+impl Place for StaticKey {
+    fn files(&self, _: &Environment) -> Vec<PathBuf> {
+        Self::files(self)
     }
 
-    fn is_fixed(&self) -> bool {
-        let secrets = [Some(&self.secret_key), self.token.as_ref()];
-        !matches!(self.secret_id, IdSource::File(_))
-            && !secrets
-                .iter()
-                .any(|secret| matches!(secret, Some(SecretSource::File(_))))
+    fn read(
+        &self,
+        environment: &Environment,
+        _: Timestamp,
+        texts: &Texts<'_>,
+    ) -> Result<Credential, Unavailable> {
+        let key = Self::read(self, environment, texts);
+        let key = key.map_err(|fault| Unavailable::Broken(of_key(fault)));
+        key.map(credential_of)
     }
 
     fn source(&self, _: &Environment) -> String {
@@ -51,9 +40,10 @@ mod tests {
     use super::super::{Provider as _, local::Local};
     use super::*;
     use crate::cloud::scripted::Scripted;
+    use crate::config::{IdSource, SecretSource};
 
-    fn key_in_file(path: &Path) -> (Local<Sources>, Registry) {
-        let sources = Sources {
+    fn key_in_file(path: &Path) -> (Local<StaticKey>, Registry) {
+        let sources = StaticKey {
             secret_id: IdSource::Literal("AKIDtest".to_owned()),
             secret_key: SecretSource::File(path.to_owned()),
             token: None,
@@ -91,6 +81,10 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(key.credential().await.unwrap().secret_key(), "old");
         assert_eq!(refreshes(&registry), [2.0, 0.0], "failure, success");
+        // Told once, with the file.
+        let notice = key.take_notice().unwrap();
+        assert!(notice.message.contains(path.to_str().unwrap()), "{notice}");
+        assert_eq!(key.take_notice(), None);
     }
 
     #[tokio::test]
@@ -99,6 +93,7 @@ mod tests {
         let path = folder.path().join("key");
         let (key, _) = key_in_file(&path);
         let error = key.credential().await.unwrap_err().to_string();
-        assert!(error.starts_with("secret key: the file"), "{error}");
+        let expected = format!("secret key: the file {} cannot be read", path.display());
+        assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::Context;
 use super::temporary::Keys;
-use super::{Context, Unavailable};
 use crate::budget::{Budgets, Pace};
 use crate::clock::Clock;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Credential, Error, Fields, Prepared, Request, redact};
+use crate::cloud::{Answer, Credential, Error, Fields, Prepared, Request};
 use crate::config::Endpoint;
 use crate::metrics::ActionMetrics;
 use crate::reason::Reason;
@@ -70,13 +70,17 @@ impl Sts {
     ) -> Result<Credential, Error> {
         let body = serde_json::to_vec(question.body).map_err(|_| {
             // Its words could quote a parameter.
-            Error::new(Reason::Request, "the parameters cannot be written as JSON")
+            self.named(Error::new(
+                Reason::Request,
+                "the parameters cannot be written as JSON",
+            ))
         })?;
         let request = Request {
             service: "sts",
             action: self.action,
             version: "2018-08-13",
             body: Bytes::from(body),
+            secret: question.secret.map(Into::into),
         };
         let request = Prepared::new(&self.endpoint, Some(question.region), request);
         let budget = question
@@ -89,13 +93,15 @@ impl Sts {
                     tokio::time::sleep(BACKOFF.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                     attempt += 1;
                 }
-                Err(error) => return Err(without(error, question.secret)),
+                Err(error) => return Err(self.named(error)),
                 Ok(answer) => break answer,
             }
         };
-        issued(&answer.fields, question.role_arn).ok_or_else(|| Error {
-            request_id: answer.request_id,
-            ..Error::new(Reason::Response, "the answer has no whole key")
+        issued(&answer.fields, question.role_arn).ok_or_else(|| {
+            self.named(Error {
+                request_id: answer.request_id,
+                ..Error::new(Reason::Response, "the answer has no whole key")
+            })
         })
     }
 
@@ -122,36 +128,59 @@ impl Sts {
         reply.outcome
     }
 
-    /// `error` in words, with what the cloud's support asks for.
-    pub(super) fn unavailable(&self, error: &Error) -> Unavailable {
-        let mut text = format!("{}: {error}", self.action);
-        if let Some(request_id) = &error.request_id {
-            text += &format!(" (RequestId {request_id})");
+    /// `error` with the service's name, and with what to do about it there.
+    fn named(&self, error: Error) -> Error {
+        Error {
+            message: format!("STS {}: {}", self.action, error.message),
+            remedy: remedy(&error).map(Into::into).or(error.remedy),
+            ..error
         }
-        if error.reason == Reason::Permission {
-            text += "; let the source call sts:AssumeRole on the role, and the role trust it";
-        }
-        Unavailable::Broken(text)
     }
+}
+
+/// What to do about a failure of this service, where it is not what to do about the same
+/// failure of the API.
+fn remedy(error: &Error) -> Option<&'static str> {
+    match error.reason {
+        Reason::Network | Reason::Timeout => Some(
+            "check name resolution, routes, firewall and proxy between this machine and \
+             api.sts_endpoint",
+        ),
+        Reason::Permission => Some(
+            "let the source call sts:AssumeRole on the role, and let the role trust the source's \
+             account",
+        ),
+        Reason::Request => Some(
+            "check the role's ARN, `duration` and `session_name`, and that api.sts_endpoint is \
+             the Security Token Service",
+        ),
+        Reason::Response => Some(
+            "check that api.sts_endpoint is the Security Token Service and that no proxy \
+             rewrites its answers",
+        ),
+        Reason::Throttled => Some(
+            "let keys live longer with a longer `duration`: other callers of the same account \
+             count too",
+        ),
+        // The key that signs is at fault, not the role.
+        Reason::Credentials if is_about_the_signature(error) => None,
+        Reason::Credentials => Some(
+            "check the role's ARN, and check in the CAM console that the role exists and trusts \
+             the source",
+        ),
+        Reason::Clock | Reason::Server => None,
+    }
+}
+
+fn is_about_the_signature(error: &Error) -> bool {
+    let code = error.code.as_deref();
+    code.is_none_or(|code| code.starts_with("AuthFailure"))
 }
 
 /// Whether the same question may well be answered in a moment. One that took the
 /// whole time allowed has kept everybody waiting long enough.
 fn is_worth_a_retry(error: &Error) -> bool {
     error.reason.is_transient() && error.reason != Reason::Timeout
-}
-
-/// `error` with `secret` blotted out: an endpoint could echo it.
-fn without(error: Error, secret: Option<&str>) -> Error {
-    let Some(secret) = secret else {
-        return error;
-    };
-    Error {
-        reason: error.reason,
-        code: error.code.map(|code| redact(&code, secret)),
-        message: redact(&error.message, secret),
-        request_id: error.request_id.map(|id| redact(&id, secret)),
-    }
 }
 
 fn issued(fields: &Fields, role_arn: &str) -> Option<Credential> {

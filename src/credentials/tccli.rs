@@ -3,26 +3,40 @@
 //! A key behind a login lives for hours and only `tccli` can replace it: once it
 //! has expired it is refused here, with the command that does.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
-use super::Unavailable;
 use super::local::Place;
-use crate::cloud::Credential;
-use crate::config::{Environment, Tccli};
+use super::{Unavailable, credential_of};
+use crate::cloud::{Credential, Error};
+use crate::config::{Environment, Tccli, Texts};
+use crate::reason::Reason;
 
 impl Place for Tccli {
-    fn read(&self, environment: &Environment, now: Timestamp) -> Result<Credential, Unavailable> {
-        let read = Self::read(self, environment)?;
-        let key = Credential::new(read.key.secret_id, read.key.secret_key, read.key.token);
+    fn files(&self, environment: &Environment) -> Vec<PathBuf> {
+        self.file(environment).into_iter().collect()
+    }
+
+    fn read(
+        &self,
+        environment: &Environment,
+        now: Timestamp,
+        texts: &Texts<'_>,
+    ) -> Result<Credential, Unavailable> {
+        let read = Self::read(self, environment, texts)?;
+        let key = credential_of(read.key);
         let Some(expires_at) = read.expires_at else {
             return Ok(key);
         };
         let key = key.temporary(format!("tccli:{}", self.name(environment)), expires_at);
         if key.has_expired(now) {
             let command = read.login.as_deref().unwrap_or("tccli configure");
-            return Err(Unavailable::Broken(format!(
-                "the tccli key has expired at {expires_at}; run `{command}` as the exporter's user"
-            )));
+            let why = format!("the tccli key has expired at {expires_at}");
+            let error = Error::new(Reason::Credentials, why);
+            return Err(Unavailable::Broken(
+                error.with_remedy(format!("run `{command}` as the exporter's user")),
+            ));
         }
         Ok(key)
     }
@@ -65,7 +79,8 @@ mod tests {
         assert_eq!(key.quota_key(), "tccli:ops");
 
         tokio::time::advance(Duration::from_secs(60)).await;
-        let error = provider.credential().await.unwrap_err().to_string();
+        let error = provider.credential().await.unwrap_err();
+        let error = format!("{error}; {}", error.error().remedy());
         assert!(error.contains("`tccli sso login --profile ops`"), "{error}");
         assert!(!error.contains("hunter2") && !error.contains("t0ken"));
 

@@ -12,12 +12,13 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{Context, Provider, Unavailable};
 use crate::clock::Clock;
-use crate::cloud::Credential;
+use crate::cloud::{Credential, Error};
 use crate::metrics::ExporterMetrics;
+use crate::reason::Reason;
 
 /// A key is replaced this long before it expires, or earlier, unless half its life
 /// is shorter.
@@ -82,6 +83,8 @@ struct Shared<I> {
 struct State {
     issued: Option<Issued>,
     failure: Option<Failure>,
+    /// Why the key was not renewed, until somebody takes it to tell.
+    notice: Option<Error>,
 }
 
 struct Issued {
@@ -159,10 +162,14 @@ impl<I: Issuer> Shared<I> {
         let now = self.clock.now();
         let issued = issued.and_then(|credential| match credential.expires_at() {
             Some(at) if at > now => Ok((credential, at.duration_since(now))),
-            _ => Err(Unavailable::Broken(
-                "the issued temporary key has already expired; check this machine's clock"
-                    .to_owned(),
-            )),
+            _ => Err(Unavailable::Broken(Error::new(
+                Reason::Clock,
+                format!(
+                    "the temporary key that was issued for {} has already expired by this \
+                     machine's clock",
+                    self.issuer.source()
+                ),
+            ))),
         });
         match issued {
             Ok((credential, life)) => Ok(self.keep(credential, life, now, respite)),
@@ -194,7 +201,7 @@ impl<I: Issuer> Shared<I> {
         }
         debug!(
             source = self.issuer.source(),
-            secret_id = credential.secret_id(),
+            secret_id = credential.shown_id(),
             ?life,
             refresh_in = ?wait,
             "temporary key issued"
@@ -218,7 +225,7 @@ impl<I: Issuer> Shared<I> {
         let earlier = state.failure.as_ref().map_or(0, |failure| failure.count);
         let valid = issued.is_some_and(|issued| !issued.credential.has_expired(now));
         if valid && earlier == 0 {
-            warn!(source = self.issuer.source(), %error, "cannot renew the temporary key: the previous key stays in use");
+            state.notice = Some(error.error().clone());
         }
         let count = earlier.saturating_add(1);
         state.failure = Some(Failure {
@@ -284,6 +291,10 @@ impl<I: Issuer> Provider for Temporary<I> {
                 let _ = shared.refresh(RESPITE).await;
             }
         })
+    }
+
+    fn take_notice(&self) -> Option<Error> {
+        self.0.state().notice.take()
     }
 
     fn source(&self) -> String {

@@ -2,14 +2,18 @@
 //!
 //! It is present when any of the `TKE_*` variables is set.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use super::files::Files;
 use super::sts::{Question, Sts};
 use super::temporary::Issuer;
-use super::{Context, Unavailable};
-use crate::cloud::Credential;
+use super::{Context, Unavailable, of_key};
+use crate::cloud::{Credential, Error};
 use crate::config::{Environment, TkeOidc};
+use crate::reason::Reason;
 
 /// How long each key lives, in seconds: what the SDKs ask for.
 const LIFE: u64 = 7200;
@@ -17,6 +21,7 @@ const LIFE: u64 = 7200;
 /// Asks the token service, unsigned: the pod's token says who asks.
 pub(super) struct WebIdentity {
     environment: Environment,
+    files: Arc<Files>,
     /// None where the variables are not set: a chain that ends before us has no use
     /// for the service.
     sts: Option<Sts>,
@@ -37,6 +42,7 @@ impl WebIdentity {
     pub(super) fn new(context: &Context) -> Self {
         Self {
             environment: context.environment.clone(),
+            files: Arc::clone(&context.files),
             sts: TkeOidc::is_set(&context.environment)
                 .then(|| Sts::new("AssumeRoleWithWebIdentity", context)),
         }
@@ -45,14 +51,15 @@ impl WebIdentity {
     async fn assume(&self) -> Result<Credential, Unavailable> {
         let pod = TkeOidc::from_environment(&self.environment)?;
         let Some(sts) = &self.sts else {
-            return Err(Unavailable::Absent("not in a TKE pod".to_owned()));
+            return Err(Unavailable::Absent(Error::new(
+                Reason::Credentials,
+                "not in a TKE pod",
+            )));
         };
-        let reader = pod.clone();
         // The token's file is replaced long before the token expires.
-        let token = tokio::task::spawn_blocking(move || reader.token())
-            .await
-            .map_err(|error| Unavailable::Broken(error.to_string()))?
-            .map_err(|fault| Unavailable::Broken(fault.to_string()))?;
+        let files = self.files.read([pod.token_file.clone()]).await;
+        let token = pod.token(&|path| files.text(path));
+        let token = token.map_err(|fault| Unavailable::Broken(of_key(fault)))?;
         let question = Question {
             region: &pod.region,
             credential: None,
@@ -66,8 +73,7 @@ impl WebIdentity {
             },
             secret: Some(&token),
         };
-        let asked = sts.ask(&question).await;
-        asked.map_err(|error| sts.unavailable(&error))
+        sts.ask(&question).await.map_err(Unavailable::Broken)
     }
 }
 
@@ -161,7 +167,7 @@ mod tests {
         let error = provider.credential().await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "AssumeRoleWithWebIdentity: InvalidParameter.WebIdentityTokenError: bad token <secret> (RequestId r)"
+            "STS AssumeRoleWithWebIdentity: InvalidParameter.WebIdentityTokenError: bad token <secret>"
         );
     }
 

@@ -105,7 +105,7 @@ impl Exchange {
         let subject = Subject::Signature;
         match &self.outcome {
             Ok(_) => Step::ok(subject, "the API accepts the signature"),
-            Err(error) if is_about_the_key(error) => failed(subject, error, error.reason.remedy()),
+            Err(error) if is_about_the_key(error) => failed(subject, error, error.remedy()),
             Err(error) if error.code.is_some() => {
                 Step::ok(subject, "the API does not refuse the signature")
             }
@@ -135,7 +135,7 @@ impl Exchange {
             Err(error) if is_about_the_key(error) || error.reason == Reason::Permission => {
                 return Step::skipped(subject, "the request was refused");
             }
-            Err(error) => return failed(subject, error, error.reason.remedy()),
+            Err(error) => return failed(subject, error, error.remedy()),
         };
         let step = if parsed.recognized {
             let drift = parsed.drift.iter();

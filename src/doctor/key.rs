@@ -1,15 +1,15 @@
 //! The step that asks for the key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{Step, Subject};
 use crate::cloud::Credential;
+use crate::config::is_usual_id;
 use crate::credentials::Provider;
-
-/// How every secret id begins, so that nothing else is taken for one and shown.
-const ID_PREFIX: &str = "AKID";
+use crate::deadline;
 
 /// How many characters of a secret id are shown.
 const SHOWN: usize = 8;
@@ -24,23 +24,32 @@ pub(super) struct Key {
 }
 
 /// Asks `provider` for the key that is to be used at the time `now`.
-pub(super) async fn ask(provider: &dyn Provider, now: impl Fn() -> Timestamp) -> Key {
-    let answer = provider.credential().await;
+pub(super) async fn ask(
+    provider: &dyn Provider,
+    now: impl Fn() -> Timestamp,
+    allowed: Duration,
+) -> Key {
+    let answer = async { Ok(provider.credential().await?) };
+    let answer = deadline::within(allowed, answer).await;
     // Not before: the chain knows its place only once it has found one.
     let source = provider.source();
     let credential = match answer {
         Ok(credential) => credential,
         Err(error) => {
             let detail = format!("no key can be had from {source}: {error}");
-            let remedy = "mend what the message names, or change the account's `credentials`";
+            let step = Step::failed(Subject::Credentials, detail, error.remedy());
             return Key {
-                step: Step::failed(Subject::Credentials, detail, remedy),
+                step: Step {
+                    code: error.code,
+                    request_id: error.request_id,
+                    ..step
+                },
                 credential: None,
                 summary: source,
             };
         }
     };
-    let summary = match public_part(credential.secret_id()) {
+    let summary = match public_part(&credential) {
         Some(id) => format!("{source} {id}"),
         None => source,
     };
@@ -71,9 +80,9 @@ pub(super) async fn ask(provider: &dyn Provider, now: impl Fn() -> Timestamp) ->
 
 /// The beginning of a secret id. Nothing of what does not look like one: it could be
 /// the key itself, put in the wrong place.
-fn public_part(secret_id: &str) -> Option<String> {
-    let start: String = secret_id.chars().take(SHOWN).collect();
-    start.starts_with(ID_PREFIX).then(|| start + "…")
+fn public_part(credential: &Credential) -> Option<String> {
+    let id = credential.secret_id();
+    is_usual_id(id).then(|| id.chars().take(SHOWN).collect::<String>() + "…")
 }
 
 /// A duration for people.
@@ -92,8 +101,12 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
+    use crate::cloud::Error;
     use crate::credentials::Unavailable;
     use crate::doctor::report::Status;
+    use crate::reason::Reason;
+
+    const ALLOWED: Duration = Duration::from_secs(60);
 
     /// A source with a temporary key, or with none.
     struct Temporary(Result<Arc<Credential>, Unavailable>);
@@ -120,7 +133,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let key = Credential::new("AKIDtemporary".to_owned(), "s3cr3t".to_owned(), None);
         let key = key.temporary("role".to_owned(), at(second));
-        ask(&Temporary(Ok(Arc::new(key))), || at(10_000)).await
+        ask(&Temporary(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
     }
 
     #[tokio::test]
@@ -140,8 +153,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_without_a_key_says_why() {
-        let error = Unavailable::Broken("the metadata service is silent".to_owned());
-        let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH).await;
+        let error = Error::new(Reason::Timeout, "the metadata service is silent");
+        let error = Unavailable::Broken(error.with_remedy("wake it"));
+        let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH, ALLOWED).await;
+        assert_eq!(key.step.remedy.as_deref(), Some("wake it"));
         assert_eq!(key.step.status, Status::Failed);
         let expected = "no key can be had from a role: the metadata service is silent";
         assert_eq!(key.step.detail, expected);
@@ -149,8 +164,12 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_secret_id_is_shown_and_only_its_beginning() {
-        let shown = public_part("AKIDabcdefghijkl");
-        assert_eq!(shown.as_deref(), Some("AKIDabcd…"));
-        assert_eq!(public_part("Gu5t9xGARNpq86cd98joQYCN3Cozk1qA"), None);
+        let shown = |id: &str| {
+            let key = Credential::new(id.to_owned(), "s3cr3t".to_owned(), None);
+            public_part(&key)
+        };
+        assert_eq!(shown("AKIDabcdefghijkl").as_deref(), Some("AKIDabcd…"));
+        assert_eq!(shown("IKIDabcdefghijkl").as_deref(), Some("IKIDabcd…"));
+        assert_eq!(shown("Gu5t9xGARNpq86cd98joQYCN3Cozk1qA"), None);
     }
 }

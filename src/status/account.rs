@@ -151,7 +151,7 @@ pub struct Failure {
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 /// A field that differed from its documentation.
@@ -327,7 +327,7 @@ impl CollectorReport {
                 message: error.message.clone(),
                 code: error.code.clone(),
                 request_id: error.request_id.clone(),
-                remedy: error.reason.remedy(),
+                remedy: error.remedy().to_owned(),
             }),
             last_attempt_at: attempt.map(|attempt| now.time_of(attempt.at)),
             last_success_at: success.map(|success| now.time_of(success.at)),

@@ -386,13 +386,162 @@ async fn wrong_keys_of_every_type_fail_as_credentials_and_are_not_shown() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     let scrape = Scrape::parse(&stdout);
     for account in TEMPORARY.iter().chain(&PERMANENT) {
-        assert_eq!(
-            scrape.failure_reason(account),
-            Some("credentials"),
-            "{account}"
-        );
+        // The metadata service does not refuse anything: it answers nonsense.
+        let reason = match *account {
+            "cvm_role" => "response",
+            _ => "credentials",
+        };
+        assert_eq!(scrape.failure_reason(account), Some(reason), "{account}");
     }
     for text in [&stdout, &stderr] {
         assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+/// Two accounts, one of which has its key in the file `late`.
+fn one_late_key(places: &Places) -> PathBuf {
+    places.config(
+        "
+- {name: good, credentials: {type: static, secret_id_file: id, secret_key_file: key}}
+- {name: late, credentials: {type: static, secret_id: AKIDnext, secret_key_file: late}}
+",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_missing_is_the_failure_of_its_account_until_it_appears() {
+    let places = Places::new().await;
+    let config = one_late_key(&places);
+    let late = places.path("late").display().to_string();
+    let check = ["--config.file", config.to_str().unwrap(), "--config.check"];
+    let output = run(&check, &[]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains(&format!("the file {late} cannot be read")),
+        "{stderr}"
+    );
+
+    let mut program = places.start(&config, &[]);
+    let url = program.url().await;
+    let apart = |scrape: &Scrape| {
+        scrape.succeeded("good") == Some(true)
+            && scrape.failure_reason("late") == Some("credentials")
+    };
+    until(&url, "one account to work and one to fail", apart).await;
+    places.write("late", "s3cret-next\n");
+    until(&url, "the file to be used", |scrape| {
+        scrape.succeeded("late") == Some(true)
+    })
+    .await;
+    assert_eq!(run(&check, &[]).await.status.code(), Some(0));
+
+    // The same at a reload, for every file that an account depends on.
+    places.config(
+        "
+- {name: good, credentials: {type: static, secret_id_file: id, secret_key_file: key}}
+- {name: id, credentials: {type: static, secret_id_file: none, secret_key_file: key}}
+- {name: token, credentials: {type: static, secret_id_file: id, secret_key_file: key, token_file: none}}
+- {name: variable, credentials: {type: static, secret_id_file: id, secret_key_env: NONE}}
+- {name: env, credentials: {type: env}}
+- {name: profile, credentials: {type: profile, file: none}}
+- {name: tccli, credentials: {type: tccli, profile: none}}
+- {name: tke, credentials: {type: tke_oidc}}
+- {name: external, credentials: {type: assume_role, role_arn: 'qcs::cam::uin/1:role/1', external_id_file: none, source: {type: static, secret_id_file: id, secret_key_file: key}}}
+",
+    );
+    program.signal("HUP").await;
+    program.logged("configuration reloaded").await;
+    until(&url, "the accounts without a key to fail", |scrape| {
+        let names = [
+            "id", "token", "variable", "env", "profile", "tccli", "tke", "external",
+        ];
+        names
+            .iter()
+            .all(|name| scrape.failure_reason(name) == Some("credentials"))
+            && scrape.succeeded("good") == Some(true)
+    })
+    .await;
+    let output = run(&check, &[]).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("8 problems"), "{stderr}");
+    assert!(
+        stderr.contains(places.path("none").to_str().unwrap()),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_else_is_refused() {
+    let places = Places::new().await;
+    places.write(
+        "home/.tccli/default.credential",
+        r#"{"secretId": "AKIDops", "secretKey": "s3cret-ops", "role-arn": "qcs::cam::uin/1:role/1"}"#,
+    );
+    let home = places.path("home").display().to_string();
+    let role = ("TENCENTCLOUD_ROLE_ARN", "qcs::cam::uin/1:role/1");
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDops"),
+        ("TENCENTCLOUD_SECRET_KEY", "s3cret-ops"),
+    ];
+    for (kind, variables, named) in [
+        ("tccli", vec![], "`role-arn`"),
+        ("env", vec![key[0], key[1], role], "TENCENTCLOUD_ROLE_ARN"),
+        (
+            "default",
+            vec![key[0], key[1], role],
+            "TENCENTCLOUD_ROLE_ARN",
+        ),
+    ] {
+        let config = places.config(&format!("- {{name: a, credentials: {{type: {kind}}}}}\n"));
+        let mut variables = variables;
+        variables.push(("HOME", &home));
+        for (command, code) in [("--config.check", 2), ("once", 1)] {
+            let arguments = ["--config.file", config.to_str().unwrap(), command];
+            let output = run(&arguments, &variables).await;
+            assert_eq!(output.status.code(), Some(code), "{kind} {command}");
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(stderr.contains(named), "{kind} {command}: {stderr}");
+        }
+    }
+    // Without a configuration the variables are the configuration.
+    let output = run(&["--config.check"], &[key[0], key[1], role]).await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_one_is_told_at_the_check_and_never_shown() {
+    const KEY: &str = "Gu5t9xGARNpq86cd98joQYCN3Cozk1qA";
+    const ID: &str = "AKIDz8krbsJ5yKBZQpn74WFkmLPx3gnPhESA";
+    let quoted = format!("\"{ID}\"");
+    for (id, key, code, said) in [
+        (ID, KEY, 0, "configuration is good"),
+        (
+            quoted.as_str(),
+            KEY,
+            2,
+            "TENCENTCLOUD_SECRET_ID: the value has quotes around it",
+        ),
+        (
+            ID,
+            "'s3cret'",
+            2,
+            "TENCENTCLOUD_SECRET_KEY: the value has quotes around it",
+        ),
+        (KEY, ID, 2, "are swapped"),
+        (KEY, "another", 2, "does not look like a secret id"),
+        ("AKID one", KEY, 2, "white space"),
+        ("AKIDone\n", KEY, 2, "a blank or a line end"),
+        ("corporate.id-7", KEY, 0, "does not look like one"),
+    ] {
+        let variables = [
+            ("TENCENTCLOUD_SECRET_ID", id),
+            ("TENCENTCLOUD_SECRET_KEY", key),
+        ];
+        let output = run(&["--config.check"], &variables).await;
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{id}: {text}");
+        assert!(text.contains(said), "{id}: {text}");
+        assert!(!text.contains(KEY) && !text.contains("corporate"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::problem::Fault;
 
-use super::secret::usable;
+use super::form::{check_pair, is_usual_id, word};
 
 /// A key as it was read.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl Key {
         let [id, key, token] =
             parts.map(|part| part.map(str::trim).filter(|part| !part.is_empty()));
         let good = |name: &str, part: &str| {
-            usable(part)
-                .map_err(|fault| Fault::new(format!("{name}: {}", fault.what), fault.remedy))
+            let part = word(part).map(str::to_owned);
+            part.map_err(|fault| fault.within(name))
         };
         let needed = |name: &str, part: Option<&str>| match part {
             Some(part) => good(name, part),
@@ -35,20 +35,31 @@ impl Key {
                 format!("add {name}"),
             )),
         };
-        Ok(Self {
+        let key = Self {
             secret_id: needed(id_name, id)?,
             secret_key: needed(key_name, key)?,
             token: token.map(|token| good(token_name, token)).transpose()?,
-        })
+        };
+        key.check_pair().map_err(|fault| fault.within(id_name))?;
+        Ok(key)
+    }
+
+    /// What is wrong with its parts as those of one key.
+    pub(in crate::config) fn check_pair(&self) -> Result<(), Fault> {
+        check_pair(&self.secret_id, &self.secret_key)
+    }
+
+    /// Whether its id looks like a secret id.
+    #[must_use]
+    pub fn has_usual_id(&self) -> bool {
+        is_usual_id(&self.secret_id)
     }
 }
 
-/// Nothing of the key shows but its public name.
+/// Nothing of the key shows: what is taken for the id may be the key.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("secret_id", &self.secret_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Key").finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,13 @@
 //! The credentials file that the vendor's SDKs share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::key::{Key, NoKey};
-use super::secret::read_text;
+use super::other_identity;
+use super::secret::Texts;
 use crate::config::environment::Environment;
+use crate::config::path::shown_path;
 use crate::config::problem::Fault;
 
 /// The variable that names the credentials file.
@@ -40,61 +43,58 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// Reads the profile's key; the file is read anew. May block.
+    /// The files of which the first that exists has the profile.
+    #[must_use]
+    pub fn files(&self, environment: &Environment) -> Vec<PathBuf> {
+        if let Some(path) = &self.file {
+            return vec![path.clone()];
+        }
+        if let Some(path) = environment.get(CREDENTIALS_FILE_VARIABLE) {
+            return vec![path.into()];
+        }
+        let home = environment.get("HOME");
+        let home = home.map(|home| Path::new(home).join(BELOW_HOME));
+        home.into_iter().chain([MACHINE_WIDE.into()]).collect()
+    }
+
+    /// Reads the profile's key; the files' texts are asked of `texts`.
     ///
     /// # Errors
     ///
     /// [`NoKey::Absent`] when no file was named and none is at the usual places;
-    /// otherwise [`NoKey::Broken`] when there is no whole key. Neither the file's
-    /// content nor a configured path is in the error.
-    pub fn read(&self, environment: &Environment) -> Result<Key, NoKey> {
-        let path = self.path(environment)?;
+    /// otherwise [`NoKey::Broken`] when there is no whole key. Nothing of the file's
+    /// content is in the error.
+    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<Key, NoKey> {
+        let files = self.files(environment);
+        let by_variable =
+            self.file.is_none() && environment.get(CREDENTIALS_FILE_VARIABLE).is_some();
+        let is_named = self.file.is_some() || by_variable;
         let named = |fault: Fault| {
-            let what = match &self.file {
-                Some(_) => fault.what,
-                None => format!("{}: {}", place(environment, &path), fault.what),
-            };
-            NoKey::Broken(Fault::new(what, fault.remedy))
+            NoKey::Broken(if by_variable {
+                fault.within(CREDENTIALS_FILE_VARIABLE)
+            } else {
+                fault
+            })
         };
-        let text = read_text(&path).map_err(named)?;
-        section(&text, &self.name).map_err(named)
-    }
-
-    fn path(&self, environment: &Environment) -> Result<PathBuf, NoKey> {
-        if let Some(path) = &self.file {
-            return Ok(path.clone());
+        for path in &files {
+            let text = match texts(path) {
+                Err(no_text) if no_text.is_absent && !is_named => continue,
+                text => text.map_err(|no_text| named(no_text.fault))?,
+            };
+            return section(&text, &self.name)
+                .map_err(|fault| named(fault.within(&shown_path(path))));
         }
-        if let Some(path) = environment.get(CREDENTIALS_FILE_VARIABLE) {
-            return Ok(path.into());
-        }
-        let home = environment
-            .get("HOME")
-            .map(|home| Path::new(home).join(BELOW_HOME));
-        let places: Vec<PathBuf> = home.into_iter().chain([MACHINE_WIDE.into()]).collect();
-        // A dangling link is something that somebody put there.
-        let found = places.iter().find(|path| path.symlink_metadata().is_ok());
-        found.cloned().ok_or_else(|| {
-            let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-            NoKey::Absent(Fault::new(
-                format!("there is no {}", places.join(" and no ")),
-                "create one of them, or name a file",
-            ))
-        })
-    }
-}
-
-/// The file in words, by the name that an operator knows it by.
-fn place(environment: &Environment, path: &Path) -> String {
-    if environment.get(CREDENTIALS_FILE_VARIABLE).is_some() {
-        CREDENTIALS_FILE_VARIABLE.to_owned()
-    } else {
-        path.display().to_string()
+        let places: Vec<String> = files.iter().map(|path| shown_path(path)).collect();
+        Err(NoKey::Absent(Fault::new(
+            format!("there is no {}", places.join(" and no ")),
+            "create one of them, or name a file",
+        )))
     }
 }
 
 /// The key in the section `name` of an INI file.
 fn section(text: &str, name: &str) -> Result<Key, Fault> {
-    let mut parts = [None; 3];
+    let mut settings = BTreeMap::new();
     let mut inside = false;
     let mut found = false;
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
@@ -103,12 +103,20 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
         }
         if let Some(header) = line.strip_prefix('[') {
             inside = header.strip_suffix(']').map(str::trim) == Some(name);
+            if inside && found {
+                return Err(Fault::new(
+                    "the file has two profiles of this name",
+                    "keep one of the two: the halves of two keys do not fit together",
+                ));
+            }
             found |= inside;
         } else if inside && let Some((key, value)) = line.split_once('=') {
-            for (part, known) in parts.iter_mut().zip(NAMES) {
-                if key.trim() == known {
-                    *part = Some(value.trim());
-                }
+            let (key, value) = (key.trim(), value.trim());
+            if settings.insert(key, value).is_some() && NAMES.contains(&key) {
+                return Err(Fault::new(
+                    format!("the profile has {key} twice"),
+                    "keep one of the two",
+                ));
             }
         }
     }
@@ -118,16 +126,21 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
             "add `[<profile>]` with secret_id and secret_key, or name another profile",
         ));
     }
-    Key::of(NAMES, parts)
+    let set = settings.iter().filter(|(_, value)| !value.is_empty());
+    other_identity::refuse(set.map(|(name, _)| *name))?;
+    Key::of(NAMES, NAMES.map(|name| settings.get(name).copied()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::secret::read_text;
     use super::*;
 
     const FILE: &str = "\u{feff}# comment\n; comment\nsecret_id = outside\n[other]\r\nsecret_id=AKIDother\n\
         secret_key = other\n[ default ]\n  secret_id = AKIDdefault  \nsecret_key=hunter2=\n#secret_key = no\n\
-        role_arn = ignored\n[half]\nsecret_id = AKIDhalf\nsecret_key =\n[words]\nsecret_id=a\nsecret_key=hunter2 hunter2";
+        role_arn =\n[role]\nsecret_id=AKIDrole\nsecret_key=a\nrole_arn = qcs::cam::uin/1:role/1\n[half]\nsecret_id = AKIDhalf\nsecret_key =\n[words]\nsecret_id=a\nsecret_key=hunter2 hunter2\n\
+        [twice]\nsecret_id=AKIDa\nsecret_key=a\n[last]\nsecret_id=a\nsecret_id=b\n[quotes]\nsecret_id='AKIDa'\nsecret_key=a\n\
+        [twice]\nsecret_key=b\n";
 
     #[test]
     fn a_section_is_read_as_the_sdks_read_it() {
@@ -148,6 +161,13 @@ mod tests {
                 "secret_key: the value has white space, control or non-ASCII characters inside",
             ),
             ("absent", "the file has no profile of this name"),
+            ("twice", "the file has two profiles of this name"),
+            ("last", "the profile has secret_id twice"),
+            ("quotes", "secret_id: the value has quotes around it"),
+            (
+                "role",
+                "`role_arn` beside the key says that the key works as somebody else",
+            ),
         ] {
             assert_eq!(section(FILE, name).unwrap_err().what, what);
         }
@@ -164,7 +184,7 @@ mod tests {
         let read = |variable: Option<&str>| {
             let variable = variable.map(|value| (CREDENTIALS_FILE_VARIABLE, value));
             let environment: Environment = [("HOME", home)].into_iter().chain(variable).collect();
-            Profile::default().read(&environment)
+            Profile::default().read(&environment, &read_text)
         };
         assert!(matches!(read(None), Err(NoKey::Absent(_))));
         std::fs::write(&at_home, "[default]\nsecret_id=AKIDa\nsecret_key=a").unwrap();
@@ -180,7 +200,7 @@ mod tests {
         };
         assert_eq!(
             fault.what,
-            "TENCENTCLOUD_CREDENTIALS_FILE: the file it names cannot be read: No such file or directory (os error 2)"
+            "TENCENTCLOUD_CREDENTIALS_FILE: the file /nowhere cannot be read: No such file or directory (os error 2)"
         );
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::form::word;
 use crate::config::environment::Environment;
+use crate::config::path::shown_path;
 use crate::config::problem::Fault;
 
 /// The largest file that is read for a secret, in bytes.
@@ -23,15 +25,24 @@ pub enum IdSource {
 }
 
 impl IdSource {
-    /// Reads the id; a file is read anew.
+    /// The file that it is in, if it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Literal(_) | Self::Env(_) => None,
+        }
+    }
+
+    /// Reads the id without surrounding white space; a file's text is asked of `texts`.
     ///
     /// # Errors
     ///
     /// As [`SecretSource::read`].
-    pub fn read(&self, environment: &Environment) -> Result<String, Fault> {
+    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<String, Fault> {
         match self {
-            Self::Literal(id) => usable(id),
-            Self::File(path) => read_file(path),
+            Self::Literal(id) => word(id).map(str::to_owned),
+            Self::File(path) => read_file(path, texts),
             Self::Env(name) => read_variable(name, environment),
         }
     }
@@ -59,48 +70,103 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// Reads the secret without surrounding white space; a file is read anew.
+    /// The file that it is in, if it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) => None,
+        }
+    }
+
+    /// Reads the secret without surrounding white space; a file's text is asked of `texts`.
     ///
     /// # Errors
     ///
-    /// When it is missing, unreadable, empty, too long or cannot be a secret.
-    /// The error names neither the file or variable nor what is in it: when a
-    /// secret was put in place of its own file name, that name is the secret.
-    pub fn read(&self, environment: &Environment) -> Result<String, Fault> {
+    /// When it is missing, unreadable, empty, too long or cannot be a secret. The error
+    /// names the file or the variable, unless that name may be the secret, put in its place.
+    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<String, Fault> {
         match self {
-            Self::File(path) => read_file(path),
+            Self::File(path) => read_file(path, texts),
             Self::Env(name) => read_variable(name, environment),
         }
     }
 }
 
+/// Gives the text of a file.
+pub type Texts<'a> = dyn Fn(&Path) -> Result<String, NoText> + 'a;
+
+/// Why a file gives no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoText {
+    /// Whether there is nothing of this name, not even a link that leads nowhere.
+    pub is_absent: bool,
+    /// What is wrong, with the path.
+    pub fault: Fault,
+}
+
+impl From<NoText> for Fault {
+    fn from(no_text: NoText) -> Self {
+        no_text.fault
+    }
+}
+
 fn read_variable(name: &str, environment: &Environment) -> Result<String, Fault> {
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let shown = if name.chars().all(upper) {
+        format!("the environment variable {name}")
+    } else {
+        // It may be the secret itself.
+        "the environment variable that is named here".to_owned()
+    };
     let Some(value) = environment.get(name) else {
         return Err(Fault::new(
-            "the environment variable it names is not set, or empty",
-            "set it, or name another",
+            format!("{shown} is not set, or empty"),
+            "set it and restart the exporter, or name another",
         ));
     };
-    usable(value)
+    let value = word(value).map(str::to_owned);
+    value.map_err(|fault| fault.within(&shown))
 }
 
 /// Reads a file that holds one secret.
-pub(super) fn read_file(path: &Path) -> Result<String, Fault> {
-    usable(&read_text(path)?)
+pub(super) fn read_file(path: &Path, texts: &Texts<'_>) -> Result<String, Fault> {
+    let text = texts(path)?;
+    let secret = word(&text).map(str::to_owned);
+    secret.map_err(|fault| fault.within(&format!("the file {}", shown_path(path))))
 }
 
-/// Reads a small file. What is not UTF-8 in it becomes replacement characters.
-pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
+/// Reads a small file. What is not UTF-8 in it becomes replacement characters. Blocks for as
+/// long as the file system does.
+///
+/// # Errors
+///
+/// When the file is missing, cannot be read, is no regular file or is too large.
+pub fn read_text(path: &Path) -> Result<String, NoText> {
+    let present = |fault| NoText {
+        is_absent: false,
+        fault,
+    };
+    // A dangling link is something that somebody put there.
+    if let Err(error) = path.symlink_metadata()
+        && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    {
+        return Err(NoText {
+            is_absent: true,
+            fault: unreadable(path, &error),
+        });
+    }
     let mut bytes = Vec::new();
-    open_file(path)?
+    open_file(path)
+        .map_err(present)?
         .take(MAX_SECRET_BYTES + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| present(unreadable(path, &error)))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET_BYTES) {
-        return Err(Fault::new(
-            "the file it names is larger than 64 KiB",
+        return Err(present(Fault::new(
+            format!("the file {} is larger than 64 KiB", shown_path(path)),
             "name a file that holds nothing but the secret",
-        ));
+        )));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -108,36 +174,21 @@ pub(super) fn read_text(path: &Path) -> Result<String, Fault> {
 /// Opens a regular file, following links.
 pub(in crate::config) fn open_file(path: &Path) -> Result<File, Fault> {
     // Asked first, as opening a pipe would wait for its writer.
-    let metadata = path.metadata().map_err(|error| unreadable(&error))?;
+    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
         return Err(Fault::new(
-            "what it names is not a file",
-            "name a regular file",
+            format!("{} is not a regular file", shown_path(path)),
+            "name a regular file: the exporter reads it again and again",
         ));
     }
-    File::open(path).map_err(|error| unreadable(&error))
+    File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-fn unreadable(error: &std::io::Error) -> Fault {
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::new(
-        format!("the file it names cannot be read: {error}"),
+        format!("the file {} cannot be read: {error}", shown_path(path)),
         "create it and let the exporter's user read it, or name another",
     )
-}
-
-/// Trims `text` and makes sure that it can stand in an HTTP header.
-pub(super) fn usable(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Fault::new("the value is empty", "fill it in"));
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Fault::new(
-            "the value has white space, control or non-ASCII characters inside",
-            "copy it anew: one word, nothing else",
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -147,7 +198,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<String, Fault> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        SecretSource::File(file.path().to_owned()).read(&Environment::default())
+        SecretSource::File(file.path().to_owned()).read(&Environment::default(), &read_text)
     }
 
     #[test]
@@ -172,12 +223,13 @@ mod tests {
                 b"\xff\xfe",
                 "the value has white space, control or non-ASCII characters inside",
             ),
-            (
-                &[b'a'; 64 * 1024 + 1],
-                "the file it names is larger than 64 KiB",
-            ),
+            (&[b'a'; 64 * 1024 + 1], " is larger than 64 KiB"),
         ] {
-            assert_eq!(read(bytes).unwrap_err().what, what);
+            let found = read(bytes).unwrap_err().what;
+            assert!(
+                found.starts_with("the file /") && found.ends_with(what),
+                "{found}"
+            );
         }
     }
 
@@ -185,20 +237,46 @@ mod tests {
     fn only_a_regular_file_is_opened() {
         assert_eq!(
             open_file(Path::new("/dev/null")).unwrap_err().what,
-            "what it names is not a file"
+            "/dev/null is not a regular file"
         );
         assert_eq!(
             open_file(Path::new("/nowhere")).unwrap_err().what,
-            "the file it names cannot be read: No such file or directory (os error 2)"
+            "the file /nowhere cannot be read: No such file or directory (os error 2)"
         );
+    }
+
+    #[test]
+    fn only_where_nothing_is_a_file_is_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(read_text(&path).unwrap_err().is_absent);
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let dangling = read_text(&path).unwrap_err();
+        assert!(!dangling.is_absent);
+        assert!(dangling.fault.what.contains(path.to_str().unwrap()));
+        assert!(!read_text(folder.path()).unwrap_err().is_absent);
     }
 
     #[test]
     fn a_variable_is_read_and_trimmed() {
         let environment = Environment::from([("KEY", "hunter2\n"), ("EMPTY", " ")]);
-        let read = |name: &str| SecretSource::Env(name.to_owned()).read(&environment);
+        let read = |name: &str| SecretSource::Env(name.to_owned()).read(&environment, &read_text);
         assert_eq!(read("KEY").unwrap(), "hunter2");
-        assert_eq!(read("EMPTY"), read("OTHER"));
-        assert!(read("OTHER").is_err());
+        for (name, what) in [
+            (
+                "EMPTY",
+                "the environment variable EMPTY is not set, or empty",
+            ),
+            (
+                "OTHER",
+                "the environment variable OTHER is not set, or empty",
+            ),
+            (
+                "Gu5t9xGARNpq86cd98joQYCN3Cozk1qA",
+                "the environment variable that is named here is not set, or empty",
+            ),
+        ] {
+            assert_eq!(read(name).unwrap_err().what, what);
+        }
     }
 }

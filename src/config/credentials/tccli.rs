@@ -1,13 +1,17 @@
 //! The credential files of the vendor's command line, `tccli`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::key::{Key, NoKey};
-use super::secret::read_text;
+use super::other_identity;
+use super::secret::Texts;
 use crate::config::environment::Environment;
+use crate::config::path::shown_path;
 use crate::config::problem::Fault;
 
 /// The variable by which `tccli` picks a profile.
@@ -48,6 +52,8 @@ struct File {
     kind: Option<String>,
     #[serde(default)]
     expires_at: Option<i64>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 impl Tccli {
@@ -60,13 +66,20 @@ impl Tccli {
             .unwrap_or(USUAL_PROFILE)
     }
 
-    /// Reads the profile's key, expired or not; the file is read anew. May block.
+    /// The file that has the profile, where it can be told.
+    #[must_use]
+    pub fn file(&self, environment: &Environment) -> Option<PathBuf> {
+        let name = self.name(environment);
+        is_profile(name).then(|| path(environment, name)).flatten()
+    }
+
+    /// Reads the profile's key, expired or not; the file's text is asked of `texts`.
     ///
     /// # Errors
     ///
     /// [`NoKey::Absent`] when there is no such file, [`NoKey::Broken`] when it holds
     /// no whole key. Nothing of its content is in the error.
-    pub fn read(&self, environment: &Environment) -> Result<TccliKey, NoKey> {
+    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<TccliKey, NoKey> {
         let name = self.name(environment);
         if !is_profile(name) {
             return Err(NoKey::Broken(Fault::new(
@@ -80,20 +93,19 @@ impl Tccli {
                 "set HOME to the directory that holds .tccli",
             )));
         };
-        if path.symlink_metadata().is_err() {
-            return Err(NoKey::Absent(Fault::new(
-                "~/.tccli has no credential of this profile that this user may see",
-                "create it with `tccli configure`, or name another profile",
-            )));
-        }
-        let broken = |fault: Fault| {
-            NoKey::Broken(Fault::new(
-                format!("its file in ~/.tccli: {}", fault.what),
-                fault.remedy,
-            ))
-        };
-        let text = read_text(&path).map_err(broken)?;
-        parse(&text, name).map_err(broken)
+        let text = texts(&path).map_err(|no_text| {
+            if no_text.is_absent {
+                NoKey::Absent(Fault::new(
+                    format!("there is no {}", shown_path(&path)),
+                    "create it with `tccli configure`, or name another profile",
+                ))
+            } else {
+                NoKey::Broken(no_text.fault)
+            }
+        })?;
+        // tccli itself obeys them.
+        other_identity::refuse_variables(environment).map_err(NoKey::Broken)?;
+        parse(&text, name).map_err(|fault| NoKey::Broken(fault.within(&shown_path(&path))))
     }
 }
 
@@ -132,8 +144,21 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
                 "use `type: cvm_role`",
             ));
         }
-        _ => None,
+        None | Some("") => None,
+        Some(_) => {
+            return Err(Fault::new(
+                "the profile is of a `type` that is not known here, so it is not known whose key it has",
+                "use a profile that `tccli configure` has made",
+            ));
+        }
     };
+    let is_set = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.trim().is_empty(),
+        _ => true,
+    };
+    let set = file.others.iter().filter(|(_, value)| is_set(value));
+    other_identity::refuse(set.map(|(name, _)| name.as_str()))?;
     let expires_at = file.expires_at.map(Timestamp::from_second).transpose();
     let Ok(expires_at) = expires_at else {
         return Err(Fault::new(
@@ -153,11 +178,14 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::secret::read_text;
     use super::*;
 
     #[test]
     fn a_plain_key_and_a_login_are_read() {
-        let plain = parse(r#"{"secretId":"AKIDa","secretKey":"hunter2"}"#, "default").unwrap();
+        let text =
+            r#"{"secretId":"AKIDa","secretKey":"hunter2","role-arn":null,"role-session-name":"x"}"#;
+        let plain = parse(text, "default").unwrap();
         assert_eq!(plain.key.secret_id, "AKIDa");
         assert_eq!((plain.expires_at, plain.login), (None, None));
 
@@ -178,6 +206,18 @@ mod tests {
             (
                 r#"{"secretId":"AKIDa","secretKey":""}"#,
                 "secretKey is missing or empty",
+            ),
+            (
+                r#"{"secretId":"AKIDa","secretKey":"hunter2","role-arn":"qcs::cam::uin/1:role/1"}"#,
+                "`role-arn` beside the key says that the key works as somebody else",
+            ),
+            (
+                r#"{"secretId":"AKIDa","secretKey":"hunter2","use-cvm-role":true}"#,
+                "`use-cvm-role` beside the key says that the key works as somebody else",
+            ),
+            (
+                r#"{"type":"hunter2","secretId":"AKIDa","secretKey":"hunter2"}"#,
+                "the profile is of a `type` that is not known here, so it is not known whose key it has",
             ),
             (
                 r#"{"type":"cvm-role"}"#,
@@ -210,7 +250,7 @@ mod tests {
         assert_eq!(Tccli::default().name(&Environment::default()), "default");
         let escaping = Environment::from([(PROFILE_VARIABLE, "../x"), ("HOME", "/")]);
         assert!(matches!(
-            Tccli::default().read(&escaping),
+            Tccli::default().read(&escaping, &read_text),
             Err(NoKey::Broken(_))
         ));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::key::NoKey;
-use super::secret::read_file;
+use super::secret::{Texts, read_file};
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
 
@@ -30,7 +30,7 @@ pub struct TkeOidc {
 }
 
 impl TkeOidc {
-    /// Whether any of [`TKE_VARIABLES`] is set.
+    /// Whether any of [`TKE_VARIABLES`] is set; an empty one counts as not set.
     #[must_use]
     pub fn is_set(environment: &Environment) -> bool {
         let mut names = TKE_VARIABLES.into_iter();
@@ -75,18 +75,14 @@ impl TkeOidc {
         })
     }
 
-    /// Reads the token; the file is read anew. May block.
+    /// Reads the token; the file's text is asked of `texts`.
     ///
     /// # Errors
     ///
     /// When there is no token in the file.
-    pub fn token(&self) -> Result<String, Fault> {
-        read_file(&self.token_file).map_err(|fault| {
-            Fault::new(
-                format!("TKE_WEB_IDENTITY_TOKEN_FILE: {}", fault.what),
-                fault.remedy,
-            )
-        })
+    pub fn token(&self, texts: &Texts<'_>) -> Result<String, Fault> {
+        let token = read_file(&self.token_file, texts);
+        token.map_err(|fault| fault.within("TKE_WEB_IDENTITY_TOKEN_FILE"))
     }
 }
 

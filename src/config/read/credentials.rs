@@ -4,13 +4,14 @@ mod places;
 mod role;
 
 use super::super::credentials::{
-    Credentials, IdSource, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, TOKEN_VARIABLES,
+    Credentials, EnvKey, IdSource, Key, NoKey, Profile, SECRET_ID_VARIABLE, SecretSource,
+    StaticKey, literal_id, read_text,
 };
 use super::super::environment::Environment;
+use super::super::path::{path, variable_name};
 use super::super::problem::{Fault, Place};
 use super::super::reader::{Reader, Section, text, unknown};
 use super::super::tree::{Node, Value};
-use super::path;
 
 /// Each type and its keys.
 const TYPES: [(&str, &[&str]); 8] = [
@@ -55,7 +56,7 @@ pub(in super::super) fn keys() -> Vec<&'static str> {
     std::iter::once("type").chain(keys).collect()
 }
 
-/// Reads and tries the credentials of `account`; without any, it is the chain.
+/// Reads the credentials of `account`; without any, it is the chain.
 pub(super) fn read(
     reader: &mut Reader,
     account: &Section<'_>,
@@ -63,11 +64,14 @@ pub(super) fn read(
 ) -> Option<Credentials> {
     match account.get("credentials") {
         Some(node) => read_node(reader, &node, environment, 0),
-        None => Some(Credentials::Default),
+        None => {
+            try_chain(reader, account.place(), account.key(), environment);
+            Some(Credentials::Default)
+        }
     }
 }
 
-/// Reads and tries credentials that are the source of `roles` roles.
+/// Reads credentials that are the source of `roles` roles.
 fn read_node(
     reader: &mut Reader,
     node: &Node<'_>,
@@ -91,7 +95,7 @@ fn read_node(
     }
     match kind {
         "env" => {
-            check_env(reader, &node.place, &node.key, environment);
+            try_env(reader, &node.place, &node.key, environment);
             Some(Credentials::Env)
         }
         "profile" => places::profile(reader, node, &section, environment),
@@ -107,7 +111,10 @@ fn read_node(
             None
         }
         "assume_role" => role::assume_role(reader, &section, environment, roles),
-        "default" => Some(Credentials::Default),
+        "default" => {
+            try_chain(reader, &node.place, &node.key, environment);
+            Some(Credentials::Default)
+        }
         _ => static_key(reader, &section, environment),
     }
 }
@@ -141,43 +148,96 @@ fn static_key(
         false,
     );
 
-    let (id_key, secret_id) = secret_id.unzip();
-    let secret_id = reader.value(secret_id, |node| {
-        let source = match id_key {
-            Some("secret_id_file") => IdSource::File(path(node)?),
-            Some("secret_id_env") => IdSource::Env(text(node)?.to_owned()),
-            _ => IdSource::Literal(text(node)?.trim().to_owned()),
-        };
-        source.read(environment).map(|_| source)
+    let (id_key, id_node) = secret_id.unzip();
+    let secret_id = reader.value(id_node.as_ref(), |node| match id_key {
+        Some("secret_id_file") => path(node).map(IdSource::File),
+        Some("secret_id_env") => variable_name(node).map(IdSource::Env),
+        _ => literal_id(text(node)?).map(IdSource::Literal),
     });
+    let before = reader.problems.len();
+    if let (Some(node), Some(source)) = (&id_node, &secret_id) {
+        reader.surroundings(&node.place, &node.key, || {
+            if let IdSource::Env(name) = source {
+                without_blanks(name, environment)?;
+            }
+            source.read(environment, &read_text)
+        });
+    }
     let secret_key = secret(reader, secret_key, environment);
     let token = secret(reader, token, environment);
+    let (node, key) = (
+        id_node?,
+        StaticKey {
+            secret_id: secret_id?,
+            secret_key: secret_key?,
+            token,
+        },
+    );
+    // Each part can be right, and they be not those of one key.
+    if reader.problems.len() == before {
+        let whole = reader.surroundings(&node.place, &node.key, || {
+            let parts = key.parts(environment, &read_text)?;
+            parts.check_pair().map(|()| parts)
+        });
+        warn_of_id(reader, &node.place, &node.key, whole.as_ref());
+    }
     Some(Credentials::Static {
-        secret_id: secret_id?,
-        secret_key: secret_key?,
-        token,
+        secret_id: key.secret_id,
+        secret_key: key.secret_key,
+        token: key.token,
     })
 }
 
-/// Tries the variables of [`Credentials::Env`]. What is wrong with one is said of
-/// the variable if it is set, else of `place` and `key`.
-pub(super) fn check_env(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
-    for name in [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE] {
-        if environment.get(name).is_none() {
-            let fault = Fault::new(
-                format!("{name} is not set"),
-                "set it, or use `type: static`",
-            );
-            reader.report_at(place.clone(), key.to_owned(), fault);
+/// Tries the variables of [`Credentials::Env`].
+pub(super) fn try_env(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
+    let read = reader.surroundings(place, key, || {
+        let read = EnvKey::read(environment).map_err(NoKey::into_fault)?;
+        without_blanks(SECRET_ID_VARIABLE, environment)?;
+        Ok(read)
+    });
+    warn_of_id(reader, place, key, read.as_ref());
+}
+
+/// Tries the places of [`Credentials::Default`] that are on this machine.
+fn try_chain(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
+    let read = reader.surroundings(place, key, || {
+        match EnvKey::read(environment) {
+            Ok(read) => {
+                without_blanks(SECRET_ID_VARIABLE, environment)?;
+                return Ok(Some(read));
+            }
+            Err(NoKey::Broken(fault)) => return Err(fault),
+            Err(NoKey::Absent(_)) => {}
         }
+        match Profile::default().read(environment, &read_text) {
+            Ok(read) => Ok(Some(read)),
+            Err(NoKey::Broken(fault)) => Err(fault),
+            Err(NoKey::Absent(_)) => Ok(None),
+        }
+    });
+    warn_of_id(reader, place, key, read.flatten().as_ref());
+}
+
+/// A variable that holds a secret id, as the SDKs want it.
+fn without_blanks(name: &str, environment: &Environment) -> Result<(), Fault> {
+    let value = environment.raw(name).unwrap_or_default();
+    if value.trim() == value {
+        return Ok(());
     }
-    let names = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE];
-    for name in names.into_iter().chain(TOKEN_VARIABLES) {
-        if environment.get(name).is_some()
-            && let Err(fault) = SecretSource::Env(name.to_owned()).read(environment)
-        {
-            reader.report_at(Place::Variable(name.to_owned()), key.to_owned(), fault);
-        }
+    Err(Fault::new(
+        format!("the secret id in {name} begins or ends with a blank or a line end"),
+        "remove it",
+    ))
+}
+
+/// Warns of an id that does not look like one. It is allowed, and works if the API knows it.
+fn warn_of_id(reader: &mut Reader, place: &Place, key: &str, read: Option<&Key>) {
+    if read.is_some_and(|read| !read.has_usual_id()) {
+        let fault = Fault::new(
+            "the secret id does not look like one: those of the cloud begin with AKID or IKID",
+            "check it, if the API refuses it",
+        );
+        reader.warn_at(place, key, fault);
     }
 }
 
@@ -253,12 +313,15 @@ fn secret(
     environment: &Environment,
 ) -> Option<SecretSource> {
     let (name, node) = written?;
-    reader.value(Some(node), |node| {
-        let source = if name.ends_with("_file") {
-            SecretSource::File(path(node)?)
+    let source = reader.value(Some(&node), |node| {
+        if name.ends_with("_file") {
+            path(node).map(SecretSource::File)
         } else {
-            SecretSource::Env(text(node)?.to_owned())
-        };
-        source.read(environment).map(|_| source)
-    })
+            variable_name(node).map(SecretSource::Env)
+        }
+    })?;
+    reader.surroundings(&node.place, &node.key, || {
+        source.read(environment, &read_text)
+    });
+    Some(source)
 }

@@ -1,6 +1,6 @@
 //! Whatever is written, nothing panics and nothing that may be a secret shows.
 
-use super::{environment, fixtures, load_text};
+use super::{check_text, environment, fixtures, load_text};
 use crate::config::{Config, Environment};
 
 #[test]
@@ -21,7 +21,7 @@ fn odd_texts_neither_panic_nor_leak() {
         texts.push(format!("{before}{odd}{after}"));
     }
     for text in texts {
-        let shown = match load_text(&text, &environment([])) {
+        let shown = match check_text(&text, &environment([])) {
             Ok(config) => format!("{config:?}"),
             Err(error) => format!("{error} {error:?}"),
         };

@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::super::fixture::{self, answer, issued, variables};
 use super::super::{Providers, Unavailable};
 use super::*;
+use crate::cloud::Error;
 use crate::cloud::scripted::{Scripted, failure};
 use crate::config::{Credentials, SecretSource};
+use crate::reason::Reason;
 use crate::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
 
 const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
@@ -123,8 +125,12 @@ async fn a_refusal_tells_code_message_and_request_id_and_blots_out_the_external_
     let error = provider.credential().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "AssumeRole: UnauthorizedOperation: no <secret> <secret> (RequestId r-1); let the source call sts:AssumeRole on the role, and the role trust it"
+        "STS AssumeRole: UnauthorizedOperation: no <secret> <secret>"
     );
+    let told = error.error();
+    assert_eq!(told.reason, Reason::Permission);
+    assert_eq!(told.request_id.as_deref(), Some("r-1"));
+    assert!(told.remedy().contains("sts:AssumeRole"), "{told:?}");
     assert!(!format!("{error:?} {:?}", http.sent()[0].request.headers()).contains("hunter2"));
 }
 
@@ -148,7 +154,7 @@ async fn a_service_that_hangs_is_given_up_after_the_timeout() {
     let error = provider.credential().await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "AssumeRole: no whole answer from sts.tencentcloudapi.com within 10s"
+        "STS AssumeRole: no whole answer from sts.tencentcloudapi.com within 10s"
     );
     assert_eq!(http.sent().len(), 1);
 }
@@ -238,4 +244,68 @@ async fn a_redirect_is_not_followed() {
     let error = provider.credential().await.unwrap_err().to_string();
     assert!(error.contains("302"), "{error}");
     assert_eq!(http.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_the_service_has_its_own_reason_its_name_and_a_remedy_that_fits() {
+    let coded = |code: &'static str| -> Arc<Scripted> { Scripted::new(move |_| failure(code)) };
+    let status = |status: u16| -> Arc<Scripted> {
+        Scripted::with(move |_, _| {
+            let response = Response::builder().status(status).body(bytes::Bytes::new());
+            Box::pin(future::ready(Ok(response.unwrap())))
+        })
+    };
+    let reset = Scripted::with(|_, _| {
+        let error = Error::new(Reason::Network, "no answer: connection reset");
+        Box::pin(future::ready(Err(error)))
+    });
+    for (http, reason, remedy) in [
+        (status(503), Reason::Server, "wait"),
+        (status(429), Reason::Throttled, "`duration`"),
+        (status(302), Reason::Request, "api.sts_endpoint"),
+        (Scripted::hanging(), Reason::Timeout, "api.sts_endpoint"),
+        (reset, Reason::Network, "api.sts_endpoint"),
+        (
+            Scripted::new(|_| "<html>".to_owned()),
+            Reason::Response,
+            "api.sts_endpoint",
+        ),
+        (
+            coded("RequestLimitExceeded"),
+            Reason::Throttled,
+            "`duration`",
+        ),
+        (
+            coded("UnauthorizedOperation"),
+            Reason::Permission,
+            "sts:AssumeRole",
+        ),
+        (coded("AuthFailure.SignatureExpire"), Reason::Clock, "NTP"),
+        (
+            coded("AuthFailure.SecretIdNotFound"),
+            Reason::Credentials,
+            "CAM console",
+        ),
+        (
+            coded("ResourceNotFound.RoleNotFound"),
+            Reason::Credentials,
+            "the role exists",
+        ),
+        (
+            Scripted::new(|_| issued("AKIDlate", -1)),
+            Reason::Clock,
+            "NTP",
+        ),
+    ] {
+        let provider = provider(&http, Credentials::Env);
+        let error = Error::from(provider.credential().await.unwrap_err());
+        assert_eq!(error.reason, reason, "{error}");
+        assert!(
+            error.remedy().contains(remedy),
+            "{error}: {}",
+            error.remedy()
+        );
+        let named = error.message.starts_with("STS AssumeRole: ");
+        assert!(named || reason == Reason::Clock, "{error}");
+    }
 }

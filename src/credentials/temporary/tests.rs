@@ -24,7 +24,8 @@ impl Issuer for Arc<Play> {
             };
             tokio::time::sleep(Duration::from_millis(100)).await;
             if *self.broken.lock().unwrap() {
-                return Err(Unavailable::Broken(format!("failure {number}")));
+                let why = format!("failure {number}");
+                return Err(Unavailable::Broken(Error::new(Reason::Server, why)));
             }
             let life = SignedDuration::from_secs(*self.life.lock().unwrap());
             let key = Credential::new(format!("AKID{number}"), "hunter2".to_owned(), None);

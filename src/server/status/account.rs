@@ -208,7 +208,7 @@ fn failed(failure: &Failure, collector: &CollectorReport, now: Timestamp) -> Mar
                     }
                 }
             }
-            p { b { "To do: " } (prose(failure.remedy)) "." }
+            p { b { "To do: " } (prose(&failure.remedy)) "." }
         }
     }
 }

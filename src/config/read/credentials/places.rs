@@ -1,13 +1,14 @@
 //! Credentials that are read from a place where others keep them.
 
 use super::super::super::credentials::{
-    Credentials, Profile, Tccli, TkeOidc, is_profile, is_role_name,
+    Credentials, NoKey, Profile, Tccli, TkeOidc, is_profile, is_role_name, read_text,
 };
 use super::super::super::environment::Environment;
+use super::super::super::path::{path, unexpanded};
 use super::super::super::problem::Fault;
 use super::super::super::reader::{Reader, Section, text};
 use super::super::super::tree::Node;
-use super::path;
+use super::warn_of_id;
 
 pub(super) fn profile(
     reader: &mut Reader,
@@ -23,6 +24,9 @@ pub(super) fn profile(
                 "write the section's name without brackets",
             ));
         }
+        if let Some(what) = unexpanded(name) {
+            return Err(Fault::new(what, "write the profile's name"));
+        }
         Ok(name.to_owned())
     });
     let file = optional(reader, section, "file", path);
@@ -32,10 +36,12 @@ pub(super) fn profile(
         name: name.unwrap_or_else(|| Profile::default().name),
         file,
     };
-    reader.value(Some(blamed), |_| {
-        let read = profile.read(environment);
-        read.map_err(|no_key| no_key.into_fault())
-    })?;
+    let (place, key) = (&blamed.place, &blamed.key);
+    let read = reader.surroundings(place, key, || {
+        let read = profile.read(environment, &read_text);
+        read.map_err(NoKey::into_fault)
+    });
+    warn_of_id(reader, place, key, read.as_ref());
     Some(Credentials::Profile(profile))
 }
 
@@ -47,7 +53,7 @@ pub(super) fn tccli(
 ) -> Option<Credentials> {
     let profile = optional(reader, section, "profile", |node| {
         let name = text(node)?;
-        if !is_profile(name) {
+        if !is_profile(name) || unexpanded(name).is_some() {
             return Err(Fault::new(
                 "not a profile's name",
                 "write the name alone, without a path",
@@ -57,10 +63,12 @@ pub(super) fn tccli(
     })?;
     let blamed = section.get("profile").unwrap_or_else(|| node.clone());
     let tccli = Tccli { profile };
-    reader.value(Some(blamed), |_| {
-        let read = tccli.read(environment);
-        read.map_err(|no_key| no_key.into_fault())
-    })?;
+    let (place, key) = (&blamed.place, &blamed.key);
+    let read = reader.surroundings(place, key, || {
+        let read = tccli.read(environment, &read_text);
+        read.map_err(NoKey::into_fault)
+    });
+    warn_of_id(reader, place, key, read.as_ref().map(|read| &read.key));
     Some(Credentials::Tccli(tccli))
 }
 
@@ -83,10 +91,10 @@ pub(super) fn tke_oidc(
     node: &Node<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
-    reader.value(Some(node), |_| {
-        let pod = TkeOidc::from_environment(environment).map_err(|no_key| no_key.into_fault())?;
-        pod.token()
-    })?;
+    reader.surroundings(&node.place, &node.key, || {
+        let pod = TkeOidc::from_environment(environment).map_err(NoKey::into_fault)?;
+        pod.token(&read_text)
+    });
     Some(Credentials::TkeOidc)
 }
 

@@ -1,0 +1,113 @@
+//! Text that a service sent, as far as it may be shown.
+
+use std::fmt;
+
+use super::Credential;
+
+/// What is shown instead of a secret.
+const STAND_IN: &str = "<secret>";
+
+/// This many characters of a secret are recognised as a part of it.
+const RECOGNISED: usize = 8;
+
+/// The longest part of a foreign text that is shown, in characters.
+const MAX_SHOWN: usize = 300;
+
+/// What a service was sent that nobody may see, and could echo.
+#[derive(Default)]
+pub(super) struct Secrets<'a>(Vec<&'a str>);
+
+impl<'a> Secrets<'a> {
+    /// Those of `credential` and the `parameter` of an action, where there are any.
+    pub(super) fn new(credential: Option<&'a Credential>, parameter: Option<&'a str>) -> Self {
+        let secrets = credential.into_iter().flat_map(Credential::secrets);
+        Self(secrets.chain(parameter).collect())
+    }
+
+    /// `text` without the secrets and the parts of them, on one line and of bounded
+    /// length.
+    ///
+    /// It is cut last: a secret that was cut first would not be recognised.
+    pub(super) fn show(&self, text: &str) -> String {
+        let without = self.blot_out(text);
+        let printable = without
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char });
+        printable.take(MAX_SHOWN).collect()
+    }
+
+    /// `text` without the secrets and the parts of them.
+    pub(super) fn blot_out(&self, text: &str) -> String {
+        let secrets = self.0.iter();
+        secrets.fold(text.to_owned(), |text, secret| blot_out(&text, secret))
+    }
+}
+
+impl fmt::Debug for Secrets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STAND_IN)
+    }
+}
+
+/// `text` without `secret` and without its beginnings: whoever echoes a secret may have
+/// cut it.
+fn blot_out(text: &str, secret: &str) -> String {
+    let mut ends = secret.char_indices().map(|(at, char)| at + char.len_utf8());
+    let head_length = ends.find(|end| *end >= RECOGNISED).unwrap_or(secret.len());
+    let Some((head, tail)) = secret.split_at_checked(head_length) else {
+        return text.to_owned();
+    };
+    if head.is_empty() {
+        return text.to_owned();
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(head) {
+        let pairs = after.chars().zip(tail.chars());
+        let same = pairs.take_while(|(found, expected)| found == expected);
+        let length = same.map(|(char, _)| char.len_utf8()).sum();
+        shown += before;
+        shown += STAND_IN;
+        rest = after.get(length..).unwrap_or_default();
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_blotted_out_whole_and_in_part_wherever_it_is() {
+        let secret = "0123456789abcdef";
+        for (text, shown) in [
+            ("0123456789abcdef", "<secret>"),
+            (
+                "a 0123456789abcdef b 0123456789abcdef",
+                "a <secret> b <secret>",
+            ),
+            ("it was 0123456789a", "it was <secret>"),
+            ("01234567: no such key", "<secret>: no such key"),
+            ("0123456789abcdé", "<secret>é"),
+            ("it was 0123456", "it was 0123456"),
+        ] {
+            assert_eq!(blot_out(text, secret), shown);
+        }
+        assert_eq!(blot_out("hunter2, hunter", "hunter2"), "<secret>, hunter");
+        assert_eq!(blot_out("nothing", ""), "nothing");
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_leaves_nothing_of_itself() {
+        let secrets = Secrets::new(None, Some("0123456789abcdef"));
+        for letters in 270..310 {
+            let text = format!("{}0123456789abcdef", "x".repeat(letters));
+            assert!(!secrets.show(&text).contains("01"), "{letters}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_one_line() {
+        assert_eq!(Secrets::default().show("a\r\nb\0"), "a  b ");
+    }
+}

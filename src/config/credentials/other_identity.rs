@@ -1,0 +1,100 @@
+//! Settings of other programs by which a key works as somebody else than its owner.
+//!
+//! They are refused rather than ignored: the values of another account under this name
+//! would look right.
+
+use crate::config::environment::Environment;
+use crate::config::problem::Fault;
+
+/// Whether `name` is that of a setting by which a key is not used as it is: a role that it
+/// assumes, or another source that it stands for. The SDKs, `tccli` and Terraform spell
+/// them with `_`, with `-` or in camel case.
+fn changes_identity(name: &str) -> bool {
+    const OTHERS: [&str; 5] = [
+        "credentialprocess",
+        "credentialsource",
+        "providerid",
+        "sourceprofile",
+        "webidentitytokenfile",
+    ];
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    // A session's name alone does nothing.
+    (plain.contains("role") && !plain.contains("session")) || OTHERS.contains(&plain.as_str())
+}
+
+/// Refuses a key beside which one of `settings`, names of those that are set, changes whose
+/// key it is.
+pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<(), Fault> {
+    let mut settings = settings.into_iter();
+    match settings.find(|name| changes_identity(name)) {
+        None => Ok(()),
+        Some(name) => Err(Fault::new(
+            format!("`{name}` beside the key says that the key works as somebody else"),
+            "keep the key in a profile without this setting; if a role is meant, write \
+             `type: assume_role` with its `role_arn` and that profile as `source`",
+        )),
+    }
+}
+
+/// Refuses a key of the environment, or of a program that obeys it, where a variable says
+/// that the key assumes a role.
+pub(super) fn refuse_variables(environment: &Environment) -> Result<(), Fault> {
+    let set = environment
+        .iter()
+        .filter(|(_, value)| !value.trim().is_empty());
+    let mut names = set.map(|(name, _)| name);
+    let is_role = |name: &&str| name.starts_with("TENCENTCLOUD_") && name.ends_with("ROLE_ARN");
+    match names.find(is_role) {
+        None => Ok(()),
+        Some(name) => Err(Fault::new(
+            format!("{name} is set, which says that the key assumes a role"),
+            format!(
+                "unset {name}; if this role is meant, write `type: assume_role` with its `role_arn`"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_change_whose_key_it_is_are_refused_in_any_spelling() {
+        for name in [
+            "role-arn",
+            "role_arn",
+            "roleArn",
+            "use-cvm-role",
+            "assume_role",
+            "source_profile",
+            "credential_process",
+            "cam-role-name",
+            "web_identity_token_file",
+        ] {
+            let fault = refuse(["region", name]).unwrap_err();
+            assert!(fault.what.contains(name), "{fault}");
+        }
+        for name in [
+            "region",
+            "role-session-name",
+            "language",
+            "token",
+            "expiresAt",
+        ] {
+            assert_eq!(refuse([name]), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_role_in_the_environment_is_refused_unless_it_is_empty() {
+        for name in ["TENCENTCLOUD_ROLE_ARN", "TENCENTCLOUD_ASSUME_ROLE_ARN"] {
+            let refused = |value| refuse_variables(&Environment::from([(name, value)]));
+            assert!(refused("qcs::cam::uin/1:role/1").is_err(), "{name}");
+            assert_eq!(refused(" "), Ok(()));
+        }
+        let tke = Environment::from([("TKE_ROLE_ARN", "qcs::cam::uin/1:role/1")]);
+        assert_eq!(refuse_variables(&tke), Ok(()));
+    }
+}
