@@ -92,7 +92,7 @@ pub(super) fn check_id(id: &str) -> Result<(), Fault> {
 
 /// What is wrong with `id` and `key`, words, as the two halves of one key.
 pub(super) fn check_pair(id: &str, key: &str) -> Result<(), Fault> {
-    if id == key {
+    if id == key && is_usual_id(id) {
         return Err(Fault::new(
             "the secret id and the secret key are the same value",
             "write the secret id in one place and its secret key in the other",
