@@ -184,7 +184,7 @@ pub(super) fn failed_alike(accounts: usize, example: &str, failure: &Failure) ->
             @if let Some(id) = &failure.request_id {
                 dl { div { dt { "RequestId" } dd { code { (id) } } } }
             }
-            p { b { "To do: " } (prose(failure.remedy)) "." }
+            p { b { "To do: " } (prose(&failure.remedy)) "." }
         }
     }
 }
