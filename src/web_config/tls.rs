@@ -169,7 +169,7 @@ impl TlsSettings {
             }
             Err(rustls::Error::InconsistentKeys(_)) => Err(self.key.problem(
                 "the private key does not belong to the certificate",
-                "name the private key of the certificate in `cert_file`",
+                "name the certificate's own private key",
             )),
             Err(_) => Err(self
                 .certificate
