@@ -66,8 +66,8 @@ pub const STALL_TIME_WHILE_OTHERS_WAIT: Duration = Duration::from_secs(1);
 pub const SEND_TIME: Duration = Duration::from_secs(120);
 
 /// How many bytes answers may hold until their clients have accepted them. Of an answer
-/// that is larger than an eighth of this, an eighth is counted.
-pub const ANSWER_MEMORY: usize = 24 * 1024 * 1024;
+/// that is larger than a sixth of this, a sixth is counted.
+pub const ANSWER_MEMORY: usize = 16 * 1024 * 1024;
 
 /// The pause after the kernel refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
