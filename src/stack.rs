@@ -48,6 +48,10 @@ const ALERTMANAGER_PAGES: [AlertsPage; 2] = [
 /// How long a page may take.
 const PAGE: Duration = Duration::from_secs(10);
 
+/// How long a program that listens may take until it is ready, and how often it is asked.
+const READY: Duration = Duration::from_secs(60);
+const READY_PAUSE: Duration = Duration::from_millis(100);
+
 /// What is wrong with a stack.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
@@ -111,13 +115,16 @@ pub struct Settings {
 
 /// A running Prometheus and a running Alertmanager. They are killed when dropped.
 pub struct Stack {
-    prometheus: (Daemon, String),
-    alertmanager: (Daemon, String),
+    prometheus: Daemon,
+    prometheus_page: String,
+    alertmanager: Daemon,
+    alertmanager_url: String,
+    alertmanager_page: String,
     _folder: TempDir,
 }
 
 impl Stack {
-    /// Starts both, and waits until both listen.
+    /// Starts both, and waits until both are ready.
     ///
     /// # Errors
     ///
@@ -129,23 +136,24 @@ impl Stack {
         std::fs::write(file("alertmanager.json"), routes(settings)?.to_string())?;
         let config = flag("config.file", &file("alertmanager.json"));
         let data = flag("storage.path", &file("alertmanager"));
-        let alertmanager = start(&["alertmanager", "prometheus-alertmanager"], |address| {
-            vec![
-                config.clone(),
-                data.clone(),
-                // A single one has no peers.
-                "--cluster.listen-address=".to_owned(),
-                format!("--web.listen-address={address}"),
-                format!("--web.external-url=http://{address}"),
-            ]
-        })
-        .await?;
+        let (alertmanager, alertmanager_url) =
+            start(&["alertmanager", "prometheus-alertmanager"], |address| {
+                vec![
+                    config.clone(),
+                    data.clone(),
+                    // A single one has no peers.
+                    "--cluster.listen-address=".to_owned(),
+                    format!("--web.listen-address={address}"),
+                    format!("--web.external-url=http://{address}"),
+                ]
+            })
+            .await?;
 
-        let config = prometheus(settings, &alertmanager.1, &file("rules.json"));
+        let config = prometheus(settings, &alertmanager_url, &file("rules.json"));
         std::fs::write(file("prometheus.json"), config.to_string())?;
         let config = flag("config.file", &file("prometheus.json"));
         let data = flag("storage.tsdb.path", &file("prometheus"));
-        let prometheus = start(&["prometheus"], |address| {
+        let (prometheus, url) = start(&["prometheus"], |address| {
             vec![
                 config.clone(),
                 data.clone(),
@@ -156,39 +164,44 @@ impl Stack {
         .await?;
         Ok(Self {
             prometheus,
+            prometheus_page: page(&url, &PROMETHEUS_PAGES).await,
             alertmanager,
+            alertmanager_page: page(&alertmanager_url, &ALERTMANAGER_PAGES).await,
+            alertmanager_url,
             _folder: folder,
         })
     }
 
     /// The page of Prometheus that shows the alerts in this build.
-    pub async fn prometheus_page(&self) -> String {
-        page(&self.prometheus.1, &PROMETHEUS_PAGES).await
+    #[must_use]
+    pub fn prometheus_page(&self) -> &str {
+        &self.prometheus_page
     }
 
     /// The page of Alertmanager that shows the alerts in this build.
-    pub async fn alertmanager_page(&self) -> String {
-        page(&self.alertmanager.1, &ALERTMANAGER_PAGES).await
+    #[must_use]
+    pub fn alertmanager_page(&self) -> &str {
+        &self.alertmanager_page
     }
 
     /// Where Alertmanager is.
     #[must_use]
     pub fn alertmanager_url(&self) -> &str {
-        &self.alertmanager.1
+        &self.alertmanager_url
     }
 
     /// Waits until one of them has ended by itself, and says how.
     pub async fn ended(&mut self) -> StackError {
         tokio::select! {
-            error = self.prometheus.0.ended() => error,
-            error = self.alertmanager.0.ended() => error,
+            error = self.prometheus.ended() => error,
+            error = self.alertmanager.ended() => error,
         }
     }
 
     /// Ends both.
     pub async fn stop(self) {
-        self.prometheus.0.stop().await;
-        self.alertmanager.0.stop().await;
+        self.prometheus.stop().await;
+        self.alertmanager.stop().await;
     }
 }
 
@@ -212,23 +225,35 @@ async fn start(
 
 /// The first of `pages` at `url` that opens, or else the last.
 async fn page(url: &str, pages: &[AlertsPage]) -> String {
-    // The client of HTTP demands it, although nothing here speaks TLS.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(PAGE)
-        .build();
+    // A program that listens answers everything with 503 until it is ready.
+    let mut pauses = tokio::time::interval(READY_PAUSE);
+    let ready = async {
+        while !opens(&format!("{url}/-/ready")).await {
+            pauses.tick().await;
+        }
+    };
+    // If it is never ready, no page opens.
+    let _ = tokio::time::timeout(READY, ready).await;
     let mut best = url.to_owned();
     for (page, proof) in pages {
         best = format!("{url}{page}");
-        let Ok(client) = &client else { continue };
-        let answer = client.get(format!("{url}{proof}")).send().await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
+        if opens(&format!("{url}{proof}")).await {
             break;
         }
     }
     best
+}
+
+/// Whether what is at `url` can be had.
+async fn opens(url: &str) -> bool {
+    // The client of HTTP demands it, although nothing here speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    let Ok(client) = client.timeout(PAGE).build() else {
+        return false;
+    };
+    let answer = client.get(url).send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
 }
 
 fn flag(name: &str, path: &Path) -> String {

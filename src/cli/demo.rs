@@ -14,8 +14,9 @@ use crate::app::{App, AppOptions};
 use crate::clock::Clock;
 use crate::config::{Environment, Source};
 use crate::signals::{Hangups, StopSignals};
-use crate::simulator::{Scenario, Simulator};
+use crate::simulator::{Account, Scenario, Simulator};
 use crate::stack::{self, Stack, StackError, receiver};
+use crate::web_config::WebConfigFile;
 
 /// How much faster than shipped the rules and the routes go: an hour in a minute.
 const PACE: u32 = 60;
@@ -23,8 +24,8 @@ const PACE: u32 = 60;
 /// How often the demo's Prometheus scrapes.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves the demo scenario until a signal comes or its terminal is closed, `with_stack` watched and judged by a
-/// Prometheus and an Alertmanager.
+/// Serves the demo scenario until a signal comes or its terminal is closed. `with_stack`,
+/// a Prometheus and an Alertmanager watch it.
 pub(super) async fn run(
     clock: &Clock,
     options: AppOptions,
@@ -32,13 +33,30 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let signals = StopSignals::catch().map_err(Failure::running)?;
     let mut hangups = Hangups::catch().map_err(Failure::running)?;
-    // A demo ends with its terminal: nobody is left to look at it.
     let mut stopped = pin!(async {
         tokio::select! {
             () = signals.received() => {}
+            // Nobody is left to look at it.
             () = hangups.next() => {}
         }
     });
+    let scheme = match &options.web_config {
+        Some(_) if with_stack => {
+            return Err(Failure::usage(
+                "demo --stack does not take --web.config.file, as the Prometheus that it starts \
+                 knows no password and no certificate; leave one of them out",
+            ));
+        }
+        Some(file) => {
+            let file = WebConfigFile::open(file).map_err(Failure::usage)?;
+            if file.first().tls.is_some() {
+                "https"
+            } else {
+                "http"
+            }
+        }
+        None => "http",
+    };
     let scenario = Scenario::demo().map_err(Failure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -46,36 +64,7 @@ pub(super) async fn run(
         .await
         .map_err(Failure::running)?;
     let api = format!("http://{}", simulator.local_addr());
-
-    // The configuration takes the way of any other, so the demo shows the real thing.
-    let mut variables = vec![
-        ("CWP_EXPORTER_API__ENDPOINT".to_owned(), api.clone()),
-        ("CWP_EXPORTER_POLL__INTERVAL".to_owned(), "1s".to_owned()),
-        ("CWP_EXPORTER_POLL__TIMEOUT".to_owned(), "1s".to_owned()),
-        ("CWP_EXPORTER_POLL__MAX_AGE".to_owned(), "30s".to_owned()),
-    ];
-    for (position, account) in accounts.iter().enumerate() {
-        let key = format!("CWP_EXPORTER_ACCOUNTS__{position}");
-        let secret_key = format!("DEMO_SECRET_KEY_{position}");
-        variables.extend([
-            (format!("{key}__NAME"), account.name().to_owned()),
-            (format!("{key}__CREDENTIALS__TYPE"), "static".to_owned()),
-            (
-                format!("{key}__CREDENTIALS__SECRET_ID"),
-                account.secret_id().to_owned(),
-            ),
-            (
-                format!("{key}__CREDENTIALS__SECRET_KEY_ENV"),
-                secret_key.clone(),
-            ),
-            (secret_key, account.secret_key().to_owned()),
-        ]);
-    }
-    let environment = Environment::from_iter(variables);
-    let source = Source {
-        environment,
-        ..Source::default()
-    };
+    let source = source(&accounts, &api);
     let telemetry_path = options.telemetry_path.clone();
     let app = App::bind(source, clock, options).await?;
 
@@ -91,15 +80,15 @@ pub(super) async fn run(
     };
     for address in &addresses {
         say(format!(
-            "Open http://{address}/ or scrape http://{address}{telemetry_path}\n"
+            "Open {scheme}://{address}/ or scrape {scheme}://{address}{telemetry_path}\n"
         ))?;
     }
     if let Some(stack) = &stack {
         say(format!(
             "Prometheus   {}\nAlertmanager {}\n\
              An hour of the rules passes in a minute; notifications are printed here.\n",
-            stack.prometheus_page().await,
-            stack.alertmanager_page().await
+            stack.prometheus_page(),
+            stack.alertmanager_page()
         ))?;
     }
     say(format!(
@@ -126,6 +115,38 @@ pub(super) async fn run(
     match broken {
         Some(error) => Err(Failure::running(error)),
         None => outcome.map_err(Failure::running),
+    }
+}
+
+/// The configuration of `accounts` of the simulated API. It takes the way of any other, so
+/// that the demo shows the real thing.
+fn source(accounts: &[Account], api: &str) -> Source {
+    let mut variables = vec![
+        ("CWP_EXPORTER_API__ENDPOINT".to_owned(), api.to_owned()),
+        ("CWP_EXPORTER_POLL__INTERVAL".to_owned(), "1s".to_owned()),
+        ("CWP_EXPORTER_POLL__TIMEOUT".to_owned(), "1s".to_owned()),
+        ("CWP_EXPORTER_POLL__MAX_AGE".to_owned(), "30s".to_owned()),
+    ];
+    for (position, account) in accounts.iter().enumerate() {
+        let key = format!("CWP_EXPORTER_ACCOUNTS__{position}");
+        let secret_key = format!("DEMO_SECRET_KEY_{position}");
+        variables.extend([
+            (format!("{key}__NAME"), account.name().to_owned()),
+            (format!("{key}__CREDENTIALS__TYPE"), "static".to_owned()),
+            (
+                format!("{key}__CREDENTIALS__SECRET_ID"),
+                account.secret_id().to_owned(),
+            ),
+            (
+                format!("{key}__CREDENTIALS__SECRET_KEY_ENV"),
+                secret_key.clone(),
+            ),
+            (secret_key, account.secret_key().to_owned()),
+        ]);
+    }
+    Source {
+        environment: Environment::from_iter(variables),
+        ..Source::default()
     }
 }
 

@@ -412,7 +412,7 @@ async fn the_simulated_api_stays_on_this_machine() {
 #[tokio::test]
 async fn a_configuration_that_cannot_be_put_to_work_is_wrong_at_every_command() {
     let folder = tempfile::tempdir().unwrap();
-    let state = format!("--state.dir={}/none", folder.path().display());
+    let state = format!("--state.dir={}/none/none", folder.path().display());
     let key = [
         ("TENCENTCLOUD_SECRET_ID", "AKIDexample"),
         ("TENCENTCLOUD_SECRET_KEY", "example"),

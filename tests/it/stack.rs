@@ -332,6 +332,34 @@ async fn the_demo_prints_only_pages_that_open_and_show_alerts() {
 }
 
 #[tokio::test]
+async fn a_demo_that_speaks_tls_says_https_and_takes_no_stack() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("crt"), key.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key"), key.signing_key.serialize_pem()).unwrap();
+    let config = folder.path().join("web.yml");
+    let tls = "tls_server_config: {cert_file: crt, key_file: key}\n";
+    std::fs::write(&config, tls).unwrap();
+    let config = format!("--web.config.file={}", config.display());
+    let arguments = ["--web.listen-address=127.0.0.1:0", "demo", &config];
+    let mut child = program(&arguments, &[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = within("the demo", output.next_line()).await.unwrap();
+    let line = line.unwrap();
+    assert!(line.starts_with("Open https://127.0.0.1:"), "{line}");
+    assert!(line.contains("or scrape https://"), "{line}");
+
+    let refused = run(&[&arguments[..], &["--stack"]].concat(), &[]).await;
+    assert_eq!(refused.status.code(), Some(2));
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(words.contains("leave one of them out"), "{words}");
+}
+
+#[tokio::test]
 async fn the_demo_leaves_no_program_behind_however_it_ends() {
     for name in ["HUP", "TERM", "INT", "KILL"] {
         let mut demo = Demo::start(&paths()[0]).await;
