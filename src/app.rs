@@ -6,9 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -26,10 +28,14 @@ use crate::server::thread::ServingThread;
 use crate::server::{Limits, Server};
 use crate::service_manager;
 use crate::signals::Hangups;
+use crate::snapshot::Store;
 use crate::state_dir::{Saver, StateDir, StateError};
 use crate::status::Status;
 use crate::web_config::WebConfigFile;
 use reload::Reloads;
+
+/// How often it is looked whether every account was collected.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +210,8 @@ impl App {
             Arc::clone(collecting.fleet.store()),
         );
         tokio::spawn(stop.clone().run_until_cancelled_owned(informing));
+        let first = tell_first_collections(Arc::clone(collecting.fleet.store()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(first));
         service_manager::ready();
         let mut hangups = self.hangups;
         let mut shutdown = std::pin::pin!(shutdown);
@@ -237,6 +245,31 @@ impl App {
         info!("stopped");
         outcome
     }
+}
+
+/// Tells once that every account was collected, and how many of them well.
+async fn tell_first_collections(store: Arc<Store>) {
+    let started = Instant::now();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    while !store.is_ready() {
+        looks.tick().await;
+    }
+    let accounts = store.load();
+    let slots = accounts.list().iter().flat_map(|account| &account.slots);
+    let outcomes: Vec<_> = slots.map(|slot| slot.load().succeeded()).collect();
+    let count = |wanted| {
+        outcomes
+            .iter()
+            .filter(|each| **each == Some(wanted))
+            .count()
+    };
+    info!(
+        accounts = accounts.list().len(),
+        succeeded = count(true),
+        failed = count(false),
+        after = ?Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        "every account was collected for the first time"
+    );
 }
 
 /// What changes at a reload.

@@ -19,6 +19,7 @@ use crate::atomic_file::{Output, Unsuitable};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Source};
 use crate::credentials::MAX_READS;
+use crate::exposition;
 use crate::fleet::FleetError;
 use crate::logging::{self, Threshold};
 use crate::once;
@@ -280,7 +281,15 @@ async fn once(
             Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
         }
     })?;
-    let (text, all_succeeded) = once::collect(config, environment, clock).await?;
+    let (exposition, all_succeeded) = once::collect(config, environment, clock).await?;
+    let text = match output {
+        Output::Standard => exposition.render(exposition::Format::Text),
+        // A textfile. What tells of this process has ended when it is read, and
+        // node_exporter refuses a series that two files have.
+        Output::File(_) | Output::Through(_) => {
+            exposition.render_accounts(exposition::Format::Text)
+        }
+    };
     output.write(&text, READABLE).map_err(|error| {
         Failure::Running(format!("cannot write to {}: {error}", path.display()))
     })?;

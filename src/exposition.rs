@@ -179,6 +179,16 @@ impl Exposition {
         pages.chain([self.live(format)]).flatten().collect()
     }
 
+    /// What there is to tell of each account, and nothing of the process.
+    #[must_use]
+    pub fn render_accounts(&self, format: Format) -> Vec<u8> {
+        let labels = Arc::new(Labels::new(self.store.load()));
+        let families = Arc::clone(&self.account_families);
+        let (pages, _) = Pages::new(format, families, labels, self.now());
+        let end = format.end().to_vec();
+        pages.chain([end]).flatten().collect()
+    }
+
     /// All that is known of one account, or nothing if there is no such account.
     #[must_use]
     pub fn render_account(&self, format: Format, name: &str) -> Option<Vec<u8>> {

@@ -11,12 +11,12 @@ use tracing::Level;
 
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::exposition::{Exposition, Format};
+use crate::exposition::Exposition;
 use crate::failure_log::log_failure;
 use crate::fleet::{Fleet, FleetError};
 
-/// Collects every account once, all at a time within the budget. Returns the
-/// exposition and whether every account succeeded; the log says which did not.
+/// Collects every account once, all at a time within the budget. Returns the exposition
+/// and whether every account succeeded; the log says which did not.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub async fn collect(
     config: &Config,
     environment: &Environment,
     clock: &Clock,
-) -> Result<(Vec<u8>, bool), FleetError> {
+) -> Result<(Exposition, bool), FleetError> {
     let registry = Registry::new();
     let fleet = Fleet::new(config, environment, clock, &registry)?;
     fleet.metrics().note_reload(true);
@@ -42,6 +42,7 @@ pub async fn collect(
                 collection.account(),
                 collection.collector(),
                 error,
+                0,
             );
         }
         outcome.is_ok()
@@ -49,5 +50,5 @@ pub async fn collect(
     let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
     let store = Arc::clone(fleet.store());
     let exposition = Exposition::new(registry, store, clock.clone(), None);
-    Ok((exposition.render(Format::Text), all_succeeded))
+    Ok((exposition, all_succeeded))
 }

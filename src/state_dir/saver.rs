@@ -75,7 +75,7 @@ impl Saver {
             }
             Err(_) => {
                 warn!(
-                    folder = %work.dir.file.display(),
+                    file = %work.dir.file.display(),
                     "the state folder does not answer: the exporter starts without the last good values"
                 );
                 Some(loading)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cwp_exporter::simulator::Answer;
 use tokio::net::TcpListener;
 
-use crate::harness::{Cloud, Program, Scrape, client, config_for, run};
+use crate::harness::{Cloud, Program, Scrape, client, config_for, run, within};
 
 /// A configuration file for the first `count` accounts of `cloud`, and the environment.
 struct Setup {
@@ -105,8 +105,45 @@ async fn once_prints_the_exposition_and_succeeds() {
     let scrape = Scrape::parse(text(&output.stdout));
     assert_eq!(scrape.licence_series("a0").len(), 25);
     assert_eq!(scrape.licence_series("a1").len(), 25);
-    // node_exporter has these itself, and refuses them from a textfile.
-    assert!(!scrape.text.contains("process_"));
+    // node_exporter has some of the others itself, refuses a series that two files have,
+    // and what they tell of has ended.
+    let lines = scrape.text.lines().filter(|line| !line.starts_with('#'));
+    for line in lines {
+        assert!(line.contains("{account=\"a"), "{line}");
+    }
+    for metric in [
+        "collector_last_attempt_timestamp_seconds",
+        "collector_success",
+    ] {
+        assert!(scrape.text.contains(metric), "{metric}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_once_that_every_account_was_collected() {
+    let cloud = Cloud::with_accounts(2).await;
+    let setup = Setup::of(&cloud, 2);
+    let wrong_key = [("KEY_A0", "wrong"), ("KEY_A1", "key-a1")];
+    let arguments = [
+        "--config.file",
+        setup.path(),
+        "--web.listen-address=127.0.0.1:0",
+    ];
+    let mut program = Program::start(&arguments, &wrong_key);
+    let told = program.logged("every account was collected").await;
+    for part in [
+        "level=info",
+        "accounts=2",
+        "succeeded=1",
+        "failed=1",
+        "after=",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    within("further collections", cloud.handle.wait_for("a1", 3)).await;
+    let log = program.log();
+    let told = log.iter().filter(|line| line.contains("every account"));
+    assert_eq!(told.count(), 1);
 }
 
 #[tokio::test]
@@ -150,6 +187,17 @@ async fn once_writes_a_file_whole_and_readable_by_others() {
     assert_eq!(text(&output.stdout), "");
     let scrape = Scrape::parse(&std::fs::read_to_string(&path).unwrap());
     assert_eq!(scrape.licence_series("a0").len(), 25);
+    // node_exporter has some of the others itself, and refuses a series that two files have.
+    let lines = scrape.text.lines().filter(|line| !line.starts_with('#'));
+    for line in lines {
+        assert!(line.contains("{account=\"a0\""), "{line}");
+    }
+    for metric in [
+        "collector_last_attempt_timestamp_seconds",
+        "collector_success",
+    ] {
+        assert!(scrape.text.contains(metric), "{metric}");
+    }
 
     let output = Setup::of(&cloud, 1)
         .run(&["once", "--output", "/nowhere/cwp.prom"])

@@ -186,7 +186,7 @@ async fn no_secret_is_logged_whatever_the_services_echo() {
     for _ in 0..300 {
         for collection in &pipeline.collections {
             if let Err(error) = collection.run().await {
-                crate::failure_log::log_failure(tracing::Level::ERROR, "a", "c", &error);
+                crate::failure_log::log_failure(tracing::Level::ERROR, "a", "c", &error, 0);
             }
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
