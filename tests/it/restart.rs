@@ -129,23 +129,22 @@ async fn a_file_that_was_refused_is_put_aside_and_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_missing_state_folder_is_made_and_one_that_cannot_be_is_told() {
+async fn a_state_folder_that_is_missing_or_is_none_is_told_with_what_to_do() {
     let cloud = Cloud::with_accounts(1).await;
     let setup = Setup::of(&cloud);
     let state = setup.folder.path().join("state");
     std::fs::remove_dir(&state).unwrap();
-    let mut program = setup.start();
-    program.url().await;
-    program.signal("TERM").await;
-    assert!(program.ended().await.success());
-    assert!(setup.saved().exists());
-
-    std::fs::remove_dir_all(&state).unwrap();
-    std::fs::write(&state, "a file").unwrap();
-    let mut program = setup.start();
-    let told = program.logged("--state.dir").await;
-    assert!(told.contains("is not a folder"), "{told}");
-    assert_eq!(program.ended().await.code(), Some(2));
+    for told in ["there is no folder", "is not a folder"] {
+        let mut program = setup.start();
+        let line = program.logged("--state.dir").await;
+        assert!(
+            line.contains(told) && line.contains("name another"),
+            "{line}"
+        );
+        assert!(line.contains(state.to_str().unwrap()), "{line}");
+        assert_eq!(program.ended().await.code(), Some(2));
+        std::fs::write(&state, "a file").unwrap();
+    }
 }
 
 #[tokio::test]
