@@ -89,8 +89,12 @@ impl Clock {
         // The same for all clocks, so that their moments can be compared.
         static START: OnceLock<Instant> = OnceLock::new();
         Self::of(now, || {
-            let elapsed = START.get_or_init(Instant::now).elapsed();
-            SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX)
+            let (start, now) = (*START.get_or_init(Instant::now), Instant::now());
+            // Where time is paused and advanced, another clock may have started later.
+            let after = now.saturating_duration_since(start);
+            let before = start.saturating_duration_since(now);
+            let [after, before] = [after, before].map(SignedDuration::try_from);
+            after.unwrap_or_default() - before.unwrap_or_default()
         })
     }
 
