@@ -69,8 +69,12 @@ pub struct Config {
     pub api: Api,
     /// Where the API is for accounts that do not say.
     pub endpoint: Endpoint,
-    /// Whom to poll: at least one before sharding, with unique names.
+    /// Whom to poll, with unique names: at least one before sharding, unless files of
+    /// accounts are yet to come.
     pub accounts: Vec<Arc<Account>>,
+    /// The files whose accounts follow those of the configuration file; `None` unless
+    /// `accounts_files` is set, and without such a file.
+    pub accounts_files: Option<Vec<Arc<Path>>>,
     /// Which part of it all is this process's.
     pub share: Share,
     /// Which requests go through a proxy: `api.proxy_url` or the environment's.
@@ -163,8 +167,9 @@ pub struct Account {
 }
 
 impl Config {
-    /// Reads `file`, if any, lays the environment's variables over it and checks all that
-    /// is written. Whether each account's key can be read is [`check`](Self::check)'s.
+    /// Reads `file`, if any, lays the environment's variables over it, adds the accounts of
+    /// the files that it names and checks all that is written. Whether each account's key
+    /// can be read is [`check`](Self::check)'s.
     ///
     /// Without `accounts` anywhere, [`SECRET_ID_VARIABLE`] and
     /// [`SECRET_KEY_VARIABLE`] make one account named `default`.

@@ -25,10 +25,16 @@ pub(crate) fn path(node: &Node<'_>) -> Result<PathBuf, Fault> {
             "put the secret in a file and write the file's path here",
         ));
     }
-    Ok(match &node.place {
-        Place::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
-        _ => PathBuf::from(text),
-    })
+    Ok(folder(node).join(text))
+}
+
+/// Where a relative path starts.
+pub(super) fn folder<'p>(node: &'p Node<'_>) -> &'p Path {
+    let folder = match &node.place {
+        Place::File { path, .. } => path.parent(),
+        _ => None,
+    };
+    folder.unwrap_or(Path::new(""))
 }
 
 /// The name of an environment variable.

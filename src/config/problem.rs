@@ -144,9 +144,16 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Orders `problems` as a reader of the file meets them.
+    /// Orders `problems` as a reader of the file meets them; those of other files follow.
     pub(crate) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
+        let is_elsewhere =
+            |place: &Place| matches!(place, Place::File { path, .. } if Some(&**path) != file);
         problems.sort_by(|a, b| a.place.cmp(&b.place));
+        problems.sort_by_key(|problem| match &problem.place {
+            Place::Nowhere => 0,
+            Place::Variable(_) => 3,
+            place => 1 + u8::from(is_elsewhere(place)),
+        });
         Self {
             file: file.map(Path::to_owned),
             problems,
@@ -163,7 +170,8 @@ impl ConfigError {
         Self::new(Some(file), vec![problem])
     }
 
-    /// The problems: the file's by line, then those of environment variables.
+    /// The problems: the file's by line, those of the files that it names, then those of
+    /// environment variables.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -1,9 +1,11 @@
 //! From what was written to a [`Config`] that cannot be wrong.
 
+mod accounts_files;
 mod credentials;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +17,14 @@ use super::path::path;
 use super::problem::{Fault, Place};
 use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, show, text};
-use super::tree::{Node, Value};
+use super::tree::{Node, Tree, Value};
 use super::variables;
 use super::{Account, Api, Config, Poll, Share};
 
 pub(super) use self::credentials::keys as credential_keys;
+
+/// The keys at the top.
+const ROOT_KEYS: &[&str] = &["poll", "api", "accounts", "accounts_files"];
 
 /// The keys of `poll`.
 pub(super) const POLL_KEYS: &[&str] = &["interval", "timeout", "max_age"];
@@ -43,18 +48,21 @@ const MAX_IN_FLIGHT: u32 = 100_000;
 
 /// Reads all settings. The result counts only if `reader` has no problem.
 pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environment) -> Config {
-    let root = reader.section(Some(root), &["poll", "api", "accounts"]);
+    let root = reader.section(Some(root), ROOT_KEYS);
     let poll = poll(reader, root.get("poll"));
     let (api, endpoint) = api(reader, root.get("api"));
-    let accounts = accounts(reader, &root, &endpoint, environment);
-    let (proxies, fault) = Proxies::new(api.proxy_url.as_ref(), environment);
     let mut warnings = variables::warnings(environment);
+    let files = root.get("accounts_files");
+    let files = files.map(|node| accounts_files::read(reader, node));
+    let accounts = accounts(reader, &root, files.as_deref(), &endpoint, environment);
+    let (proxies, fault) = Proxies::new(api.proxy_url.as_ref(), environment);
     warnings.extend(Proxies::warning(environment));
     let config = Config {
         poll,
         api,
         endpoint,
         accounts,
+        accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
         share: Share::default(),
         proxies,
         warnings,
@@ -141,31 +149,47 @@ fn https_endpoint(node: &Node<'_>) -> Result<Endpoint, Fault> {
     text(node)?.parse()
 }
 
+/// The accounts of the main file, then those of `files`.
 fn accounts(
     reader: &mut Reader,
     root: &Section<'_>,
+    files: Option<&[(Arc<Path>, Tree)]>,
     endpoint: &Endpoint,
     environment: &Environment,
 ) -> Vec<Arc<Account>> {
-    let Some(node) = root.get("accounts") else {
+    let main = root.get("accounts");
+    if main.is_none() && files.is_none() {
         return zero_configuration(reader, root, endpoint, environment);
-    };
-    let items = reader.value(Some(&node), |node| {
-        list(node, "begin each account with `- name:`")
-    });
-    let items = items.unwrap_or_default();
-    if items.is_empty() && node.items().is_some() {
+    }
+    if let Some(node) = &main
+        && node.items().is_some_and(|items| items.len() == 0)
+        && files.is_none()
+    {
         let fault = Fault::new(
             "the list is empty",
             "add an account, or remove the key to use the environment's credentials",
         );
-        reader.report(&node, fault);
+        reader.report(node, fault);
     }
+    let files = files.unwrap_or_default().iter();
+    let files = files.map(|(path, tree)| Node::root(tree, Some(path)));
     let mut names = HashMap::new();
-    let accounts = items.into_iter();
-    let accounts =
-        accounts.filter_map(|item| account(reader, &item, endpoint, environment, &mut names));
-    accounts.map(Arc::new).collect()
+    let mut accounts = Vec::new();
+    for node in main.into_iter().chain(files) {
+        if matches!(node.value, Value::Null) {
+            continue;
+        }
+        let remedy = match node.key.as_str() {
+            "" => "begin each account with `- name:`, without `accounts:` above",
+            _ => "begin each account with `- name:`",
+        };
+        let items = reader.value(Some(node), |node| list(node, remedy));
+        for item in items.into_iter().flatten() {
+            let account = account(reader, &item, endpoint, environment, &mut names);
+            accounts.extend(account.map(Arc::new));
+        }
+    }
+    accounts
 }
 
 /// Without any `accounts`, the usual variables make one account.
@@ -234,7 +258,7 @@ fn account(
     })
 }
 
-/// `names` are those of the accounts before, with their keys.
+/// `names` are those of the accounts before, and where each is.
 fn account_name(node: &Node<'_>, names: &mut HashMap<String, String>) -> Result<String, Fault> {
     let name = text(node)?;
     if name.trim().is_empty() {
@@ -248,11 +272,15 @@ fn account_name(node: &Node<'_>, names: &mut HashMap<String, String>) -> Result<
     }
     if let Some(first) = names.get(name) {
         return Err(Fault::new(
-            format!("the same as `{first}`"),
+            format!("the same as {first}"),
             "give each account a name of its own",
         ));
     }
-    names.insert(name.to_owned(), node.key.clone());
+    let here = match node.place.to_string().as_str() {
+        "" => format!("`{}`", node.key),
+        place => format!("`{}` at {place}", node.key),
+    };
+    names.insert(name.to_owned(), here);
     Ok(name.to_owned())
 }
 

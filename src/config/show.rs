@@ -38,8 +38,15 @@ impl Config {
                 ca_file: self.api.ca_file.as_ref().map(|file| absolute(file.path())),
             },
             accounts: self.accounts.iter().map(|each| each.shown()).collect(),
+            // All are above. Without any, the list alone would not load.
+            accounts_files: self.accounts.is_empty().then_some([]),
         };
+        let mut origins = String::new();
+        for path in self.accounts_files.iter().flatten() {
+            origins += &format!("# Accounts are also from {:?}\n", absolute(path));
+        }
         yaml::write(&shown)
+            .map(|yaml| origins + &yaml)
             .ok_or_else(|| Fault::new("the configuration cannot be written", "please report this"))
     }
 }
@@ -49,6 +56,8 @@ struct Shown<'a> {
     poll: Poll,
     api: Api,
     accounts: Vec<ShownAccount<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts_files: Option<[(); 0]>,
 }
 
 #[derive(Serialize)]

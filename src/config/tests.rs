@@ -1,3 +1,4 @@
+mod accounts_files;
 mod credentials;
 mod odd;
 
@@ -72,6 +73,7 @@ fn two_variables_are_a_configuration() {
             labels: BTreeMap::new(),
             credentials: Credentials::Env,
         })],
+        accounts_files: None,
         share: Share::default(),
         proxies: Proxies::default(),
         warnings: Vec::new(),

@@ -39,6 +39,7 @@ fn settings() -> Vec<String> {
     };
     let mut settings = of("POLL", POLL_KEYS);
     settings.extend(of("API", API_KEYS));
+    settings.push(format!("{PREFIX}ACCOUNTS_FILES__0"));
     settings.extend(of("ACCOUNTS__0", ACCOUNT_KEYS));
     settings.extend(of("ACCOUNTS__0__CREDENTIALS", &credential_keys()));
     settings
@@ -102,6 +103,10 @@ mod tests {
             (
                 "CWP_EXPORTR_API__RATE_LIMIT",
                 "CWP_EXPORTER_API__RATE_LIMIT",
+            ),
+            (
+                "CWP_EXPORTER_ACCOUNTS_FILES",
+                "CWP_EXPORTER_ACCOUNTS_FILES__0",
             ),
             ("cwp_exporter_api__ca_file", "CWP_EXPORTER_API__CA_FILE"),
             (
