@@ -44,7 +44,7 @@ pub use self::credentials::{
 };
 pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
-pub(crate) use self::path::shown_path;
+pub(crate) use self::path::{path, shown_path};
 pub use self::problem::{ConfigError, Fault, Place, Problem};
 pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::running::{Running, Work};

@@ -3,7 +3,6 @@
 mod duration;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
 use rustls::crypto::SupportedKxGroup;
@@ -14,7 +13,7 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 use super::password_hash::PasswordHash;
 use super::tls::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::{RequestLimit, WebConfig};
-use crate::config::{Fault, Node, Place, Reader, Section, Value, list, text, unknown};
+use crate::config::{Fault, Node, Reader, Section, Value, list, path, text, unknown};
 
 /// The headers that may be set, and to what; any value if there is none.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -149,30 +148,26 @@ fn report_unused_client_rules(
 }
 
 /// The setting `<name>_file`, whose path starts at the file's folder, or else `name`.
-fn pem(reader: &mut Reader, section: &Section<'_>, name: &str) -> Option<Pem> {
+fn pem<'a>(reader: &mut Reader, section: &Section<'a>, name: &str) -> Option<Pem> {
     let file = section.get(&format!("{name}_file"));
     let inline = section.get(name);
-    let mut read = |node: Option<Node<'_>>, source: fn(&Node, String) -> PemSource| {
+    let mut written = |node: Option<Node<'a>>| {
         let node = node?;
         let text = reader.value(Some(&node), string)?;
-        if text.is_empty() {
-            return None;
-        }
-        Some(Pem {
-            source: source(&node, text),
-            place: node.place,
-            key: node.key,
-        })
+        (!text.is_empty()).then_some((node, text))
     };
-    let file = read(file, |node, text| {
-        let folder = match &node.place {
-            Place::File { path, .. } => path.parent(),
-            _ => None,
-        };
-        PemSource::File(folder.unwrap_or(Path::new("")).join(text))
+    let (file, inline) = (written(file), written(inline));
+    let file = file.and_then(|(node, _)| {
+        let source = PemSource::File(reader.value(Some(&node), path)?);
+        Some((node, source))
     });
-    let inline = read(inline, |_, text| PemSource::Inline(text));
-    file.or(inline)
+    let inline = inline.map(|(node, text)| (node, PemSource::Inline(text)));
+    let (node, source) = file.or(inline)?;
+    Some(Pem {
+        source,
+        place: node.place,
+        key: node.key,
+    })
 }
 
 fn client_auth(reader: &mut Reader, section: &Section<'_>, written: Option<&str>) -> ClientAuth {

@@ -151,7 +151,7 @@ fn hidden_ids_are_not_taken_for_one_key() {
     std::fs::write(&file, config.to_yaml().unwrap()).unwrap();
     let source = super::super::Source {
         file: Some(file),
-        environment: place.environment.clone(),
+        environment: place.environment,
         ..Default::default()
     };
     source.load().unwrap();

@@ -23,10 +23,14 @@ const LABELS_OF_PROMETHEUS: [&str; 6] = [
 ];
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 2] = [
+const NOT_SHOWN: [(&str, &str); 3] = [
     (
         "cwp_exporter_collector_success",
         "the reason of a failure is there for as long, and says more",
+    ),
+    (
+        "cwp_exporter_state_saves_total",
+        "a save that fails costs values only at the next restart, and the log tells it",
     ),
     (
         "process_virtual_memory_bytes",
