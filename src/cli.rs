@@ -26,7 +26,7 @@ use crate::once;
 use crate::server::listen::ListenAddress;
 use crate::signals::StopSignals;
 use crate::simulator::{Scenario, Simulator};
-use crate::state_dir::worker;
+use crate::state_dir::{StateDir, worker};
 use crate::web_config::WebConfigFile;
 use flags::Flags;
 
@@ -220,6 +220,9 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         None if flags.config_check => {
             let config = source.check().map_err(Failure::usage);
             let config = checked(config, flags.web_config_file.as_deref())?;
+            if let Some(folder) = &flags.state_dir {
+                StateDir::check(folder).map_err(Failure::usage)?;
+            }
             for warning in config.warnings() {
                 warn!("{warning}");
             }

@@ -79,6 +79,15 @@ impl StateDir {
         }
     }
 
+    /// Makes sure that the start can use `folder`. Blocks while the folder hangs.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is missing, is none, or cannot be written to.
+    pub fn check(folder: &Path) -> Result<(), StateError> {
+        worker::usable(folder).map_err(StateError::Folder)
+    }
+
     /// Reads the saved snapshots. A file that cannot be used is put aside, so that it is
     /// not overwritten.
     ///

@@ -114,7 +114,7 @@ pub(super) struct Flags {
     /// Keep the last good values in this folder, and show them after a restart with
     /// their true age until they have been collected anew.
     #[arg(long = "state.dir", value_name = "FOLDER", global = true)]
-    state_dir: Option<PathBuf>,
+    pub(super) state_dir: Option<PathBuf>,
 
     /// Log only events of this level or above.
     #[arg(

@@ -160,9 +160,24 @@ fn perform(
     Ok(Exit::Done)
 }
 
-/// Makes sure that `folder` is there and that this user may write to it, and removes what killed processes left beside `path`. A disk that is full is another
-/// matter, which the next save tells.
+/// Makes sure that `folder` can be used, and removes what killed processes left beside
+/// `path`.
 fn prepare(folder: &Path, path: &Path) -> Result<(), String> {
+    usable(folder)?;
+    let prefix = temporary_prefix(path);
+    let leftovers = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for leftover in leftovers {
+        if leftover.file_name().to_string_lossy().starts_with(&prefix) {
+            // The worst that comes of it is a file too many.
+            let _ = std::fs::remove_file(leftover.path());
+        }
+    }
+    Ok(())
+}
+
+/// Says what to do if `folder` is missing, is none, or if this user may not write to it. A
+/// disk that is full is another matter, which the next save tells.
+pub(super) fn usable(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     if let Err(error) = folder.metadata() {
         return Err(match error.kind() {
@@ -176,15 +191,9 @@ fn prepare(folder: &Path, path: &Path) -> Result<(), String> {
     if !folder.is_dir() {
         return Err(format!("{shown} is not a folder; name another"));
     }
-    let prefix = temporary_prefix(path);
-    let leftovers = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for leftover in leftovers {
-        if leftover.file_name().to_string_lossy().starts_with(&prefix) {
-            // The worst that comes of it is a file too many.
-            let _ = std::fs::remove_file(leftover.path());
-        }
-    }
-    let probe = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder);
+    let probe = tempfile::Builder::new()
+        .prefix(".cwp-exporter-")
+        .tempfile_in(folder);
     match probe.map_err(|error| (error.kind(), error)) {
         Err((io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, error)) => {
             Err(format!(

@@ -29,21 +29,24 @@ impl Setup {
     }
 
     fn start(&self) -> Program {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, further: &[&str]) -> Program {
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         let variables = self.variables.iter();
         let variables: Vec<_> = variables
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        Program::start(
-            &[
-                "--config.file",
-                &path("cwp.yml"),
-                "--state.dir",
-                &path("state"),
-                "--web.listen-address=127.0.0.1:0",
-            ],
-            &variables,
-        )
+        let (config, state) = (path("cwp.yml"), path("state"));
+        let own = [
+            "--config.file",
+            &config,
+            "--state.dir",
+            &state,
+            "--web.listen-address=127.0.0.1:0",
+        ];
+        Program::start(&[&own, further].concat(), &variables)
     }
 }
 
@@ -135,14 +138,16 @@ async fn a_state_folder_that_is_missing_or_is_none_is_told_with_what_to_do() {
     let state = setup.folder.path().join("state");
     std::fs::remove_dir(&state).unwrap();
     for told in ["there is no folder", "is not a folder"] {
-        let mut program = setup.start();
-        let line = program.logged("--state.dir").await;
-        assert!(
-            line.contains(told) && line.contains("name another"),
-            "{line}"
-        );
-        assert!(line.contains(state.to_str().unwrap()), "{line}");
-        assert_eq!(program.ended().await.code(), Some(2));
+        for further in [&[][..], &["--config.check"]] {
+            let mut program = setup.start_with(further);
+            let line = program.logged("--state.dir").await;
+            assert!(
+                line.contains(told) && line.contains("name another"),
+                "{line}"
+            );
+            assert!(line.contains(state.to_str().unwrap()), "{line}");
+            assert_eq!(program.ended().await.code(), Some(2));
+        }
         std::fs::write(&state, "a file").unwrap();
     }
 }
