@@ -309,7 +309,7 @@ async fn simulate(
     clock: &Clock,
 ) -> Result<(), Failure> {
     let scenario = match scenario {
-        Some(path) => read_scenario(path)?,
+        Some(path) => Scenario::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
         None => Scenario::demo().map_err(Failure::running)?,
     };
     let signals = StopSignals::catch().map_err(Failure::running)?;
@@ -338,21 +338,6 @@ fn loopback_address(text: &str) -> Result<ListenAddress, String> {
     Err(format!(
         "{problem}; write HOST:PORT, such as 127.0.0.1:10065 or [::1]:10065"
     ))
-}
-
-fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::Usage(format!(
-            "cannot read the scenario {shown}: {error}; name a scenario file that this user may read"
-        ))
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Failure::Usage(format!(
-            "the scenario {shown} is not UTF-8 text; save the file as UTF-8"
-        ))
-    })?;
-    Scenario::parse(&text).map_err(|error| Failure::Usage(format!("{shown}: {error}")))
 }
 
 /// Writes to standard output.

@@ -52,8 +52,10 @@ pub use self::share::{Shard, Share, Source};
 
 // The web configuration is a file of its own, read in the same way.
 pub(crate) use self::layers::Settings;
-pub(crate) use self::reader::{Reader, Section, list, text, unknown};
-pub(crate) use self::tree::{Node, Origin, Tree, Value};
+pub(crate) use self::reader::{
+    MAX_DURATION, Reader, Section, duration, list, only_true, signed_duration, text, unknown, whole,
+};
+pub(crate) use self::tree::{Node, Tree, Value};
 
 use self::reader::show;
 

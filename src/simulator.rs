@@ -18,7 +18,6 @@ mod key;
 mod log;
 mod metadata;
 mod player;
-mod problem;
 mod rate;
 mod refusal;
 mod reply;
@@ -44,7 +43,6 @@ use tokio::time::{Instant, sleep};
 
 pub use self::answer::{Answer, Fields, documented_example};
 pub use self::handle::Handle;
-pub use self::problem::ScenarioError;
 pub use self::scenario::{Account, Scenario};
 use self::state::State;
 pub use self::state::{Received, UnknownAccount};

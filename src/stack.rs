@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 
 use daemon::Daemon;
 
-use crate::config::yaml::{self, typed};
+use crate::config::ConfigError;
+use crate::config::yaml;
 
 /// How often another port is tried, should somebody have taken the one that was free.
 const PORTS: usize = 3;
@@ -314,8 +315,10 @@ fn routes(settings: &Settings) -> Result<Value, StackError> {
 }
 
 fn shipped(file: &'static str, text: &str) -> Result<Value, StackError> {
-    let problem = |problem| StackError::Shipped { file, problem };
     let tree = yaml::read(text, &Arc::from(Path::new(file)));
-    let tree = tree.map_err(|problems| problem(format!("{problems:?}")))?;
-    typed::from_tree(tree).map_err(|mismatch| problem(mismatch.to_string()))
+    let tree = tree.map_err(|problems| {
+        let problem = ConfigError::new(None, problems).to_string();
+        StackError::Shipped { file, problem }
+    })?;
+    Ok(tree.value.to_json())
 }

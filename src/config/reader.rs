@@ -1,6 +1,7 @@
 //! Reads one node at a time and collects what is wrong instead of stopping.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::problem::{Fault, Place, Problem};
 use super::tree::{Node, Tree, Value};
 
 /// The longest duration, so that adding it to any time cannot overflow.
-pub(super) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Collects problems.
 #[derive(Default)]
@@ -70,10 +71,27 @@ impl Reader {
         self.problems.push(Problem { place, key, fault });
     }
 
-    /// Reports that `section` lacks `name`.
+    /// Reports that `section` lacks `name`, if it is a map: else that was reported.
     pub(crate) fn report_missing(&mut self, section: &Section<'_>, name: &str, fault: Fault) {
+        if section.map.is_none() {
+            return;
+        }
         let key = super::tree::join(&section.key, name);
         self.report_at(section.place.clone(), key, fault);
+    }
+
+    /// Reads the setting `name` of `section`, which must be there.
+    pub(crate) fn required<'n, T>(
+        &mut self,
+        section: &Section<'n>,
+        name: &str,
+        read: impl FnOnce(&Node<'n>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let node = section.get(name);
+        if node.is_none() {
+            self.report_missing(section, name, Fault::new("missing", "add the key"));
+        }
+        self.value(node, read)
     }
 
     /// Tries what one account depends on outside the configuration: files, variables. What
@@ -153,6 +171,11 @@ impl Reader {
 
 /// What to say of an unknown key or word.
 pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> Fault {
+    let word = name.split_once(':').map(|(word, _)| word);
+    if let Some(word) = word.filter(|word| known.contains(word)) {
+        let remedy = format!("write a blank after the colon of `{word}`");
+        return Fault::new(format!("unknown {noun}"), remedy);
+    }
     let remedy = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("use one of {}", known.join(", ")),
@@ -201,34 +224,22 @@ pub(crate) fn duration(
     node: &Node<'_>,
     range: &RangeInclusive<Duration>,
 ) -> Result<Duration, Fault> {
-    const REMEDY: &str = "write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`";
-    let text = match node.value {
-        Value::Text(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        other => return Err(mismatch("a duration", other, REMEDY)),
-    };
+    let text = duration_text(node)?;
     let too_short = |what: &str| {
         Fault::new(
             format!("{what} is too short"),
             format!("write at least `{}`", show(*range.start())),
         )
     };
-    if let Ok(number) = text.parse::<f64>()
-        && number.is_finite()
-    {
+    if let Some(number) = bare_number(&text) {
         let seconds = Duration::try_from_secs_f64(number).ok();
         return Err(match seconds {
             Some(Duration::ZERO) if !range.contains(&Duration::ZERO) => too_short("0"),
-            Some(seconds) if range.contains(&seconds) => {
-                let remedy = format!("add the unit, such as `{text}s`");
-                Fault::new("a number without a unit", remedy)
-            }
-            _ => Fault::new("a number without a unit", REMEDY),
+            Some(seconds) if range.contains(&seconds) => without_unit(&text),
+            _ => Fault::new("a number without a unit", DURATION),
         });
     }
-    let Ok(duration) = text.parse::<SignedDuration>() else {
-        return Err(Fault::new("not a duration", REMEDY));
-    };
+    let duration = signed(&text)?;
     match Duration::try_from(duration) {
         Ok(duration) if duration < *range.start() => Err(too_short(&show(duration))),
         Ok(duration) if duration > *range.end() => Err(Fault::new(
@@ -236,19 +247,90 @@ pub(crate) fn duration(
             format!("write at most `{}`", show(*range.end())),
         )),
         Ok(duration) => Ok(duration),
-        Err(_) => Err(Fault::new("a negative duration", REMEDY)),
+        Err(_) => Err(Fault::new("a negative duration", DURATION)),
     }
+}
+
+/// A duration such as `-6m`, at most a year long.
+pub(crate) fn signed_duration(node: &Node<'_>) -> Result<SignedDuration, Fault> {
+    let text = duration_text(node)?;
+    if bare_number(&text).is_some() {
+        return Err(without_unit(&text));
+    }
+    let duration = signed(&text)?;
+    if duration.unsigned_abs() > MAX_DURATION {
+        return Err(Fault::new("more than a year", "write a shorter duration"));
+    }
+    Ok(duration)
+}
+
+/// What to write for a duration.
+const DURATION: &str = "write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`";
+
+fn duration_text(node: &Node<'_>) -> Result<String, Fault> {
+    match node.value {
+        Value::Text(text) => Ok(text.trim().to_owned()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(mismatch("a duration", other, DURATION)),
+    }
+}
+
+fn bare_number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn without_unit(text: &str) -> Fault {
+    let remedy = format!("add the unit, such as `{text}s`");
+    Fault::new("a number without a unit", remedy)
+}
+
+fn signed(text: &str) -> Result<SignedDuration, Fault> {
+    let duration = text.parse();
+    duration.map_err(|_| Fault::new("not a duration", DURATION))
 }
 
 /// A whole number from 1 to `most`.
 pub(crate) fn count(node: &Node<'_>, most: u32) -> Result<u32, Fault> {
-    let remedy = format!("write a whole number from 1 to {most}");
+    whole(node, 1..=most)
+}
+
+/// A whole number, one of `range`.
+pub(crate) fn whole<T>(node: &Node<'_>, range: RangeInclusive<T>) -> Result<T, Fault>
+where
+    T: TryFrom<i64> + PartialOrd + fmt::Display,
+{
+    let remedy = || {
+        format!(
+            "write a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )
+    };
     match node.value {
-        Value::Number(number) => match number.as_u64().map(u32::try_from) {
-            Some(Ok(count)) if (1..=most).contains(&count) => Ok(count),
-            _ => Err(Fault::new(format!("{number} is out of range"), remedy)),
-        },
-        other => Err(mismatch("a number", other, &remedy)),
+        Value::Number(number) if number.as_f64().is_some_and(|n| n.fract().abs() > 0.0) => Err(
+            Fault::new(format!("{number} is not a whole number"), remedy()),
+        ),
+        Value::Number(number) => {
+            let whole = number.as_i64().and_then(|whole| T::try_from(whole).ok());
+            whole
+                .filter(|whole| range.contains(whole))
+                .ok_or_else(|| Fault::new(format!("{number} is out of range"), remedy()))
+        }
+        Value::Text(text) if text.parse::<i64>().is_ok() => Err(Fault::new(
+            "the number is text",
+            "write the number without quotes",
+        )),
+        other => Err(mismatch("a number", other, &remedy())),
+    }
+}
+
+/// `true`, the only value of a setting that switches something on.
+pub(crate) fn only_true(node: &Node<'_>) -> Result<bool, Fault> {
+    const REMEDY: &str = "write `true`, or remove the key";
+    match node.value {
+        Value::Bool(true) => Ok(true),
+        Value::Bool(false) => Err(Fault::new("`false` means nothing here", REMEDY)),
+        other => Err(mismatch("true", other, REMEDY)),
     }
 }
 

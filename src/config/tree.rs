@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Number;
+use serde_json::{Number, Value as Json};
 
 use super::problem::Place;
 use super::yaml::is_likely_key;
@@ -43,6 +43,22 @@ impl Value {
             Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
+        }
+    }
+
+    /// The same in JSON.
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(*value),
+            Self::Number(number) => Json::Number(number.clone()),
+            Self::Text(text) => Json::String(text.clone()),
+            Self::List(items) => items.iter().map(|item| item.value.to_json()).collect(),
+            Self::Map(entries) => {
+                let entries = entries.iter();
+                let entries = entries.map(|(key, tree)| (key.clone(), tree.value.to_json()));
+                Json::Object(entries.collect())
+            }
         }
     }
 }

@@ -4,8 +4,6 @@
 //! type that the crate reads by itself adds tens of kilobytes to the program. No error
 //! quotes the input, in which there may be secrets.
 
-pub(crate) mod typed;
-
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;

@@ -96,7 +96,7 @@ use super::timeline::Timeline;
 ///   - {count: 10000, name: 'a{n}', secret_id: 'AKIDa{n}', secret_key: 'key-a{n}'}
 /// ")?;
 /// assert_eq!(ten_thousand.accounts().len(), 10_000);
-/// # Ok::<(), cwp_exporter::simulator::ScenarioError>(())
+/// # Ok::<(), cwp_exporter::config::ConfigError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Scenario {

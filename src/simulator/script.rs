@@ -5,24 +5,22 @@ mod step;
 mod units;
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde::Deserialize;
 
-use self::account::AccountScript;
-use self::step::{Kind, StepScript};
-use self::units::{Offset, RateLimit, Time};
+use self::step::Kind;
 use super::answer::Fields;
-use super::problem::{Problem, ScenarioError};
 use super::scenario::{Binding, MetadataService, Part, Scenario, TokenService};
 use super::timeline::Timeline;
-use crate::config::Value;
-use crate::config::yaml::typed::At;
-use crate::config::yaml::{self, typed};
+use crate::config::{
+    ConfigError, Fault, MAX_DURATION, Node, Reader, Tree, Value, duration, list, signed_duration,
+    text, whole, yaml,
+};
 
 /// The API's limit for DescribeLicenseGeneral, in requests per second.
 const RATE_LIMIT: u32 = 20;
@@ -31,44 +29,34 @@ const STS_RATE_LIMIT: u32 = 600;
 /// How long the keys live that instance metadata show.
 const METADATA_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Script {
-    rate_limit: Option<RateLimit>,
-    repeat: Option<At<Time>>,
-    clock_offset: Option<Offset>,
-    accounts: Vec<At<AccountScript>>,
-    sts: Option<At<StsScript>>,
-    metadata: Option<At<MetadataScript>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StsScript {
-    rate_limit: Option<RateLimit>,
-    lifetime: Option<Time>,
-    #[serde(default)]
-    timeline: Vec<At<StepScript>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MetadataScript {
-    account: Option<String>,
-    role: Option<String>,
-    lifetime: Option<Time>,
-    #[serde(default)]
-    timeline: Vec<At<StepScript>>,
-}
+/// A time from the start.
+const TIME: RangeInclusive<Duration> = Duration::ZERO..=MAX_DURATION;
+/// A time that must pass.
+const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=MAX_DURATION;
 
 impl Scenario {
+    /// Reads a scenario from the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, and as [`parse`](Self::parse).
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let path = Arc::from(path);
+        Self::of(&yaml::read_file(&path)?, &path)
+    }
+
     /// Reads a scenario.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with it, each with its line and a remedy, and never with a secret.
-    pub fn parse(yaml: &str) -> Result<Self, ScenarioError> {
-        Script::parse(yaml)?.into_scenario()
+    pub fn parse(yaml: &str) -> Result<Self, ConfigError> {
+        let path = Arc::from(Path::new("scenario"));
+        let tree = yaml::read(yaml, &path);
+        Self::of(
+            &tree.map_err(|problems| ConfigError::new(Some(&path), problems))?,
+            &path,
+        )
     }
 
     /// The scenario of the demo.
@@ -76,176 +64,194 @@ impl Scenario {
     /// # Errors
     ///
     /// None in practice: it is embedded, and tested.
-    pub fn demo() -> Result<Self, ScenarioError> {
+    pub fn demo() -> Result<Self, ConfigError> {
         Self::parse(include_str!("demo.yml"))
+    }
+
+    fn of(tree: &Tree, path: &Arc<Path>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::default();
+        let scenario = scenario(&mut reader, &Node::root(tree, Some(path)));
+        match scenario {
+            Some(scenario) if reader.problems.is_empty() => Ok(scenario),
+            _ => Err(ConfigError::new(Some(path), reader.problems)),
+        }
     }
 }
 
 impl FromStr for Scenario {
-    type Err = ScenarioError;
+    type Err = ConfigError;
 
     fn from_str(yaml: &str) -> Result<Self, Self::Err> {
         Self::parse(yaml)
     }
 }
 
-impl Script {
-    fn parse(yaml: &str) -> Result<Self, ScenarioError> {
-        let tree = yaml::read(yaml, &Arc::from(Path::new("")))?;
-        if matches!(tree.value, Value::Null) {
-            let text = "the scenario is empty: add the key `accounts` with at least one account";
-            return Err(ScenarioError(vec![Problem::new(0, text)]));
-        }
-        Ok(typed::from_tree(tree)?)
+/// Reads all of a scenario; nothing if there is a problem.
+fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
+    if matches!(root.value, Value::Null) {
+        let fault = Fault::new("the scenario is empty", "add `accounts` with an account");
+        reader.report(root, fault);
+        return None;
     }
-
-    /// Checks what the form alone does not say.
-    fn into_scenario(self) -> Result<Scenario, ScenarioError> {
-        let mut problems = Vec::new();
-        let repeat = self.repeat.as_ref().map(|repeat| repeat.value.0);
-        if let Some(At { value, line }) = &self.repeat
-            && value.0.is_zero()
-        {
-            problems.push(Problem::new(
-                *line,
-                "`repeat` is zero: write a time such as `5m`, or remove the key",
-            ));
+    let section = reader.section(
+        Some(root),
+        &[
+            "rate_limit",
+            "repeat",
+            "clock_offset",
+            "accounts",
+            "sts",
+            "metadata",
+        ],
+    );
+    let limit = reader.value(section.get("rate_limit"), rate_limit);
+    let repeat = reader.value(section.get("repeat"), |node| duration(node, &PERIOD));
+    let clock_offset = reader.value(section.get("clock_offset"), signed_duration);
+    let items = reader.required(&section, "accounts", |node| {
+        let items = list(node, "write `- ` before each account")?;
+        match items.is_empty() {
+            true => Err(Fault::new("the list is empty", "add an account")),
+            false => Ok(items),
         }
-        if self.accounts.is_empty() {
-            let text = "`accounts` is empty: add at least one account";
-            problems.push(Problem::new(0, text));
-        }
-        let entries = self.accounts.into_iter().map(|account| {
-            let line = account.line;
-            (line, account.value.into_parts(line, repeat, &mut problems))
-        });
-        let entries: Vec<_> = entries.collect();
-        account::check_unique(&entries, &mut problems);
-        account::check_trusts(&entries, &mut problems);
-        let parts: Vec<Part> = entries.into_iter().flat_map(|(_, parts)| parts).collect();
-        let sts = sts_service(self.sts, repeat, &mut problems);
-        let metadata = metadata_service(self.metadata, &parts, repeat, &mut problems);
-        if !problems.is_empty() {
-            return Err(ScenarioError(problems));
-        }
-        Ok(Scenario {
-            rate_limit: limit(self.rate_limit.map_or(RATE_LIMIT, RateLimit::get)),
-            clock_offset: self
-                .clock_offset
-                .map_or(SignedDuration::ZERO, |offset| offset.0),
-            parts,
-            sts,
-            metadata,
-        })
+    });
+    let mut entries = Vec::new();
+    for node in items.into_iter().flatten() {
+        let parts = account::read(reader, &node, repeat);
+        entries.push((node, parts));
     }
+    let sts = token_service(reader, section.get("sts"), repeat);
+    if reader.problems.is_empty() {
+        account::check_unique(&entries, reader);
+        account::check_trusts(&entries, reader);
+    }
+    let parts = entries.into_iter().flat_map(|(_, parts)| parts);
+    let parts: Vec<Part> = parts.collect();
+    let metadata = metadata_service(reader, section.get("metadata"), &parts, repeat);
+    Some(Scenario {
+        rate_limit: limit.unwrap_or(per_second(RATE_LIMIT)),
+        clock_offset: clock_offset.unwrap_or(SignedDuration::ZERO),
+        parts,
+        sts,
+        metadata,
+    })
 }
 
-fn limit(number: u32) -> NonZeroU32 {
+fn per_second(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
-fn sts_service(
-    script: Option<At<StsScript>>,
-    repeat: Option<Duration>,
-    problems: &mut Vec<Problem>,
-) -> TokenService {
-    let mut service = TokenService {
-        timeline: timeline("`sts`", Vec::new(), repeat, problems),
-        rate_limit: limit(STS_RATE_LIMIT),
-        lifetime: None,
-    };
-    if let Some(At { value, line }) = script {
-        let per_second = value.rate_limit.map_or(STS_RATE_LIMIT, RateLimit::get);
-        service.rate_limit = limit(per_second);
-        service.lifetime = lifetime("`sts`", value.lifetime, line, problems);
-        service.timeline = timeline("`sts`", value.timeline, repeat, problems);
+/// Requests per second.
+fn rate_limit(node: &Node<'_>) -> Result<NonZeroU32, Fault> {
+    whole(node, NonZeroU32::MIN.get()..=u32::MAX).map(per_second)
+}
+
+/// Text that is not empty. It may be a secret.
+fn some_text(node: &Node<'_>) -> Result<String, Fault> {
+    match text(node)? {
+        "" => Err(Fault::new(
+            "the text is empty",
+            "write any text, such as `demo`",
+        )),
+        text => Ok(text.to_owned()),
     }
-    service
+}
+
+fn any_text(node: &Node<'_>) -> Result<String, Fault> {
+    text(node).map(str::to_owned)
+}
+
+/// Names and values that are an answer's.
+fn fields(node: &Node<'_>) -> Result<Fields, Fault> {
+    match node.value.to_json() {
+        serde_json::Value::Object(fields) => Ok(fields),
+        _ => Err(Fault::new(
+            format!("expected a map, found {}", node.value.kind()),
+            "write `name: value` lines under it",
+        )),
+    }
+}
+
+fn token_service(
+    reader: &mut Reader,
+    node: Option<Node<'_>>,
+    repeat: Option<Duration>,
+) -> TokenService {
+    let section = reader.section(node, &["rate_limit", "lifetime", "timeline"]);
+    let limit = reader.value(section.get("rate_limit"), rate_limit);
+    TokenService {
+        rate_limit: limit.unwrap_or(per_second(STS_RATE_LIMIT)),
+        lifetime: reader.value(section.get("lifetime"), |node| duration(node, &PERIOD)),
+        timeline: timeline(reader, section.get("timeline"), repeat),
+    }
 }
 
 fn metadata_service(
-    script: Option<At<MetadataScript>>,
+    reader: &mut Reader,
+    node: Option<Node<'_>>,
     parts: &[Part],
     repeat: Option<Duration>,
-    problems: &mut Vec<Problem>,
 ) -> MetadataService {
-    const OWNER: &str = "`metadata`";
-    let Some(At { value, line }) = script else {
-        return MetadataService {
-            timeline: timeline(OWNER, Vec::new(), repeat, problems),
-            binding: None,
-        };
-    };
-    let lifetime = lifetime(OWNER, value.lifetime, line, problems);
-    let binding = bind(value.account.as_deref(), value.role, parts);
-    let binding = binding.unwrap_or_else(|text| {
-        problems.push(Problem::new(line, format!("{OWNER}: {text}")));
-        None
+    let section = reader.section(node, &["account", "role", "lifetime", "timeline"]);
+    let lifetime = reader.value(section.get("lifetime"), |node| duration(node, &PERIOD));
+    let timeline = timeline(reader, section.get("timeline"), repeat);
+    let role = reader.value(section.get("role"), role_name);
+    if section.get("account").is_none() && section.get("role").is_some() {
+        let fault = Fault::new("missing", "add the name of the account that has the role");
+        reader.report_missing(&section, "account", fault);
+    }
+    // Where an account has a problem, it may be the one that is named here.
+    let account = section
+        .get("account")
+        .filter(|_| reader.problems.is_empty());
+    let tenant = reader.value(account, |node| {
+        let name = text(node)?;
+        let found = parts.iter().position(|part| part.account.name() == name);
+        found.ok_or_else(|| {
+            Fault::new(
+                format!("the scenario has no account `{name}`"),
+                "use the name of an account",
+            )
+        })
     });
-    MetadataService {
-        timeline: timeline(OWNER, value.timeline, repeat, problems),
-        binding: binding.map(|(tenant, role)| Binding {
+    let binding = tenant.and_then(|tenant| {
+        let arn = parts.get(tenant).and_then(|part| part.account.role_arn());
+        let of_arn = || Some(arn?.rsplit_once(":roleName/")?.1.to_owned());
+        let Some(role) = role.or_else(of_arn) else {
+            let fault = Fault::new(
+                "missing",
+                "add the role's name, or give the account a `roleName/` ARN",
+            );
+            reader.report_missing(&section, "role", fault);
+            return None;
+        };
+        Some(Binding {
             role,
             tenant,
             lifetime: lifetime.unwrap_or(METADATA_LIFETIME),
-        }),
-    }
+        })
+    });
+    MetadataService { timeline, binding }
 }
 
-/// The place of an instance's account and the name of its role, or what is wrong.
-fn bind(
-    account: Option<&str>,
-    role: Option<String>,
-    parts: &[Part],
-) -> Result<Option<(usize, String)>, String> {
-    let Some(name) = account else {
-        return match role {
-            None => Ok(None),
-            Some(_) => Err(
-                "the key `account` is missing: add the name of the account that has the role"
-                    .to_owned(),
-            ),
-        };
-    };
-    let mut accounts = parts.iter().map(|part| &part.account);
-    let place = accounts
-        .position(|account| account.name() == name)
-        .ok_or_else(|| {
-            format!("the scenario has no account `{name}`: use the name of an account")
-        })?;
-    let arn = parts.get(place).and_then(|part| part.account.role_arn());
-    let from_arn = || Some(arn?.rsplit_once(":roleName/")?.1.to_owned());
-    let role = role.or_else(from_arn).ok_or_else(|| {
-        format!("the key `role` is missing: add the role's name, or give account `{name}` a `roleName/` ARN")
-    })?;
+/// The name of an instance's role, which becomes part of a path.
+fn role_name(node: &Node<'_>) -> Result<String, Fault> {
+    let role = text(node)?;
     let is_part = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
     if role.is_empty() || !role.bytes().all(is_part) {
-        return Err("`role` must be visible ASCII without `?`, `#` and `%`".to_owned());
+        return Err(Fault::new(
+            "not the name of a role",
+            "write visible ASCII without `?`, `#` and `%`",
+        ));
     }
-    Ok(Some((place, role)))
-}
-
-fn lifetime(
-    owner: &str,
-    lifetime: Option<Time>,
-    line: u64,
-    problems: &mut Vec<Problem>,
-) -> Option<Duration> {
-    let lifetime = lifetime?.0;
-    if lifetime.is_zero() {
-        let text = format!("{owner}: `lifetime` is zero: write a time such as `5s`");
-        problems.push(Problem::new(line, text));
-    }
-    Some(lifetime)
+    Ok(role.to_owned())
 }
 
 fn timeline(
-    owner: &str,
-    scripts: Vec<At<StepScript>>,
+    reader: &mut Reader,
+    node: Option<Node<'_>>,
     repeat: Option<Duration>,
-    problems: &mut Vec<Problem>,
 ) -> Arc<Timeline> {
-    let read = step::read(owner, Kind::Service, scripts, repeat, problems);
+    let read = step::read(reader, node, Kind::Service, repeat);
     Arc::new(Timeline::new(Fields::new(), read.steps, repeat))
 }
 

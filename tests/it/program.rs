@@ -323,17 +323,18 @@ async fn a_scenario_that_cannot_be_read_is_told_with_its_file_and_what_to_do() {
     for (bytes, expected) in [
         (
             utf_16.as_slice(),
-            "cwp-exporter: the scenario FILE is not UTF-8 text; save the file as UTF-8\n",
+            "cwp-exporter: FILE: 1 problem\n  FILE: the file is UTF-16, or no text; save the file as \
+             UTF-8\n",
         ),
         (
             b"accounts: []\nrepeat: 0s",
-            "cwp-exporter: FILE: 2 problems\n  line 2: `repeat` is zero: write a time such as \
-             `5m`, or remove the key\n  `accounts` is empty: add at least one account\n",
+            "cwp-exporter: FILE: 2 problems\n  FILE:1: accounts: the list is empty; add an account\n  \
+             FILE:2: repeat: 0s is too short; write at least `1ms`\n",
         ),
         (
             b"accounts: [{name: a, secret_id: b, secret_key: c, timeline: [{at: 5, hang: true}]}]",
-            "cwp-exporter: FILE: line 1: `at`: the unit of the time is missing: write a time such \
-             as `500ms`, `10s` or `5m`\n",
+            "cwp-exporter: FILE: 1 problem\n  FILE:1: accounts[0].timeline[0].at: a number without a \
+             unit; add the unit, such as `5s`\n",
         ),
     ] {
         std::fs::write(&file, bytes).unwrap();
@@ -346,8 +347,8 @@ async fn a_scenario_that_cannot_be_read_is_told_with_its_file_and_what_to_do() {
     let output = run(&["simulate", "--scenario", &folder], &[]).await;
     assert_eq!(output.status.code(), Some(2));
     let expected = format!(
-        "cwp-exporter: cannot read the scenario {folder}: Is a directory (os error 21); name a \
-         scenario file that this user may read\n"
+        "cwp-exporter: {folder}: 1 problem\n  {folder}: cannot read the file: Is a directory (os \
+         error 21); name a file\n"
     );
     assert_eq!(text(&output.stderr), expected);
 }

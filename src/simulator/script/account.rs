@@ -5,236 +5,258 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::super::answer::{Fields, documented_example};
+use super::super::answer::documented_example;
 use super::super::key::{Key, Permissions};
-use super::super::problem::Problem;
 use super::super::scenario::{Account, Part, Role};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
-use super::step::{self, Kind, Rotation, StepScript};
-use super::units::{RateLimit, Whole};
-use crate::config::yaml::typed::At;
+use super::step::{self, Kind, Rotation};
+use super::{any_text, fields, rate_limit, some_text};
+use crate::config::{Fault, Node, Reader, Section, list, text, whole};
 
 /// How many accounts can be written as one.
-const MAX_COUNT: i64 = 100_000;
+const MAX_COUNT: u32 = 100_000;
 /// What stands for an account's number.
 const NUMBER: &str = "{n}";
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AccountScript {
+/// An account, or many, as they are written.
+struct Written {
     name: String,
-    count: Option<Whole<1, MAX_COUNT>>,
     secret_id: Option<String>,
     secret_key: Option<String>,
     token: Option<String>,
-    allow: Option<Vec<String>>,
-    rate_limit: Option<RateLimit>,
-    role: Option<RoleScript>,
-    web_identity: Option<WebIdentityScript>,
-    fields: Option<Fields>,
-    #[serde(default)]
-    timeline: Vec<At<StepScript>>,
+    permissions: Permissions,
+    rate_limit: Option<NonZeroU32>,
+    role: Option<Role>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoleScript {
-    arn: String,
-    external_id: Option<String>,
-    trusts: Option<Vec<String>>,
-}
+/// Items of the scenario's list, and the accounts that each stands for.
+pub(crate) type Entries<'n> = [(Node<'n>, Vec<Part>)];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WebIdentityScript {
-    provider: String,
-    token: String,
-}
-
-/// Entries of the scenario's list, with their lines.
-pub(crate) type Entries = [(u64, Vec<Part>)];
-
-impl AccountScript {
-    /// The accounts that are meant: one, or as many as `count` says.
-    pub(crate) fn into_parts(
-        mut self,
-        line: u64,
-        repeat: Option<Duration>,
-        problems: &mut Vec<Problem>,
-    ) -> Vec<Part> {
-        let before = problems.len();
-        let owner = format!("account `{}`", self.name);
-        let mut problem = |line: u64, text: &str| {
-            problems.push(Problem::new(line, format!("{owner}: {text}")));
-        };
-        self.check(&mut |text| problem(line, text));
-        let scripts = std::mem::take(&mut self.timeline);
-        let read = step::read(&owner, Kind::Account, scripts, repeat, problems);
-        for rotation in &read.rotations {
-            let text = self.check_rotation(rotation);
-            problems.extend(text.map(|text| {
-                let at = rotation.at;
-                let text = format!("{owner}: the step at {at:?} {text}");
-                Problem::new(rotation.line, text)
-            }));
-        }
-        if problems.len() > before {
-            // One of them stands for all, so that names are still known.
-            self.count = None;
-        }
-        let fields = self.fields.take().unwrap_or_else(documented_example);
-        let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
-        let permissions = Permissions::new(self.allow.take());
-        let numbers = 0..self.count.map_or(1_u32, Whole::get);
-        let parts = numbers.map(|number| {
-            let fill = Template(self.count.map(|_| number.to_string()));
-            let account = self.account(&fill, permissions.clone());
-            let rotations = read.rotations.iter();
-            let rotations = rotations.map(|rotation| rotation.fill(&fill, &account.secret_id));
-            Part {
-                rotations: rotations.collect(),
-                account,
-                timeline: Arc::clone(&timeline),
-            }
-        });
-        parts.collect()
+/// Reads the accounts that `node` stands for: one, or as many as its `count` says.
+pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration>) -> Vec<Part> {
+    let section = reader.section(
+        Some(node),
+        &[
+            "name",
+            "count",
+            "secret_id",
+            "secret_key",
+            "token",
+            "allow",
+            "rate_limit",
+            "role",
+            "web_identity",
+            "fields",
+            "timeline",
+        ],
+    );
+    let count = reader.value(section.get("count"), |node| whole(node, 1..=MAX_COUNT));
+    let written = written(reader, &section, count.is_some());
+    let fields = reader.value(section.get("fields"), fields);
+    let read = step::read(reader, section.get("timeline"), Kind::Account, repeat);
+    for rotation in &read.rotations {
+        check_rotation(reader, &section, rotation, count.is_some());
     }
+    let Some(written) = written else {
+        return Vec::new();
+    };
+    let fields = fields.unwrap_or_else(documented_example);
+    let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
+    let parts = (0..count.unwrap_or(1)).map(|number| {
+        let fill = Template(count.map(|_| number.to_string()));
+        let account = written.account(&fill);
+        let rotations = read.rotations.iter();
+        let rotations = rotations.map(|rotation| rotation.fill(&fill, &account.secret_id));
+        Part {
+            rotations: rotations.collect(),
+            account,
+            timeline: Arc::clone(&timeline),
+        }
+    });
+    parts.collect()
+}
 
-    fn account(&self, fill: &Template, permissions: Permissions) -> Account {
+/// Reads what does not change with time. Of `many` accounts, what must be each one's own
+/// has the number in it.
+fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Written> {
+    let name = reader.required(section, "name", |node| own(some_text(node)?, many));
+    let id = reader.value(section.get("secret_id"), |node| own(secret_id(node)?, many));
+    let key = reader.value(section.get("secret_key"), some_text);
+    let token = reader.value(section.get("token"), token);
+    let role = section.get("role");
+    let [has_id, has_key, has_token] =
+        ["secret_id", "secret_key", "token"].map(|name| section.get(name).is_some());
+    let mut missing = |name: &str, remedy: &str| {
+        reader.report_missing(section, name, Fault::new("missing", remedy));
+    };
+    match (has_id, has_key) {
+        (true, false) => missing("secret_key", "add the key"),
+        (false, false) if role.is_some() && !has_token => {}
+        (false, false) if role.is_some() => missing(
+            "secret_id",
+            "add `secret_id` and `secret_key`, to which the token belongs",
+        ),
+        (false, _) => missing("secret_id", "add the key"),
+        (true, true) => {}
+    }
+    let allow = reader.value(section.get("allow"), |node| {
+        list(node, "write `- ` before each item")
+    });
+    let allow = allow.map(|items| {
+        let patterns = items.into_iter();
+        let patterns = patterns.filter_map(|node| reader.value(Some(node), pattern));
+        patterns.collect()
+    });
+    let web_identity = web_identity(reader, section.get("web_identity"));
+    if role.is_none() && section.get("web_identity").is_some() {
+        let fault = Fault::new("missing", "add the role that `web_identity` may assume");
+        reader.report_missing(section, "role", fault);
+    }
+    let role = role.and_then(|node| role_of(reader, &node, web_identity, many));
+    Some(Written {
+        name: name?,
+        secret_id: id,
+        secret_key: key,
+        token,
+        permissions: Permissions::new(allow),
+        rate_limit: reader.value(section.get("rate_limit"), rate_limit),
+        role,
+    })
+}
+
+/// `text`, if it can be the own one of each account.
+fn own(text: String, many: bool) -> Result<String, Fault> {
+    if many && !text.contains(NUMBER) {
+        return Err(Fault::new(
+            "the same for all `count` accounts",
+            format!("write `{NUMBER}` where the number goes"),
+        ));
+    }
+    Ok(text)
+}
+
+pub(super) fn secret_id(node: &Node<'_>) -> Result<String, Fault> {
+    let id = text(node)?;
+    let is_part = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b',';
+    if id.is_empty() || !id.bytes().all(is_part) {
+        return Err(Fault::new(
+            "not a secret id",
+            "write visible ASCII without `/` and `,`",
+        ));
+    }
+    Ok(id.to_owned())
+}
+
+pub(super) fn token(node: &Node<'_>) -> Result<String, Fault> {
+    let token = text(node)?;
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Fault::new(
+            "not a token",
+            "write visible ASCII, or remove the key for a permanent key",
+        ));
+    }
+    Ok(token.to_owned())
+}
+
+/// An action that may be done, or a pattern of such.
+fn pattern(node: &Node<'_>) -> Result<String, Fault> {
+    let pattern = text(node)?;
+    if !Permissions::is_pattern(pattern) {
+        return Err(Fault::new(
+            "not an action",
+            "write `*`, `cwp:*` or a name such as `cwp:DescribeLicenseGeneral`",
+        ));
+    }
+    Ok(pattern.to_owned())
+}
+
+fn web_identity(reader: &mut Reader, node: Option<Node<'_>>) -> Option<(String, String)> {
+    let section = reader.section(Some(node?), &["provider", "token"]);
+    let provider = reader.required(&section, "provider", some_text);
+    let token = reader.required(&section, "token", some_text);
+    Some((provider?, token?))
+}
+
+fn role_of(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    web_identity: Option<(String, String)>,
+    many: bool,
+) -> Option<Role> {
+    let section = reader.section(Some(node), &["arn", "external_id", "trusts"]);
+    let external_id = reader.value(section.get("external_id"), any_text);
+    let trusts = reader.value(section.get("trusts"), |node| {
+        let items = list(node, "write `- ` before each name")?;
+        items.iter().map(any_text).collect::<Result<_, _>>()
+    });
+    let arn = reader.required(&section, "arn", |node| {
+        let arn = text(node)?;
+        if !is_role_arn(&Template(many.then(|| "0".to_owned())).text(arn)) {
+            return Err(Fault::new(
+                "not the ARN of a role",
+                "write `qcs::cam::uin/100000000001:roleName/CwpExporter` or \
+                 `qcs::cam::uin/100000000001:role/4611686018427397919`",
+            ));
+        }
+        own(arn.to_owned(), many)
+    });
+    Some(Role {
+        arn: arn?,
+        external_id,
+        trusts,
+        web_identity,
+    })
+}
+
+/// Checks a change of the key of the account or accounts of `section`.
+fn check_rotation(reader: &mut Reader, section: &Section<'_>, rotation: &Rotation<'_>, many: bool) {
+    let id = rotation.secret_id.clone();
+    let fault = if section.get("secret_id").is_none() {
+        Fault::new(
+            "replaces the account's key, which is missing",
+            "add `secret_id` and `secret_key` to the account",
+        )
+    } else if let Some(Err(fault)) = id.map(|id| own(id, many)) {
+        Fault::new(format!("`secret_id` is {}", fault.what), fault.remedy)
+    } else {
+        return;
+    };
+    reader.report(&rotation.node, fault);
+}
+
+impl Written {
+    fn account(&self, fill: &Template) -> Account {
         let trusts = |names: &Vec<String>| names.iter().map(|name| fill.text(name)).collect();
-        let web_identity = self.web_identity.as_ref();
         let role = self.role.as_ref().map(|role| Role {
             arn: fill.text(&role.arn),
             external_id: fill.option(role.external_id.as_ref()),
             trusts: role.trusts.as_ref().map(trusts),
-            web_identity: web_identity
-                .map(|identity| (fill.text(&identity.provider), fill.text(&identity.token))),
+            web_identity: role
+                .web_identity
+                .as_ref()
+                .map(|(provider, token)| (fill.text(provider), fill.text(token))),
         });
         Account {
             name: fill.text(&self.name),
             secret_id: fill.option(self.secret_id.as_ref()).unwrap_or_default(),
             secret_key: fill.option(self.secret_key.as_ref()).unwrap_or_default(),
             token: fill.option(self.token.as_ref()),
-            permissions,
-            rate_limit: self
-                .rate_limit
-                .and_then(|limit| NonZeroU32::new(limit.get())),
+            permissions: self.permissions.clone(),
+            rate_limit: self.rate_limit,
             role,
         }
     }
-
-    /// Checks what does not depend on other accounts.
-    fn check(&self, problem: &mut impl FnMut(&str)) {
-        if self.name.is_empty() {
-            problem("`name` is empty: write a name");
-        }
-        match (&self.secret_id, &self.secret_key) {
-            (Some(secret_id), Some(secret_key)) => {
-                if !is_secret_id(secret_id) {
-                    problem("`secret_id` must be visible ASCII without `/` and `,`");
-                }
-                if secret_key.is_empty() {
-                    problem("`secret_key` is empty: write any text, such as `demo`");
-                }
-            }
-            (None, None) if self.role.is_some() => {
-                if self.token.is_some() {
-                    problem(
-                        "`token` belongs to a key, which is missing: add `secret_id` and `secret_key`",
-                    );
-                }
-            }
-            (None, _) => problem("the key `secret_id` is missing: add it"),
-            (_, None) => problem("the key `secret_key` is missing: add it"),
-        }
-        if !is_token(self.token.as_ref()) {
-            problem("`token` must be visible ASCII; leave it out for a permanent key");
-        }
-        let arn = self.role.as_ref().map(|role| role.arn.as_str());
-        if arn.is_some_and(|arn| !is_role_arn(&self.zeroth(arn))) {
-            problem(
-                "`arn` must be of the form `qcs::cam::uin/100000000001:roleName/CwpExporter` \
-                 or `qcs::cam::uin/100000000001:role/4611686018427397919`",
-            );
-        }
-        if arn.is_none() && self.web_identity.is_some() {
-            problem("`web_identity` needs a `role`: add the role that it may assume");
-        }
-        if let Some(identity) = &self.web_identity
-            && (identity.provider.is_empty() || identity.token.is_empty())
-        {
-            problem("`web_identity` has an empty `provider` or `token`: write any text");
-        }
-        if let Some(allow) = &self.allow
-            && !allow.iter().all(|pattern| Permissions::is_pattern(pattern))
-        {
-            problem(
-                "`allow` must be a list of `*`, `cwp:*` or names such as `cwp:DescribeLicenseGeneral`",
-            );
-        }
-        if self.count.is_none() {
-            return;
-        }
-        let unique = [
-            ("name", Some(self.name.as_str())),
-            ("secret_id", self.secret_id.as_deref()),
-            ("arn", arn),
-        ];
-        for (key, value) in unique {
-            if value.is_some_and(|value| !value.contains(NUMBER)) {
-                problem(&format!(
-                    "`{key}` would be the same for all `count` accounts: write `{NUMBER}` where \
-                     the number goes"
-                ));
-            }
-        }
-    }
-
-    /// What is wrong with a rotation.
-    fn check_rotation(&self, rotation: &Rotation) -> Option<&'static str> {
-        let key = &rotation.key;
-        if self.secret_id.is_none() {
-            return Some(
-                "replaces the account's key, which is missing: add `secret_id` and `secret_key` \
-                 to the account",
-            );
-        }
-        if key.secret_id.as_ref().is_some_and(|id| !is_secret_id(id)) {
-            return Some("has a `secret_id` that is not visible ASCII without `/` and `,`");
-        }
-        if self.count.is_some()
-            && key
-                .secret_id
-                .as_ref()
-                .is_some_and(|id| !id.contains(NUMBER))
-        {
-            return Some(
-                "has the same `secret_id` for all `count` accounts: write `{n}` where the number \
-                 goes",
-            );
-        }
-        if key.secret_key.is_empty() {
-            return Some("has an empty `secret_key`: write any text, such as `demo`");
-        }
-        (!is_token(key.token.as_ref())).then_some("has a `token` that is not visible ASCII")
-    }
-
-    fn zeroth(&self, text: &str) -> String {
-        Template(self.count.map(|_| "0".to_owned())).text(text)
-    }
 }
 
-impl Rotation {
+impl Rotation<'_> {
     /// Its time and key; an id that is not written is the `first` one.
     fn fill(&self, fill: &Template, first: &str) -> (Duration, Key) {
-        let secret_id = fill.option(self.key.secret_id.as_ref());
+        let secret_id = fill.option(self.secret_id.as_ref());
         let key = Key {
             secret_id: secret_id.unwrap_or_else(|| first.to_owned()),
-            secret_key: fill.text(&self.key.secret_key),
-            token: fill.option(self.key.token.as_ref()),
+            secret_key: fill.text(&self.secret_key),
+            token: fill.option(self.token.as_ref()),
         };
         (self.at, key)
     }
@@ -256,70 +278,55 @@ impl Template {
     }
 }
 
-/// Checks that no two accounts share what must be their own; one problem for each entry.
-pub(crate) fn check_unique(entries: &Entries, problems: &mut Vec<Problem>) {
-    let (mut names, mut arns) = (HashMap::new(), HashMap::new());
-    let mut secret_ids = HashMap::new();
-    for (line, parts) in entries {
+/// Checks that no two accounts share what must be their own; one problem for each entry
+/// and key.
+pub(crate) fn check_unique(entries: &Entries<'_>, reader: &mut Reader) {
+    // Which account, of which entry, has each first.
+    let mut owners = HashMap::new();
+    for (index, (node, parts)) in entries.iter().enumerate() {
+        let mut told = HashSet::new();
         for (number, part) in parts.iter().enumerate() {
             let account = &part.account;
-            let name = account.name();
-            let before = problems.len();
-            // Where another account has the same already.
-            let here = (*line, number);
-            let taken = |owner: (u64, usize)| (owner != here).then_some(owner.0);
-            let mut problem = |other: u64, key: &str| {
-                let text = format!(
-                    "account `{name}`: the account on line {other} has the same `{key}`: give \
-                     each its own"
+            let later = part.rotations.iter().map(|(_, key)| &*key.secret_id);
+            let ids = [account.secret_id.as_str()].into_iter().chain(later);
+            let ids = ids.filter(|id| !id.is_empty()).map(|id| ("secret_id", id));
+            let arn = account.role_arn().map(|arn| ("role.arn", arn));
+            for key in [("name", account.name())].into_iter().chain(ids).chain(arn) {
+                let owner = *owners.entry(key).or_insert((index, number));
+                if owner == (index, number) || !told.insert(key.0) {
+                    continue;
+                }
+                let other = entries.get(owner.0).map(|(node, _)| node);
+                let other = other.map(|node| format!("{} at {}", node.key, node.place));
+                let fault = Fault::new(
+                    format!("the same as that of {}", other.unwrap_or_default()),
+                    "give each account its own",
                 );
-                problems.push(Problem::new(*line, text));
-            };
-            if let Some(other) = taken(*names.entry(name).or_insert(here)) {
-                problem(other, "name");
-            }
-            let own = (!account.secret_id.is_empty()).then_some(&account.secret_id);
-            let later = part.rotations.iter().map(|(_, key)| &key.secret_id);
-            let mut ids = own.into_iter().chain(later);
-            if let Some(other) = ids.find_map(|id| taken(*secret_ids.entry(id).or_insert(here))) {
-                problem(other, "secret_id");
-            }
-            let arn = account.role_arn();
-            if let Some(other) = arn.and_then(|arn| taken(*arns.entry(arn).or_insert(here))) {
-                problem(other, "arn");
-            }
-            if problems.len() > before {
-                break;
+                reader.report_at(node.place.clone(), format!("{}.{}", node.key, key.0), fault);
             }
         }
     }
 }
 
 /// Checks that roles trust accounts that exist; one problem for each entry.
-pub(crate) fn check_trusts(entries: &Entries, problems: &mut Vec<Problem>) {
+pub(crate) fn check_trusts(entries: &Entries<'_>, reader: &mut Reader) {
     let parts = entries.iter().flat_map(|(_, parts)| parts);
     let names: HashSet<&str> = parts.map(|part| part.account.name()).collect();
-    for (line, parts) in entries {
-        let stranger = parts.iter().find_map(|part| {
-            let trusts = part.account.role.as_ref()?.trusts.as_ref()?;
-            let name = trusts.iter().find(|name| !names.contains(name.as_str()))?;
-            Some((part.account.name(), name))
-        });
-        problems.extend(stranger.map(|(account, name)| {
-            let text = format!(
-                "account `{account}`: its role trusts `{name}`, which is not an account of this \
-                 scenario: use the name of an account"
+    for (node, parts) in entries {
+        let mut trusted = parts
+            .iter()
+            .filter_map(|part| part.account.role.as_ref()?.trusts.as_ref())
+            .flatten();
+        if let Some(name) = trusted.find(|name| !names.contains(name.as_str())) {
+            let fault = Fault::new(
+                format!("`{name}` is not an account of this scenario"),
+                "use the names of accounts",
             );
-            Problem::new(*line, text)
-        }));
+            reader.report_at(
+                node.place.clone(),
+                format!("{}.role.trusts", node.key),
+                fault,
+            );
+        }
     }
-}
-
-fn is_secret_id(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b',';
-    !text.is_empty() && text.bytes().all(is_part)
-}
-
-fn is_token(token: Option<&String>) -> bool {
-    token.is_none_or(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
 }

@@ -3,44 +3,33 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
 
-use super::super::answer::{Answer, Fields, MAX_NESTED};
-use super::super::problem::Problem;
+use super::super::answer::{Answer, MAX_NESTED};
 use super::super::timeline::Step;
-use super::units::{Size, Time, Whole};
-use crate::config::yaml::typed::At;
+use super::units::size;
+use super::{TIME, any_text, fields, some_text};
+use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, text, whole};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StepScript {
-    at: Time,
-    set: Option<Fields>,
-    unset: Option<Vec<String>>,
-    ok: Option<bool>,
-    error: Option<ErrorScript>,
-    legacy_error: Option<LegacyErrorScript>,
-    http: Option<HttpScript>,
-    hang: Option<bool>,
-    reset: Option<bool>,
-    cut: Option<Whole<0, { u32::MAX as i64 }>>,
-    body: Option<String>,
-    oversized: Option<Size>,
-    nested: Option<Whole<0, { MAX_NESTED as i64 }>>,
-    gzip: Option<bool>,
-    delay: Option<Time>,
-    rotate: Option<RotateScript>,
-    revoke: Option<bool>,
-}
+/// The keys of a step that are an answer of their own.
+const ANSWERS: [&str; 9] = [
+    "error",
+    "legacy_error",
+    "http",
+    "hang",
+    "reset",
+    "cut",
+    "body",
+    "oversized",
+    "nested",
+];
 
-/// The key that replaces an account's own one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RotateScript {
-    pub(crate) secret_id: Option<String>,
-    pub(crate) secret_key: String,
-    pub(crate) token: Option<String>,
-}
+/// The keys of a step that go with others.
+const CHANGES: [&str; 8] = [
+    "at", "set", "unset", "ok", "gzip", "delay", "rotate", "revoke",
+];
+
+/// The largest code of an error of the old gateway.
+const MAX_CODE: i64 = 999_999;
 
 /// Whose timeline it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,190 +39,203 @@ pub(crate) enum Kind {
 }
 
 /// A timeline that has been read.
-pub(crate) struct Steps {
+pub(crate) struct Steps<'n> {
     pub(crate) steps: Vec<Step>,
-    pub(crate) rotations: Vec<Rotation>,
+    pub(crate) rotations: Vec<Rotation<'n>>,
 }
 
 /// A change of key, and where it is written.
-pub(crate) struct Rotation {
+pub(crate) struct Rotation<'n> {
     pub(crate) at: Duration,
-    pub(crate) line: u64,
-    pub(crate) key: RotateScript,
+    pub(crate) node: Node<'n>,
+    pub(crate) secret_id: Option<String>,
+    pub(crate) secret_key: String,
+    pub(crate) token: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ErrorScript {
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LegacyErrorScript {
-    code: Whole<{ i64::MIN }, { i64::MAX }>,
-    #[serde(default)]
-    message: String,
-    #[serde(default, rename = "codeDesc")]
-    code_desc: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HttpScript {
-    status: Whole<200, 599>,
-    #[serde(default)]
-    body: String,
-    content_type: Option<String>,
-    location: Option<String>,
-}
-
-/// Reads the timeline of `owner`, such as "account `prod`".
-pub(crate) fn read(
-    owner: &str,
+/// Reads a timeline.
+pub(crate) fn read<'n>(
+    reader: &mut Reader,
+    node: Option<Node<'n>>,
     kind: Kind,
-    scripts: Vec<At<StepScript>>,
     repeat: Option<Duration>,
-    problems: &mut Vec<Problem>,
-) -> Steps {
+) -> Steps<'n> {
     let mut read = Steps {
-        steps: Vec::with_capacity(scripts.len()),
+        steps: Vec::new(),
         rotations: Vec::new(),
     };
+    let items = reader.value(node, |node| list(node, "write `- ` before each step"));
     let mut previous: Option<Duration> = None;
-    for At {
-        value: mut script,
-        line,
-    } in scripts
-    {
-        let at = script.at.0;
-        let mut problem = |text: &str| {
-            let text = format!("{owner}: the step at {at:?} {text}");
-            problems.push(Problem::new(line, text));
-        };
-        if previous.is_some_and(|previous| previous >= at) {
-            problem("is not later than the step before it: sort the steps by `at`");
-        }
-        if repeat.is_some_and(|repeat| repeat <= at) {
-            problem("is never reached, as `repeat` is not longer: raise `repeat` or lower `at`");
-        }
-        previous = Some(at);
-        let rotate = script.rotate.take_if(|_| kind == Kind::Account);
-        let turns = rotate.is_some();
-        let rotations = rotate.map(|key| Rotation { at, line, key });
-        read.rotations.extend(rotations);
-        match script.into_step(kind, turns) {
-            Ok(step) => read.steps.push(step),
-            Err(text) => problem(&text),
-        }
+    for node in items.into_iter().flatten() {
+        let section = reader.section(Some(&node), &[CHANGES.as_slice(), &ANSWERS].concat());
+        let at = reader.required(&section, "at", |node| {
+            let at = duration(node, &TIME)?;
+            if previous.is_some_and(|previous| previous >= at) {
+                return Err(Fault::new(
+                    "not later than the step before it",
+                    "sort the steps by `at`",
+                ));
+            }
+            if repeat.is_some_and(|repeat| repeat <= at) {
+                return Err(Fault::new(
+                    "the step is never reached, as `repeat` is not longer",
+                    "raise `repeat` or lower `at`",
+                ));
+            }
+            Ok(at)
+        });
+        previous = at.or(previous);
+        let at = at.unwrap_or_default();
+        read.steps.extend(step(reader, &node, &section, kind, at));
+        let rotation = section.get("rotate").filter(|_| kind == Kind::Account);
+        read.rotations
+            .extend(rotation.and_then(|node| rotate(reader, node, at)));
     }
     read
 }
 
-impl StepScript {
-    /// The step, or what is wrong with it.
-    fn into_step(self, kind: Kind, rotates: bool) -> Result<Step, String> {
-        let changes = self.set.is_some() || self.unset.is_some();
-        let turns = rotates || self.rotate.is_some() || self.revoke.is_some();
-        if kind == Kind::Service && (changes || turns) {
-            return Err(
-                "changes an account: `set`, `unset`, `rotate` and `revoke` are for the timelines \
-                 of accounts"
-                    .to_owned(),
-            );
-        }
-        for (name, value) in [
-            ("ok", self.ok),
-            ("hang", self.hang),
-            ("reset", self.reset),
-            ("gzip", self.gzip),
-            ("revoke", self.revoke),
-        ] {
-            if value == Some(false) {
-                return Err(format!(
-                    "has `{name}: false`: write `{name}: true`, or remove the key"
-                ));
-            }
-        }
-        let gzip = self.gzip.is_some();
-        let healthy = changes || self.ok.is_some();
-        let http = self.http.map(HttpScript::into_answer).transpose()?;
-        let mut faults = [
-            self.error
-                .map(|ErrorScript { code, message }| Answer::Error { code, message }),
-            self.legacy_error.map(|error| Answer::LegacyError {
-                code: error.code.get(),
-                message: error.message,
-                code_desc: error.code_desc,
-            }),
-            http,
-            self.hang.map(|_| Answer::Hang),
-            self.reset.map(|_| Answer::Reset),
-            self.cut.map(|bytes| Answer::Cut(bytes.get())),
-            self.body.map(Answer::Body),
-            self.oversized.map(|size| Answer::Oversized(size.0)),
-            self.nested.map(|depth| Answer::Nested(depth.get())),
-        ]
+fn step(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    section: &Section<'_>,
+    kind: Kind,
+    at: Duration,
+) -> Option<Step> {
+    let has = |name: &str| section.get(name).is_some();
+    let has_any = |names: &[&str]| names.iter().any(|name| has(name));
+    let set = reader.value(section.get("set"), fields);
+    let unset = reader.value(section.get("unset"), |node| {
+        let items = list(node, "write `- ` before each item")?;
+        items.iter().map(any_text).collect::<Result<Vec<_>, _>>()
+    });
+    for name in ["ok", "gzip", "revoke"] {
+        reader.value(section.get(name), only_true);
+    }
+    let delay = reader.value(section.get("delay"), |node| duration(node, &TIME));
+    let written = ANSWERS
         .into_iter()
-        .flatten();
-        let fault = faults.next();
-        if faults.next().is_some() || (fault.is_some() && healthy) || (changes && self.ok.is_some())
-        {
-            return Err(
-                "has several answers: write each of them as a step with its own `at`".to_owned(),
-            );
+        .find_map(|name| Some((name, section.get(name)?)));
+    let fault = written.and_then(|(name, node)| answer(reader, name, &node));
+
+    let changes = has_any(&["set", "unset"]);
+    let turns = has_any(&["rotate", "revoke"]);
+    let answers = ANSWERS.iter().filter(|name| has(name)).count();
+    let answers = answers + usize::from(changes) + usize::from(has("ok"));
+    let problem = if kind == Kind::Service && (changes || turns) {
+        Some((
+            "changes an account",
+            "write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
+        ))
+    } else if answers > 1 {
+        Some((
+            "has several answers",
+            "write each of them as a step with its own `at`",
+        ))
+    } else if answers == 0 && !turns && !has_any(&["gzip", "delay"]) {
+        Some((
+            "changes nothing",
+            "add `set`, `unset`, `ok` or a fault such as `error`",
+        ))
+    } else if has("gzip") && has_any(&ANSWERS) {
+        Some((
+            "has `gzip` and a fault, which cannot be compressed",
+            "remove one of the two",
+        ))
+    } else {
+        None
+    };
+    if let Some((what, remedy)) = problem {
+        reader.report(node, Fault::new(format!("the step {what}"), remedy));
+        return None;
+    }
+    let answer = match fault {
+        Some(fault) => fault,
+        None if has("gzip") => Answer::Gzip,
+        None => Answer::Ok,
+    };
+    Some(Step {
+        at,
+        set: set.unwrap_or_default(),
+        unset: unset.unwrap_or_default(),
+        revoke: has("revoke"),
+        answer: match delay {
+            Some(delay) => Answer::Delayed(delay, Box::new(answer)),
+            None => answer,
+        },
+    })
+}
+
+/// The answer of the key `name`, one of [`ANSWERS`].
+fn answer(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<Answer> {
+    let most = u32::MAX as usize;
+    match name {
+        "error" => {
+            let section = reader.section(Some(node), &["code", "message"]);
+            let message = reader.value(section.get("message"), any_text);
+            Some(Answer::Error {
+                code: reader.required(&section, "code", any_text)?,
+                message: message.unwrap_or_default(),
+            })
         }
-        if !(healthy || turns || gzip) && fault.is_none() && self.delay.is_none() {
-            return Err(
-                "changes nothing: add `set`, `unset`, `ok` or a fault such as `error`".to_owned(),
-            );
+        "legacy_error" => {
+            let section = reader.section(Some(node), &["code", "message", "codeDesc"]);
+            let message = reader.value(section.get("message"), any_text);
+            let code_desc = reader.value(section.get("codeDesc"), any_text);
+            Some(Answer::LegacyError {
+                code: reader
+                    .required(&section, "code", |node| whole(node, -MAX_CODE..=MAX_CODE))?,
+                message: message.unwrap_or_default(),
+                code_desc: code_desc.unwrap_or_default(),
+            })
         }
-        let answer = match fault {
-            Some(_) if gzip => {
-                return Err(
-                    "has `gzip` and a fault, which cannot be compressed: remove one of the two"
-                        .to_owned(),
-                );
-            }
-            Some(fault) => fault,
-            None if gzip => Answer::Gzip,
-            None => Answer::Ok,
-        };
-        Ok(Step {
-            at: self.at.0,
-            set: self.set.unwrap_or_default(),
-            unset: self.unset.unwrap_or_default(),
-            revoke: self.revoke.is_some(),
-            answer: match self.delay {
-                Some(delay) => Answer::Delayed(delay.0, Box::new(answer)),
-                None => answer,
-            },
-        })
+        "http" => {
+            let keys = ["status", "body", "content_type", "location"];
+            let section = reader.section(Some(node), &keys);
+            let status = reader.required(&section, "status", |node| whole(node, 200..=599_u16));
+            let body = reader.value(section.get("body"), any_text);
+            Some(Answer::Http {
+                content_type: reader.value(section.get("content_type"), header),
+                location: reader.value(section.get("location"), header),
+                status: StatusCode::from_u16(status?).ok()?,
+                body: body.unwrap_or_default(),
+            })
+        }
+        "hang" => reader.value(Some(node), only_true).map(|_| Answer::Hang),
+        "reset" => reader.value(Some(node), only_true).map(|_| Answer::Reset),
+        "cut" => {
+            let bytes = reader.value(Some(node), |node| whole(node, 0..=most));
+            bytes.map(Answer::Cut)
+        }
+        "body" => reader.value(Some(node), any_text).map(Answer::Body),
+        "oversized" => reader.value(Some(node), size).map(Answer::Oversized),
+        _ => {
+            let depth = reader.value(Some(node), |node| whole(node, 0..=MAX_NESTED));
+            depth.map(Answer::Nested)
+        }
     }
 }
 
-impl HttpScript {
-    fn into_answer(self) -> Result<Answer, String> {
-        let status = StatusCode::from_u16(self.status.get())
-            .map_err(|_| "has a `status` that is not an HTTP status".to_owned())?;
-        for (key, value) in [
-            ("content_type", &self.content_type),
-            ("location", &self.location),
-        ] {
-            let value = value.as_deref().unwrap_or_default();
-            if HeaderValue::from_str(value).is_err() {
-                return Err(format!(
-                    "has a `{key}` that is not visible ASCII: no header can carry it"
-                ));
-            }
-        }
-        Ok(Answer::Http {
-            status,
-            body: self.body,
-            content_type: self.content_type,
-            location: self.location,
-        })
+fn header(node: &Node<'_>) -> Result<String, Fault> {
+    let value = text(node)?;
+    if HeaderValue::from_str(value).is_err() {
+        return Err(Fault::new(
+            "no header can carry this text",
+            "write visible ASCII",
+        ));
     }
+    Ok(value.to_owned())
+}
+
+/// The key that replaces an account's own one.
+fn rotate<'n>(reader: &mut Reader, node: Node<'n>, at: Duration) -> Option<Rotation<'n>> {
+    let section = reader.section(Some(&node), &["secret_id", "secret_key", "token"]);
+    let secret_id = reader.value(section.get("secret_id"), super::account::secret_id);
+    let token = reader.value(section.get("token"), super::account::token);
+    Some(Rotation {
+        at,
+        secret_key: reader.required(&section, "secret_key", some_text)?,
+        node,
+        secret_id,
+        token,
+    })
 }

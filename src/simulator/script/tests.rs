@@ -7,8 +7,8 @@ use super::*;
 
 mod accounts;
 
-fn parse(yaml: &str) -> Result<Scenario, ScenarioError> {
-    Script::parse(yaml)?.into_scenario()
+fn parse(yaml: &str) -> Result<Scenario, ConfigError> {
+    Scenario::parse(yaml)
 }
 
 fn account(rest: &str) -> String {
@@ -17,8 +17,14 @@ fn account(rest: &str) -> String {
     )
 }
 
+/// The problems, a line each.
 fn message(yaml: &str) -> String {
-    let message = parse(yaml).unwrap_err().to_string();
+    let error = parse(yaml).unwrap_err();
+    let problems = error.problems().iter();
+    let lines: Vec<String> = problems
+        .map(|problem| problem.to_string().replacen("scenario:", "line ", 1))
+        .collect();
+    let message = lines.join("\n");
     assert!(!message.contains("hunter2"), "{message}");
     message
 }
@@ -123,69 +129,78 @@ fn mistakes_are_told_with_line_and_remedy() {
     for (yaml, expected) in [
         (
             "acounts: []".to_owned(),
-            "line 1: unknown key `acounts`: did you mean `accounts`?",
+            "line 1: acounts: unknown key; did you mean `accounts`?\nline 1: accounts: missing; add the key",
         ),
         (
             "repeat: 5m".to_owned(),
-            "the key `accounts` is missing: add it",
+            "line 1: accounts: missing; add the key",
         ),
-        ("accounts: []".to_owned(), "`accounts` is empty"),
+        (
+            "accounts: []".to_owned(),
+            "line 1: accounts: the list is empty; add an account",
+        ),
         (
             account("    tokn: x"),
-            "line 5: unknown key `tokn`: did you mean `token`?",
+            "line 5: accounts[0].tokn: unknown key; did you mean `token`?",
         ),
         (
             account("    token: ''"),
-            "line 2: account `prod`: `token` must be visible ASCII",
+            "line 5: accounts[0].token: not a token; write visible ASCII, or remove the key for a permanent key",
         ),
         (
             account("    secret_key: hunter2"),
-            "line 5: `accounts[0].secret_key`: the same key is on line 4 already: keep one of the two",
+            "line 5: accounts[0].secret_key: the same key is on line 4 already; keep one of the two",
         ),
         (
             "accounts:\n  - name: 0123".to_owned(),
-            "line 2: `name`: expected text, found a number: put the value in quotes",
+            "line 2: accounts[0].name: expected text, found a number; put it in quotes\nline 2: accounts[0].secret_id: missing; add the key",
         ),
         (
             "accounts: [{name: a, secret_key: k}]\nsts:\n  lifetime: ~\n  rate_limit: -1"
                 .to_owned(),
-            "line 4: `rate_limit`: out of range: write a whole number from 1 to 4294967295",
+            "line 1: accounts[0].secret_id: missing; add the key\nline 4: sts.rate_limit: -1 is out of range; write a whole number from 1 to 4294967295",
         ),
         (
             step("at: 1s, hang: maybe"),
-            "line 6: `hang`: expected true or false, found text",
+            "line 6: accounts[0].timeline[0].hang: expected true, found text; write `true`, or remove the key",
         ),
         (
             step("at: 1s, cut: 99999999999999999999"),
-            "line 6: `cut`: out of range: write a whole number from 0 to 4294967295",
+            "line 6: accounts[0].timeline[0].cut: 1e+20 is out of range; write a whole number from 0 to 4294967295",
         ),
         (
             step("at: 1s, set: {a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"),
-            "line 6: maps and lists are nested more than 16 deep: nest less",
+            "line 6:37: maps and lists are nested more than 16 deep; nest less: no setting is so deep",
         ),
         (
             account("rate_limit: 0"),
-            "line 5: `rate_limit`: out of range: write a whole number from 1 to 4294967295",
+            "line 5: rate_limit: 0 is out of range; write a whole number from 1 to 4294967295",
         ),
-        (account("repeat: 0s"), "line 5: `repeat` is zero"),
+        (
+            account("repeat: 0s"),
+            "line 5: repeat: 0s is too short; write at least `1ms`",
+        ),
         (
             account("repeat: 5 apples"),
-            "line 5: `repeat`: not a time: write a time such as `500ms`",
+            "line 5: repeat: not a duration; write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`",
         ),
-        (step("at: -1s, ok: true"), "`at`: the time is negative"),
+        (
+            step("at: -1s, ok: true"),
+            "line 6: accounts[0].timeline[0].at: a negative duration; write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`",
+        ),
         (
             step("at: 1s"),
-            "line 6: account `prod`: the step at 1s changes nothing",
+            "line 6: accounts[0].timeline[0]: the step changes nothing; add `set`, `unset`, `ok` or a fault such as `error`",
         ),
         (
             step("at: 1s, hang: true, reset: true"),
-            "the step at 1s has several answers",
+            "line 6: accounts[0].timeline[0]: the step has several answers; write each of them as a step with its own `at`",
         ),
         (step("at: 1s, ok: true, reset: true"), "has several answers"),
         (step("at: 1s, set: {}, cut: 1"), "has several answers"),
         (
             step("at: 1s, hang: false"),
-            "has `hang: false`: write `hang: true`, or remove the key",
+            "line 6: accounts[0].timeline[0].hang: `false` means nothing here; write `true`, or remove the key",
         ),
         (
             step("at: 1s, hang: true, gzip: true"),
@@ -193,23 +208,23 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             step("at: 1s, http: {status: 101}"),
-            "line 6: `status`: out of range: write a whole number from 200 to 599",
+            "line 6: accounts[0].timeline[0].http.status: 101 is out of range; write a whole number from 200 to 599",
         ),
         (
             step("at: 1s, http: {status: 302, location: \"a\\nb\"}"),
-            "has a `location` that is not visible ASCII",
+            "line 6: accounts[0].timeline[0].http.location: no header can carry this text; write visible ASCII",
         ),
         (
             step("at: 1s, oversized: big"),
-            "line 6: `oversized`: not a size: write a size such as `64KiB`",
+            "line 6: accounts[0].timeline[0].oversized: not a size; write a size such as `64KiB` or `8MiB`",
         ),
         (
             step("at: 1s, nested: 10000001"),
-            "line 6: `nested`: out of range: write a whole number from 0 to 10000000",
+            "line 6: accounts[0].timeline[0].nested: 10000001 is out of range; write a whole number from 0 to 10000000",
         ),
         (
             step("at: 1s, ok: true}\n      - {at: 1s, ok: true"),
-            "line 7: account `prod`: the step at 1s is not later than the step before it",
+            "line 7: accounts[0].timeline[1].at: not later than the step before it; sort the steps by `at`",
         ),
         (
             step("at: 5m, ok: true").replace("accounts", "repeat: 5m\naccounts"),
@@ -217,21 +232,22 @@ fn mistakes_are_told_with_line_and_remedy() {
         ),
         (
             account("  - name: prod\n    secret_id: AKIDprod\n    secret_key: hunter2\n"),
-            "2 problems\n  line 5: account `prod`: the account on line 2 has the same `name`: give each its own\n  \
-             line 5: account `prod`: the account on line 2 has the same `secret_id`",
+            "line 5: accounts[1].name: the same as that of accounts[0] at scenario:2; give each \
+             account its own\nline 5: accounts[1].secret_id: the same as that of accounts[0] at \
+             scenario:2; give each account its own",
         ),
         ("accounts: [".to_owned(), "not valid YAML"),
         (
             "accounts: prod".to_owned(),
-            "line 1: `accounts`: expected a list, found text: write `- ` before each item",
+            "line 1: accounts: expected a list, found text; write `- ` before each account",
         ),
         (
             "accounts: [prod]".to_owned(),
-            "line 1: `accounts`: expected keys with values, found text: the keys are name, count",
+            "line 1: accounts[0]: expected a map, found text; write `key: value` lines under it",
         ),
         (
             "accounts:\n  - {secret_key:hunter2}".to_owned(),
-            "line 2: unknown key `secret_key…`: write a blank after its colon",
+            "line 2: accounts[0].<not shown>: unknown key; write a blank after the colon of `secret_key`\nline 2: accounts[0].name: missing; add the key\nline 2: accounts[0].secret_id: missing; add the key",
         ),
         (String::new(), "accounts"),
     ] {
@@ -247,123 +263,121 @@ fn mistakes_are_told_with_line_and_remedy() {
 #[test]
 fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_to_write() {
     let step = |step: &str| account(&format!("    timeline:\n      - {{{step}}}\n"));
-    let without_unit =
-        "the unit of the time is missing: write a time such as `500ms`, `10s` or `5m`";
     for (yaml, expected) in [
-        (step("at: 5, ok: true"), format!("line 6: `at`: {without_unit}")),
-        (step("at: '5', ok: true"), format!("line 6: `at`: {without_unit}")),
-        (step("at: 0, ok: true"), format!("line 6: `at`: {without_unit}")),
-        (step("at: 1s, delay: 1.5"), format!("line 6: `delay`: {without_unit}")),
-        (account("repeat: 300"), format!("line 5: `repeat`: {without_unit}")),
-        (account("clock_offset: -6"), format!("line 5: `clock_offset`: {without_unit}")),
-        (account("sts: {lifetime: 60}"), format!("line 5: `lifetime`: {without_unit}")),
+        (step("at: 5, ok: true"), "line 6: accounts[0].timeline[0].at: a number without a unit; add the unit, such as `5s`".to_owned()),
+        (step("at: '5', ok: true"), "line 6: accounts[0].timeline[0].at: a number without a unit; add the unit, such as `5s`".to_owned()),
+        (step("at: 0, ok: true"), "line 6: accounts[0].timeline[0].at: a number without a unit; add the unit, such as `0s`".to_owned()),
+        (step("at: 1s, delay: 1.5"), "line 6: accounts[0].timeline[0].delay: a number without a unit; add the unit, such as `1.5s`".to_owned()),
+        (account("repeat: 300"), "line 5: repeat: a number without a unit; add the unit, such as `300s`".to_owned()),
+        (account("clock_offset: -6"), "line 5: clock_offset: a number without a unit; add the unit, such as `-6s`".to_owned()),
+        (account("sts: {lifetime: 60}"), "line 5: sts.lifetime: a number without a unit; add the unit, such as `60s`".to_owned()),
         (
             step("at: [1s], ok: true"),
-            "line 6: `at`: expected a time such as `500ms`, `10s` or `5m`, found a list".to_owned(),
+            "line 6: accounts[0].timeline[0].at: expected a duration, found a list; write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`".to_owned(),
         ),
         (
             step("at: ~, ok: true"),
-            "line 6: `at`: expected a time such as `500ms`, `10s` or `5m`, found nothing".to_owned(),
+            "line 6: accounts[0].timeline[0].at: missing; add the key".to_owned(),
         ),
         (
             step("at: -1s, ok: true"),
-            "line 6: `at`: the time is negative: write a time such as `10s`".to_owned(),
+            "line 6: accounts[0].timeline[0].at: a negative duration; write a number and a unit (h, m, s or ms), such as `60s` or `1h30m`".to_owned(),
         ),
         (
             step("ok: true"),
-            "line 6: the key `at` is missing: add it".to_owned(),
+            "line 6: accounts[0].timeline[0].at: missing; add the key".to_owned(),
         ),
         (
             step("at: 1s, http: 502"),
-            "line 6: `http`: expected keys with values, found a number: the keys are status, body, content_type, location".to_owned(),
+            "line 6: accounts[0].timeline[0].http: expected a map, found a number; write `key: value` lines under it".to_owned(),
         ),
         (
             step("at: 1s, http: {status: '502'}"),
-            "line 6: `status`: the number is text: write it without quotes".to_owned(),
+            "line 6: accounts[0].timeline[0].http.status: the number is text; write the number without quotes".to_owned(),
         ),
         (
             step("at: 1s, http: {status: 99}"),
-            "line 6: `status`: out of range: write a whole number from 200 to 599".to_owned(),
+            "line 6: accounts[0].timeline[0].http.status: 99 is out of range; write a whole number from 200 to 599".to_owned(),
         ),
         (
             step("at: 1s, http: {status: Bad Gateway}"),
-            "line 6: `status`: expected a whole number from 200 to 599, found text".to_owned(),
+            "line 6: accounts[0].timeline[0].http.status: expected a number, found text; write a whole number from 200 to 599".to_owned(),
         ),
         (
             step("at: 1s, http: {status: 502, body: 502}"),
-            "line 6: `body`: expected text, found a number: put the value in quotes".to_owned(),
+            "line 6: accounts[0].timeline[0].http.body: expected text, found a number; put it in quotes".to_owned(),
         ),
         (
             step("at: 1s, error: InternalError"),
-            "line 6: `error`: expected keys with values, found text: the keys are code, message".to_owned(),
+            "line 6: accounts[0].timeline[0].error: expected a map, found text; write `key: value` lines under it".to_owned(),
         ),
         (
             step("at: 1s, legacy_error: {code: InternalError}"),
-            "line 6: `code`: expected a whole number, found text".to_owned(),
+            "line 6: accounts[0].timeline[0].legacy_error.code: expected a number, found text; write a whole number from -999999 to 999999".to_owned(),
         ),
         (
             step("at: 1s, cut: -1"),
-            "line 6: `cut`: out of range: write a whole number from 0 to 4294967295".to_owned(),
+            "line 6: accounts[0].timeline[0].cut: -1 is out of range; write a whole number from 0 to 4294967295".to_owned(),
         ),
         (
             step("at: 1s, cut: 40B"),
-            "line 6: `cut`: expected a whole number from 0 to 4294967295, found text".to_owned(),
+            "line 6: accounts[0].timeline[0].cut: expected a number, found text; write a whole number from 0 to 4294967295".to_owned(),
         ),
         (
             step("at: 1s, nested: 1.5"),
-            "line 6: `nested`: expected a whole number from 0 to 10000000, found a number with a fraction".to_owned(),
+            "line 6: accounts[0].timeline[0].nested: 1.5 is not a whole number; write a whole number from 0 to 10000000".to_owned(),
         ),
         (
             step("at: 1s, oversized: 8MB"),
-            "line 6: `oversized`: not a size: write a size such as `64KiB` or `8MiB`".to_owned(),
+            "line 6: accounts[0].timeline[0].oversized: not a size; write a size such as `64KiB` or `8MiB`".to_owned(),
         ),
         (
             step("at: 1s, oversized: -8"),
-            "line 6: `oversized`: out of range: write a size such as `64KiB` or `8MiB`".to_owned(),
+            "line 6: accounts[0].timeline[0].oversized: not a size; write a size such as `64KiB` or `8MiB`".to_owned(),
         ),
         (
             step("at: 1s, hang: yes"),
-            "line 6: `hang`: expected true or false, found text".to_owned(),
+            "line 6: accounts[0].timeline[0].hang: expected true, found text; write `true`, or remove the key".to_owned(),
         ),
         (
             step("at: 1s, unset: LicenseCnt"),
-            "line 6: `unset`: expected a list, found text: write `- ` before each item".to_owned(),
+            "line 6: accounts[0].timeline[0].unset: expected a list, found text; write `- ` before each item".to_owned(),
         ),
         (
             step("at: 1s, set: [LicenseCnt]"),
-            "line 6: `set`: expected keys with values, found a list: write `key: value` lines under it".to_owned(),
+            "line 6: accounts[0].timeline[0].set: expected a map, found a list; write `name: value` lines under it".to_owned(),
         ),
         (
             account("rate_limit: 0"),
-            "line 5: `rate_limit`: out of range: write a whole number from 1 to 4294967295".to_owned(),
+            "line 5: rate_limit: 0 is out of range; write a whole number from 1 to 4294967295".to_owned(),
         ),
         (
             account("rate_limit: 20/s"),
-            "line 5: `rate_limit`: expected a whole number from 1 to 4294967295, found text".to_owned(),
+            "line 5: rate_limit: expected a number, found text; write a whole number from 1 to 4294967295".to_owned(),
         ),
         (
             account("    count: '10'"),
-            "line 5: `count`: the number is text: write it without quotes".to_owned(),
+            "line 5: accounts[0].count: the number is text; write the number without quotes".to_owned(),
         ),
         (
             account("    allow: cwp:DescribeLicenseGeneral"),
-            "line 5: `allow`: expected a list, found text: write `- ` before each item".to_owned(),
+            "line 5: accounts[0].allow: expected a list, found text; write `- ` before each item".to_owned(),
         ),
         (
             account("    allow: [DescribeLicenseGeneral]"),
-            "line 2: account `prod`: `allow` must be a list of `*`, `cwp:*` or names such as `cwp:DescribeLicenseGeneral`".to_owned(),
+            "line 5: accounts[0].allow[0]: not an action; write `*`, `cwp:*` or a name such as `cwp:DescribeLicenseGeneral`".to_owned(),
         ),
         (
             "accounts: {name: prod}".to_owned(),
-            "line 1: `accounts`: expected a list, found keys with values: write `- ` before each item".to_owned(),
+            "line 1: accounts: expected a list, found a map; write `- ` before each account".to_owned(),
         ),
         (
             "accounts: [{name: 1234}]".to_owned(),
-            "line 1: `name`: expected text, found a number: put the value in quotes".to_owned(),
+            "line 1: accounts[0].name: expected text, found a number; put it in quotes\nline 1: accounts[0].secret_id: missing; add the key".to_owned(),
         ),
         (
             account("    role: CwpExporter"),
-            "line 5: `role`: expected keys with values, found text: the keys are arn, external_id, trusts".to_owned(),
+            "line 5: accounts[0].role: expected a map, found text; write `key: value` lines under it".to_owned(),
         ),
     ] {
         assert_eq!(message(&yaml), expected, "{yaml}");
