@@ -21,6 +21,9 @@ use super::tree::{Node, Origin, Tree, Value};
 /// for the stack of a recursive reader.
 pub(crate) const MAX_DEPTH: usize = 16;
 
+/// What is wrong with a map or list as a key.
+const KEY_IS_NO_TEXT: &str = "a key of a map is itself a map or a list";
+
 /// How many values the aliases of a text of `length` bytes may stand for, all together.
 /// Each is copied: without a limit a short text of aliases to aliases would fill the
 /// memory.
@@ -177,6 +180,21 @@ fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
             "there is more than one YAML document",
             "keep one: remove `---` and what follows",
         ),
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => Fault::new(
+            "the value of `<<` is not a map",
+            "write an alias of a map, such as `<<: *name`",
+        ),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => Fault::new(
+            "an alias (`*name`) is inside what its own anchor (`&name`) names",
+            "write the value itself",
+        ),
+        Error::Message { msg, .. } if msg == KEY_IS_NO_TEXT => {
+            Fault::new(KEY_IS_NO_TEXT, "write `key: value` lines")
+        }
+        Error::ExternalMessage { msg, .. } if msg.starts_with("tabs") => Fault::new(
+            format!("not valid YAML: {msg}"),
+            "write blanks in place of tabs",
+        ),
         // Of the parser's texts, those with a backquote quote the input.
         Error::ExternalMessage { msg, .. } if !msg.contains('`') => {
             Fault::new(format!("not valid YAML: {msg}"), LINE)
@@ -285,6 +303,6 @@ fn text<E: serde::de::Error>(key: Value) -> Result<String, E> {
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(value) => Ok(value.to_string()),
         Value::Null => Ok(String::new()),
-        Value::List(_) | Value::Map(_) => Err(E::custom("a key must be text")),
+        Value::List(_) | Value::Map(_) => Err(E::custom(KEY_IS_NO_TEXT)),
     }
 }

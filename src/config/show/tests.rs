@@ -1,6 +1,7 @@
 //! What is shown loads again, and shows no secret.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::Environment;
 use super::*;
@@ -155,4 +156,112 @@ fn hidden_ids_are_not_taken_for_one_key() {
         ..Default::default()
     };
     source.load().unwrap();
+}
+
+/// Text that YAML might take for something else, or not take at all.
+fn odd_text(random: &mut fastrand::Rng) -> String {
+    const WORDS: [&str; 24] = [
+        "",
+        "null",
+        "~",
+        "yes",
+        "1.0",
+        "0x1F",
+        ".inf",
+        "2026-11-26",
+        "<<",
+        "- a",
+        "? a",
+        "a: b",
+        "#",
+        "a #b",
+        "&a",
+        "*a",
+        "!a",
+        "%a",
+        "@a",
+        "`a",
+        "'",
+        "\"",
+        "\\",
+        "|",
+    ];
+    let mut text = String::new();
+    for _ in 0..random.usize(0..5) {
+        match random.u8(0..4) {
+            0 => text += random.choice(WORDS).unwrap(),
+            1 => text.push(char::from(random.u8(0..128))),
+            2 => text.push(random.char('\u{80}'..'\u{2100}')),
+            _ => text.push(random.char('\0'..=char::MAX)),
+        }
+    }
+    text
+}
+
+/// `text` in YAML that cannot be misread.
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|c| format!("\\U{:08X}", u32::from(c)));
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+fn odd_account(number: usize, random: &mut fastrand::Rng) -> String {
+    let name = format!("{} {number}", odd_text(random));
+    let labels =
+        (0..random.usize(0..4)).map(|label| format!("l{label}: {}", quoted(&odd_text(random))));
+    let labels: Vec<String> = labels.collect();
+    let seconds = random.u64(60..43_200);
+    let credentials = [
+        "{type: env}".to_owned(),
+        "{type: cvm_role, role: a}".to_owned(),
+        "{type: static, secret_id: AKIDother, secret_key_env: KEY, token_file: token}".to_owned(),
+        "{type: static, secret_id_file: token, secret_key_file: ./token}".to_owned(),
+        format!("{{type: assume_role, role_arn: 'qcs::cam::uin/1:role/2', duration: {seconds}s}}"),
+        format!(
+            "{{type: profile, profile: {}}}",
+            quoted(&format!("p{}", odd_text(random)))
+        ),
+    ];
+    let credentials = random.choice(credentials).unwrap();
+    let endpoint = format!("http://127.0.0.{}:{}", random.u8(..), random.u16(1..));
+    format!(
+        "- {{name: {}, labels: {{{}}}, endpoint: '{endpoint}', credentials: {credentials}}}\n",
+        quoted(name.trim()),
+        labels.join(", ")
+    )
+}
+
+#[test]
+fn whatever_is_configured_what_is_shown_loads_again_as_the_same() {
+    let place = Place::new();
+    let mut loaded = 0;
+    for seed in 0..400 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let interval = random.u64(1_000..31_536_000_000);
+        let yaml = format!(
+            "poll: {{interval: {interval}ms, timeout: {}ms}}\napi: {{rate_limit: {}, max_in_flight: {}}}\naccounts:\n{}",
+            random.u64(1..interval),
+            random.u32(1..),
+            random.u32(1..100_000),
+            (0..4)
+                .map(|number| odd_account(number, &mut random))
+                .collect::<String>()
+        );
+        let file = place.folder.path().join("cwp.yml");
+        std::fs::write(&file, &yaml).unwrap();
+        // A profile's name cannot be everything.
+        let Ok(config) = Config::load(Some(&file), &place.environment) else {
+            continue;
+        };
+        loaded += 1;
+        let shown = config.to_yaml().unwrap();
+        let mut again = place.load(place.folder.path(), &shown);
+        assert_eq!(again.to_yaml().unwrap(), shown);
+        for (again, account) in again.accounts.iter_mut().zip(&config.accounts) {
+            if shown.contains("<secret>") {
+                Arc::make_mut(again).credentials = account.credentials.clone();
+            }
+        }
+        assert_eq!(again, config, "{yaml}");
+    }
+    assert!(loaded > 200, "{loaded}");
 }
