@@ -36,6 +36,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub use self::ca_file::CaFile;
 pub use self::credentials::{
     AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, NoText,
@@ -57,7 +59,7 @@ pub(crate) use self::reader::{
 };
 pub(crate) use self::tree::{Node, Tree, Value};
 
-use self::reader::show;
+use self::reader::show as show_duration;
 
 /// The API's own ceiling, in requests per second and action, for most accounts.
 const USUAL_CEILING: u32 = 20;
@@ -69,8 +71,6 @@ pub struct Config {
     pub poll: Poll,
     /// How to reach the cloud.
     pub api: Api,
-    /// Where the API is for accounts that do not say.
-    pub endpoint: Endpoint,
     /// Whom to poll, with unique names: at least one before sharding, unless files of
     /// accounts are yet to come.
     pub accounts: Vec<Arc<Account>>,
@@ -86,14 +86,17 @@ pub struct Config {
 }
 
 /// When to poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Poll {
     /// From one poll of an account and collector to the next; at least 1 s.
+    #[serde(serialize_with = "show::duration")]
     pub interval: Duration,
     /// How long one API request may take; more than 0.
+    #[serde(serialize_with = "show::duration")]
     pub timeout: Duration,
     /// How long values are kept without a success; at least `interval`. Unless it is
     /// set, 10 minutes or three intervals, whichever is longer, but a year at most.
+    #[serde(serialize_with = "show::duration")]
     pub max_age: Duration,
 }
 
@@ -121,8 +124,10 @@ impl Default for Poll {
 }
 
 /// How to reach the cloud.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Api {
+    /// Where the API is for accounts that do not say.
+    pub endpoint: Endpoint,
     /// Requests per second for each credential and action.
     pub rate_limit: NonZeroU32,
     /// Requests under way at once in the whole process.
@@ -133,8 +138,10 @@ pub struct Api {
     pub metadata_endpoint: Endpoint,
     /// The proxy for requests to the cloud; `None` leaves it to `HTTPS_PROXY` and
     /// `NO_PROXY`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<ProxyUrl>,
     /// The certificates to trust in place of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<CaFile>,
 }
 
@@ -143,6 +150,7 @@ impl Default for Api {
         const RATE_LIMIT: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
         const MAX_IN_FLIGHT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
         Self {
+            endpoint: Endpoint::https("cwp.tencentcloudapi.com"),
             rate_limit: RATE_LIMIT,
             max_in_flight: MAX_IN_FLIGHT,
             sts_endpoint: Endpoint::https("sts.tencentcloudapi.com"),
@@ -154,15 +162,17 @@ impl Default for Api {
 }
 
 /// A cloud account to poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// The value of the label `account`: unique, not empty, no surrounding blanks.
     pub name: String,
     /// Its own endpoint or else `api.endpoint`.
     pub endpoint: Endpoint,
     /// The region to name in requests: lower-case letters, digits and `-`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Further labels by names that are valid in Prometheus.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// How to sign requests.
     pub credentials: Credentials,
@@ -247,16 +257,16 @@ impl Config {
             warnings.push(format!(
                 "poll.max_age ({}) is less than two poll.interval ({}): one failed poll makes \
                  values vanish",
-                show(max_age),
-                show(interval)
+                show_duration(max_age),
+                show_duration(interval)
             ));
         }
         if timeout > interval {
             warnings.push(format!(
                 "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays \
                  the next poll",
-                show(timeout),
-                show(interval)
+                show_duration(timeout),
+                show_duration(interval)
             ));
         }
         warnings

@@ -12,6 +12,8 @@ mod tke_oidc;
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 pub use self::env_key::EnvKey;
 pub use self::form::is_usual_id;
 pub(super) use self::form::literal_id;
@@ -25,6 +27,7 @@ pub use self::tccli::{Tccli, TccliKey};
 pub use self::tke_oidc::{TKE_VARIABLES, TkeOidc};
 
 use super::environment::Environment;
+use super::show;
 
 /// The variable that holds the secret id of [`Credentials::Env`].
 pub const SECRET_ID_VARIABLE: &str = "TENCENTCLOUD_SECRET_ID";
@@ -37,15 +40,19 @@ pub const SECRET_KEY_VARIABLE: &str = "TENCENTCLOUD_SECRET_KEY";
 pub const TOKEN_VARIABLES: [&str; 2] = ["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"];
 
 /// How an account signs its requests. Equal ones share their keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Credentials {
     /// Keys from files, named environment variables or, for the id, the file itself.
     Static {
         /// Where the secret id comes from.
+        #[serde(flatten)]
         secret_id: IdSource,
         /// Where the secret key comes from.
+        #[serde(flatten, serialize_with = "show::secret_key")]
         secret_key: SecretSource,
         /// Where the token of temporary keys comes from.
+        #[serde(flatten, serialize_with = "show::token")]
         token: Option<SecretSource>,
     },
     /// The usual environment variables: [`SECRET_ID_VARIABLE`],
@@ -58,6 +65,7 @@ pub enum Credentials {
     /// The role of the CVM instance that this process runs on.
     CvmRole {
         /// The role's name; the metadata service is asked for it when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
         role: Option<String>,
     },
     /// The role of the TKE service account that this process runs as.
@@ -69,15 +77,17 @@ pub enum Credentials {
 }
 
 /// A role to assume.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct AssumeRole {
     /// The role: `qcs::cam::uin/<uin>:roleName/<name>` or `…:role/<id>`.
     pub role_arn: String,
     /// What the role's audit log calls this process.
     pub session_name: String,
     /// How long each key lives; from a minute to 12 hours, in whole seconds.
+    #[serde(serialize_with = "show::duration")]
     pub duration: Duration,
     /// Where the secret agreed with the role's owner comes from.
+    #[serde(flatten, serialize_with = "show::external_id")]
     pub external_id: Option<SecretSource>,
     /// What signs the request for the role's key.
     pub source: Credentials,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Environment variables, captured once. Cheap to clone.
@@ -42,6 +43,15 @@ impl Environment {
     /// The value of the variable `name` as it is.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// The variables whose names begin with `prefix`. Looks at no others: who asks for each
+    /// of many accounts may do so in a large environment.
+    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .take_while(move |(name, _)| name.starts_with(prefix))
     }
 
     /// Every variable, by name.
@@ -98,6 +108,17 @@ mod tests {
             Some(("C", "c"))
         );
         assert_eq!(environment.first(&["X", "A"]), None);
+    }
+
+    #[test]
+    fn variables_of_a_prefix_are_found_among_others() {
+        let names = ["A", "AB", "AB_C", "AB_D", "AC", "B"];
+        let environment: Environment = names.map(|name| (name, "x")).into_iter().collect();
+        let found: Vec<&str> = environment
+            .with_prefix("AB_")
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(found, ["AB_C", "AB_D"]);
     }
 
     #[test]

@@ -73,8 +73,10 @@ impl Settings {
     }
 
     fn overlay(&mut self, environment: &Environment) {
-        let mut variables: Vec<Variable<'_>> =
-            environment.iter().filter_map(Variable::new).collect();
+        let mut variables: Vec<Variable<'_>> = environment
+            .with_prefix(PREFIX)
+            .filter_map(Variable::new)
+            .collect();
         variables.retain(|variable| {
             let fits = variable.path.len() <= MAX_DEPTH;
             if !fits {

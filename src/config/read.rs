@@ -50,17 +50,16 @@ const MAX_IN_FLIGHT: u32 = 100_000;
 pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environment) -> Config {
     let root = reader.section(Some(root), ROOT_KEYS);
     let poll = poll(reader, root.get("poll"));
-    let (api, endpoint) = api(reader, root.get("api"));
+    let api = api(reader, root.get("api"));
     let mut warnings = variables::warnings(environment);
     let files = root.get("accounts_files");
     let files = files.map(|node| accounts_files::read(reader, node));
-    let accounts = accounts(reader, &root, files.as_deref(), &endpoint, environment);
+    let accounts = accounts(reader, &root, files.as_deref(), &api.endpoint, environment);
     let (proxies, fault) = Proxies::new(api.proxy_url.as_ref(), environment);
     warnings.extend(Proxies::warning(environment));
     let config = Config {
         poll,
         api,
-        endpoint,
         accounts,
         accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
         share: Share::default(),
@@ -116,8 +115,7 @@ fn poll(reader: &mut Reader, node: Option<Node<'_>>) -> Poll {
     poll
 }
 
-/// The API settings and the endpoint of accounts that have none of their own.
-fn api(reader: &mut Reader, node: Option<Node<'_>>) -> (Api, Endpoint) {
+fn api(reader: &mut Reader, node: Option<Node<'_>>) -> Api {
     let section = reader.section(node, API_KEYS);
     let default = Api::default();
     let rate_limit = reader.value(section.get("rate_limit"), |node| count(node, u32::MAX));
@@ -129,7 +127,8 @@ fn api(reader: &mut Reader, node: Option<Node<'_>>) -> (Api, Endpoint) {
     let metadata = reader.value(section.get("metadata_endpoint"), |node| {
         Endpoint::parse_without_tls(text(node)?)
     });
-    let api = Api {
+    Api {
+        endpoint: endpoint.unwrap_or(default.endpoint),
         rate_limit: rate_limit
             .and_then(NonZeroU32::new)
             .unwrap_or(default.rate_limit),
@@ -140,9 +139,7 @@ fn api(reader: &mut Reader, node: Option<Node<'_>>) -> (Api, Endpoint) {
         metadata_endpoint: metadata.unwrap_or(default.metadata_endpoint),
         proxy_url: reader.value(section.get("proxy_url"), |node| text(node)?.parse()),
         ca_file: reader.value(section.get("ca_file"), |node| CaFile::read(path(node)?)),
-    };
-    let endpoint = endpoint.unwrap_or_else(|| Endpoint::https("cwp.tencentcloudapi.com"));
-    (api, endpoint)
+    }
 }
 
 fn https_endpoint(node: &Node<'_>) -> Result<Endpoint, Fault> {

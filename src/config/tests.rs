@@ -59,6 +59,7 @@ fn two_variables_are_a_configuration() {
             max_age: Duration::from_secs(600),
         },
         api: Api {
+            endpoint: Endpoint::https("cwp.tencentcloudapi.com"),
             rate_limit: NonZeroU32::new(10).unwrap(),
             max_in_flight: NonZeroUsize::new(64).unwrap(),
             sts_endpoint: "https://sts.tencentcloudapi.com".parse().unwrap(),
@@ -67,7 +68,6 @@ fn two_variables_are_a_configuration() {
             proxy_url: None,
             ca_file: None,
         },
-        endpoint: Endpoint::https("cwp.tencentcloudapi.com"),
         accounts: vec![Arc::new(Account {
             name: "default".to_owned(),
             endpoint: "https://cwp.tencentcloudapi.com".parse().unwrap(),

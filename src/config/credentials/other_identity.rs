@@ -41,10 +41,10 @@ pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<
 /// that the key assumes a role.
 pub(super) fn refuse_variables(environment: &Environment) -> Result<(), Fault> {
     let set = environment
-        .iter()
+        .with_prefix("TENCENTCLOUD_")
         .filter(|(_, value)| !value.trim().is_empty());
     let mut names = set.map(|(name, _)| name);
-    let is_role = |name: &&str| name.starts_with("TENCENTCLOUD_") && name.ends_with("ROLE_ARN");
+    let is_role = |name: &&str| name.ends_with("ROLE_ARN");
     match names.find(is_role) {
         None => Ok(()),
         Some(name) => Err(Fault::new(

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::key::{Key, NoKey};
 use super::other_identity;
 use super::secret::Texts;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
+use crate::config::show;
 
 /// The variable that names the credentials file.
 pub const CREDENTIALS_FILE_VARIABLE: &str = "TENCENTCLOUD_CREDENTIALS_FILE";
@@ -23,13 +26,18 @@ const MACHINE_WIDE: &str = "/etc/tencentcloud/credentials";
 const NAMES: [&str; 3] = ["secret_id", "secret_key", "token"];
 
 /// A profile in the SDKs' credentials file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Profile {
     /// The section's name.
+    #[serde(rename = "profile")]
     pub name: String,
     /// The configured file. Otherwise the one that [`CREDENTIALS_FILE_VARIABLE`]
     /// names, else the first that exists of `~/.tencentcloud/credentials` and
     /// `/etc/tencentcloud/credentials`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "show::some_path"
+    )]
     pub file: Option<PathBuf>,
 }
 

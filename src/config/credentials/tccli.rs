@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::{Key, NoKey};
@@ -21,9 +21,10 @@ const PROFILE_VARIABLE: &str = "TCCLI_PROFILE";
 const USUAL_PROFILE: &str = "default";
 
 /// A profile of `tccli`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct Tccli {
     /// The configured profile; otherwise that of `TCCLI_PROFILE`, else `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
 }
 
