@@ -47,7 +47,7 @@ pub use self::credentials::{
 pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
 pub(crate) use self::path::{path, shown_path};
-pub use self::problem::{ConfigError, Fault, Place, Problem};
+pub use self::problem::{ConfigError, Fault, Problem, SourceLocation};
 pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::running::{Running, Work};
 pub use self::share::{Shard, Share, Source};
@@ -188,7 +188,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Every problem at once, each with its place, its key and a remedy. Only when
+    /// Every problem at once, each with its location, its key and a remedy. Only when
     /// the file cannot be read or is not YAML is that the one problem.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
         Self::read(file, environment, Reader::default())

@@ -7,7 +7,7 @@ use figment::value::{Num, Value as Raw};
 use serde_json::Number;
 
 use super::environment::Environment;
-use super::problem::{ConfigError, Fault, Place, Problem};
+use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::tree::{Node, Origin, Tree, Value, join, shown};
 use super::yaml::{self, MAX_DEPTH};
 
@@ -50,7 +50,7 @@ impl Settings {
                 Value::Null => {}
                 _ => {
                     let problem = Problem {
-                        place: Node::root(&tree, Some(file)).place,
+                        location: Node::root(&tree, Some(file)).location,
                         key: String::new(),
                         fault: Fault::new(
                             format!("the file holds {}, not a map", tree.value.kind()),
@@ -68,7 +68,7 @@ impl Settings {
     /// All of it. The whole has no line.
     pub(crate) fn root(&self) -> Node<'_> {
         let mut root = Node::root(&self.tree, self.file.as_ref());
-        root.place = Place::whole(self.file.as_deref());
+        root.location = SourceLocation::whole(self.file.as_deref());
         root
     }
 
@@ -146,7 +146,7 @@ impl<'a> Variable<'a> {
             Segment::Key(key) => join(&path, shown(&path, key)),
         });
         Problem {
-            place: Place::Variable(self.name.as_ref().into()),
+            location: SourceLocation::Variable(self.name.as_ref().into()),
             key,
             fault,
         }

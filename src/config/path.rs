@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::problem::{Fault, Place};
+use super::problem::{Fault, SourceLocation};
 use super::reader::text;
 use super::tree::Node;
 
@@ -30,8 +30,8 @@ pub(crate) fn path(node: &Node<'_>) -> Result<PathBuf, Fault> {
 
 /// Where a relative path starts.
 pub(super) fn folder<'p>(node: &'p Node<'_>) -> &'p Path {
-    let folder = match &node.place {
-        Place::File { path, .. } => path.parent(),
+    let folder = match &node.location {
+        SourceLocation::File { path, .. } => path.parent(),
         _ => None,
     };
     folder.unwrap_or(Path::new(""))

@@ -36,7 +36,7 @@ impl Fault {
 
 /// Where a setting was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SourceLocation {
     /// Nowhere: it is missing, and there is no file to add it to.
     Nowhere,
     /// In the configuration file.
@@ -52,7 +52,7 @@ pub enum Place {
     Variable(String),
 }
 
-impl Place {
+impl SourceLocation {
     /// The file as a whole, or nowhere.
     pub(crate) fn whole(file: Option<&Path>) -> Self {
         match file {
@@ -77,8 +77,8 @@ impl Place {
 /// The longest name of a variable that is shown whole, in bytes.
 const LONGEST_NAME: usize = 120;
 
-/// `settings.yml:3` or the variable's name, empty for [`Place::Nowhere`].
-impl fmt::Display for Place {
+/// `settings.yml:3` or the variable's name, empty for [`SourceLocation::Nowhere`].
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nowhere => Ok(()),
@@ -102,17 +102,17 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it was written.
-    pub place: Place,
+    pub location: SourceLocation,
     /// The key, such as `accounts[1].credentials.secret_key`; empty for the whole.
     pub key: String,
     /// What is wrong and what to do about it.
     pub fault: Fault,
 }
 
-/// `<place>: <key>: <what is wrong>; <what to do>`
+/// `<location>: <key>: <what is wrong>; <what to do>`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [self.place.to_string(), self.key.clone()] {
+        for part in [self.location.to_string(), self.key.clone()] {
             if !part.is_empty() {
                 write!(f, "{}: ", printable(&part))?;
             }
@@ -146,13 +146,12 @@ pub struct ConfigError {
 impl ConfigError {
     /// Orders `problems` as a reader of the file meets them; those of other files follow.
     pub(crate) fn new(file: Option<&Path>, mut problems: Vec<Problem>) -> Self {
-        let is_elsewhere =
-            |place: &Place| matches!(place, Place::File { path, .. } if Some(&**path) != file);
-        problems.sort_by(|a, b| a.place.cmp(&b.place));
-        problems.sort_by_key(|problem| match &problem.place {
-            Place::Nowhere => 0,
-            Place::Variable(_) => 3,
-            place => 1 + u8::from(is_elsewhere(place)),
+        let is_elsewhere = |location: &SourceLocation| matches!(location, SourceLocation::File { path, .. } if Some(&**path) != file);
+        problems.sort_by(|a, b| a.location.cmp(&b.location));
+        problems.sort_by_key(|problem| match &problem.location {
+            SourceLocation::Nowhere => 0,
+            SourceLocation::Variable(_) => 3,
+            location => 1 + u8::from(is_elsewhere(location)),
         });
         Self {
             file: file.map(Path::to_owned),
@@ -163,7 +162,7 @@ impl ConfigError {
     /// The one problem of `file` as a whole.
     pub(crate) fn whole(file: &Path, what: &str, remedy: &str) -> Self {
         let problem = Problem {
-            place: Place::whole(Some(file)),
+            location: SourceLocation::whole(Some(file)),
             key: String::new(),
             fault: Fault::new(what, remedy),
         };

@@ -14,7 +14,7 @@ use super::credentials::{Credentials, EnvKey, SECRET_ID_VARIABLE, SECRET_KEY_VAR
 use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::path::path;
-use super::problem::{Fault, Place};
+use super::problem::{Fault, SourceLocation};
 use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, show, text};
 use super::tree::{Node, Tree, Value};
@@ -70,7 +70,11 @@ pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environ
         // A variable of the whole machine is of no concern where nothing needs a proxy.
         let mut asked = config.endpoints(environment);
         if asked.any(|endpoint| config.proxies.would_proxy(endpoint.url())) {
-            reader.report_at(Place::Variable(name.to_owned()), String::new(), fault);
+            reader.report_at(
+                SourceLocation::Variable(name.to_owned()),
+                String::new(),
+                fault,
+            );
         }
     }
     config
@@ -110,7 +114,7 @@ fn poll(reader: &mut Reader, node: Option<Node<'_>>) -> Poll {
             ),
             "set it to a few intervals",
         );
-        reader.report_at(node.place, "poll.max_age".to_owned(), fault);
+        reader.report_at(node.location, "poll.max_age".to_owned(), fault);
     }
     poll
 }
@@ -214,8 +218,10 @@ fn zero_configuration(
     }
     // Here the variables are the configuration.
     match EnvKey::read(environment) {
-        Ok(_) => credentials::try_env(reader, &Place::Nowhere, "", environment),
-        Err(no_key) => reader.report_at(Place::Nowhere, String::new(), no_key.into_fault()),
+        Ok(_) => credentials::try_env(reader, &SourceLocation::Nowhere, "", environment),
+        Err(no_key) => {
+            reader.report_at(SourceLocation::Nowhere, String::new(), no_key.into_fault())
+        }
     }
     vec![Arc::new(Account {
         name: "default".to_owned(),
@@ -273,9 +279,9 @@ fn account_name(node: &Node<'_>, names: &mut HashMap<String, String>) -> Result<
             "give each account a name of its own",
         ));
     }
-    let here = match node.place.to_string().as_str() {
+    let here = match node.location.to_string().as_str() {
         "" => format!("`{}`", node.key),
-        place => format!("`{}` at {place}", node.key),
+        location => format!("`{}` at {location}", node.key),
     };
     names.insert(name.to_owned(), here);
     Ok(name.to_owned())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 
-use super::problem::{Fault, Place, Problem};
+use super::problem::{Fault, Problem, SourceLocation};
 use super::tree::{Node, Tree, Value};
 
 /// The longest duration, so that adding it to any time cannot overflow.
@@ -27,7 +27,7 @@ pub(crate) struct Reader {
 /// A map, maybe one whose keys are known. Empty when there is none.
 pub(crate) struct Section<'n> {
     key: String,
-    place: Place,
+    location: SourceLocation,
     map: Option<(Node<'n>, &'n [(String, Tree)])>,
 }
 
@@ -46,8 +46,8 @@ impl<'n> Section<'n> {
     }
 
     /// Where the map begins.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn location(&self) -> &SourceLocation {
+        &self.location
     }
 
     /// The keys that are written, null or not.
@@ -64,11 +64,15 @@ impl<'n> Section<'n> {
 impl Reader {
     /// Reports what is wrong with `node`.
     pub(crate) fn report(&mut self, node: &Node<'_>, fault: Fault) {
-        self.report_at(node.place.clone(), node.key.clone(), fault);
+        self.report_at(node.location.clone(), node.key.clone(), fault);
     }
 
-    pub(crate) fn report_at(&mut self, place: Place, key: String, fault: Fault) {
-        self.problems.push(Problem { place, key, fault });
+    pub(crate) fn report_at(&mut self, location: SourceLocation, key: String, fault: Fault) {
+        self.problems.push(Problem {
+            location,
+            key,
+            fault,
+        });
     }
 
     /// Reports that `section` lacks `name`, if it is a map: else that was reported.
@@ -77,7 +81,7 @@ impl Reader {
             return;
         }
         let key = super::tree::join(&section.key, name);
-        self.report_at(section.place.clone(), key, fault);
+        self.report_at(section.location.clone(), key, fault);
     }
 
     /// Reads the setting `name` of `section`, which must be there.
@@ -99,7 +103,7 @@ impl Reader {
     /// not look: the account itself fails for as long as it lasts, and the others do not.
     pub(super) fn surroundings<T>(
         &mut self,
-        place: &Place,
+        location: &SourceLocation,
         key: &str,
         attempt: impl FnOnce() -> Result<T, Fault>,
     ) -> Option<T> {
@@ -107,14 +111,18 @@ impl Reader {
             return None;
         }
         attempt()
-            .map_err(|fault| self.report_at(place.clone(), key.to_owned(), fault))
+            .map_err(|fault| self.report_at(location.clone(), key.to_owned(), fault))
             .ok()
     }
 
     /// Notes what is allowed but likely not meant.
-    pub(super) fn warn_at(&mut self, place: &Place, key: &str, fault: Fault) {
-        let (place, key) = (place.clone(), key.to_owned());
-        self.warnings.push(Problem { place, key, fault });
+    pub(super) fn warn_at(&mut self, location: &SourceLocation, key: &str, fault: Fault) {
+        let (location, key) = (location.clone(), key.to_owned());
+        self.warnings.push(Problem {
+            location,
+            key,
+            fault,
+        });
     }
 
     /// Reads `node`, if there is one, with `read`; `None` as well when that fails.
@@ -133,7 +141,7 @@ impl Reader {
         let Some(node) = node else {
             return Section {
                 key: String::new(),
-                place: Place::Nowhere,
+                location: SourceLocation::Nowhere,
                 map: None,
             };
         };
@@ -148,7 +156,7 @@ impl Reader {
         });
         Section {
             key: node.key.clone(),
-            place: node.place.clone(),
+            location: node.location.clone(),
             map: entries.map(|entries| (node.clone(), entries)),
         }
     }
@@ -205,13 +213,15 @@ fn mismatch(expected: &str, found: &Value, remedy: &str) -> Fault {
 
 /// Text, as it is.
 pub(crate) fn text<'n>(node: &Node<'n>) -> Result<&'n str, Fault> {
-    match (node.value, &node.place) {
+    match (node.value, &node.location) {
         (Value::Text(text), _) => Ok(text),
-        (other @ (Value::Bool(_) | Value::Number(_)), Place::Variable(_)) => Err(mismatch(
-            "text",
-            other,
-            "put double quotes around it, inside the variable",
-        )),
+        (other @ (Value::Bool(_) | Value::Number(_)), SourceLocation::Variable(_)) => {
+            Err(mismatch(
+                "text",
+                other,
+                "put double quotes around it, inside the variable",
+            ))
+        }
         (other @ (Value::Bool(_) | Value::Number(_)), _) => {
             Err(mismatch("text", other, "put it in quotes"))
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::problem::{ConfigError, Fault, Place, Problem};
+use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::reader::show;
 use super::show::SECRET;
 use super::{Config, Credentials, Environment, IdSource};
@@ -122,7 +122,7 @@ impl Source {
             None => Ok(config),
             Some(fault) => {
                 let problem = Problem {
-                    place: Place::whole(self.file.as_deref()),
+                    location: SourceLocation::whole(self.file.as_deref()),
                     key: "poll.interval".to_owned(),
                     fault,
                 };

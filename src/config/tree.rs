@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Number, Value as Json};
 
-use super::problem::Place;
+use super::problem::SourceLocation;
 use super::yaml::is_likely_key;
 
 /// One setting or group of settings, and where it was written.
@@ -68,7 +68,7 @@ impl Value {
 pub(crate) struct Node<'n> {
     /// The key as it may be shown, such as `accounts[0].credentials.type`.
     pub(crate) key: String,
-    pub(crate) place: Place,
+    pub(crate) location: SourceLocation,
     pub(crate) value: &'n Value,
     file: Option<&'n Arc<Path>>,
 }
@@ -80,14 +80,14 @@ impl<'n> Node<'n> {
     }
 
     fn new(key: String, tree: &'n Tree, file: Option<&'n Arc<Path>>) -> Self {
-        let place = match (&tree.origin, file) {
-            (Origin::Variable(name), _) => Place::Variable(name.as_ref().into()),
-            (Origin::Line(line), Some(file)) => Place::line(file, u64::from(*line)),
-            (Origin::Line(_), None) => Place::Nowhere,
+        let location = match (&tree.origin, file) {
+            (Origin::Variable(name), _) => SourceLocation::Variable(name.as_ref().into()),
+            (Origin::Line(line), Some(file)) => SourceLocation::line(file, u64::from(*line)),
+            (Origin::Line(_), None) => SourceLocation::Nowhere,
         };
         Self {
             key,
-            place,
+            location,
             value: &tree.value,
             file,
         }

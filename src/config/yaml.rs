@@ -14,7 +14,7 @@ use serde_json::Number;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Spanned};
 
-use super::problem::{ConfigError, Fault, Place, Problem};
+use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::tree::{Node, Origin, Tree, Value};
 
 /// How deep maps and lists may nest: more than any file of ours needs, and little enough
@@ -47,8 +47,15 @@ pub(crate) fn is_likely_key(key: &str, digits: bool) -> bool {
 pub(crate) fn read_file(path: &Arc<Path>) -> Result<Tree, ConfigError> {
     let whole = |fault| {
         let key = String::new();
-        let place = Place::whole(Some(path));
-        ConfigError::new(Some(path), vec![Problem { place, key, fault }])
+        let location = SourceLocation::whole(Some(path));
+        ConfigError::new(
+            Some(path),
+            vec![Problem {
+                location,
+                key,
+                fault,
+            }],
+        )
     };
     let bytes = std::fs::read(path).map_err(|error| whole(unreadable(&error)))?;
     let text = utf8(bytes).map_err(whole)?;
@@ -126,7 +133,7 @@ fn note_duplicates(node: &Node<'_>, problems: &mut Vec<Problem>) {
                 && let Origin::Line(line) = first.origin
             {
                 problems.push(Problem {
-                    place: part.place.clone(),
+                    location: part.location.clone(),
                     key: part.key.clone(),
                     fault: Fault::new(
                         format!("the same key is on line {line} already"),
@@ -203,7 +210,7 @@ fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
     };
     let location = error.location();
     Problem {
-        place: Place::File {
+        location: SourceLocation::File {
             path: Arc::clone(file),
             line: location.map(|location| location.line()),
             column: location.map(|location| location.column()),

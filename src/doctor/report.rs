@@ -187,7 +187,7 @@ impl Configuration {
 impl From<&Problem> for Trouble {
     fn from(problem: &Problem) -> Self {
         Self {
-            place: problem.place.to_string(),
+            place: problem.location.to_string(),
             key: problem.key.clone(),
             detail: problem.fault.what.clone(),
             remedy: problem.fault.remedy.clone(),

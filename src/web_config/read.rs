@@ -133,7 +133,7 @@ fn report_unused_client_rules(
     };
     if let Some(pem) = authority {
         let fault = Fault::new(unused, remedy);
-        reader.report_at(pem.place.clone(), pem.key.clone(), fault);
+        reader.report_at(pem.location.clone(), pem.key.clone(), fault);
     }
     if let Some((node, names)) = names {
         // An empty list lets nobody in, if a certificate is asked for at all.
@@ -165,7 +165,7 @@ fn pem<'a>(reader: &mut Reader, section: &Section<'a>, name: &str) -> Option<Pem
     let (node, source) = file.or(inline)?;
     Some(Pem {
         source,
-        place: node.place,
+        location: node.location,
         key: node.key,
     })
 }

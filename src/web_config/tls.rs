@@ -11,7 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::client_certificate::Judge;
-use crate::config::{ConfigError, Fault, Place, Problem};
+use crate::config::{ConfigError, Fault, Problem, SourceLocation};
 
 /// How to speak TLS.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub(super) enum ClientAuth {
 #[derive(Clone)]
 pub(super) struct Pem {
     pub(super) source: PemSource,
-    pub(super) place: Place,
+    pub(super) location: SourceLocation,
     pub(super) key: String,
 }
 
@@ -75,12 +75,12 @@ impl Pem {
 
     fn problem(&self, what: impl Into<String>, remedy: &str) -> ConfigError {
         let problem = Problem {
-            place: self.place.clone(),
+            location: self.location.clone(),
             key: self.key.clone(),
             fault: Fault::new(what, remedy),
         };
-        let file = match &self.place {
-            Place::File { path, .. } => Some(&**path),
+        let file = match &self.location {
+            SourceLocation::File { path, .. } => Some(&**path),
             _ => None,
         };
         ConfigError::new(file, vec![problem])

@@ -9,7 +9,7 @@ use super::super::credentials::{
 };
 use super::super::environment::Environment;
 use super::super::path::{path, variable_name};
-use super::super::problem::{Fault, Place};
+use super::super::problem::{Fault, SourceLocation};
 use super::super::reader::{Reader, Section, text, unknown};
 use super::super::tree::{Node, Value};
 
@@ -65,7 +65,7 @@ pub(super) fn read(
     match account.get("credentials") {
         Some(node) => read_node(reader, &node, environment, 0),
         None => {
-            try_chain(reader, account.place(), account.key(), environment);
+            try_chain(reader, account.location(), account.key(), environment);
             Some(Credentials::Default)
         }
     }
@@ -95,7 +95,7 @@ fn read_node(
     }
     match kind {
         "env" => {
-            try_env(reader, &node.place, &node.key, environment);
+            try_env(reader, &node.location, &node.key, environment);
             Some(Credentials::Env)
         }
         "profile" => places::profile(reader, node, &section, environment),
@@ -112,7 +112,7 @@ fn read_node(
         }
         "assume_role" => role::assume_role(reader, &section, environment, roles),
         "default" => {
-            try_chain(reader, &node.place, &node.key, environment);
+            try_chain(reader, &node.location, &node.key, environment);
             Some(Credentials::Default)
         }
         _ => static_key(reader, &section, environment),
@@ -156,7 +156,7 @@ fn static_key(
     });
     let before = reader.problems.len();
     if let (Some(node), Some(source)) = (&id_node, &secret_id) {
-        reader.surroundings(&node.place, &node.key, || {
+        reader.surroundings(&node.location, &node.key, || {
             if let IdSource::Env(name) = source {
                 without_blanks(name, environment)?;
             }
@@ -175,11 +175,11 @@ fn static_key(
     );
     // Each part can be right, and they be not those of one key.
     if reader.problems.len() == before {
-        let whole = reader.surroundings(&node.place, &node.key, || {
+        let whole = reader.surroundings(&node.location, &node.key, || {
             let parts = key.parts(environment, &read_text)?;
             parts.check_pair().map(|()| parts)
         });
-        warn_of_id(reader, &node.place, &node.key, whole.as_ref());
+        warn_of_id(reader, &node.location, &node.key, whole.as_ref());
     }
     Some(Credentials::Static {
         secret_id: key.secret_id,
@@ -189,18 +189,23 @@ fn static_key(
 }
 
 /// Tries the variables of [`Credentials::Env`].
-pub(super) fn try_env(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
-    let read = reader.surroundings(place, key, || {
+pub(super) fn try_env(
+    reader: &mut Reader,
+    location: &SourceLocation,
+    key: &str,
+    environment: &Environment,
+) {
+    let read = reader.surroundings(location, key, || {
         let read = EnvKey::read(environment).map_err(NoKey::into_fault)?;
         without_blanks(SECRET_ID_VARIABLE, environment)?;
         Ok(read)
     });
-    warn_of_id(reader, place, key, read.as_ref());
+    warn_of_id(reader, location, key, read.as_ref());
 }
 
 /// Tries the places of [`Credentials::Default`] that are on this machine.
-fn try_chain(reader: &mut Reader, place: &Place, key: &str, environment: &Environment) {
-    let read = reader.surroundings(place, key, || {
+fn try_chain(reader: &mut Reader, location: &SourceLocation, key: &str, environment: &Environment) {
+    let read = reader.surroundings(location, key, || {
         match EnvKey::read(environment) {
             Ok(read) => {
                 without_blanks(SECRET_ID_VARIABLE, environment)?;
@@ -215,7 +220,7 @@ fn try_chain(reader: &mut Reader, place: &Place, key: &str, environment: &Enviro
             Err(NoKey::Absent(_)) => Ok(None),
         }
     });
-    warn_of_id(reader, place, key, read.flatten().as_ref());
+    warn_of_id(reader, location, key, read.flatten().as_ref());
 }
 
 /// A variable that holds a secret id, as the SDKs want it.
@@ -231,13 +236,13 @@ fn without_blanks(name: &str, environment: &Environment) -> Result<(), Fault> {
 }
 
 /// Warns of an id that does not look like one. It is allowed, and works if the API knows it.
-fn warn_of_id(reader: &mut Reader, place: &Place, key: &str, read: Option<&Key>) {
+fn warn_of_id(reader: &mut Reader, location: &SourceLocation, key: &str, read: Option<&Key>) {
     if read.is_some_and(|read| !read.has_usual_id()) {
         let fault = Fault::new(
             "the secret id does not look like one: those of the cloud begin with AKID or IKID",
             "check it, if the API refuses it",
         );
-        reader.warn_at(place, key, fault);
+        reader.warn_at(location, key, fault);
     }
 }
 
@@ -320,7 +325,7 @@ fn secret(
             variable_name(node).map(SecretSource::Env)
         }
     })?;
-    reader.surroundings(&node.place, &node.key, || {
+    reader.surroundings(&node.location, &node.key, || {
         source.read(environment, &read_text)
     });
     Some(source)

@@ -297,12 +297,16 @@ pub(crate) fn check_unique(entries: &Entries<'_>, reader: &mut Reader) {
                     continue;
                 }
                 let other = entries.get(owner.0).map(|(node, _)| node);
-                let other = other.map(|node| format!("{} at {}", node.key, node.place));
+                let other = other.map(|node| format!("{} at {}", node.key, node.location));
                 let fault = Fault::new(
                     format!("the same as that of {}", other.unwrap_or_default()),
                     "give each account its own",
                 );
-                reader.report_at(node.place.clone(), format!("{}.{}", node.key, key.0), fault);
+                reader.report_at(
+                    node.location.clone(),
+                    format!("{}.{}", node.key, key.0),
+                    fault,
+                );
             }
         }
     }
@@ -323,7 +327,7 @@ pub(crate) fn check_trusts(entries: &Entries<'_>, reader: &mut Reader) {
                 "use the names of accounts",
             );
             reader.report_at(
-                node.place.clone(),
+                node.location.clone(),
                 format!("{}.role.trusts", node.key),
                 fault,
             );

@@ -36,12 +36,12 @@ pub(super) fn profile(
         name: name.unwrap_or_else(|| Profile::default().name),
         file,
     };
-    let (place, key) = (&blamed.place, &blamed.key);
-    let read = reader.surroundings(place, key, || {
+    let (location, key) = (&blamed.location, &blamed.key);
+    let read = reader.surroundings(location, key, || {
         let read = profile.read(environment, &read_text);
         read.map_err(NoKey::into_fault)
     });
-    warn_of_id(reader, place, key, read.as_ref());
+    warn_of_id(reader, location, key, read.as_ref());
     Some(Credentials::Profile(profile))
 }
 
@@ -63,12 +63,12 @@ pub(super) fn tccli(
     })?;
     let blamed = section.get("profile").unwrap_or_else(|| node.clone());
     let tccli = Tccli { profile };
-    let (place, key) = (&blamed.place, &blamed.key);
-    let read = reader.surroundings(place, key, || {
+    let (location, key) = (&blamed.location, &blamed.key);
+    let read = reader.surroundings(location, key, || {
         let read = tccli.read(environment, &read_text);
         read.map_err(NoKey::into_fault)
     });
-    warn_of_id(reader, place, key, read.as_ref().map(|read| &read.key));
+    warn_of_id(reader, location, key, read.as_ref().map(|read| &read.key));
     Some(Credentials::Tccli(tccli))
 }
 
@@ -91,7 +91,7 @@ pub(super) fn tke_oidc(
     node: &Node<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
-    reader.surroundings(&node.place, &node.key, || {
+    reader.surroundings(&node.location, &node.key, || {
         let pod = TkeOidc::from_environment(environment).map_err(NoKey::into_fault)?;
         pod.token(&read_text)
     });
