@@ -89,9 +89,7 @@ impl Settings {
             fits
         });
         variables.sort_by(|a, b| a.path.cmp(&b.path));
-        if !variables.is_empty() {
-            overlay(&mut self.tree, &variables, 0, &mut self.problems);
-        }
+        overlay(&mut self.tree, &variables, 0, &mut self.problems);
     }
 }
 

@@ -30,6 +30,55 @@ async fn a_reload_adds_and_removes_accounts() {
 }
 
 #[tokio::test]
+async fn accounts_of_files_come_and_go_at_a_reload() {
+    let cloud = Cloud::with_accounts(3).await;
+    let (_, variables) = config_for(&cloud, 3);
+    let (config, _) = config_for(&cloud, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "accounts_files: [{}/*.yml]\n{config}",
+        folder.path().display()
+    );
+    let exporter = Exporter::start(&config, variables).await;
+    assert_eq!(
+        exporter.ready().await.value("cwp_exporter_accounts"),
+        Some(1.0)
+    );
+
+    for account in ["a1", "a2"] {
+        let file = folder.path().join(format!("{account}.yml"));
+        let key = format!("KEY_{}", account.to_uppercase());
+        let yaml = format!(
+            "- name: {account}\n  credentials: {{type: static, secret_id: AKID{account}, secret_key_env: {key}}}\n"
+        );
+        std::fs::write(file, yaml).unwrap();
+    }
+    assert_eq!(exporter.reload(&config).await.status(), 200);
+    let come = exporter.until("the accounts of files", |scrape| {
+        ["a0", "a1", "a2"]
+            .iter()
+            .all(|account| scrape.licence_series(account).len() == 25)
+    });
+    come.await;
+    let shown = exporter.get("/config").await.text().await.unwrap();
+    assert!(shown.contains("# Accounts are also from"), "{shown}");
+    assert!(shown.contains("a1.yml"), "{shown}");
+
+    // A file with a problem changes nothing, one that is gone takes its accounts along.
+    std::fs::write(folder.path().join("a2.yml"), "- nam: a2\n").unwrap();
+    let answer = exporter.reload(&config).await;
+    assert_eq!(answer.status(), 500);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("a2.yml:1: [0].nam: unknown key"), "{text}");
+    assert_eq!(exporter.scrape().await.licence_series("a2").len(), 25);
+    std::fs::remove_file(folder.path().join("a2.yml")).unwrap();
+    assert_eq!(exporter.reload(&config).await.status(), 200);
+    let gone = exporter.scrape().await;
+    assert!(!gone.text.contains("account=\"a2\""));
+    assert_eq!(gone.licence_series("a1").len(), 25);
+}
+
+#[tokio::test]
 async fn a_configuration_with_problems_is_not_put_to_work_and_all_of_them_are_told() {
     let cloud = Cloud::with_accounts(1).await;
     let (config, variables) = config_for(&cloud, 1);

@@ -1,7 +1,6 @@
 //! Accounts as they are written, one by one or many at once.
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +17,6 @@ use crate::config::{Fault, Node, Reader, Section, list, text, whole};
 const MAX_COUNT: u32 = 100_000;
 /// What stands for an account's number.
 const NUMBER: &str = "{n}";
-
-/// An account, or many, as they are written.
-struct Written {
-    name: String,
-    secret_id: Option<String>,
-    secret_key: Option<String>,
-    token: Option<String>,
-    permissions: Permissions,
-    rate_limit: Option<NonZeroU32>,
-    role: Option<Role>,
-}
 
 /// Items of the scenario's list, and the accounts that each stands for.
 pub(crate) type Entries<'n> = [(Node<'n>, Vec<Part>)];
@@ -65,7 +53,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration
     let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
     let parts = (0..count.unwrap_or(1)).map(|number| {
         let fill = Template(count.map(|_| number.to_string()));
-        let account = written.account(&fill);
+        let account = fill.account(&written);
         let rotations = read.rotations.iter();
         let rotations = rotations.map(|rotation| rotation.fill(&fill, &account.secret_id));
         Part {
@@ -77,9 +65,9 @@ pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration
     parts.collect()
 }
 
-/// Reads what does not change with time. Of `many` accounts, what must be each one's own
-/// has the number in it.
-fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Written> {
+/// Reads what does not change with time, with [`NUMBER`] where each of `many` accounts has
+/// its number.
+fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Account> {
     let name = reader.required(section, "name", |node| own(some_text(node)?, many));
     let id = reader.value(section.get("secret_id"), |node| own(secret_id(node)?, many));
     let key = reader.value(section.get("secret_key"), some_text);
@@ -114,10 +102,10 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Wri
         reader.report_missing(section, "role", fault);
     }
     let role = role.and_then(|node| role_of(reader, &node, web_identity, many));
-    Some(Written {
+    Some(Account {
         name: name?,
-        secret_id: id,
-        secret_key: key,
+        secret_id: id.unwrap_or_default(),
+        secret_key: key.unwrap_or_default(),
         token,
         permissions: Permissions::new(allow),
         rate_limit: reader.value(section.get("rate_limit"), rate_limit),
@@ -225,30 +213,6 @@ fn check_rotation(reader: &mut Reader, section: &Section<'_>, rotation: &Rotatio
     reader.report(&rotation.node, fault);
 }
 
-impl Written {
-    fn account(&self, fill: &Template) -> Account {
-        let trusts = |names: &Vec<String>| names.iter().map(|name| fill.text(name)).collect();
-        let role = self.role.as_ref().map(|role| Role {
-            arn: fill.text(&role.arn),
-            external_id: fill.option(role.external_id.as_ref()),
-            trusts: role.trusts.as_ref().map(trusts),
-            web_identity: role
-                .web_identity
-                .as_ref()
-                .map(|(provider, token)| (fill.text(provider), fill.text(token))),
-        });
-        Account {
-            name: fill.text(&self.name),
-            secret_id: fill.option(self.secret_id.as_ref()).unwrap_or_default(),
-            secret_key: fill.option(self.secret_key.as_ref()).unwrap_or_default(),
-            token: fill.option(self.token.as_ref()),
-            permissions: self.permissions.clone(),
-            rate_limit: self.rate_limit,
-            role,
-        }
-    }
-}
-
 impl Rotation<'_> {
     /// Its time and key; an id that is not written is the `first` one.
     fn fill(&self, fill: &Template, first: &str) -> (Duration, Key) {
@@ -275,6 +239,28 @@ impl Template {
 
     fn option(&self, text: Option<&String>) -> Option<String> {
         text.map(|text| self.text(text))
+    }
+
+    fn account(&self, written: &Account) -> Account {
+        let role = written.role.as_ref();
+        let texts = |texts: &Vec<String>| texts.iter().map(|text| self.text(text)).collect();
+        Account {
+            name: self.text(&written.name),
+            secret_id: self.text(&written.secret_id),
+            secret_key: self.text(&written.secret_key),
+            token: self.option(written.token.as_ref()),
+            role: role.map(|role| Role {
+                arn: self.text(&role.arn),
+                external_id: self.option(role.external_id.as_ref()),
+                trusts: role.trusts.as_ref().map(texts),
+                web_identity: role
+                    .web_identity
+                    .as_ref()
+                    .map(|(provider, token)| (self.text(provider), self.text(token))),
+            }),
+            permissions: written.permissions.clone(),
+            rate_limit: written.rate_limit,
+        }
     }
 }
 
