@@ -67,7 +67,7 @@ pub const SEND_TIME: Duration = Duration::from_secs(120);
 
 /// How many bytes answers may hold until their clients have accepted them. Of an answer
 /// that is larger than a sixth of this, a sixth is counted.
-pub const ANSWER_MEMORY: usize = 16 * 1024 * 1024;
+pub const ANSWER_MEMORY: usize = 12 * 1024 * 1024;
 
 /// The pause after the kernel refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -13,7 +13,7 @@ use crate::metrics::MetricDef;
 
 /// How large a page is, in bytes, about: large enough to cost little, and small enough
 /// for many clients to have one each.
-pub const PAGE: usize = 64 * 1024;
+pub const PAGE: usize = 32 * 1024;
 
 /// A family that accounts have samples of. What never changes is prepared.
 #[derive(Debug)]

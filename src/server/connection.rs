@@ -35,6 +35,9 @@ use crate::web_config::WebConfigFile;
 /// What HTTP/2 is called in a TLS handshake.
 const HTTP2: &[u8] = b"h2";
 
+/// How much may wait to be sent in a TLS connection: one record, not four.
+const TLS_BUFFER: usize = 16 * 1024;
+
 /// The first byte of every TLS handshake.
 const HANDSHAKE: u8 = 22;
 
@@ -186,7 +189,8 @@ async fn speak_tls(
         .map_err(|error| End::Refused(error.to_string()))?;
     let stream = Metered::new(stream, Arc::clone(pulse));
     let handshake = TlsAcceptor::from(config).accept(stream);
-    let stream = handshake.await.map_err(End::Io)?;
+    let mut stream = handshake.await.map_err(End::Io)?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
         return speak_http1(stream, pulse, responder).await;
     }

@@ -19,8 +19,8 @@ use super::connections::Pulse;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
 use crate::clock::Clock;
 
-/// How much of an answer may wait to be sent beside what the client has allowed.
-const SEND_BUFFER: usize = 64 * 1024;
+/// How much of each answer that the client has allowed may wait to be sent: one frame.
+const SEND_BUFFER: usize = 16 * 1024;
 
 /// How often a client that allows nothing of an answer is looked at.
 const LOOK: Duration = Duration::from_secs(1);
