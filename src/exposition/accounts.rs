@@ -232,7 +232,8 @@ impl Iterator for Pages {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut page = Page::default();
+        // With space for the line that ends it: to grow would double it.
+        let mut page = Page::with_capacity(PAGE + PAGE / 16);
         self.next_page(&mut page);
         Some(page.into_text()).filter(|page| !page.is_empty())
     }
