@@ -59,6 +59,7 @@ pub(crate) use self::reader::{
 };
 pub(crate) use self::tree::{Node, Tree, Value};
 
+use self::problem::printable;
 use self::reader::show as show_duration;
 
 /// The API's own ceiling, in requests per second and action, for most accounts.
@@ -240,7 +241,7 @@ impl Config {
     /// What is allowed but likely not meant, a sentence each, for the log.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warnings.clone();
+        let mut warnings: Vec<String> = self.warnings.iter().map(|text| printable(text)).collect();
         let rate_limit = self.api.rate_limit.get();
         if rate_limit > USUAL_CEILING {
             warnings.push(format!(

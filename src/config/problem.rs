@@ -123,7 +123,7 @@ impl fmt::Display for Problem {
 
 /// `text` with escapes for all that does not print, or that changes how the rest prints:
 /// control characters, line ends, marks of direction.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let is_plain = |c: char| ['\'', '"', '\\'].contains(&c);
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

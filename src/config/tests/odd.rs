@@ -108,4 +108,10 @@ fn nothing_that_does_not_print_is_in_a_message() {
     let variables = environment([("CWP_EXPORTER_POLL__A\n\u{202e}", "1")]);
     let error = Config::load(None, &variables).unwrap_err().to_string();
     assert_eq!(error.lines().count(), 2, "{error:?}");
+    let variables = environment([("CWP_EXPORTER_API_ENDPOINT\n\u{202e}", "x")]);
+    let warnings = Config::load(None, &variables).unwrap().warnings();
+    assert!(
+        warnings[0].contains(r"CWP_EXPORTER_API_ENDPOINT\n\u{202e} sets"),
+        "{warnings:?}"
+    );
 }
