@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cwp_exporter::cli::run()
+    cwp_exporter::commands::run()
 }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::cloud::tc3::{self, CredentialScope};
 use crate::config::is_usual_id;
-use crate::tc3::{self, CredentialScope};
 
 /// A key and, for temporary keys, its token. Never changes: a rotated key is
 /// another credential, so no request is signed with halves of two.

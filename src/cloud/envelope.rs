@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use super::fields::{Fields, Name, TWICE};
 use super::foreign::Secrets;
 use super::{Error, status_error};
-use crate::reason::Reason;
+use crate::metrics::reason::Reason;
 
 /// A successful answer.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::Error;
 use super::trust::{Roots, Trust};
 use crate::config::{Proxies, ProxyUrl};
-use crate::reason::Reason;
+use crate::metrics::reason::Reason;
 
 use connections::{Connections, Generation, MAX_AGE};
 use failure::Way;

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::foreign::Secrets;
 use super::http::{HttpSend, add_own_headers};
 use super::{Credential, Error, Reply, Request};
+use crate::cloud::tc3::{self, CanonicalRequest, HashedRequest};
 use crate::config::Endpoint;
-use crate::reason::Reason;
-use crate::tc3::{self, CanonicalRequest, HashedRequest};
+use crate::metrics::reason::Reason;
 
 /// The value of `Content-Type`, exactly as it is signed.
 const CONTENT_TYPE: &str = "application/json";
@@ -196,8 +196,8 @@ mod tests {
     use super::super::scripted::{Scripted, success};
     use super::super::trust::Trust;
     use super::*;
+    use crate::cloud::tc3::CredentialScope;
     use crate::config::Proxies;
-    use crate::tc3::CredentialScope;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::http::HttpSend;
-use crate::clock::Clock;
+use crate::system::clock::Clock;
 
 type Script = dyn Fn(&Sent, usize) -> Reply + Send + Sync;
 type Reply = BoxFuture<'static, Result<Response<Bytes>, Error>>;

@@ -5,15 +5,15 @@ use std::process::Command;
 use prometheus::Registry;
 
 use super::*;
-use crate::api::fixture;
 use crate::cloud::Credential;
+use crate::cloud::api::fixture;
+use crate::cloud::credentials::{self, hanging::Disk};
 use crate::cloud::scripted::{self, Scripted, success};
-use crate::collector::Collector as _;
-use crate::collector::license_general::LicenseGeneral;
+use crate::collection::snapshot::Revision;
+use crate::collectors::Collector as _;
+use crate::collectors::license_general::LicenseGeneral;
 use crate::config::{Config, Credentials, Environment, IdSource, SecretSource};
-use crate::credentials::{self, hanging::Disk};
-use crate::logging;
-use crate::snapshot::Revision;
+use crate::system::logging;
 
 /// Everything that holds a secret or leads to one, as a panic would show it.
 fn everything_in_reach(credential: &Credential) -> String {

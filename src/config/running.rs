@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::Config;
-use crate::clock::Moment;
+use crate::system::clock::Moment;
 
 /// The configuration at work. A reload replaces it whole.
 #[derive(Debug)]

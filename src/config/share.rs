@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use super::RateLimit;
 use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::reader::show;
 use super::show::SECRET;
 use super::{Config, Credentials, Environment, IdSource};
-use crate::budget::RateLimit;
 
 /// Where the configuration is, and which part of it is this process's.
 #[derive(Debug, Clone, Default)]

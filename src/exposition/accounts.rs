@@ -7,9 +7,9 @@ use super::columns::{Column, Columns, Source};
 use super::format::{Format, end_line, further_label};
 use super::labels::{Labels, Texts};
 use super::page::{Page, Sink as _};
-use crate::clock::Moment;
-use crate::collector::Label;
+use crate::collectors::Label;
 use crate::metrics::MetricDef;
+use crate::system::clock::Moment;
 
 /// How large a page is, in bytes, about: large enough to cost little, and small enough
 /// for many clients to have one each.

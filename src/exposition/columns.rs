@@ -11,10 +11,10 @@ use std::time::Duration;
 use super::defs;
 use super::format::further_label;
 use super::labels::Texts;
-use crate::clock::Moment;
-use crate::collector::{self, ABSENT, Label, Samples, Series};
+use crate::collection::snapshot::{AccountState, Accounts, CollectorState};
+use crate::collectors::{self, ABSENT, Label, Samples, Series};
 use crate::metrics::{MetricDef, unix_seconds};
-use crate::snapshot::{AccountState, Accounts, CollectorState};
+use crate::system::clock::Moment;
 
 /// How many accounts are read at a time: few enough for their snapshots to stay in the
 /// processor's cache until the last family has read them.
@@ -264,7 +264,7 @@ impl Source {
 
     fn samples(def: &'static MetricDef) -> Self {
         let has = |series: &[Series]| series.iter().any(|series| series.metric == def);
-        let mut collectors = collector::all().iter();
+        let mut collectors = collectors::all().iter();
         let collector = collectors.position(|collector| has(collector.series()));
         let collector = collector.unwrap_or(usize::MAX);
         let series = series_of(collector).iter();
@@ -402,7 +402,7 @@ impl<'a> Block<'a> {
             seen,
             samples: Vec::new(),
         };
-        let samples = collector::all().iter().flat_map(|collector| {
+        let samples = collectors::all().iter().flat_map(|collector| {
             let series = collector.series();
             block.states().map(|seen| shown(seen, series))
         });
@@ -430,7 +430,7 @@ impl<'a> Block<'a> {
 
 /// The series of the collector with this number.
 fn series_of(collector: usize) -> &'static [Series] {
-    let collector = collector::all().get(collector);
+    let collector = collectors::all().get(collector);
     collector.map_or(&[], |collector| collector.series())
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::format::{escaped, further_label};
-use crate::snapshot::Accounts;
+use crate::collection::snapshot::Accounts;
 
 /// The labels of all accounts of a configuration, in its order. All begin within the
 /// account's value and end before the quote that closes the last one.

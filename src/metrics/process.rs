@@ -10,8 +10,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::defs::RELOAD_SUCCESS_TIMESTAMP;
 use super::{MetricDef, unix_seconds};
-use crate::clock::Moment;
 use crate::config::Running;
+use crate::system::clock::Moment;
 
 /// The definitions of the process metrics.
 pub mod defs {
@@ -87,8 +87,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::config::{Config, Environment};
+    use crate::system::clock::Clock;
 
     fn running(since: Moment) -> Arc<Running> {
         let environment = Environment::from([

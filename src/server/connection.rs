@@ -29,8 +29,8 @@ use super::metered::Metered;
 use super::reply::{PLAIN, answer};
 use super::scrape::Memory;
 use super::{MAX_HEAD, host};
-use crate::clock::Clock;
-use crate::web_config::WebConfigFile;
+use crate::server::web_config::WebConfigFile;
+use crate::system::clock::Clock;
 
 /// What HTTP/2 is called in a TLS handshake.
 const HTTP2: &[u8] = b"h2";

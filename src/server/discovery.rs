@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::snapshot::Accounts;
+use crate::collection::snapshot::Accounts;
 
 /// The accounts as Prometheus' HTTP service discovery wants them.
 pub(super) fn targets(accounts: &Accounts) -> String {

@@ -10,13 +10,13 @@ use super::gate::Gate;
 use super::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use super::scrape::bodies::Bodies;
 use super::site::Site;
-use crate::clock::Clock;
-use crate::collector::license_general::LicenseGeneral;
+use crate::collection::scheduler::Scheduler;
+use crate::collection::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::collectors::license_general::LicenseGeneral;
 use crate::config::{Config, Environment, Running};
 use crate::exposition::Exposition;
-use crate::scheduler::Scheduler;
-use crate::snapshot::{AccountState, KeySource, Slot, Store};
-use crate::status::Status;
+use crate::server::status::Status;
+use crate::system::clock::Clock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

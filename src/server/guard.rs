@@ -16,8 +16,8 @@ use super::body::Body;
 use super::passwords::{Passwords, Verdict};
 use super::reply::{PLAIN, answer};
 use super::site::Site;
-use crate::log_limit::LogLimit;
-use crate::web_config::{RequestLimit, WebConfig, WebConfigFile};
+use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
+use crate::system::log_limit::LogLimit;
 
 /// What the web configuration demands.
 #[derive(Debug)]

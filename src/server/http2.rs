@@ -17,7 +17,7 @@ use super::body::Body;
 use super::connection::Responder;
 use super::connections::Pulse;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
-use crate::clock::Clock;
+use crate::system::clock::Clock;
 
 /// How much of each answer that the client has allowed may wait to be sent: one frame.
 const SEND_BUFFER: usize = 16 * 1024;

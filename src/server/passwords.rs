@@ -19,7 +19,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokio::sync::watch;
 
-use crate::web_config::PasswordHash;
+use crate::server::web_config::PasswordHash;
 use queue::Queue;
 
 /// How many wrong passwords are remembered.

@@ -18,7 +18,7 @@ use super::body::{Body, holding};
 use super::reply::{PLAIN, page};
 use super::scrape::bodies::Bodies;
 use super::worker;
-use crate::log_limit::LogLimit;
+use crate::system::log_limit::LogLimit;
 
 /// How many different pages may wait.
 pub const WAITING_PAGES: usize = 16;

@@ -14,10 +14,10 @@ use super::renderer::Renderer;
 use super::reply::{JSON, PLAIN, answer, page};
 use super::scrape::Memory;
 use super::scrape::bodies::Bodies;
-use super::{discovery, scrape, status};
-use crate::scheduler::Heart;
-use crate::snapshot::Store;
-use crate::status::Status;
+use super::{discovery, scrape, status_page};
+use crate::collection::scheduler::Heart;
+use crate::collection::snapshot::Store;
+use crate::server::status::Status;
 
 /// What the server answers from.
 #[derive(Debug)]
@@ -139,9 +139,9 @@ impl Site {
     fn page(&self, path: &str, query: &str) -> Response<Bytes> {
         match path {
             "/sd" => page(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
-            "/api/v1/status" => status::json(&self.status, query),
-            "/config" => status::configuration(&self.status),
-            _ => status::page(&self.status, query, &self.telemetry_path),
+            "/api/v1/status" => status_page::json(&self.status, query),
+            "/config" => status_page::configuration(&self.status),
+            _ => status_page::page(&self.status, query, &self.telemetry_path),
         }
     }
 

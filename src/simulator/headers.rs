@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::refusal::{Language, Refusal};
-use crate::tc3;
+use crate::cloud::tc3;
 
 /// The value of `Authorization` in a request that takes no signature.
 pub(crate) const UNSIGNED: &str = "SKIP";

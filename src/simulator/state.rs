@@ -18,7 +18,7 @@ use super::scenario::Scenario;
 use super::tenants::Tenant;
 use super::verify::{self, Request};
 use super::world::{self, World};
-use crate::clock::Clock;
+use crate::system::clock::Clock;
 
 /// Shared by all connections and handles.
 #[derive(Debug)]

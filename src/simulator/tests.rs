@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::tc3::{self, CanonicalRequest, CredentialScope};
+use crate::cloud::tc3::{self, CanonicalRequest, CredentialScope};
 
 mod keys;
 mod rotation;

@@ -13,7 +13,7 @@ use super::action::Action;
 use super::headers::{Authorization, UNSIGNED, required, single};
 use super::key::{Claim, Standing};
 use super::refusal::Refusal;
-use crate::tc3::{self, CanonicalRequest, CredentialScope};
+use crate::cloud::tc3::{self, CanonicalRequest, CredentialScope};
 
 /// How far a request's time may be off, in seconds.
 const MAX_SKEW: u64 = 300;

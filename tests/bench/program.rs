@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cwp_exporter::clock::Clock;
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
+use cwp_exporter::system::clock::Clock;
 use procfs::process::{Process, Stat};
 use tokio::time::Instant;
 

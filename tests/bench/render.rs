@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use cwp_exporter::clock::Clock;
 use cwp_exporter::cloud::Fields;
-use cwp_exporter::collector::Collector as _;
-use cwp_exporter::collector::license_general::LicenseGeneral;
-use cwp_exporter::exposition::{Exposition, Format, Page};
-use cwp_exporter::snapshot::{
+use cwp_exporter::collection::snapshot::{
     AccountState, Attempt, CollectorState, KeySource, Slot, Store, Success,
 };
+use cwp_exporter::collectors::Collector as _;
+use cwp_exporter::collectors::license_general::LicenseGeneral;
+use cwp_exporter::exposition::{Exposition, Format, Page};
+use cwp_exporter::system::clock::Clock;
 use jiff::Timestamp;
 use prometheus::Registry;
 

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cwp_exporter::clock::Clock;
-use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
+use cwp_exporter::cloud::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
+use cwp_exporter::system::clock::Clock;
 use procfs::FromRead as _;
 use procfs::process::Stat;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap};

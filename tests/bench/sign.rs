@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use cwp_exporter::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
+use cwp_exporter::cloud::tc3::{CanonicalRequest, CredentialScope, authorization, signing_key};
 use jiff::Timestamp;
 
 fn main() {

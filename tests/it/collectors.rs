@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use cwp_exporter::cloud::Fields;
-use cwp_exporter::collector::{self, Parsed};
+use cwp_exporter::collectors::{self, Parsed};
 use cwp_exporter::simulator::documented_example;
 
 fn lines(parsed: &Parsed) -> Vec<String> {
@@ -38,7 +38,7 @@ fn fields(answer: &str) -> Fields {
 #[test]
 fn answers_mean_what_their_fixtures_say() {
     let mut cases = 0;
-    for collector in collector::all() {
+    for collector in collectors::all() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fixtures/api")
             .join(collector.name());

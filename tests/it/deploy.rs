@@ -8,8 +8,8 @@ mod unit;
 
 use std::path::{Path, PathBuf};
 
-use cwp_exporter::cli::Cli;
-use cwp_exporter::collector;
+use cwp_exporter::collectors;
+use cwp_exporter::commands::Cli;
 use cwp_exporter::config::{Api, Config, Environment, Poll};
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ fn the_example_configuration_loads_and_says_the_defaults() {
 fn the_policy_allows_what_the_collectors_do_and_no_more() {
     let policy: Value = serde_json::from_str(&repository_file("deploy/cam-policy.json")).unwrap();
     let statement = &policy["statement"][0];
-    let actions: Vec<String> = collector::all()
+    let actions: Vec<String> = collectors::all()
         .iter()
         .map(|collector| collector.request())
         .map(|request| format!("{}:{}", request.service, request.action))

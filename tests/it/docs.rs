@@ -13,15 +13,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use clap::{Arg, CommandFactory as _};
-use cwp_exporter::cli::Cli;
-use cwp_exporter::collector;
+use cwp_exporter::collectors;
+use cwp_exporter::commands::Cli;
+use cwp_exporter::commands::doctor;
 use cwp_exporter::config::{
     CREDENTIALS_FILE_VARIABLE, Config, ConfigError, Environment, SECRET_ID_VARIABLE,
     SECRET_KEY_VARIABLE, TKE_VARIABLES, TOKEN_VARIABLES,
 };
-use cwp_exporter::doctor;
 use cwp_exporter::exposition::catalogue;
-use cwp_exporter::reason::Reason;
+use cwp_exporter::metrics::reason::Reason;
 use cwp_exporter::simulator::{Answer, Received, Scenario};
 use serde_json::{Value, json};
 
@@ -800,7 +800,7 @@ async fn every_type_of_credentials_signs_in_with_its_snippet_and_the_policies() 
         asked.insert(kind, actions);
     }
 
-    let own = collector::all()[0].request().action;
+    let own = collectors::all()[0].request().action;
     assert_eq!(asked["static"], [own]);
     let roles = "/latest/meta-data/cam/security-credentials/";
     let role = format!("{roles}CwpExporter");
@@ -880,7 +880,7 @@ fn the_policy_allows_what_the_collectors_do_and_no_more() {
     let policies = readme.snippets("json policy");
     assert_eq!(policies.len(), 1);
     let policy: Value = serde_json::from_str(policies[0]).unwrap();
-    let actions: Vec<String> = collector::all()
+    let actions: Vec<String> = collectors::all()
         .iter()
         .map(|collector| {
             let request = collector.request();
@@ -1450,7 +1450,7 @@ async fn the_budgets_example_is_what_the_program_reckons() {
     let example = readme.between("So ", " requests a day");
     assert_eq!(example, "3 accounts every 60 s cost 4,320");
     assert_eq!(
-        collector::all().len(),
+        collectors::all().len(),
         1,
         "the README says that there is one collector"
     );

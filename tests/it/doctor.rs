@@ -5,7 +5,7 @@ mod route;
 
 use std::process::{Output, Stdio};
 
-use cwp_exporter::doctor::Policy;
+use cwp_exporter::commands::doctor::Policy;
 use cwp_exporter::simulator::Answer;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use cwp_exporter::app::{App, AppOptions};
-use cwp_exporter::clock::Clock;
+use cwp_exporter::commands::daemon::{App, AppOptions};
 use cwp_exporter::config::{Environment, Source};
 use cwp_exporter::server::Limits;
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
+use cwp_exporter::system::clock::Clock;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;

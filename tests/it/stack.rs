@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use cwp_exporter::commands::stack::{Settings, Stack};
 use cwp_exporter::simulator::{Answer, Fields};
-use cwp_exporter::stack::{Settings, Stack};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};

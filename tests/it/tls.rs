@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use cwp_exporter::cloud::tc3::{self, CanonicalRequest, CredentialScope};
 use cwp_exporter::simulator::documented_example;
-use cwp_exporter::tc3::{self, CanonicalRequest, CredentialScope};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cwp_exporter::app::AppOptions;
+use cwp_exporter::commands::daemon::AppOptions;
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;

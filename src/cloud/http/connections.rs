@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{ClientError, USER_AGENT, with_sources};
 use crate::cloud::Error;
 use crate::config::Proxies;
-use crate::reason::Reason;
+use crate::metrics::reason::Reason;
 
 /// How long an idle connection is kept for the next collection.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);

@@ -13,7 +13,7 @@ use rustls::pki_types::UnixTime;
 
 use crate::cloud::Error;
 use crate::config::ProxyUrl;
-use crate::reason::Reason;
+use crate::metrics::reason::Reason;
 
 /// Outside of these years a clock is likely wrong: this program is not older, and hardly in
 /// use for longer. Inside of them, the certificate may be to blame as well.

@@ -25,10 +25,10 @@ use tracing::error;
 
 use super::gzip::{Compressor, Start};
 use super::joined::Buffers;
-use crate::clock::Moment;
 use crate::exposition::{Exposition, Format, PAGE, Page, Pages};
 use crate::server::answers::{AnswerLimits, LimitReached, MemoryPermit};
 use crate::server::body::{Body, holding};
+use crate::system::clock::Moment;
 
 /// How long a live part is used while no snapshot changes.
 const LIVE_FOR: Duration = Duration::from_millis(10);

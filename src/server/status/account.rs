@@ -1,319 +1,363 @@
-//! One account on the status page: a line of what matters, and the rest behind it.
+//! One account in full.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use maud::{Markup, html};
+use serde::Serialize;
+use tokio::time::Instant;
 
-use super::words::{ago, count, health, span, until};
-use crate::status::{AccountReport, CollectorReport, Failure, Health};
+use super::health::Health;
+use crate::collection::snapshot::{AccountState, CollectorState, Plan, Slot};
+use crate::collectors::license_general::defs;
+use crate::collectors::{Sample, Samples};
+use crate::system::clock::Moment;
 
-/// The names of the columns, where there is room for them.
-const COLUMNS: [&str; 8] = [
-    "Licences",
-    "Available",
-    "Used",
-    "Near expiry",
-    "Expired",
-    "Renewal",
-    "Age",
-    "Next poll",
-];
+/// One account.
+#[derive(Debug, Serialize)]
+pub struct AccountReport {
+    /// The configured name.
+    pub account: String,
+    /// How it is.
+    pub health: Health,
+    /// The value of `tencentcloud_cwp_up`.
+    pub up: bool,
+    /// Where its API is.
+    pub endpoint: String,
+    /// The configured region.
+    pub region: Option<String>,
+    /// The configured labels.
+    pub labels: BTreeMap<String, String>,
+    /// The licence counts.
+    pub licences: Licences,
+    /// The counts by edition.
+    pub editions: BTreeMap<String, Edition>,
+    /// Whether a switch is on.
+    pub switches: BTreeMap<String, bool>,
+    /// The protection that new servers get, in the API's own word.
+    pub protect_type: Option<String>,
+    /// The key.
+    pub credential: Credential,
+    /// The collectors, each for itself.
+    pub collectors: Vec<CollectorReport>,
+}
 
-/// What stands above all accounts. Each number has its name beside it for who cannot see
-/// that.
-pub(super) fn heads() -> Markup {
-    html! {
-        div.line.heads aria-hidden="true" {
-            span {} span {} span { "Account" }
-            @for name in COLUMNS { span { (name) } }
+/// What accounts that fail alike have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FailureKind {
+    /// The closed class.
+    pub reason: &'static str,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+}
+
+impl FailureKind {
+    /// That of the first collector of `account` that fails, if one does.
+    pub(super) fn of(account: &AccountState) -> Option<Self> {
+        account.slots.iter().find_map(|slot| {
+            let state = slot.load();
+            let failure = state.last_attempt.as_ref()?.failure.as_ref()?;
+            Some(Self {
+                reason: failure.reason.as_str(),
+                code: failure.code.clone(),
+            })
+        })
+    }
+}
+
+/// The counts of an account; nothing where a count is not known.
+#[derive(Debug, Default, Serialize)]
+pub struct Licences {
+    /// In total, isolated and expired ones included.
+    pub total: Option<u64>,
+    /// That can still be bound to a server.
+    pub available: Option<u64>,
+    /// Bound to a server.
+    pub used: Option<u64>,
+    /// That have not expired.
+    pub not_expired: Option<u64>,
+    /// That expire within 15 days.
+    pub near_expiry: Option<u64>,
+    /// That have expired.
+    pub expired: Option<u64>,
+    /// Available for application protection.
+    pub application_available: Option<u64>,
+    /// Orders, not licences, that were destroyed.
+    pub orders_destroyed: Option<u64>,
+}
+
+/// The counts of one edition.
+#[derive(Debug, Default, Serialize)]
+pub struct Edition {
+    /// Of valid orders.
+    pub licences: Option<u64>,
+    /// That can still be bound to a server.
+    pub available: Option<u64>,
+}
+
+/// A key. Nothing of it but where it comes from is told.
+#[derive(Debug, Serialize)]
+pub struct Credential {
+    /// Where it comes from, in words.
+    pub source: String,
+    /// When it expires, if it says so.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One collector's state.
+#[derive(Debug, Serialize)]
+pub struct CollectorReport {
+    /// Its name.
+    pub collector: &'static str,
+    /// The API action that it calls.
+    pub action: &'static str,
+    /// Whether the last collection succeeded; nothing before the first has ended.
+    pub success: Option<bool>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When the last collection ended.
+    pub last_attempt_at: Option<Timestamp>,
+    /// When the last successful collection ended.
+    pub last_success_at: Option<Timestamp>,
+    /// How old the values of the last success are.
+    pub age_seconds: Option<f64>,
+    /// Whether these are too old to be shown.
+    pub withdrawn: bool,
+    /// Whether these are another process's, read from the state folder.
+    pub restored: bool,
+    /// How long the last collection took.
+    pub duration_seconds: Option<f64>,
+    /// Collections that failed so far.
+    pub failures: u64,
+    /// Since when a collection is under way.
+    pub collecting_since: Option<Timestamp>,
+    /// When the next collection begins, unless one is under way.
+    pub next_at: Option<Timestamp>,
+    /// Fields that differed from their documentation.
+    pub drift: Vec<Field>,
+    /// What the account's key has used of the budget for this action.
+    pub budget: Budget,
+}
+
+/// Why a collection failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// The closed class.
+    pub reason: &'static str,
+    /// What happened, in words.
+    pub message: String,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// A field that differed from its documentation.
+#[derive(Debug, Serialize)]
+pub struct Field {
+    /// The API's name of the field.
+    pub field: String,
+    /// `missing`, `invalid` or `unknown`.
+    pub kind: &'static str,
+}
+
+/// What a key has used of its budget, for whichever account.
+#[derive(Debug, Serialize)]
+pub struct Budget {
+    /// Requests of the last minute, to within ten seconds.
+    pub requests_last_minute: u32,
+    /// Requests that it may send per second.
+    pub limit_per_second: f64,
+}
+
+impl Licences {
+    /// Takes the count that `sample` is, if it is one of these.
+    pub(super) fn add(&mut self, sample: Sample<'_>) {
+        let count = match sample.metric.name {
+            name if name == defs::LICENSES.name => &mut self.total,
+            name if name == defs::AVAILABLE.name => &mut self.available,
+            name if name == defs::USED.name => &mut self.used,
+            name if name == defs::NOT_EXPIRED.name => &mut self.not_expired,
+            name if name == defs::NEAR_EXPIRY.name => &mut self.near_expiry,
+            name if name == defs::EXPIRED.name => &mut self.expired,
+            name if name == defs::APPLICATION_AVAILABLE.name => &mut self.application_available,
+            name if name == defs::ORDERS_DESTROYED.name => &mut self.orders_destroyed,
+            _ => return,
+        };
+        *count = whole(sample.value);
+    }
+
+    /// Whether all counts are known that decide on an account's health.
+    pub(super) fn decide(&self) -> bool {
+        let decisive = [self.total, self.available, self.near_expiry, self.expired];
+        decisive.iter().all(Option::is_some)
+    }
+}
+
+/// The switch that renews licences.
+const AUTO_RENEWAL: &str = "auto_renewal";
+
+/// Whether `samples` say that licences are renewed by themselves.
+pub(super) fn auto_renewal(samples: &Samples) -> Option<bool> {
+    let mut samples = samples.iter();
+    let switch = samples
+        .find(|sample| sample.label == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
+    switch
+        .and_then(|switch| whole(switch.value))
+        .map(|value| value != 0)
+}
+
+impl AccountReport {
+    pub(super) fn new(
+        account: &AccountState,
+        health: Health,
+        now: Moment,
+        max_age: Duration,
+        limit_per_second: f64,
+    ) -> Self {
+        let states: Vec<_> = account
+            .slots
+            .iter()
+            .map(|slot| (slot, slot.load()))
+            .collect();
+        let fresh = |state: &CollectorState| state.samples(now, max_age).is_some();
+        let expiry = states
+            .iter()
+            .filter_map(|(_, state)| state.credential_expires_at);
+        let mut report = Self {
+            account: account.name.clone(),
+            health,
+            up: states
+                .iter()
+                .all(|(_, state)| state.succeeded() == Some(true) && fresh(state)),
+            endpoint: account.endpoint.clone(),
+            region: account.region.clone(),
+            labels: account.labels.clone(),
+            licences: Licences::default(),
+            editions: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            protect_type: None,
+            credential: Credential {
+                source: account.key_source.text(),
+                expires_at: expiry.max(),
+            },
+            collectors: Vec::new(),
+        };
+        for (slot, state) in &states {
+            let samples = state.samples(now, max_age);
+            for sample in samples.into_iter().flat_map(Samples::iter) {
+                report.add(sample);
+            }
+            let action = slot.collector().request().action;
+            let budget = Budget {
+                requests_last_minute: account.key_source.spent(action),
+                limit_per_second,
+            };
+            let fresh = fresh(state);
+            let collector = CollectorReport::new(slot, state, now, fresh, budget);
+            report.collectors.push(collector);
+        }
+        report
+    }
+
+    fn add(&mut self, sample: Sample<'_>) {
+        self.licences.add(sample);
+        let (label, value) = (sample.label, whole(sample.value));
+        match sample.metric.name {
+            name if name == defs::EDITION.name => self.edition(label).licences = value,
+            name if name == defs::EDITION_AVAILABLE.name => self.edition(label).available = value,
+            name if name == defs::SWITCH.name => {
+                let on = value.map(|value| (label.to_owned(), value != 0));
+                self.switches.extend(on);
+            }
+            name if name == defs::PROTECT_TYPE.name => self.protect_type = Some(label.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn edition(&mut self, name: &str) -> &mut Edition {
+        self.editions.entry(name.to_owned()).or_default()
+    }
+
+    /// What it has in common with accounts that fail alike, if a collector of it fails.
+    #[must_use]
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        let failure = self.failure()?;
+        Some(FailureKind {
+            reason: failure.reason,
+            code: failure.code.clone(),
+        })
+    }
+
+    /// Why it fails: the failure of its first collector that does.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        let mut collectors = self.collectors.iter();
+        collectors.find_map(|collector| collector.failure.as_ref())
+    }
+
+    /// Whether licences are renewed by themselves, if that is known.
+    #[must_use]
+    pub fn auto_renewal(&self) -> Option<bool> {
+        self.switches.get(AUTO_RENEWAL).copied()
+    }
+}
+
+impl CollectorReport {
+    fn new(slot: &Slot, state: &CollectorState, now: Moment, fresh: bool, budget: Budget) -> Self {
+        let attempt = state.last_attempt.as_ref();
+        let success = state.last_success.as_ref();
+        let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
+        let (collecting_since, next_at) = match slot.plan() {
+            Plan::None => (None, None),
+            Plan::Since(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
+            Plan::At(at) => {
+                let wait = at.saturating_duration_since(Instant::now());
+                (None, now.wall.checked_add(wait).ok())
+            }
+        };
+        Self {
+            collector: slot.collector().name(),
+            action: slot.collector().request().action,
+            success: state.succeeded(),
+            failure: failure.map(|error| Failure {
+                reason: error.reason.as_str(),
+                message: error.message.clone(),
+                code: error.code.clone(),
+                request_id: error.request_id.clone(),
+                remedy: error.remedy().to_owned(),
+            }),
+            last_attempt_at: attempt.map(|attempt| now.time_of(attempt.at)),
+            last_success_at: success.map(|success| now.time_of(success.at)),
+            age_seconds: success.map(|success| now.since(success.at).as_secs_f64()),
+            withdrawn: success.is_some() && !fresh,
+            restored: state.restored,
+            duration_seconds: attempt.map(|attempt| attempt.duration.as_secs_f64()),
+            failures: state.failures,
+            collecting_since,
+            next_at,
+            drift: state
+                .drift
+                .iter()
+                .map(|drift| Field {
+                    field: drift.field.to_string(),
+                    kind: drift.kind.as_str(),
+                })
+                .collect(),
+            budget,
         }
     }
 }
 
-/// The account as of `now`.
-pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
-    html! {
-        article.account.(account.health.as_str()) {
-            details { (line(account, now)) (more(account, now)) }
-            (failures(account, now))
-        }
-    }
-}
-
-/// The same for an account whose failure is told once for several.
-pub(super) fn render_alike(account: &AccountReport, now: Timestamp) -> Markup {
-    html! {
-        article.account.(account.health.as_str()) {
-            details { (line(account, now)) (failures(account, now)) (more(account, now)) }
-        }
-    }
-}
-
-fn line(account: &AccountReport, now: Timestamp) -> Markup {
-    let (sign, _) = health(account.health);
-    html! {
-        summary.line {
-            span.opens aria-hidden="true" {}
-            span.sign aria-hidden="true" { (sign) }
-            span.who {
-                b { (account.account) }
-                " " small { (state(account)) }
-                @for mark in marks(account) { " " span.mark { (mark) } }
-            }
-            (counts(account, now))
-        }
-    }
-}
-
-fn failures(account: &AccountReport, now: Timestamp) -> Markup {
-    html! {
-        @for collector in &account.collectors {
-            @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
-        }
-    }
-}
-
-/// The health in words, with what makes it so.
-fn state(account: &AccountReport) -> String {
-    let licences = &account.licences;
-    let some = |number: Option<u64>| number.map(count).unwrap_or_default();
-    match account.health {
-        Health::Failing => match account.failure() {
-            Some(failure) => format!("failing: {}", failure.reason),
-            None => "failing: its values are too old".to_owned(),
-        },
-        Health::Expired => format!("{} expired", some(licences.expired)),
-        Health::NearExpiry => match account.auto_renewal() {
-            Some(false) => format!(
-                "{} near expiry, not renewed by themselves",
-                some(licences.near_expiry)
-            ),
-            _ => format!("{} near expiry", some(licences.near_expiry)),
-        },
-        Health::Exhausted => "none available".to_owned(),
-        Health::Waiting => "not collected yet".to_owned(),
-        Health::Ok => "fine".to_owned(),
-    }
-}
-
-/// What else is to be known of the values.
-fn marks(account: &AccountReport) -> Vec<String> {
-    let collectors = || account.collectors.iter();
-    let mut marks = Vec::new();
-    if collectors().any(|each| each.withdrawn) {
-        marks.push("values withdrawn".to_owned());
-    }
-    if collectors().any(|each| each.restored) {
-        marks.push("restored".to_owned());
-    }
-    match collectors().map(|each| each.drift.len()).sum::<usize>() {
-        0 => {}
-        1 => marks.push("1 odd field".to_owned()),
-        fields => marks.push(format!("{fields} odd fields")),
-    }
-    marks
-}
-
-/// The numbers that matter, each with its name.
-fn counts(account: &AccountReport, now: Timestamp) -> Markup {
-    let licences = &account.licences;
-    let some = |number: Option<u64>| number.is_some_and(|number| number > 0);
-    let none_left = licences.available == Some(0) && some(licences.total);
-    let ages = account
-        .collectors
-        .iter()
-        .filter_map(|each| each.age_seconds);
-    let age = ages.reduce(f64::max);
-    let next = account
-        .collectors
-        .iter()
-        .filter_map(|each| each.next_at)
-        .min();
-    let class = |name, is_so| if is_so { name } else { "" };
-    let values = [
-        ("", number(licences.total)),
-        (class("warn", none_left), number(licences.available)),
-        ("", number(licences.used)),
-        (
-            class("warn", some(licences.near_expiry)),
-            number(licences.near_expiry),
-        ),
-        (
-            class("bad", some(licences.expired)),
-            number(licences.expired),
-        ),
-        ("", on_or_off(account.auto_renewal())),
-        (
-            "",
-            html! { @match age { Some(age) => (span(age)), None => (unknown()) } },
-        ),
-        (
-            "",
-            html! { @match next { Some(next) => (until(next, now)), None => "now" } },
-        ),
-    ];
-    html! {
-        @for (name, (class, value)) in COLUMNS.into_iter().zip(values) {
-            span.value.(class) { small { (name) } b { (value) } }
-        }
-    }
-}
-
-fn number(number: Option<u64>) -> Markup {
-    html! { @match number { Some(number) => (count(number)), None => (unknown()) } }
-}
-
-fn on_or_off(switch: Option<bool>) -> Markup {
-    html! {
-        @match switch { Some(true) => "on", Some(false) => "off", None => (unknown()) }
-    }
-}
-
-fn unknown() -> Markup {
-    html! { span.unknown title="not known" { "–" } }
-}
-
-/// What `accounts` that fail alike have in common, with the message of one of them.
-pub(super) fn failed_alike(accounts: usize, example: &str, failure: &Failure) -> Markup {
-    html! {
-        div.failure {
-            p.what {
-                b { (count(accounts as u64)) " accounts: " (failure.reason) }
-                @if let Some(code) = &failure.code { " " code { (code) } }
-            }
-            p { "For example " b { (example) } ": " (failure.message) }
-            @if let Some(id) = &failure.request_id {
-                dl { div { dt { "RequestId" } dd { code { (id) } } } }
-            }
-            p { b { "To do: " } (prose(&failure.remedy)) "." }
-        }
-    }
-}
-
-fn failed(failure: &Failure, collector: &CollectorReport, now: Timestamp) -> Markup {
-    html! {
-        div.failure {
-            p.what { b { (failure.reason) } ": " (failure.message) }
-            dl {
-                @if let Some(code) = &failure.code { div { dt { "Code" } dd { code { (code) } } } }
-                @if let Some(id) = &failure.request_id {
-                    div { dt { "RequestId" } dd { code { (id) } } }
-                }
-                div {
-                    dt { "Last success" }
-                    dd {
-                        @match collector.last_success_at {
-                            Some(at) => (ago(at, now)),
-                            None => "never",
-                        }
-                    }
-                }
-            }
-            p { b { "To do: " } (prose(&failure.remedy)) "." }
-        }
-    }
-}
-
-/// A text in which backticks set commands apart.
-fn prose(text: &str) -> Markup {
-    let parts = text.split('`').enumerate();
-    html! {
-        @for (index, part) in parts {
-            @if index % 2 == 1 { code { (part) } } @else { (part) }
-        }
-    }
-}
-
-fn more(account: &AccountReport, now: Timestamp) -> Markup {
-    html! {
-        div.more {
-            dl {
-                div {
-                    dt { "Key" }
-                    dd {
-                        (account.credential.source)
-                        @if let Some(at) = account.credential.expires_at {
-                            ", expires " @if at > now { (until(at, now)) } @else { (ago(at, now)) }
-                        }
-                    }
-                }
-                div { dt { "Endpoint" } dd { (account.endpoint) } }
-                @if let Some(region) = &account.region { div { dt { "Region" } dd { (region) } } }
-                @for (name, value) in &account.labels {
-                    div { dt { "Label " (name) } dd { (value) } }
-                }
-                @if let Some(word) = &account.protect_type {
-                    div { dt { "New servers get" } dd { (word) } }
-                }
-            }
-            @for each in &account.collectors { (collector(each, now)) }
-            dl {
-                @if let Some(number) = account.licences.not_expired {
-                    div { dt { "Not expired" } dd { (count(number)) } }
-                }
-                @if let Some(number) = account.licences.application_available {
-                    div { dt { "For applications" } dd { (count(number)) " available" } }
-                }
-                @if let Some(number) = account.licences.orders_destroyed {
-                    div { dt { "Orders destroyed" } dd { (count(number)) } }
-                }
-                @for (name, edition) in &account.editions {
-                    div {
-                        dt { "Edition " (name) }
-                        dd {
-                            @if let Some(number) = edition.licences { (count(number)) " licences" }
-                            @if edition.licences.is_some() && edition.available.is_some() { ", " }
-                            @if let Some(number) = edition.available { (count(number)) " available" }
-                        }
-                    }
-                }
-            }
-            dl {
-                @for (name, on) in &account.switches {
-                    div { dt { "Switch " (name) } dd { (on_or_off(Some(*on))) } }
-                }
-            }
-        }
-    }
-}
-
-fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
-    let budget = &collector.budget;
-    html! {
-        dl {
-            div { dt { "Collector" } dd { (collector.collector) } }
-            div {
-                dt { "Next poll" }
-                dd {
-                    @match (collector.collecting_since, collector.next_at) {
-                        (Some(since), _) => { "under way for " (span(now.duration_since(since).as_secs_f64())) }
-                        (None, Some(at)) => (until(at, now)),
-                        (None, None) => (unknown()),
-                    }
-                }
-            }
-            @if let Some(at) = collector.last_attempt_at {
-                div {
-                    dt { "Last poll" }
-                    dd {
-                        (ago(at, now))
-                        @if let Some(seconds) = collector.duration_seconds {
-                            ", took " (format!("{seconds:.2}")) " s"
-                        }
-                    }
-                }
-            }
-            div { dt { "Failed polls" } dd { (count(collector.failures)) } }
-            div {
-                dt { "Budget" }
-                dd {
-                    (budget.requests_last_minute)
-                    @if budget.requests_last_minute == 1 { " request" } @else { " requests" }
-                    " of this key in the last minute, " (budget.limit_per_second) "/s allowed"
-                }
-            }
-            @for drift in &collector.drift {
-                div { dt { "Odd field" } dd { code { (drift.field) } ": " (drift.kind) } }
-            }
-        }
-    }
+/// A sample's value as the whole number that it is.
+fn whole(value: f64) -> Option<u64> {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be whole and in range"
+    )]
+    ((0.0..=MOST).contains(&value) && value.fract().abs() < f64::EPSILON).then_some(value as u64)
 }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use cwp_exporter::clock::Clock;
+use cwp_exporter::system::clock::Clock;
 use flate2::read::GzDecoder;
 use tokio::time::Instant;
 

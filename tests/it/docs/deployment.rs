@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cwp_exporter::cli::Cli;
+use cwp_exporter::commands::Cli;
 
 use super::readme;
 use crate::harness::repository_file;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cwp_exporter::status::{Health, PER_PAGE, Query, Sort};
+use cwp_exporter::server::status::{Health, PER_PAGE, Query, Sort};
 use serde_json::Value;
 
 use super::{Readme, code, only_code, readme};

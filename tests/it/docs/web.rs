@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use cwp_exporter::server::web_config::WebConfigFile;
 use cwp_exporter::server::{
     ANSWER_MEMORY, HEAD_TIME, IDLE_TIME, MAX_HEAD, MAX_STREAMS, SEND_TIME, STALL_TIME,
     STALL_TIME_WHILE_OTHERS_WAIT,
 };
-use cwp_exporter::web_config::WebConfigFile;
 
 use super::{UNKNOWN, code, only_code, readme};
 use crate::web::Folder;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cwp_exporter::cli::Cli;
+use cwp_exporter::commands::Cli;
 use serde_json::json;
 
 use super::{absolute, alerts};

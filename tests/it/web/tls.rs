@@ -37,7 +37,7 @@ async fn tls_is_spoken_with_who_trusts_the_server_and_nothing_else() {
 #[tokio::test]
 async fn garbage_and_handshakes_that_never_end_keep_nobody_out() {
     let folder = Folder::new(TLS);
-    let few = |options: &mut cwp_exporter::app::AppOptions| {
+    let few = |options: &mut cwp_exporter::commands::daemon::AppOptions| {
         options.limits.connections = std::num::NonZeroUsize::new(4).unwrap();
     };
     let guarded = folder.exporter_with(few).await;

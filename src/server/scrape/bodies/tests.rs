@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use prometheus::Registry;
 
 use super::*;
-use crate::clock::Clock;
+use crate::collection::snapshot::Store;
 use crate::server::fixture;
-use crate::snapshot::Store;
+use crate::system::clock::Clock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -1,0 +1,351 @@
+//! The client of the cloud's API: a credential, the budget and retries around each
+//! exchange.
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::cloud::budget::{Budgets, Pace, Permit};
+use crate::cloud::credentials::Provider;
+use crate::cloud::deadline;
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Answer, Credential, Error, Prepared, Reply};
+use crate::metrics::reason::Reason;
+use crate::metrics::{ActionMetrics, ExporterMetrics};
+use crate::system::clock::Clock;
+
+/// How many times one call is sent at the most.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// How often a refused key may be replaced for one call: the first successor may have
+/// been on its way before the refusal, and be refused for the same reason.
+const MAX_RENEWALS: u32 = 2;
+
+/// The longest pause before a second attempt. It doubles for the third.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// What a collection waits for in the budget.
+const BUDGET: &str = "its turn in the rate budget, or for a place among `api.max_in_flight`";
+
+/// What to do if that takes too long.
+const BUDGET_REMEDY: &str = "raise poll.interval, or raise api.rate_limit or api.max_in_flight if the account's quota \
+     allows it";
+
+/// The shortest pause after the API said that it had too many requests.
+const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
+
+/// What to ask, and as whom.
+#[derive(Clone)]
+pub struct Target {
+    /// The request; the same for all accounts whose requests are alike.
+    pub request: Arc<Prepared>,
+    /// Where the key comes from.
+    pub credentials: Arc<dyn Provider>,
+}
+
+/// Sends signed requests within the budget.
+pub struct ApiClient {
+    http: Arc<dyn HttpSend>,
+    budgets: Budgets,
+    clock: Clock,
+    timeout: Duration,
+    patience: Duration,
+    metrics: ExporterMetrics,
+}
+
+impl ApiClient {
+    /// A client that allows each request `timeout` and starts no retry once
+    /// `patience`, the interval between collections, has passed.
+    #[must_use]
+    pub fn new(
+        http: Arc<dyn HttpSend>,
+        budgets: Budgets,
+        clock: Clock,
+        timeout: Duration,
+        patience: Duration,
+        metrics: ExporterMetrics,
+    ) -> Self {
+        Self {
+            http,
+            budgets,
+            clock,
+            timeout,
+            patience,
+            metrics,
+        }
+    }
+
+    /// The instruments of an action, to be handed to [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the label names are fixed.
+    pub fn instruments(&self, action: &'static str) -> prometheus::Result<ActionMetrics> {
+        let rate_limit = self.budgets.rate_limit().share();
+        self.metrics.action(action, rate_limit)
+    }
+
+    /// How many requests for `action` the target's key has sent in the last minute, for
+    /// whichever account.
+    #[must_use]
+    pub fn spent(&self, credentials: &dyn Provider, action: &'static str) -> u32 {
+        let credential = credentials.current();
+        credential.map_or(0, |key| self.budgets.recent(key.quota_key(), action))
+    }
+
+    /// The answer to the target's request, after retries where the failure is transient
+    /// and the `pace` prompt.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's failure.
+    pub async fn call(
+        &self,
+        target: &Target,
+        metrics: &ActionMetrics,
+        pace: Pace,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let action = target.request.request().action;
+        let mut attempt = 1;
+        // An API that hung the last time is asked, but not asked again.
+        let attempts = match pace {
+            Pace::Prompt => MAX_ATTEMPTS,
+            Pace::Slow => 1,
+        };
+        let mut pace = pace;
+        let mut renewals = 0;
+        loop {
+            let credential = target.credentials.credential().await?;
+            let permit = self.budgets.permit(credential.quota_key(), action, pace);
+            let permit = deadline::step(BUDGET, Some(BUDGET_REMEDY), permit).await;
+            metrics.wait.inc_by(permit.waited.as_secs_f64());
+            let request = &target.request;
+            let attempt_made = self.attempt(request, &credential, metrics, permit);
+            let result = deadline::step("the API's answer", None, attempt_made).await;
+
+            let error = match result {
+                Err(error) if error.wants_another_key() && renewals < MAX_RENEWALS => {
+                    target.credentials.renew(&credential).await;
+                    if target.credentials.current() == Some(Arc::clone(&credential)) {
+                        return Err(error);
+                    }
+                    renewals += 1;
+                    continue;
+                }
+                Err(error) if error.reason.is_transient() && attempt < attempts => error,
+                result => return result,
+            };
+            if error.reason == Reason::Timeout {
+                pace = Pace::Slow;
+            }
+            let pause = backoff(error.reason, attempt, fastrand::f64());
+            let left = deadline::left().unwrap_or(Duration::MAX);
+            if started.elapsed() + pause >= self.patience || pause >= left {
+                return Err(error);
+            }
+            debug!(
+                action,
+                attempt,
+                reason = %error.reason,
+                code = error.code,
+                request_id = error.request_id,
+                error = %error,
+                retry_in = ?pause,
+                "request failed, will be sent again"
+            );
+            deadline::step("the next attempt", None, tokio::time::sleep(pause)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends `request` once.
+    async fn attempt(
+        &self,
+        request: &Prepared,
+        credential: &Credential,
+        metrics: &ActionMetrics,
+        mut permit: Permit,
+    ) -> Result<Answer, Error> {
+        let now = self.clock.now();
+        metrics.requests.inc();
+        let sent = Instant::now();
+        // So that a request that is given up for the collection's deadline counts too.
+        let left = deadline::left().unwrap_or(Duration::MAX);
+        let timeout = self.timeout.min(left);
+        let reply = tokio::select! {
+            reply = request.send(&*self.http, Some(credential), now, timeout) => reply,
+            () = permit.outstayed() => Reply::failed(Error::new(
+                Reason::Timeout,
+                format!("no answer within {:?}, while others waited", sent.elapsed()),
+            )),
+        };
+        drop(permit);
+        metrics.duration.observe(sent.elapsed().as_secs_f64());
+        if let Some(date) = reply.date {
+            // The header has whole seconds, so on average half of one is missing.
+            let skew = self.clock.now().duration_since(date).as_secs_f64() - 0.5;
+            self.metrics.set_clock_skew(skew);
+        }
+        if let Err(error) = &reply.outcome {
+            metrics.count_failure(error.reason);
+        }
+        reply.outcome
+    }
+}
+
+impl fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiClient")
+            .field("budgets", &self.budgets)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long to pause after failed attempt number `attempt`; `jitter` is in `0.0..1.0`.
+///
+/// The pause is drawn from the whole span (full jitter), so that callers that
+/// failed together do not come back together.
+fn backoff(reason: Reason, attempt: u32, jitter: f64) -> Duration {
+    let span = 2_u32.saturating_pow(attempt.saturating_sub(1));
+    match reason {
+        Reason::Throttled => THROTTLED_BACKOFF + (THROTTLED_BACKOFF * span).mul_f64(jitter),
+        _ => (BACKOFF * span).mul_f64(jitter),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::cloud::scripted::{Scripted, failure, success};
+    use crate::collectors::Collector as _;
+    use crate::collectors::license_general::LicenseGeneral;
+
+    /// A client in front of `http`, with its registry, on paused time.
+    async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
+        let registry = Registry::new();
+        let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
+        let instruments = client.instruments(LicenseGeneral.request().action).unwrap();
+        let target = fixture::target("AKIDtest");
+        let answer = client.call(&target, &instruments, Pace::Prompt).await;
+        (answer, registry)
+    }
+
+    fn counted(registry: &Registry, name: &str, reason: Option<&str>) -> f64 {
+        registry
+            .gather()
+            .iter()
+            .filter(|family| family.name() == name)
+            .flat_map(|family| family.get_metric())
+            .filter(|metric| {
+                let mut labels = metric.get_label().iter();
+                reason.is_none_or(|reason| labels.any(|label| label.value() == reason))
+            })
+            .map(|metric| metric.get_counter().get_value())
+            .sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_request_is_the_one_that_the_vendors_sdk_would_sign() {
+        let http = Scripted::new(|_| success("{}"));
+        let (answer, _) = call(Arc::clone(&http)).await;
+        answer.unwrap();
+        let sent = http.sent();
+        let headers = sent[0].request.headers();
+        let text = |name: &str| headers.get(name).unwrap().to_str().unwrap();
+        assert_eq!(text("content-type"), "application/json");
+        assert_eq!(text("host"), "cwp.tencentcloudapi.com");
+        assert_eq!(text("x-tc-action"), "DescribeLicenseGeneral");
+        assert_eq!(text("x-tc-version"), "2018-02-28");
+        assert_eq!(text("x-tc-timestamp"), "1717200000");
+        assert!(headers.get("x-tc-region").is_none());
+        assert!(headers.get("x-tc-token").is_none());
+        assert!(text("authorization").starts_with(
+            "TC3-HMAC-SHA256 Credential=AKIDtest/2024-06-01/cwp/tc3_request, SignedHeaders=content-type;host, Signature="
+        ));
+        let shown = format!("{:?}", sent[0].request);
+        assert!(!shown.contains("Signature"), "{shown}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transient_failure_is_sent_again_and_each_request_is_counted() {
+        let http = Scripted::new(|earlier| match earlier {
+            0 => failure("InternalError"),
+            1 => failure("RequestLimitExceeded"),
+            _ => success("{}"),
+        });
+        let (answer, registry) = call(Arc::clone(&http)).await;
+        answer.unwrap();
+        let sent = http.sent();
+        assert_eq!(sent.len(), 3);
+        let pause = sent[2].at - sent[1].at;
+        assert!(pause >= THROTTLED_BACKOFF, "{pause:?} after throttling");
+        let failures = "cwp_exporter_api_request_failures_total";
+        assert!(counted(&registry, "cwp_exporter_api_requests_total", None).eq(&3.0));
+        assert!(counted(&registry, failures, Some("server")).eq(&1.0));
+        assert!(counted(&registry, failures, Some("throttled")).eq(&1.0));
+        assert!(counted(&registry, failures, None).eq(&2.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transient_failure_that_stays_is_given_up_after_three_requests() {
+        let http = Scripted::new(|_| failure("InternalError"));
+        let (answer, _) = call(Arc::clone(&http)).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Server);
+        assert_eq!(http.sent().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_will_not_pass_is_not_sent_again() {
+        for code in [
+            "AuthFailure.SignatureFailure",
+            "AuthFailure.SignatureExpire",
+            "UnauthorizedOperation",
+            "InvalidAction",
+        ] {
+            let http = Scripted::new(move |_| failure(code));
+            let (answer, _) = call(Arc::clone(&http)).await;
+            assert_eq!(answer.unwrap_err().code.as_deref(), Some(code));
+            assert_eq!(http.sent().len(), 1, "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_retry_starts_once_the_next_collection_is_due() {
+        let http = Scripted::hanging();
+        let started = Instant::now();
+        let (answer, _) = call(Arc::clone(&http)).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Timeout);
+        // Ten seconds each of an interval of sixteen.
+        assert_eq!(http.sent().len(), 2);
+        assert!(started.elapsed() < Duration::from_secs(21));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_that_an_endpoint_echoes_is_blotted_out() {
+        let http = Scripted::new(|_| failure("UnauthorizedOperation.scripted-secret"));
+        let (answer, _) = call(http).await;
+        let error = answer.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("scripted-secret"), "{shown}");
+    }
+
+    #[test]
+    fn pauses_are_drawn_from_a_span_that_doubles() {
+        let pause = |reason, attempt, jitter| backoff(reason, attempt, jitter).as_secs_f64();
+        assert!(pause(Reason::Server, 1, 0.0).eq(&0.0));
+        assert!(pause(Reason::Server, 1, 1.0).eq(&0.5));
+        assert!(pause(Reason::Server, 2, 1.0).eq(&1.0));
+        assert!(pause(Reason::Throttled, 1, 0.0).eq(&1.0));
+        assert!(pause(Reason::Throttled, 2, 1.0).eq(&3.0));
+    }
+}

@@ -1,0 +1,303 @@
+//! How many requests may be sent: a rate per credential and action, which is what
+//! the cloud counts, and a number in flight for the whole process.
+//!
+//! Those whose API hangs must not take the places of those that answer: a thousand
+//! hung requests of ten seconds in every minute would hold 167 places at any time.
+
+mod recent;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::RateLimit;
+use recent::Recent;
+
+/// Buckets below this number are never looked through for idle ones.
+const SWEEP_FROM: usize = 64;
+
+/// For how long a request may go unanswered before it must not hold up others.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// How often a request that is overdue looks whether others wait.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// All the budgets of the process.
+pub struct Budgets {
+    rate_limit: RateLimit,
+    lanes: Arc<Lanes>,
+    buckets: Mutex<Buckets>,
+}
+
+/// Whether an answer is to be expected soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As far as is known.
+    Prompt,
+    /// No: the last time there was none.
+    Slow,
+}
+
+#[derive(Default)]
+struct Buckets {
+    by_key: HashMap<(Box<str>, &'static str), Arc<Bucket>>,
+    sweep_at: usize,
+}
+
+/// Leave to send one request. The place in flight is free again once it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    /// How long the request waited for its turn.
+    pub waited: Duration,
+    lanes: Arc<Lanes>,
+    pace: Pace,
+    place: Option<OwnedSemaphorePermit>,
+    since: Instant,
+}
+
+/// The places in flight. Those whose API hangs have a quarter of them, so that they
+/// cannot take the places of those that answer.
+#[derive(Debug)]
+struct Lanes {
+    prompt: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    /// Requests that wait for a place in the prompt lane.
+    waiting: AtomicUsize,
+    /// How long requests in the prompt lane usually take, in microseconds.
+    usual: AtomicU64,
+}
+
+impl Budgets {
+    /// Budgets of `rate_limit` for each credential and action, and `max_in_flight`
+    /// requests at a time for all of them.
+    #[must_use]
+    pub fn new(rate_limit: RateLimit, max_in_flight: NonZeroUsize) -> Self {
+        Self {
+            rate_limit,
+            lanes: Arc::new(Lanes::new(max_in_flight)),
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// Requests a second for each credential and action.
+    #[must_use]
+    pub fn rate_limit(&self) -> RateLimit {
+        self.rate_limit
+    }
+
+    /// Waits until one more request of `credential` for `action` may be sent.
+    ///
+    /// Requests of one bucket and pace go in the order in which they asked. The place
+    /// in flight is taken before the rate is spent: the other way round, requests that
+    /// had already spent their rate would leave together when places become free.
+    pub async fn permit(&self, credential: &str, action: &'static str, pace: Pace) -> Permit {
+        let asked = Instant::now();
+        let bucket = self.bucket(credential, action);
+        let _turn = match pace {
+            Pace::Prompt => bucket.prompt_turn.lock().await,
+            Pace::Slow => bucket.slow_turn.lock().await,
+        };
+        let place = self.lanes.place(pace).await;
+        while let Err(not_yet) = bucket.limiter.check() {
+            tokio::time::sleep(not_yet.wait_time_from(bucket.limiter.clock().now())).await;
+        }
+        bucket.recent().note();
+        Permit {
+            waited: asked.elapsed(),
+            lanes: Arc::clone(&self.lanes),
+            pace,
+            place,
+            since: Instant::now(),
+        }
+    }
+
+    /// How many requests of `credential` for `action` were allowed in the last minute,
+    /// to within ten seconds.
+    #[must_use]
+    pub fn recent(&self, credential: &str, action: &'static str) -> u32 {
+        let bucket = self
+            .buckets()
+            .by_key
+            .get(&(credential.into(), action))
+            .cloned();
+        bucket.map_or(0, |bucket| bucket.recent().sum())
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bucket(&self, credential: &str, action: &'static str) -> Arc<Bucket> {
+        let mut buckets = self.buckets();
+        if buckets.by_key.len() >= buckets.sweep_at.max(SWEEP_FROM) {
+            // A rotated key leaves its bucket behind; one at rest is as good as new.
+            buckets.by_key.retain(|_, bucket| bucket.in_use());
+            buckets.sweep_at = buckets.by_key.len() * 2;
+        }
+        let bucket = buckets
+            .by_key
+            .entry((credential.into(), action))
+            .or_insert_with(|| Arc::new(Bucket::new(self.rate_limit)));
+        Arc::clone(bucket)
+    }
+}
+
+impl fmt::Debug for Budgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budgets")
+            .field("rate_limit", &self.rate_limit)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    fn new(max_in_flight: NonZeroUsize) -> Self {
+        let all = max_in_flight.get().min(Semaphore::MAX_PERMITS);
+        let slow = (all / 4).max(1);
+        let prompt = Arc::new(Semaphore::new((all - slow).max(1)));
+        Self {
+            slow: if all > 1 {
+                Arc::new(Semaphore::new(slow))
+            } else {
+                Arc::clone(&prompt)
+            },
+            prompt,
+            waiting: AtomicUsize::new(0),
+            usual: AtomicU64::new(0),
+        }
+    }
+
+    async fn place(&self, pace: Pace) -> Option<OwnedSemaphorePermit> {
+        // The semaphores are never closed, so there is always a place in the end.
+        match pace {
+            Pace::Slow => Arc::clone(&self.slow).acquire_owned().await.ok(),
+            Pace::Prompt => {
+                let _waiting = Waiting::new(&self.waiting);
+                Arc::clone(&self.prompt).acquire_owned().await.ok()
+            }
+        }
+    }
+
+    /// How long a request may take before it is overdue: a second, or much longer
+    /// than usual where the API is slow for everybody.
+    fn patience(&self) -> Duration {
+        PROMPT.max(Duration::from_micros(self.usual.load(Ordering::Relaxed)) * 4)
+    }
+
+    /// Takes note of how long a request in the prompt lane took.
+    fn note(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 16);
+        let usual = self.usual.load(Ordering::Relaxed);
+        // A moving average; that a concurrent note may be lost does not matter.
+        self.usual
+            .store(usual / 8 * 7 + took / 8, Ordering::Relaxed);
+    }
+}
+
+impl Permit {
+    /// Returns when the request, still unanswered, must be given up because it holds
+    /// up others. Before that it moves to the slow lane, if there is a place.
+    pub async fn outstayed(&mut self) {
+        if self.pace == Pace::Slow {
+            return std::future::pending().await;
+        }
+        let patience = self.lanes.patience();
+        tokio::time::sleep_until(self.since + patience).await;
+        loop {
+            if let Ok(place) = Arc::clone(&self.lanes.slow).try_acquire_owned() {
+                self.place = Some(place);
+                self.pace = Pace::Slow;
+                return std::future::pending().await;
+            }
+            if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
+                // Should the API have become slow for everybody, this makes the next
+                // requests more patient.
+                self.lanes.note(patience * 2);
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.pace == Pace::Prompt {
+            self.lanes.note(self.since.elapsed());
+        }
+    }
+}
+
+/// Counts itself for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Bucket {
+    /// Held by the request whose turn it is, so that a bucket never holds more than
+    /// one place of a lane while it waits for its rate.
+    prompt_turn: tokio::sync::Mutex<()>,
+    slow_turn: tokio::sync::Mutex<()>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
+    recent: Mutex<Recent>,
+}
+
+impl Bucket {
+    fn new(rate_limit: RateLimit) -> Self {
+        let spacing = Duration::from_secs_f64(1.0 / rate_limit.sustained());
+        let quota = Quota::with_period(spacing.max(Duration::from_nanos(1)))
+            .unwrap_or_else(|| Quota::per_second(rate_limit.requests));
+        Self {
+            prompt_turn: tokio::sync::Mutex::new(()),
+            slow_turn: tokio::sync::Mutex::new(()),
+            limiter: RateLimiter::direct_with_clock(quota, TokioClock(Instant::now())),
+            recent: Mutex::new(Recent::new()),
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits in it, or it still remembers a request.
+    fn in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || self.recent().sum() > 0 || self.limiter.check().is_err()
+    }
+}
+
+/// Governor's idea of a clock, on tokio's time so that tests can pause it.
+#[derive(Debug, Clone)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Budgets on paused time.
+
+use std::num::NonZeroU32;
+
+use super::*;
+
+fn budgets(rate_limit: u32, max_in_flight: usize) -> Arc<Budgets> {
+    let rate_limit = RateLimit {
+        requests: NonZeroU32::new(rate_limit).unwrap(),
+        replicas: NonZeroU32::MIN,
+    };
+    Arc::new(Budgets::new(
+        rate_limit,
+        NonZeroUsize::new(max_in_flight).unwrap(),
+    ))
+}
+
+/// The moments at which `count` permits for `credential` are granted.
+async fn grants(budgets: &Arc<Budgets>, credential: &'static str, count: usize) -> Vec<f64> {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..count)
+        .map(|_| {
+            let budgets = Arc::clone(budgets);
+            tokio::spawn(async move {
+                budgets
+                    .permit(credential, "DescribeLicenseGeneral", Pace::Prompt)
+                    .await;
+                start.elapsed().as_secs_f64()
+            })
+        })
+        .collect();
+    let mut moments = Vec::new();
+    for task in tasks {
+        moments.push(task.await.unwrap());
+    }
+    moments.sort_by(f64::total_cmp);
+    moments
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_second_ever_holds_more_requests_than_the_rate_limit() {
+    let moments = grants(&budgets(20, 64), "AKIDa", 100).await;
+    let most = moments
+        .iter()
+        .map(|start| {
+            let second = *start..=*start + 1.0;
+            moments
+                .iter()
+                .filter(|moment| second.contains(moment))
+                .count()
+        })
+        .max();
+    assert!(most <= Some(20), "{most:?} in one second: {moments:?}");
+    let whole = moments.last().unwrap();
+    assert!((5.0..6.0).contains(whole), "100 took {whole} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_have_budgets_of_their_own() {
+    let budgets = budgets(1, 64);
+    let (a, b) = tokio::join!(grants(&budgets, "AKIDa", 3), grants(&budgets, "AKIDb", 3));
+    assert!(a.last().unwrap() < &3.0 && b.last().unwrap() < &3.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_the_rate_limit() {
+    let rate_limit = RateLimit {
+        requests: NonZeroU32::new(10).unwrap(),
+        replicas: NonZeroU32::new(4).unwrap(),
+    };
+    let budgets = Arc::new(Budgets::new(rate_limit, NonZeroUsize::MIN));
+    let moments = grants(&budgets, "AKIDa", 5).await;
+    assert!((1.8..1.9).contains(moments.last().unwrap()), "{moments:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_are_in_flight_than_allowed() {
+    for places in [1, 2, 3, 4, 5, 64] {
+        let budgets = budgets(1000, places);
+        let mut permits = Vec::new();
+        for pace in [Pace::Prompt, Pace::Slow] {
+            for key in 0..100 {
+                let key = format!("AKID{pace:?}{key}");
+                let permit = budgets.permit(&key, "A", pace);
+                if let Ok(permit) = tokio::time::timeout(PROMPT / 2, permit).await {
+                    permits.push(permit);
+                }
+            }
+        }
+        assert_eq!(permits.len(), places);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slow_never_take_the_places_of_the_prompt() {
+    let budgets = budgets(1000, 8);
+    let mut slow = Vec::new();
+    for key in ["AKIDa", "AKIDb"] {
+        slow.push(budgets.permit(key, "A", Pace::Slow).await);
+    }
+    let third = budgets.permit("AKIDc", "A", Pace::Slow);
+    assert!(tokio::time::timeout(PROMPT, third).await.is_err());
+    assert_eq!(
+        budgets.permit("AKIDd", "A", Pace::Prompt).await.waited,
+        Duration::ZERO
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overdue_request_moves_to_the_slow_lane_and_makes_room() {
+    let budgets = budgets(1000, 4);
+    let mut hung = budgets.permit("AKIDa", "A", Pace::Prompt).await;
+    let _second = budgets.permit("AKIDb", "A", Pace::Prompt).await;
+    let _third = budgets.permit("AKIDc", "A", Pace::Prompt).await;
+    tokio::spawn(async move { hung.outstayed().await });
+    let fourth = budgets.permit("AKIDd", "A", Pace::Prompt).await;
+    assert!(fourth.waited <= PROMPT + LOOK, "{:?}", fourth.waited);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overdue_request_is_given_up_only_when_others_wait() {
+    let budgets = budgets(1000, 4);
+    let _slow = budgets.permit("AKIDa", "A", Pace::Slow).await;
+    let mut hung = Vec::new();
+    for key in ["AKIDb", "AKIDc", "AKIDd"] {
+        hung.push(budgets.permit(key, "A", Pace::Prompt).await);
+    }
+    let mut first = hung.remove(0);
+    let alone = tokio::time::timeout(PROMPT * 60, first.outstayed()).await;
+    assert!(alone.is_err(), "nobody waits");
+    let waiting = Arc::clone(&budgets);
+    let waiting =
+        tokio::spawn(async move { waiting.permit("AKIDe", "A", Pace::Prompt).await.waited });
+    first.outstayed().await;
+    drop(first);
+    assert!(waiting.await.unwrap() <= LOOK * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
+    let budgets = budgets(1000, 1);
+    let mut given_up = 0;
+    for _ in 0..50 {
+        let mut permit = budgets.permit("AKIDa", "A", Pace::Prompt).await;
+        let other = Arc::clone(&budgets);
+        let waiting = tokio::spawn(async move { other.permit("AKIDb", "A", Pace::Prompt).await });
+        tokio::select! {
+            () = permit.outstayed() => given_up += 1,
+            () = tokio::time::sleep(PROMPT * 3) => {}
+        }
+        drop(permit);
+        waiting.await.unwrap();
+    }
+    assert!((1..10).contains(&given_up), "{given_up} of 50");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_says_how_long_it_waited() {
+    let budgets = budgets(2, 64);
+    assert_eq!(
+        budgets.permit("AKIDa", "A", Pace::Prompt).await.waited,
+        Duration::ZERO
+    );
+    let waited = budgets.permit("AKIDa", "A", Pace::Prompt).await.waited;
+    assert!((0.5..0.6).contains(&waited.as_secs_f64()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_of_rotated_keys_do_not_pile_up() {
+    let budgets = budgets(10, 64);
+    for key in 0..1000 {
+        budgets
+            .permit(&format!("AKID{key}"), "A", Pace::Prompt)
+            .await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let left = budgets.buckets.lock().unwrap().by_key.len();
+    assert!(left <= 2 * SWEEP_FROM, "{left} buckets");
+}

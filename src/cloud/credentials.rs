@@ -1,0 +1,256 @@
+//! Who we are to the cloud: one whole credential for each request.
+//!
+//! A file for each place that credentials come from. Those that lie on this machine
+//! (`static`, `env`, `profile`, `tccli`) are read again for each request, by `local`;
+//! those that a service issues (`cvm_role`, `tke_oidc`, `assume_role`) are kept and
+//! replaced ahead of their expiry, by `temporary`. `chain` is the first place that
+//! has any.
+
+mod assume_role;
+mod chain;
+mod cvm_role;
+mod env;
+mod files;
+#[cfg(test)]
+mod fixture;
+mod local;
+mod profile;
+mod static_key;
+mod sts;
+mod tccli;
+mod temporary;
+mod tke_oidc;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+#[cfg(test)]
+pub(crate) use self::files::hanging;
+pub use self::files::{Files, MAX_READS};
+use self::local::Local;
+use self::temporary::Temporary;
+use crate::cloud::budget::Budgets;
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Credential, Error};
+use crate::config::{
+    Credentials, Endpoint, EnvKey, Environment, Fault, Key, NoKey, Profile, StaticKey,
+};
+use crate::metrics::ExporterMetrics;
+use crate::metrics::reason::Reason;
+use crate::system::clock::Clock;
+
+/// No credential can be had from its source. The words never hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Nobody put any there, so a chain asks the next place.
+    #[error("{0}")]
+    Absent(Error),
+    /// There is something, but no credential came of it. A chain stops here.
+    #[error("{0}")]
+    Broken(Error),
+}
+
+impl Unavailable {
+    /// Why, as the reason of a collection that fails for it.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        let (Self::Absent(error) | Self::Broken(error)) = self;
+        error
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(unavailable: Unavailable) -> Self {
+        let (Unavailable::Absent(error) | Unavailable::Broken(error)) = unavailable;
+        error
+    }
+}
+
+impl From<NoKey> for Unavailable {
+    fn from(no_key: NoKey) -> Self {
+        match no_key {
+            NoKey::Absent(fault) => Self::Absent(of_key(fault)),
+            NoKey::Broken(fault) => Self::Broken(of_key(fault)),
+        }
+    }
+}
+
+fn credential_of(key: Key) -> Credential {
+    Credential::new(key.secret_id, key.secret_key, key.token)
+}
+
+/// The failure of a collection whose key has this `fault`.
+fn of_key(fault: Fault) -> Error {
+    Error::new(Reason::Credentials, fault.what).with_remedy(fault.remedy)
+}
+
+/// A place that credentials come from.
+pub trait Provider: Send + Sync {
+    /// The credential to use now, obtained anew if it is time.
+    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>>;
+
+    /// The credential that was handed out last, if there was one. Waits for nothing.
+    fn current(&self) -> Option<Arc<Credential>>;
+
+    /// Obtains another credential at once, because the cloud refused `rejected`.
+    /// Does nothing if `rejected` is no longer the current one.
+    fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()>;
+
+    /// Why the credential could not be replaced although the current one stays in use,
+    /// if nobody has told that yet.
+    fn take_notice(&self) -> Option<Error> {
+        None
+    }
+
+    /// The place in words, for people. Never holds a secret.
+    fn source(&self) -> String;
+}
+
+/// What providers work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The process's environment.
+    pub environment: Environment,
+    /// What reads files, the same for as long as the process runs.
+    pub files: Arc<Files>,
+    /// The network, for providers that ask a service.
+    pub http: Arc<dyn HttpSend>,
+    /// The wall clock, by which temporary keys expire.
+    pub clock: Clock,
+    /// Where refreshes are counted.
+    pub metrics: ExporterMetrics,
+    /// The Security Token Service.
+    pub sts_endpoint: Endpoint,
+    /// The metadata service of a CVM instance.
+    pub metadata_endpoint: Endpoint,
+    /// How long one request to either may take.
+    pub timeout: Duration,
+    /// What may be asked of the Security Token Service, by all providers together.
+    pub sts_budgets: Arc<Budgets>,
+}
+
+impl Context {
+    /// Whether a provider of the other context would do the same in this one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.http, &other.http)
+            && self.sts_endpoint == other.sts_endpoint
+            && self.metadata_endpoint == other.metadata_endpoint
+            && self.timeout == other.timeout
+            && self.sts_budgets.rate_limit() == other.sts_budgets.rate_limit()
+    }
+}
+
+/// The providers of a process, one for each distinct configuration: a thousand
+/// accounts of one role refresh one key.
+#[derive(Clone)]
+pub struct Providers {
+    context: Context,
+    made: HashMap<Credentials, Arc<dyn Provider>>,
+}
+
+impl Providers {
+    /// No providers yet; they will work with `context`.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            made: HashMap::new(),
+        }
+    }
+
+    /// The provider that `credentials` ask for, the same one for equal ones.
+    pub fn provider(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
+        if let Some(made) = self.made.get(credentials) {
+            return Arc::clone(made);
+        }
+        let made = self.make(credentials);
+        self.made.insert(credentials.clone(), Arc::clone(&made));
+        made
+    }
+
+    /// Forgets the providers that only this remembers.
+    pub fn forget_unused(&mut self) {
+        // Those that others draw on go once these are gone.
+        let mut before = usize::MAX;
+        while self.made.len() < before {
+            before = self.made.len();
+            self.made
+                .retain(|_, provider| Arc::strong_count(provider) > 1);
+        }
+    }
+
+    fn make(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
+        match credentials.clone() {
+            Credentials::Static {
+                secret_id,
+                secret_key,
+                token,
+            } => {
+                let place = StaticKey {
+                    secret_id,
+                    secret_key,
+                    token,
+                };
+                Arc::new(Local::new(place, &self.context))
+            }
+            Credentials::Env => Arc::new(Local::new(EnvKey, &self.context)),
+            Credentials::Profile(profile) => Arc::new(Local::new(profile, &self.context)),
+            Credentials::Tccli(tccli) => Arc::new(Local::new(tccli, &self.context)),
+            Credentials::CvmRole { role } => {
+                let issuer = cvm_role::CvmRole::new(role, &self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::TkeOidc => {
+                let issuer = tke_oidc::WebIdentity::new(&self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::AssumeRole(role) => {
+                let source = self.provider(&role.source);
+                let issuer = assume_role::AssumedRole::new(*role, source, &self.context);
+                Arc::new(Temporary::new(issuer, &self.context))
+            }
+            Credentials::Default => {
+                let places = [
+                    Credentials::Env,
+                    Credentials::Profile(Profile::default()),
+                    Credentials::CvmRole { role: None },
+                    Credentials::TkeOidc,
+                ];
+                let links = places.map(|place| self.provider(&place));
+                Arc::new(chain::Chain::new(links.into()))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Providers")
+            .field("made", &self.made.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) use self::fixture::reading;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::scripted::Scripted;
+
+    #[test]
+    fn equal_credentials_share_a_provider_and_so_do_their_sources() {
+        let mut providers = Providers::new(fixture::context(Scripted::hanging(), []));
+        let role = |name: &str| fixture::role(name, Credentials::Default);
+        let a = providers.provider(&role("a"));
+        assert!(Arc::ptr_eq(&a, &providers.provider(&role("a"))));
+        assert!(!Arc::ptr_eq(&a, &providers.provider(&role("b"))));
+        // Two roles, the chain and its four places.
+        assert_eq!(providers.made.len(), 7);
+    }
+}

@@ -1,0 +1,343 @@
+//! The key of the role that is bound to the CVM instance we run on.
+//!
+//! It is present when the metadata service names a role. A service that cannot be
+//! reached means that this is no instance.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+
+use super::temporary::{Issuer, Keys};
+use super::{Context, Unavailable};
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Credential, Error};
+use crate::config::{Endpoint, is_role_name};
+use crate::metrics::reason::Reason;
+
+/// Where the roles are on the metadata service.
+const PATH: &str = "/latest/meta-data/cam/security-credentials/";
+
+/// How long the metadata service may take at the most: it is next door.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The largest answer that is looked at, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Asks the metadata service.
+pub(super) struct CvmRole {
+    role: Option<String>,
+    http: Arc<dyn HttpSend>,
+    endpoint: Endpoint,
+    timeout: Duration,
+}
+
+/// The metadata service's answer, but for the key itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Head {
+    code: String,
+    #[serde(default)]
+    expired_time: Option<i64>,
+}
+
+impl CvmRole {
+    pub(super) fn new(role: Option<String>, context: &Context) -> Self {
+        Self {
+            role,
+            http: Arc::clone(&context.http),
+            endpoint: context.metadata_endpoint.clone(),
+            timeout: context.timeout.min(PATIENCE),
+        }
+    }
+
+    async fn key(&self) -> Result<Credential, Unavailable> {
+        let role = match &self.role {
+            Some(role) => role.clone(),
+            None => self.bound_role().await?,
+        };
+        let Some(body) = self.get(&role).await? else {
+            return Err(broken(
+                Reason::Credentials,
+                format!("knows no role `{role}`"),
+                "bind this role to the instance in the CVM console",
+            ));
+        };
+        let head: Head = serde_json::from_slice(&body).map_err(|_| unreadable())?;
+        if head.code != "Success" {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '.';
+            let known = head.code.len() <= 64 && head.code.chars().all(word);
+            let reason = if head.code.starts_with("InternalError") {
+                Reason::Server
+            } else {
+                Reason::Credentials
+            };
+            let code = if known { &head.code } else { "<not shown>" };
+            return Err(broken(
+                reason,
+                format!("has no key for the role: Code {code}"),
+                "check the role in the CAM console",
+            ));
+        }
+        let keys: Keys = serde_json::from_slice(&body).map_err(|_| unreadable())?;
+        let expires_at = head.expired_time.ok_or_else(unreadable)?;
+        let key = keys.credential(&format!("cvm_role:{role}"), expires_at);
+        key.ok_or_else(unreadable)
+    }
+
+    /// The name of the role that is bound to the instance.
+    async fn bound_role(&self) -> Result<String, Unavailable> {
+        let Some(body) = self.get("").await? else {
+            let error = Error::new(Reason::Credentials, "no role is bound to this instance");
+            return Err(Unavailable::Absent(
+                error.with_remedy("bind one in the CVM console"),
+            ));
+        };
+        let role = std::str::from_utf8(&body)
+            .map(str::trim)
+            .unwrap_or_default();
+        if is_role_name(role) {
+            Ok(role.to_owned())
+        } else {
+            Err(broken(
+                Reason::Response,
+                "answered with something that is not a role's name",
+                NOT_THE_SERVICE,
+            ))
+        }
+    }
+
+    /// What is at `name` below [`PATH`]; nothing if it says that nothing is there.
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Unavailable> {
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(format!("{}{PATH}{name}", self.endpoint.url()))
+            .body(Bytes::new())
+            .map_err(|error| broken(Reason::Request, error, NOT_THE_SERVICE))?;
+        let sent = tokio::time::timeout(self.timeout, self.http.send(request)).await;
+        let sent = sent.unwrap_or_else(|_| {
+            let why = format!("no answer within {:?}", self.timeout);
+            Err(Error::new(Reason::Timeout, why))
+        });
+        let response = sent.map_err(|error| {
+            let unreached = broken(
+                error.reason,
+                format!("{} cannot be asked: {error}", self.endpoint),
+                "check that this machine is a CVM instance that reaches api.metadata_endpoint",
+            );
+            match unreached {
+                // Once it has answered, it is there; this is the first that it is asked.
+                Unavailable::Broken(error) if name.is_empty() => Unavailable::Absent(error),
+                unreached => unreached,
+            }
+        })?;
+        match response.status() {
+            StatusCode::OK if response.body().len() > MAX_ANSWER => Err(unreadable()),
+            StatusCode::OK => Ok(Some(response.into_body())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => {
+                let (reason, remedy) = match status {
+                    StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                        (Reason::Permission, FORBIDDEN)
+                    }
+                    status => match Reason::from_status(status) {
+                        reason @ (Reason::Server | Reason::Throttled) => (reason, WAIT),
+                        reason => (reason, NOT_THE_SERVICE),
+                    },
+                };
+                let why = format!("answered with HTTP status {status}");
+                Err(broken(reason, why, remedy))
+            }
+        }
+    }
+}
+
+const NOT_THE_SERVICE: &str =
+    "check that api.metadata_endpoint is the metadata service of a CVM instance";
+
+const FORBIDDEN: &str = "allow access to the metadata service in the instance's settings, and check that no proxy is \
+     in between";
+
+const WAIT: &str =
+    "wait, as the exporter asks again; if it lasts, open a ticket with Tencent Cloud";
+
+/// The failure of a service that is there.
+fn broken(reason: Reason, why: impl fmt::Display, remedy: &'static str) -> Unavailable {
+    let error = Error::new(reason, format!("the metadata service {why}"));
+    Unavailable::Broken(error.with_remedy(remedy))
+}
+
+/// The parser's own words could quote the key.
+fn unreadable() -> Unavailable {
+    broken(
+        Reason::Response,
+        "answered without a whole key",
+        NOT_THE_SERVICE,
+    )
+}
+
+impl Issuer for CvmRole {
+    fn issue(&self) -> BoxFuture<'_, Result<Credential, Unavailable>> {
+        Box::pin(self.key())
+    }
+
+    fn source(&self) -> String {
+        match &self.role {
+            Some(role) => format!("role `{role}` of the CVM instance"),
+            None => "the role of the CVM instance".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future;
+    use http::Response;
+
+    use super::super::fixture;
+    use super::super::{Provider as _, temporary::Temporary};
+    use super::*;
+    use crate::cloud::scripted::Scripted;
+
+    const KEY: &str = r#"{"TmpSecretId":"AKIDa","TmpSecretKey":"key-hunter2","Token":"t0ken-hunter2",
+        "ExpiredTime":1717207200,"Expiration":"2024-06-01T02:00:00Z","Code":"Success"}"#;
+
+    /// Answers with `list` at the root and with `key` at each role, each a status
+    /// and a body.
+    fn metadata(list: (u16, &'static str), key: (u16, &'static str)) -> Arc<Scripted> {
+        Scripted::with(move |sent, _| {
+            let is_root = sent.request.uri().path().ends_with('/');
+            let (status, body) = if is_root { list } else { key };
+            let response = Response::builder().status(status).body(body.into());
+            Box::pin(future::ready(Ok(response.unwrap())))
+        })
+    }
+
+    async fn key(http: Arc<Scripted>, role: Option<&str>) -> Result<Arc<Credential>, Unavailable> {
+        let context = fixture::context(http, []);
+        let role = CvmRole::new(role.map(str::to_owned), &context);
+        Temporary::new(role, &context).credential().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bound_role_is_asked_for_and_then_its_key() {
+        let http = metadata((200, "CwpExporter\n"), (200, KEY));
+        let credential = key(http.clone(), None).await.unwrap();
+        assert_eq!(credential.secret_id(), "AKIDa");
+        assert_eq!(credential.token(), Some("t0ken-hunter2"));
+        assert_eq!(credential.quota_key(), "cvm_role:CwpExporter");
+        assert_eq!(credential.expires_at().unwrap().as_second(), 1_717_207_200);
+        let sent = http.sent();
+        let uris: Vec<String> = sent.iter().map(|s| s.request.uri().to_string()).collect();
+        let root = "http://metadata.tencentyun.com/latest/meta-data/cam/security-credentials/";
+        assert_eq!(uris, [root.to_owned(), format!("{root}CwpExporter")]);
+        assert!(sent.iter().all(|sent| sent.request.method() == Method::GET));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_configured_role_is_asked_for_directly() {
+        let http = metadata((500, ""), (200, KEY));
+        key(http.clone(), Some("Other")).await.unwrap();
+        assert_eq!(http.sent().len(), 1);
+        assert!(http.sent()[0].request.uri().path().ends_with("/Other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_without_a_role_is_absence() {
+        let error = key(metadata((404, "<html>"), (200, KEY)), None).await;
+        let Err(Unavailable::Absent(why)) = error else {
+            panic!("{error:?}");
+        };
+        assert!(why.message.starts_with("no role is bound"), "{why}");
+        let unreachable = Scripted::with(|_, _| {
+            let error = Error::new(Reason::Network, "no answer: no such host");
+            Box::pin(future::ready(Err(error)))
+        });
+        for http in [unreachable, Scripted::hanging()] {
+            let error = key(http, None).await;
+            assert!(matches!(error, Err(Unavailable::Absent(_))), "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_of_the_service_has_its_own_reason_and_its_name() {
+        let reset = || {
+            Scripted::with(|_, _| {
+                let error = Error::new(Reason::Network, "no answer: connection reset");
+                Box::pin(future::ready(Err(error)))
+            })
+        };
+        let failing = |code| metadata((200, "Role"), (200, code));
+        for (http, reason) in [
+            (metadata((503, ""), (200, KEY)), Reason::Server),
+            (metadata((200, "Role"), (500, "")), Reason::Server),
+            (metadata((429, ""), (200, KEY)), Reason::Throttled),
+            (metadata((403, ""), (200, KEY)), Reason::Permission),
+            (metadata((302, ""), (200, KEY)), Reason::Request),
+            (metadata((200, "<html>"), (200, KEY)), Reason::Response),
+            (metadata((200, "Role"), (200, "{}")), Reason::Response),
+            (metadata((200, "Role"), (404, "")), Reason::Credentials),
+            (metadata((404, ""), (200, KEY)), Reason::Credentials),
+            (failing(r#"{"Code":"InternalError"}"#), Reason::Server),
+            (failing(r#"{"Code":"NoSuchRole"}"#), Reason::Credentials),
+            (Scripted::hanging(), Reason::Timeout),
+            (reset(), Reason::Network),
+        ] {
+            let error = Error::from(key(http, None).await.unwrap_err());
+            assert_eq!(error.reason, reason, "{error}");
+            assert!(error.remedy.is_some(), "{error}");
+            let named = error.message.contains("the metadata service");
+            assert!(
+                named || error.message.starts_with("no role is bound"),
+                "{error}"
+            );
+        }
+        // A role by name is there even if nobody answers.
+        for (http, reason) in [
+            (Scripted::hanging(), Reason::Timeout),
+            (reset(), Reason::Network),
+        ] {
+            let error = key(http, Some("Role")).await.unwrap_err();
+            assert!(matches!(&error, Unavailable::Broken(error) if error.reason == reason));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_else_is_broken_and_quotes_nothing() {
+        let long: &'static str = "hunter2".repeat(10_000).leak();
+        for (list, role) in [
+            ((500, "hunter2"), (200, KEY)),
+            ((302, "hunter2"), (200, KEY)),
+            ((200, "hunter2 ../hunter2"), (200, KEY)),
+            ((200, "../../hunter2"), (200, KEY)),
+            ((200, ""), (200, KEY)),
+            ((200, long), (200, KEY)),
+            ((200, "Role"), (404, "hunter2")),
+            ((200, "Role"), (200, "hunter2")),
+            ((200, "Role"), (200, long)),
+            ((200, "Role"), (200, r#"{"Code":"hunter2!"}"#)),
+            (
+                (200, "Role"),
+                (200, r#"{"Code":"Success","TmpSecretKey":"hunter2"}"#),
+            ),
+            (
+                (200, "Role"),
+                (
+                    200,
+                    r#"{"Code":"Success","TmpSecretId":"a","TmpSecretKey":"hunter2","Token":"b"}"#,
+                ),
+            ),
+        ] {
+            let error = key(metadata(list, role), None).await.unwrap_err();
+            assert!(matches!(&error, Unavailable::Broken(_)), "{error:?}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        let failing = metadata((200, "Role"), (200, r#"{"Code":"InternalError"}"#));
+        let error = key(failing, None).await.unwrap_err().to_string();
+        assert!(error.contains("Code InternalError"), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! The Security Token Service, which issues the keys of roles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::Context;
+use super::temporary::Keys;
+use crate::cloud::budget::{Budgets, Pace};
+use crate::cloud::http::HttpSend;
+use crate::cloud::{Answer, Credential, Error, Fields, Prepared, Request};
+use crate::config::Endpoint;
+use crate::metrics::ActionMetrics;
+use crate::metrics::reason::Reason;
+use crate::system::clock::Clock;
+
+/// How many times one question is sent at the most.
+const MAX_ATTEMPTS: u32 = 2;
+
+/// The longest pause before the second attempt.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// Asks the token service for one action.
+pub(super) struct Sts {
+    action: &'static str,
+    http: Arc<dyn HttpSend>,
+    endpoint: Endpoint,
+    clock: Clock,
+    timeout: Duration,
+    budgets: Arc<Budgets>,
+    /// Always some: the label names are fixed.
+    metrics: Option<ActionMetrics>,
+}
+
+/// What to ask.
+pub(super) struct Question<'a, B> {
+    /// The value of `X-TC-Region`.
+    pub(super) region: &'a str,
+    /// Who asks; nobody for an action that takes no signature.
+    pub(super) credential: Option<&'a Credential>,
+    /// The role whose key is asked for.
+    pub(super) role_arn: &'a str,
+    /// The parameters.
+    pub(super) body: &'a B,
+    /// A secret among the parameters, which an answer could echo.
+    pub(super) secret: Option<&'a str>,
+}
+
+impl Sts {
+    pub(super) fn new(action: &'static str, context: &Context) -> Self {
+        let rate_limit = context.sts_budgets.rate_limit().share();
+        Self {
+            action,
+            http: Arc::clone(&context.http),
+            endpoint: context.sts_endpoint.clone(),
+            clock: context.clock.clone(),
+            timeout: context.timeout,
+            budgets: Arc::clone(&context.sts_budgets),
+            metrics: context.metrics.action(action, rate_limit).ok(),
+        }
+    }
+
+    /// The role's key, after a retry where the failure is transient.
+    pub(super) async fn ask<B: Serialize>(
+        &self,
+        question: &Question<'_, B>,
+    ) -> Result<Credential, Error> {
+        let body = serde_json::to_vec(question.body).map_err(|_| {
+            // Its words could quote a parameter.
+            self.named(Error::new(
+                Reason::Request,
+                "the parameters cannot be written as JSON",
+            ))
+        })?;
+        let request = Request {
+            service: "sts",
+            action: self.action,
+            version: "2018-08-13",
+            body: Bytes::from(body),
+            secret: question.secret.map(Into::into),
+        };
+        let request = Prepared::new(&self.endpoint, Some(question.region), request);
+        let budget = question
+            .credential
+            .map_or(question.role_arn, Credential::quota_key);
+        let mut attempt = 1;
+        let answer = loop {
+            match self.attempt(&request, question.credential, budget).await {
+                Err(error) if attempt < MAX_ATTEMPTS && is_worth_a_retry(&error) => {
+                    tokio::time::sleep(BACKOFF.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(self.named(error)),
+                Ok(answer) => break answer,
+            }
+        };
+        issued(&answer.fields, question.role_arn).ok_or_else(|| {
+            self.named(Error {
+                request_id: answer.request_id,
+                ..Error::new(Reason::Response, "the answer has no whole key")
+            })
+        })
+    }
+
+    async fn attempt(
+        &self,
+        request: &Prepared,
+        credential: Option<&Credential>,
+        budget: &str,
+    ) -> Result<Answer, Error> {
+        let permit = self.budgets.permit(budget, self.action, Pace::Prompt).await;
+        let sent = Instant::now();
+        let now = self.clock.now();
+        let reply = request
+            .send(&*self.http, credential, now, self.timeout)
+            .await;
+        if let Some(metrics) = &self.metrics {
+            metrics.wait.inc_by(permit.waited.as_secs_f64());
+            metrics.requests.inc();
+            metrics.duration.observe(sent.elapsed().as_secs_f64());
+            if let Err(error) = &reply.outcome {
+                metrics.count_failure(error.reason);
+            }
+        }
+        reply.outcome
+    }
+
+    /// `error` with the service's name, and with what to do about it there.
+    fn named(&self, error: Error) -> Error {
+        Error {
+            message: format!("STS {}: {}", self.action, error.message),
+            remedy: remedy(&error).map(Into::into).or(error.remedy),
+            ..error
+        }
+    }
+}
+
+/// What to do about a failure of this service, where it is not what to do about the same
+/// failure of the API.
+fn remedy(error: &Error) -> Option<&'static str> {
+    match error.reason {
+        Reason::Network | Reason::Timeout => Some(
+            "check name resolution, routes, firewall and proxy between this machine and \
+             api.sts_endpoint",
+        ),
+        Reason::Permission => Some(
+            "let the source call sts:AssumeRole on the role, and let the role trust the source's \
+             account",
+        ),
+        Reason::Request => Some(
+            "check the role's ARN, `duration` and `session_name`, and that api.sts_endpoint is \
+             the Security Token Service",
+        ),
+        Reason::Response => Some(
+            "check that api.sts_endpoint is the Security Token Service and that no proxy \
+             rewrites its answers",
+        ),
+        Reason::Throttled => Some(
+            "let keys live longer with a longer `duration`: other callers of the same account \
+             count too",
+        ),
+        // The key that signs is at fault, not the role.
+        Reason::Credentials if is_about_the_signature(error) => None,
+        Reason::Credentials => Some(
+            "check the role's ARN, and check in the CAM console that the role exists and trusts \
+             the source",
+        ),
+        Reason::Clock | Reason::Server => None,
+    }
+}
+
+fn is_about_the_signature(error: &Error) -> bool {
+    let code = error.code.as_deref();
+    code.is_none_or(|code| code.starts_with("AuthFailure"))
+}
+
+/// Whether the same question may well be answered in a moment. One that took the
+/// whole time allowed has kept everybody waiting long enough.
+fn is_worth_a_retry(error: &Error) -> bool {
+    error.reason.is_transient() && error.reason != Reason::Timeout
+}
+
+fn issued(fields: &Fields, role_arn: &str) -> Option<Credential> {
+    let keys: Keys = serde_json::from_str(fields.get("Credentials")?).ok()?;
+    let expires_at: i64 = serde_json::from_str(fields.get("ExpiredTime")?).ok()?;
+    keys.credential(role_arn, expires_at)
+}

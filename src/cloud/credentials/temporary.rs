@@ -1,0 +1,320 @@
+//! A key that a service issues for a while: kept, and replaced ahead of its expiry.
+//!
+//! While a key is valid nobody waits for its successor, and a successor that cannot
+//! be had costs nothing until the old key has expired. Whoever needs one when there
+//! is none waits for the one request that is under way. After a failure the service
+//! is left alone for a while, whoever asks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::{Context, Provider, Unavailable};
+use crate::cloud::{Credential, Error};
+use crate::metrics::ExporterMetrics;
+use crate::metrics::reason::Reason;
+use crate::system::clock::Clock;
+
+/// A key is replaced this long before it expires, or earlier, unless half its life
+/// is shorter.
+const LEAST_LEAD: Duration = Duration::from_secs(300);
+
+/// The pause after the first failure; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_secs(2);
+
+/// The longest pause after a failure.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// A key that replaced a refused one and is refused as well is not replaced again
+/// for so long: the next would fare no better.
+const RESPITE: Duration = Duration::from_secs(1);
+
+/// Asks a service for a key.
+pub(super) trait Issuer: Send + Sync + 'static {
+    /// A key that says when it expires.
+    fn issue(&self) -> BoxFuture<'_, Result<Credential, Unavailable>>;
+
+    /// The place in words.
+    fn source(&self) -> String;
+}
+
+/// The parts of a key, by the names that the token service and the metadata service
+/// share.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Keys {
+    tmp_secret_id: String,
+    tmp_secret_key: String,
+    token: String,
+}
+
+impl Keys {
+    /// The credential of `holder` until `expires_at` in Unix seconds; nothing if a
+    /// part cannot be one.
+    pub(super) fn credential(self, holder: &str, expires_at: i64) -> Option<Credential> {
+        let parts = [&self.tmp_secret_id, &self.tmp_secret_key, &self.token];
+        let word = |part: &String| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic());
+        let expires_at = Timestamp::from_second(expires_at).ok()?;
+        parts.iter().all(|part| word(part)).then(|| {
+            Credential::new(self.tmp_secret_id, self.tmp_secret_key, Some(self.token))
+                .temporary(holder.to_owned(), expires_at)
+        })
+    }
+}
+
+/// Keeps a key fresh.
+pub(super) struct Temporary<I>(Arc<Shared<I>>);
+
+struct Shared<I> {
+    issuer: I,
+    clock: Clock,
+    metrics: ExporterMetrics,
+    /// Held by the one request that is under way.
+    flight: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    issued: Option<Issued>,
+    failure: Option<Failure>,
+    /// Why the key was not renewed, until somebody takes it to tell.
+    notice: Option<Error>,
+}
+
+struct Issued {
+    credential: Arc<Credential>,
+    /// Until when a refusal does not replace it.
+    stays: Instant,
+    /// When to ask for the next one, by the clock that nobody sets and by the one
+    /// that goes on while the machine sleeps.
+    due: (Instant, Timestamp),
+}
+
+/// The failures since the last success.
+struct Failure {
+    error: Unavailable,
+    count: u32,
+    retry: Instant,
+}
+
+/// What there is to hand out.
+enum Look {
+    Fresh(Arc<Credential>),
+    /// Good, but it is time for the next.
+    Due(Arc<Credential>),
+    /// None, and it is too early to ask again.
+    Failed(Unavailable),
+    Gone,
+}
+
+impl State {
+    fn look(&self, now: Timestamp) -> Look {
+        let failure = self.failure.as_ref();
+        let failure = failure.filter(|failure| Instant::now() < failure.retry);
+        match (&self.issued, failure) {
+            (Some(issued), failure) if !issued.credential.has_expired(now) => {
+                let credential = Arc::clone(&issued.credential);
+                let (instant, at) = issued.due;
+                let is_due = Instant::now() >= instant || now >= at;
+                if is_due && failure.is_none() {
+                    Look::Due(credential)
+                } else {
+                    Look::Fresh(credential)
+                }
+            }
+            (_, Some(failure)) => Look::Failed(failure.error.clone()),
+            (_, None) => Look::Gone,
+        }
+    }
+}
+
+impl<I: Issuer> Temporary<I> {
+    pub(super) fn new(issuer: I, context: &Context) -> Self {
+        Self(Arc::new(Shared {
+            issuer,
+            clock: context.clock.clone(),
+            metrics: context.metrics.clone(),
+            flight: Arc::default(),
+            state: Mutex::default(),
+        }))
+    }
+}
+
+impl<I: Issuer> Shared<I> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> Look {
+        self.state().look(self.clock.now())
+    }
+
+    /// Asks for a key, which no refusal replaces for the next `respite`. The caller
+    /// holds `flight`.
+    async fn refresh(&self, respite: Duration) -> Result<Arc<Credential>, Unavailable> {
+        let issued = self.issuer.issue().await;
+        let now = self.clock.now();
+        let issued = issued.and_then(|credential| match credential.expires_at() {
+            Some(at) if at > now => Ok((credential, at.duration_since(now))),
+            _ => Err(Unavailable::Broken(Error::new(
+                Reason::Clock,
+                format!(
+                    "the temporary key that was issued for {} has already expired by this \
+                     machine's clock",
+                    self.issuer.source()
+                ),
+            ))),
+        });
+        match issued {
+            Ok((credential, life)) => Ok(self.keep(credential, life, now, respite)),
+            Err(error) => Err(self.note(error, now)),
+        }
+    }
+
+    fn keep(
+        &self,
+        credential: Credential,
+        life: SignedDuration,
+        now: Timestamp,
+        respite: Duration,
+    ) -> Arc<Credential> {
+        let life = Duration::try_from(life).unwrap_or_default();
+        let wait = life.saturating_sub(lead(life, fastrand::f64()));
+        let at = Instant::now();
+        let credential = Arc::new(credential);
+        let mut state = self.state();
+        let known = state.issued.as_ref().map(|issued| &issued.credential);
+        if known.is_some_and(|known| *known != credential) {
+            self.metrics.count_credential_refresh(true);
+        }
+        if state.failure.is_some() {
+            info!(
+                source = self.issuer.source(),
+                "the temporary key can be renewed again"
+            );
+        }
+        debug!(
+            source = self.issuer.source(),
+            secret_id = credential.shown_id(),
+            ?life,
+            refresh_in = ?wait,
+            "temporary key issued"
+        );
+        state.failure = None;
+        state.issued = Some(Issued {
+            credential: Arc::clone(&credential),
+            stays: at + respite,
+            due: (at + wait, now.checked_add(wait).unwrap_or(now)),
+        });
+        credential
+    }
+
+    fn note(&self, error: Unavailable, now: Timestamp) -> Unavailable {
+        let mut state = self.state();
+        let issued = state.issued.as_ref();
+        // Nobody asked for a place where nothing ever was.
+        if issued.is_some() || matches!(error, Unavailable::Broken(_)) {
+            self.metrics.count_credential_refresh(false);
+        }
+        let earlier = state.failure.as_ref().map_or(0, |failure| failure.count);
+        let valid = issued.is_some_and(|issued| !issued.credential.has_expired(now));
+        if valid && earlier == 0 {
+            state.notice = Some(error.error().clone());
+        }
+        let count = earlier.saturating_add(1);
+        state.failure = Some(Failure {
+            error: error.clone(),
+            count,
+            retry: Instant::now() + backoff(count, fastrand::f64()),
+        });
+        error
+    }
+
+    /// Whether `rejected` is to be replaced before its time.
+    fn wants_renewal(&self, rejected: &Credential) -> bool {
+        let state = self.state();
+        let rested = |failure: &Failure| Instant::now() >= failure.retry;
+        let refused =
+            |issued: &Issued| *issued.credential == *rejected && Instant::now() >= issued.stays;
+        state.issued.as_ref().is_some_and(refused) && state.failure.as_ref().is_none_or(rested)
+    }
+}
+
+impl<I: Issuer> Provider for Temporary<I> {
+    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+        Box::pin(async {
+            let Self(shared) = self;
+            match shared.look() {
+                Look::Fresh(credential) => return Ok(credential),
+                Look::Due(credential) => {
+                    if let Ok(turn) = Arc::clone(&shared.flight).try_lock_owned() {
+                        let shared = Arc::clone(shared);
+                        tokio::spawn(async move {
+                            // Its failure is noted, and told when no key is left.
+                            let _ = shared.refresh(Duration::ZERO).await;
+                            drop(turn);
+                        });
+                    }
+                    return Ok(credential);
+                }
+                Look::Failed(error) => return Err(error),
+                Look::Gone => {}
+            }
+            let _turn = shared.flight.lock().await;
+            match shared.look() {
+                Look::Fresh(credential) | Look::Due(credential) => Ok(credential),
+                Look::Failed(error) => Err(error),
+                Look::Gone => shared.refresh(Duration::ZERO).await,
+            }
+        })
+    }
+
+    fn current(&self) -> Option<Arc<Credential>> {
+        let Self(shared) = self;
+        let state = shared.state();
+        let issued = state.issued.as_ref();
+        issued.map(|issued| Arc::clone(&issued.credential))
+    }
+
+    fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            let Self(shared) = self;
+            let _turn = shared.flight.lock().await;
+            if shared.wants_renewal(rejected) {
+                // Its failure is noted; whoever asked sees that the key is the same.
+                let _ = shared.refresh(RESPITE).await;
+            }
+        })
+    }
+
+    fn take_notice(&self) -> Option<Error> {
+        self.0.state().notice.take()
+    }
+
+    fn source(&self) -> String {
+        self.0.issuer.source()
+    }
+}
+
+/// How long before its expiry a key is replaced: when 10 to 20 % of its life is
+/// left, by `jitter` in `0.0..1.0`.
+fn lead(life: Duration, jitter: f64) -> Duration {
+    let share = life.mul_f64(0.1 + 0.1 * jitter);
+    share.max(LEAST_LEAD).min(life / 2)
+}
+
+/// How long to leave the service alone after failure number `count` in a row.
+fn backoff(count: u32, jitter: f64) -> Duration {
+    let doublings = count.saturating_sub(1).min(16);
+    let span = (BACKOFF * 2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
+    span.mul_f64(0.5 + 0.5 * jitter)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! How long a collection may take, with everything in it, and what it waits for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cloud::Error;
+use crate::metrics::reason::Reason;
+
+tokio::task_local! {
+    /// What the collection of this task is at.
+    static PROGRESS: Progress;
+}
+
+#[derive(Clone)]
+struct Progress {
+    ends: Instant,
+    step: Arc<Mutex<Option<Step>>>,
+}
+
+/// Something that is waited for.
+struct Step {
+    what: String,
+    remedy: Option<&'static str>,
+}
+
+/// Does `work` within `allowed`.
+///
+/// # Errors
+///
+/// The work's own. When it has not ended by then, [`Reason::Timeout`] with the
+/// [`step`] that it was at.
+pub async fn within<T>(
+    allowed: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let progress = Progress {
+        ends: Instant::now() + allowed,
+        step: Arc::default(),
+    };
+    let work = PROGRESS.scope(progress.clone(), work);
+    match tokio::time::timeout_at(progress.ends, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(progress.given_up(allowed)),
+    }
+}
+
+/// Notes that `work` waits for `what`, and what to do if that takes too long.
+pub async fn step<T>(
+    what: impl Into<String>,
+    remedy: Option<&'static str>,
+    work: impl Future<Output = T>,
+) -> T {
+    let what = what.into();
+    let outer = note(Some(Step { what, remedy }));
+    let outcome = work.await;
+    note(outer);
+    outcome
+}
+
+/// How long the work of this task has left, if it has a deadline.
+#[must_use]
+pub fn left() -> Option<Duration> {
+    let ends = PROGRESS.try_with(|progress| progress.ends).ok()?;
+    Some(ends.saturating_duration_since(Instant::now()))
+}
+
+/// Replaces the step of this task, if its work has a deadline.
+fn note(step: Option<Step>) -> Option<Step> {
+    let replace = |progress: &Progress| {
+        let mut current = progress.step.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, step)
+    };
+    PROGRESS.try_with(replace).ok().flatten()
+}
+
+impl Progress {
+    fn given_up(&self, allowed: Duration) -> Error {
+        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = step.as_ref().map_or("the cloud", |step| &step.what);
+        let error = Error::new(
+            Reason::Timeout,
+            format!("given up after {allowed:?} of waiting for {what}"),
+        );
+        match step.as_ref().and_then(|step| step.remedy) {
+            Some(remedy) => error.with_remedy(remedy),
+            None => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_does_not_end_is_given_up_and_says_what_it_waited_for() {
+        let started = Instant::now();
+        let work = async {
+            step("the first", None, async {}).await;
+            step("the second", Some("wait"), async {
+                step("a part of the second", None, async {}).await;
+                pending::<()>().await;
+            })
+            .await;
+            Ok(())
+        };
+        let error = within(Duration::from_secs(60), work).await.unwrap_err();
+        assert_eq!(started.elapsed(), Duration::from_secs(60));
+        assert_eq!(error.reason, Reason::Timeout);
+        assert_eq!(
+            error.to_string(),
+            "given up after 60s of waiting for the second"
+        );
+        assert_eq!(error.remedy(), "wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_is_known_inside_only() {
+        let work = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(left())
+        };
+        let left_inside = within(Duration::from_secs(3), work).await.unwrap();
+        assert_eq!(left_inside, Some(Duration::from_secs(2)));
+        assert_eq!(left(), None);
+        assert_eq!(step("nothing", None, async { 7 }).await, 7);
+    }
+}

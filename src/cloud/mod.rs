@@ -1,0 +1,154 @@
+//! One exchange with the cloud: a signed request and its answer, or why there is none.
+//!
+//! No budget, no retry and no choice of credential: those are [`api`](crate::cloud::api)'s.
+
+pub mod api;
+pub mod budget;
+mod credential;
+pub mod credentials;
+pub mod deadline;
+mod envelope;
+mod fields;
+mod foreign;
+pub mod http;
+mod prepared;
+#[cfg(test)]
+pub(crate) mod scripted;
+pub mod tc3;
+pub mod trust;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use ::http::{HeaderMap, Response, StatusCode, header};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+pub use credential::Credential;
+pub use envelope::Answer;
+pub use fields::{Fields, Walk};
+pub use prepared::Prepared;
+
+use self::foreign::Secrets;
+use crate::metrics::reason::Reason;
+
+/// What to ask the cloud.
+#[derive(Clone)]
+pub struct Request {
+    /// The API's product, such as `cwp`.
+    pub service: &'static str,
+    /// The action, such as `DescribeLicenseGeneral`.
+    pub action: &'static str,
+    /// The version of the API, such as `2018-02-28`.
+    pub version: &'static str,
+    /// The JSON object of parameters, exactly as it is sent and signed.
+    pub body: Bytes,
+    /// The secret among the parameters, which an answer could echo.
+    pub secret: Option<Box<str>>,
+}
+
+/// The body does not show: some actions take a token.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("service", &self.service)
+            .field("action", &self.action)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The closed class.
+    pub reason: Reason,
+    /// The API's own code, if it gave one.
+    pub code: Option<String>,
+    /// What happened, in words. Never holds a secret.
+    pub message: String,
+    /// The handle by which the cloud's support finds the call.
+    pub request_id: Option<String>,
+    /// What to do about this failure, where it is not what to do about all of its class.
+    pub remedy: Option<Cow<'static, str>>,
+}
+
+impl Error {
+    /// What an operator does about it, as an instruction.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        let own = self.remedy.as_deref();
+        own.unwrap_or_else(|| self.reason.remedy())
+    }
+
+    /// The same failure with a remedy of its own.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    /// Whether the key itself was refused, so that a newer one may be accepted.
+    #[must_use]
+    pub fn wants_another_key(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AuthFailure.TokenFailure" | "AuthFailure.SecretIdNotFound")
+        )
+    }
+
+    /// An error that the API had no part in naming.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            code: None,
+            message: message.into(),
+            request_id: None,
+            remedy: None,
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer, or why there is none.
+    pub outcome: Result<Answer, Error>,
+    /// The cloud's time of day, if it said.
+    pub date: Option<Timestamp>,
+}
+
+impl Reply {
+    /// No answer.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
+        Self {
+            outcome: Err(error),
+            date: None,
+        }
+    }
+
+    fn read(response: &Response<Bytes>, secrets: &Secrets<'_>) -> Self {
+        Self {
+            outcome: envelope::read(response.status(), response.body(), secrets),
+            date: date(response.headers()),
+        }
+    }
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    let date = httpdate::parse_http_date(text).ok()?;
+    Timestamp::try_from(date).ok()
+}
+
+/// The failure behind a status other than 200 whose body explains nothing.
+fn status_error(status: StatusCode) -> Error {
+    Error::new(
+        Reason::from_status(status),
+        format!("the endpoint answered with HTTP status {status}"),
+    )
+}

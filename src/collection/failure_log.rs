@@ -1,0 +1,196 @@
+//! What the log says of failed collections: each failure once, its repetitions at
+//! debug only, and its end. Failures that come and go are told once in a while, with the
+//! number of those that were not.
+
+use std::time::Duration;
+
+use tracing::{Level, info};
+
+use crate::cloud::Error;
+use crate::metrics::reason::Reason;
+use crate::system::log_limit::LogLimit;
+
+/// How long the log is silent of a failure of one kind that comes again after another
+/// outcome.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// How many kinds of failures are told apart. Further ones share the limit of the last.
+const KINDS: usize = 8;
+
+/// Remembers what was logged of one account and collector.
+#[derive(Debug, Default)]
+pub struct FailureLog {
+    /// The failure that the log's last word is about, unless that is a success.
+    told: Option<Kind>,
+    /// Failures since the log has told a success.
+    failures: u64,
+    /// The kinds of failures so far.
+    limits: Vec<(Kind, LogLimit)>,
+}
+
+/// Failures with the same cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    reason: Reason,
+    code: Option<String>,
+}
+
+impl FailureLog {
+    /// Logs the outcome of a collection, if it is news.
+    pub fn note(&mut self, account: &str, collector: &str, outcome: &Result<(), Error>) {
+        let Err(error) = outcome else {
+            if let Some(Kind { reason, .. }) = self.told.take() {
+                let failures = std::mem::take(&mut self.failures);
+                info!(account, collector, %reason, failures, "collection works again");
+            }
+            return;
+        };
+        self.failures += 1;
+        let kind = Kind {
+            reason: error.reason,
+            code: error.code.clone(),
+        };
+        let admitted = if self.told.as_ref() == Some(&kind) {
+            None
+        } else {
+            self.admit(&kind)
+        };
+        match admitted {
+            Some(hidden) => {
+                log_failure(Level::WARN, account, collector, error, hidden);
+                self.told = Some(kind);
+            }
+            None => log_failure(Level::DEBUG, account, collector, error, 0),
+        }
+    }
+
+    /// How many of its kind were not told before, if this failure may be told.
+    fn admit(&mut self, kind: &Kind) -> Option<u64> {
+        let known = self.limits.iter().any(|(known, _)| known == kind);
+        if !known && self.limits.len() < KINDS {
+            self.limits.push((kind.clone(), LogLimit::new(SILENCE)));
+        }
+        let limit = self.limits.iter().find(|(known, _)| known == kind);
+        let (_, limit) = limit.or(self.limits.last())?;
+        limit.admit()
+    }
+}
+
+/// Logs that a collection failed, with all that helps to find and mend the cause.
+///
+/// `hidden` is how many of its kind were not told before.
+pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error, hidden: u64) {
+    let hidden = (hidden > 0).then_some(hidden);
+    macro_rules! log_at {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                account,
+                collector,
+                reason = %error.reason,
+                code = error.code,
+                request_id = error.request_id,
+                error = %error,
+                remedy = error.remedy(),
+                hidden,
+                "collection failed"
+            )
+        };
+    }
+    // The level of an event is fixed where it is written.
+    match level {
+        Level::ERROR => log_at!(Level::ERROR),
+        Level::WARN => log_at!(Level::WARN),
+        _ => log_at!(Level::DEBUG),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Where a subscriber writes to.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines above debug that the log has of one outcome a second, an error's code or
+    /// none for a success, without what is the same in all of them.
+    async fn log_of<'a>(codes: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .with_max_level(Level::INFO)
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut log = FailureLog::default();
+        for code in codes {
+            let outcome = match code {
+                None => Ok(()),
+                Some(code) => Err(Error {
+                    code: Some(code.to_owned()),
+                    ..Error::new(Reason::Server, "scripted")
+                }),
+            };
+            log.note("a", "c", &outcome);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    const HOUR: usize = 3600;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_lasts_is_told_once_and_so_is_its_end() {
+        let codes = std::iter::repeat_n(Some("A"), HOUR).chain([None, None]);
+        let log = log_of(codes).await;
+        assert_eq!(log.len(), 2, "{log:?}");
+        assert!(log[0].contains("collection failed") && !log[0].contains("hidden"));
+        assert!(log[1].contains("works again") && log[1].contains("failures=3600"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_and_a_to_and_fro_only_every_ten_minutes_with_a_count() {
+        let codes = ["A", "B"].map(Some).into_iter().cycle().take(HOUR);
+        let log = log_of(codes).await;
+        assert!(log[0].contains("code=\"A\"") && log[1].contains("code=\"B\""));
+        assert!((10..=14).contains(&log.len()), "{}", log.len());
+        assert!(log[2].contains("hidden=299"), "{}", log[2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_come_and_go_are_told_every_ten_minutes_and_end_with_the_truth() {
+        let codes = [Some("A"), None].into_iter().cycle().take(HOUR);
+        let log = log_of(codes).await;
+        assert!((10..=14).contains(&log.len()), "{}", log.len());
+        assert!(log.last().unwrap().contains("works again"));
+
+        let flapping = [Some("A"), None].into_iter().cycle().take(100);
+        let then_failing = std::iter::repeat_n(Some("A"), HOUR);
+        let log = log_of(flapping.chain(then_failing)).await;
+        assert!(log.last().unwrap().contains("collection failed"));
+        assert_eq!(log.len(), 3, "{log:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ever_new_codes_are_bounded_too() {
+        let codes: Vec<String> = (0..HOUR).map(|number| format!("C{number}")).collect();
+        let log = log_of(codes.iter().map(|code| Some(code.as_str()))).await;
+        assert!(log.len() <= KINDS + 6, "{}", log.len());
+    }
+}

@@ -1,0 +1,177 @@
+//! One collection: ask the API, understand the answer, replace the snapshot.
+
+pub mod failure_log;
+pub mod fleet;
+pub mod scheduler;
+pub mod snapshot;
+pub mod state_dir;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use crate::cloud::Error;
+use crate::cloud::api::{ApiClient, Target};
+use crate::cloud::budget::Pace;
+use crate::cloud::deadline;
+use crate::collection::snapshot::{Attempt, CollectorState, Plan, Slot, Success};
+use crate::collectors::Parsed;
+use crate::metrics::ActionMetrics;
+use crate::metrics::reason::Reason;
+use crate::system::clock::Clock;
+
+/// Collects one account with one collector, over and over.
+pub struct Collection {
+    api: Arc<ApiClient>,
+    target: Target,
+    account: String,
+    slot: Arc<Slot>,
+    instruments: ActionMetrics,
+    clock: Clock,
+    deadline: Duration,
+}
+
+impl Collection {
+    /// The collection that fills `slot` of the account with the name `account`, each time
+    /// within `deadline`.
+    #[must_use]
+    pub fn new(
+        api: Arc<ApiClient>,
+        target: Target,
+        account: String,
+        slot: Arc<Slot>,
+        instruments: ActionMetrics,
+        clock: Clock,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            api,
+            target,
+            account,
+            slot,
+            instruments,
+            clock,
+            deadline,
+        }
+    }
+
+    /// The configured name of the account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The name of the collector.
+    #[must_use]
+    pub fn collector(&self) -> &'static str {
+        self.slot.collector().name()
+    }
+
+    /// Takes note of when the next collection is due.
+    pub fn note_due(&self, at: Instant) {
+        self.slot.note(Plan::At(at));
+    }
+
+    /// Collects once. The snapshot is replaced either way.
+    ///
+    /// # Errors
+    ///
+    /// Why the collection failed; a panic on the way counts as a failure.
+    pub async fn run(&self) -> Result<(), Error> {
+        self.run_within(self.deadline).await
+    }
+
+    /// Collects once, within `deadline` instead of the usual one.
+    ///
+    /// # Errors
+    ///
+    /// See [`run`](Self::run).
+    pub async fn run_within(&self, deadline: Duration) -> Result<(), Error> {
+        let started = Instant::now();
+        self.slot.note(Plan::Since(started));
+        let outcome = AssertUnwindSafe(deadline::within(deadline, self.ask()))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::new(
+                    Reason::Response,
+                    "the exporter panicked while it read the answer; please report this",
+                ))
+            });
+
+        self.tell_of_credential();
+        let before = self.slot.load();
+        let mut after = CollectorState::clone(&before);
+        let now = self.clock.moment();
+        let result = match outcome {
+            Ok((parsed, request_id)) => {
+                after.drift = parsed.drift.into();
+                if parsed.recognized {
+                    after.restored = false;
+                    after.last_success = Some(Success {
+                        at: now,
+                        samples: parsed.samples,
+                    });
+                    Ok(())
+                } else {
+                    Err(Error {
+                        request_id,
+                        ..Error::new(
+                            Reason::Response,
+                            "the answer has no documented field with a valid value",
+                        )
+                    })
+                }
+            }
+            Err(error) => Err(error),
+        };
+        after.failures += u64::from(result.is_err());
+        let credential = self.target.credentials.current();
+        after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
+        after.last_attempt = Some(Attempt {
+            at: now,
+            duration: started.elapsed(),
+            failure: result.clone().err().map(Box::new),
+        });
+        self.slot.store(after);
+        result
+    }
+
+    /// Tells if the key could not be replaced, which does not make the collection fail.
+    fn tell_of_credential(&self) {
+        if let Some(error) = self.target.credentials.take_notice() {
+            warn!(
+                account = self.account(),
+                source = self.target.credentials.source(),
+                %error,
+                remedy = error.remedy(),
+                "cannot read or renew the account's key: the previous key stays in use"
+            );
+        }
+    }
+
+    async fn ask(&self) -> Result<(Parsed, Option<String>), Error> {
+        let collector = self.slot.collector();
+        let state = self.slot.load();
+        let last = state.last_attempt.as_ref();
+        let pace = match last.and_then(|last| last.failure.as_ref()) {
+            Some(failure) if failure.reason == Reason::Timeout => Pace::Slow,
+            _ => Pace::Prompt,
+        };
+        let answer = self.api.call(&self.target, &self.instruments, pace).await?;
+        debug!(
+            account = self.account(),
+            collector = self.collector(),
+            request_id = answer.request_id,
+            "collected"
+        );
+        Ok((collector.parse(&answer.fields), answer.request_id))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! What is in the file: the values of each account's last successes and when they were.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::collection::snapshot::{AccountState, CollectorState, Slot, Store, Success};
+use crate::collectors::Samples;
+use crate::system::clock::Moment;
+
+/// The version of the file's form. A file of another version is put aside. Version 1 had
+/// identities that depended on the compiler.
+const VERSION: u32 = 2;
+
+/// How far ahead of our clock a snapshot may claim to be.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_secs(300);
+
+/// The saved snapshots.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    cwp_exporter_snapshots: u32,
+    /// The series of all accounts, once: metric, and value of its second label.
+    series: Vec<(String, String)>,
+    accounts: Vec<SavedAccount>,
+}
+
+/// What all versions have.
+#[derive(Deserialize)]
+struct Head {
+    cwp_exporter_snapshots: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedAccount {
+    name: String,
+    /// See [`Account::identity`](crate::config::Account::identity).
+    identity: String,
+    collectors: Vec<SavedCollector>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedCollector {
+    collector: String,
+    collected_at: Timestamp,
+    /// The position of each series in the document's list, and its value.
+    samples: Vec<(usize, f64)>,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It is not what this exporter writes.
+    #[error("it is damaged, or no file of saved values: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It was written by an older or a newer exporter.
+    #[error("it has the form {0} of another version of the exporter; this one reads {VERSION}")]
+    Version(u32),
+}
+
+/// The last good snapshots of all accounts of `store`, seen at `now`, as the file has them.
+///
+/// # Errors
+///
+/// None in practice: all of it can be written as JSON.
+pub fn encode(store: &Store, now: Moment) -> serde_json::Result<Vec<u8>> {
+    let accounts = store.load();
+    let mut series = SeriesList::default();
+    let accounts = accounts.list().iter();
+    let accounts = accounts.map(|account| save(account, &mut series, now));
+    serde_json::to_vec(&Document {
+        cwp_exporter_snapshots: VERSION,
+        accounts: accounts.collect(),
+        series: series.list,
+    })
+}
+
+/// Gives each series its position.
+#[derive(Default)]
+struct SeriesList {
+    list: Vec<(String, String)>,
+    /// The labels of each metric, and their positions.
+    known: BTreeMap<&'static str, Vec<(String, usize)>>,
+}
+
+impl SeriesList {
+    fn position(&mut self, metric: &'static str, label: &str) -> usize {
+        let labels = self.known.entry(metric).or_default();
+        let known = labels.iter().find(|(known, _)| known == label);
+        if let Some((_, position)) = known {
+            return *position;
+        }
+        let position = self.list.len();
+        labels.push((label.to_owned(), position));
+        self.list.push((metric.to_owned(), label.to_owned()));
+        position
+    }
+}
+
+fn save(account: &AccountState, series: &mut SeriesList, now: Moment) -> SavedAccount {
+    let collectors = account.slots.iter().filter_map(|slot| {
+        let state = slot.load();
+        let success = state.last_success.as_ref()?;
+        let samples = success.samples.iter().map(|sample| {
+            let position = series.position(sample.metric.name, sample.label);
+            (position, sample.value)
+        });
+        Some(SavedCollector {
+            collector: slot.collector().name().to_owned(),
+            samples: samples.collect(),
+            collected_at: now.time_of(success.at),
+        })
+    });
+    SavedAccount {
+        name: account.name.clone(),
+        identity: account.identity.clone(),
+        collectors: collectors.collect(),
+    }
+}
+
+impl Document {
+    /// The snapshots in the content of a file.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unusable`].
+    pub fn parse(content: &[u8]) -> Result<Self, Unusable> {
+        let head: Head = serde_json::from_slice(content)?;
+        if head.cwp_exporter_snapshots != VERSION {
+            return Err(Unusable::Version(head.cwp_exporter_snapshots));
+        }
+        Ok(serde_json::from_slice(content)?)
+    }
+
+    /// Puts the snapshots into those slots of `store` that have none, and returns how many.
+    #[must_use]
+    pub fn restore(&self, store: &Store, now: Moment) -> usize {
+        let accounts = store.load();
+        let accounts = accounts.list().iter();
+        let by_name: HashMap<&str, &Arc<AccountState>> =
+            accounts.map(|each| (each.name.as_str(), each)).collect();
+        let mut restored = 0;
+        for saved in &self.accounts {
+            let account = by_name.get(saved.name.as_str());
+            let Some(account) = account.filter(|account| account.identity == saved.identity) else {
+                continue;
+            };
+            for collector in &saved.collectors {
+                let mut slots = account.slots.iter();
+                let slot = slots.find(|slot| slot.collector().name() == collector.collector);
+                if slot.is_some_and(|slot| self.restore_slot(slot, collector, now)) {
+                    restored += 1;
+                }
+            }
+        }
+        restored
+    }
+
+    /// Puts a saved snapshot into a slot that has none; says whether it did.
+    fn restore_slot(&self, slot: &Slot, saved: &SavedCollector, now: Moment) -> bool {
+        let age = now.wall.duration_since(saved.collected_at);
+        if slot.load().last_success.is_some() || age < -MAX_AHEAD {
+            return false;
+        }
+        let samples = saved.samples.iter().map(|(position, value)| {
+            let (metric, label) = self.series.get(*position)?;
+            Some((metric.as_str(), label.as_str(), *value))
+        });
+        // A sample that this version does not know makes the rest doubtful.
+        let samples = samples
+            .collect::<Option<Vec<_>>>()
+            .and_then(|samples| Samples::from_named(slot.collector().series(), samples));
+        let Some(samples) = samples else {
+            return false;
+        };
+        slot.store(CollectorState {
+            last_success: Some(Success {
+                at: now.earlier_by(age),
+                samples,
+            }),
+            restored: true,
+            ..CollectorState::default()
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cloud::scripted::running_clock;
+    use crate::collection::snapshot::{KeySource, Revision};
+    use crate::collectors::Collector as _;
+    use crate::collectors::license_general::{LicenseGeneral, defs};
+    use crate::system::clock::Clock;
+
+    const MAX_AGE: Duration = Duration::from_secs(600);
+
+    fn noon() -> Timestamp {
+        "2026-11-23T12:00:00Z".parse().unwrap()
+    }
+
+    /// This moment, with that time of day.
+    fn moment(wall: Timestamp) -> Moment {
+        Clock::new(move || wall).moment()
+    }
+
+    /// A store of one account, collected at noon if `value` says what was found.
+    fn store(name: &str, identity: &str, value: Option<f64>) -> Store {
+        let slot = Slot::new(&LicenseGeneral, &Revision::default());
+        if let Some(value) = value {
+            let samples = [
+                (defs::LICENSES.name, "", value),
+                (defs::EDITION.name, "ultimate", value),
+            ];
+            slot.store(CollectorState {
+                last_success: Some(Success {
+                    at: moment(noon()),
+                    samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+                }),
+                ..CollectorState::default()
+            });
+        }
+        let account = AccountState {
+            name: name.to_owned(),
+            identity: identity.to_owned(),
+            endpoint: String::new(),
+            region: None,
+            labels: BTreeMap::new(),
+            key_source: KeySource::new(String::new),
+            slots: vec![Arc::new(slot)],
+        };
+        Store::new(vec![Arc::new(account)], MAX_AGE)
+    }
+
+    fn state(store: &Store) -> Arc<CollectorState> {
+        store.load().list()[0].slots[0].load()
+    }
+
+    fn saved(store: &Store) -> String {
+        String::from_utf8(encode(store, moment(noon())).unwrap()).unwrap()
+    }
+
+    fn restore(content: &str, store: &Store, now: Timestamp) -> usize {
+        let document = Document::parse(content.as_bytes()).unwrap();
+        document.restore(store, moment(now))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_comes_back_with_its_values_and_its_age() {
+        let content = saved(&store("a", "x", Some(7.0)));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+
+        let later = noon() + SignedDuration::from_secs(300);
+        let fresh = store("a", "x", None);
+        assert_eq!(restore(&content, &fresh, later), 1);
+        let state = state(&fresh);
+        assert!(state.restored);
+        let collected = state.last_success.as_ref().unwrap().at;
+        assert_eq!(moment(later).time_of(collected), noon());
+        let samples: Vec<_> = state
+            .samples(moment(later), MAX_AGE)
+            .unwrap()
+            .iter()
+            .collect();
+        assert_eq!(samples.len(), 2);
+        assert!(samples.iter().all(|sample| sample.value.eq(&7.0)));
+        assert_eq!(samples[0].label, "ultimate");
+        tokio::time::advance(Duration::from_secs(300)).await;
+        assert!(
+            state.samples(moment(later), MAX_AGE).is_none(),
+            "ten minutes old"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_saved_is_the_same_until_something_is_collected() {
+        let clock = running_clock();
+        let store = store("a", "x", Some(7.0));
+        let first = encode(&store, clock.moment()).unwrap();
+        assert_eq!(first, encode(&store, clock.moment()).unwrap());
+        let mut later = CollectorState::clone(&state(&store));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        later.last_success.as_mut().unwrap().at = clock.moment();
+        store.load().list()[0].slots[0].store(later);
+        assert_ne!(first, encode(&store, clock.moment()).unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_this_accounts_or_from_the_future_stays_out() {
+        let content = saved(&store("a", "x", Some(7.0)));
+        let yesterday = noon() - SignedDuration::from_hours(24);
+        for (name, identity, now) in [
+            ("b", "x", noon()),
+            ("a", "y", noon()),
+            ("a", "x", yesterday),
+        ] {
+            let fresh = store(name, identity, None);
+            assert_eq!(restore(&content, &fresh, now), 0);
+            assert!(state(&fresh).last_success.is_none());
+        }
+        let collected = store("a", "x", Some(8.0));
+        assert_eq!(restore(&content, &collected, noon()), 0, "has its own");
+    }
+
+    #[tokio::test]
+    async fn content_that_is_damaged_or_of_another_version_is_an_error() {
+        let good = saved(&store("a", "x", Some(7.0)));
+        for (bad, why) in [
+            (String::new(), "damaged"),
+            ("{}".to_owned(), "damaged"),
+            ("not json".to_owned(), "damaged"),
+            (good[..good.len() / 2].to_owned(), "damaged"),
+            (good.replace("snapshots\":2", "snapshots\":1"), "the form 1"),
+            (good.replace("snapshots\":2", "snapshots\":3"), "the form 3"),
+            (good.replace("\"accounts\"", "\"acounts\""), "damaged"),
+            (good.replace("\"name\"", "\"more\":1,\"name\""), "damaged"),
+        ] {
+            let error = Document::parse(bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_with_a_sample_that_is_not_known_is_left_out() {
+        let good = saved(&store("a", "x", Some(7.0)));
+        for (known, other) in [
+            ("tencentcloud_cwp_licenses", "other"),
+            ("7.0", "-7.0"),
+            ("[[0,", "[[99,"),
+        ] {
+            assert!(good.contains(known), "{good}");
+            let fresh = store("a", "x", None);
+            assert_eq!(restore(&good.replace(known, other), &fresh, noon()), 0);
+            assert!(state(&fresh).last_success.is_none());
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The task that saves the snapshots: nothing waits for it, but the end for a moment.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+
+use super::{LOAD_TIME, Loaded, StateDir, StateError, encode};
+use crate::collection::snapshot::Store;
+use crate::metrics::ExporterMetrics;
+use crate::system::clock::Clock;
+
+/// How long after the start the first save is: the first values are worth the most.
+const FIRST_SAVE: Duration = Duration::from_secs(30);
+
+/// How often the last good values are saved from then on, if any was collected since.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+
+/// How long a save may take before the log tells that it does not end.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// How long the end waits for the last save.
+const LAST_SAVE: Duration = Duration::from_secs(2);
+
+/// A running task that saves.
+#[derive(Debug)]
+pub struct Saver {
+    stop: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
+
+/// The snapshots as they are being looked for.
+type Loading = Pin<Box<dyn Future<Output = Result<Loaded, StateError>> + Send>>;
+
+impl Saver {
+    /// Restores into `store` what `dir` has, and saves from now on. A folder that does not
+    /// answer holds up neither.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be used.
+    pub async fn start(
+        dir: StateDir,
+        store: &Arc<Store>,
+        clock: &Clock,
+        metrics: &ExporterMetrics,
+    ) -> Result<Self, StateError> {
+        metrics.start_state_saves();
+        let mut work = Work {
+            dir,
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            saved: None,
+            failures: 0,
+        };
+        let mut loading = work.load();
+        let loading = match tokio::time::timeout(LOAD_TIME, &mut loading).await {
+            Ok(Err(error @ StateError::Folder(_))) => return Err(error),
+            Ok(Ok(loaded)) => {
+                if let Loaded::Snapshots(document) = &loaded {
+                    let restored = document.restore(store, clock.moment());
+                    info!(restored, "restored the last good values");
+                }
+                tell_refused(&loaded);
+                None
+            }
+            Ok(Err(error)) => {
+                work.note_failure(&error);
+                Some(work.load())
+            }
+            Err(_) => {
+                warn!(
+                    file = %work.dir.file.display(),
+                    "the state folder does not answer: the exporter starts without the last good values"
+                );
+                Some(loading)
+            }
+        };
+        let stop = CancellationToken::new();
+        let task = AbortOnDropHandle::new(tokio::spawn(work.run(loading, stop.clone())));
+        Ok(Self { stop, task })
+    }
+
+    /// Saves once more, and gives up if that takes long.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(LAST_SAVE, self.task).await.is_err() {
+            warn!("the state folder does not answer: the last good values are not saved again");
+        }
+    }
+}
+
+fn tell_refused(loaded: &Loaded) {
+    if let Loaded::Refused { error, kept_as } = loaded {
+        // They are a convenience: without them it starts as if for the first time.
+        warn!(%error, kept_as, "cannot restore the last good values");
+    }
+}
+
+/// What the task works on.
+struct Work {
+    dir: StateDir,
+    store: Arc<Store>,
+    clock: Clock,
+    metrics: ExporterMetrics,
+    /// The digest of what was saved last.
+    saved: Option<[u8; 32]>,
+    /// Failures since the last success.
+    failures: u64,
+}
+
+impl Work {
+    fn load(&self) -> Loading {
+        let dir = self.dir.clone();
+        Box::pin(async move { dir.load().await })
+    }
+
+    async fn run(mut self, loading: Option<Loading>, stop: CancellationToken) {
+        // Nothing is replaced before it is known what is there.
+        let mut unknown = loading;
+        while let Some(loading) = unknown.take() {
+            match loading.await {
+                Ok(loaded) => tell_refused(&loaded),
+                Err(error) => {
+                    self.note_failure(&error);
+                    if !passes(SAVE_EVERY, &stop).await {
+                        return;
+                    }
+                    unknown = Some(self.load());
+                }
+            }
+        }
+        let mut pause = FIRST_SAVE;
+        loop {
+            let goes_on = passes(pause, &stop).await;
+            self.save().await;
+            if !goes_on {
+                return;
+            }
+            pause = SAVE_EVERY;
+        }
+    }
+
+    /// Saves, unless nothing was collected since the last save.
+    async fn save(&mut self) {
+        let (store, now) = (Arc::clone(&self.store), self.clock.moment());
+        let encoded = tokio::task::spawn_blocking(move || encode(&store, now)).await;
+        let Ok(Ok(bytes)) = encoded else {
+            return;
+        };
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        if self.saved == Some(digest) {
+            return;
+        }
+        let dir = self.dir.clone();
+        let mut saving = std::pin::pin!(dir.save(&bytes));
+        let saved = match tokio::time::timeout(SLOW, &mut saving).await {
+            Ok(saved) => saved,
+            Err(_) => {
+                let error = format!(
+                    "writing {} has not ended after {} s",
+                    dir.file.display(),
+                    SLOW.as_secs()
+                );
+                self.note_failure(&StateError::Failed(error));
+                saving.await
+            }
+        };
+        match saved {
+            Ok(()) => {
+                self.saved = Some(digest);
+                self.metrics.count_state_save(true);
+                let failures = std::mem::take(&mut self.failures);
+                if failures > 0 {
+                    info!(failures, "the last good values are saved again");
+                }
+            }
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    /// Counts a failure, and tells the first of several.
+    fn note_failure(&mut self, error: &StateError) {
+        self.metrics.count_state_save(false);
+        self.failures += 1;
+        if self.failures == 1 {
+            warn!(
+                %error,
+                remedy = "check the disk and the permissions of the folder; saving is tried again every five minutes",
+                "cannot save the last good values"
+            );
+        } else {
+            debug!(%error, "cannot save the last good values");
+        }
+    }
+}
+
+/// Waits for `time`; says whether it has passed without a stop.
+async fn passes(time: Duration, stop: &CancellationToken) -> bool {
+    let waited = stop.run_until_cancelled(tokio::time::sleep(time)).await;
+    waited.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prometheus::Registry;
+    use prometheus::proto::LabelPair;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::metrics::defs::STATE_SAVES;
+
+    /// Starts to save by a program of the fixtures.
+    async fn start(program: &str, registry: &Registry) -> Saver {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state-dir");
+        let dir = StateDir::new(fixtures.join(program), Path::new("/nowhere"), None);
+        let store = Arc::new(Store::new(Vec::new(), Duration::from_secs(600)));
+        let metrics = ExporterMetrics::register(registry).unwrap();
+        let saver = Saver::start(dir, &store, &Clock::system(), &metrics).await;
+        saver.unwrap()
+    }
+
+    /// How many saves succeeded and how many failed.
+    fn saves(registry: &Registry) -> [String; 2] {
+        ["success", "failure"].map(|result| {
+            let families = registry.gather();
+            let saves = families.iter();
+            let saves = saves.filter(|family| family.name() == STATE_SAVES.name);
+            let mut metrics = saves.flat_map(|family| family.get_metric());
+            let is = |label: &LabelPair| label.value() == result;
+            let counted = metrics.find(|metric| metric.get_label().iter().any(is));
+            counted.unwrap().get_counter().get_value().to_string()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_hangs_holds_up_neither_the_start_nor_the_end() {
+        let started = Instant::now();
+        start("hangs", &Registry::new()).await.stop().await;
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(6), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_save_that_fails_is_counted_and_holds_up_nothing() {
+        let registry = Registry::new();
+        let saver = start("fails", &registry).await;
+        assert_eq!(saves(&registry), ["0", "0"]);
+        saver.stop().await;
+        assert_eq!(saves(&registry), ["0", "1"]);
+    }
+}

@@ -1,0 +1,289 @@
+//! The command that checks each account step by step and says what to do.
+//!
+//! Accounts are examined at the same time, with one real request of each collector within
+//! the budget; accounts with the same key, endpoint and region share it. Nothing is logged:
+//! the report has it all.
+
+mod certificate;
+mod exchange;
+mod key;
+mod policy;
+pub(super) mod print;
+mod report;
+mod route;
+mod text;
+mod tls;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared, join, join_all};
+use futures_util::stream::FuturesUnordered;
+use prometheus::Registry;
+
+use crate::cloud::budget::{Budgets, Pace};
+use crate::cloud::credentials::{Context, Provider, Providers};
+use crate::cloud::http::{ClientError, HttpSend, Network};
+use crate::cloud::trust::Trust;
+use crate::cloud::{Credential, Prepared};
+use crate::collectors::{self, Collector};
+use crate::config::{Account, Config, Endpoint, Environment, Source};
+use crate::metrics::ExporterMetrics;
+use crate::system::clock::Clock;
+
+use exchange::Exchange;
+pub use policy::Policy;
+pub use report::{AccountReport, Configuration, Report, Status, Step, Subject, Trouble};
+use route::{Route, Surveyor};
+use tls::Tls;
+
+/// Why nothing was asked, where the way is closed.
+const NO_WAY: &str = "the endpoint cannot be reached";
+
+/// What is known so far, in the order in which it becomes known.
+#[derive(Debug)]
+pub enum Finding<'a> {
+    /// Whether the configuration can be used, and how many accounts are examined if so.
+    Configuration(&'a Configuration, usize),
+    /// Everything about one account.
+    Account(&'a AccountReport),
+}
+
+/// Examines the configuration and every account of it. Each finding is `told` at once.
+///
+/// # Errors
+///
+/// When two metrics have the same name, which is a bug.
+pub async fn examine(
+    source: &Source,
+    clock: &Clock,
+    mut told: impl FnMut(Finding<'_>),
+) -> prometheus::Result<Report> {
+    let mut unusable = |troubles| {
+        let report = Report::unusable(troubles);
+        told(Finding::Configuration(&report.configuration, 0));
+        report
+    };
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(error) => {
+            // All that is wrong, the keys' files included.
+            let error = source.check().err().unwrap_or(error);
+            return Ok(unusable(Trouble::all(&error)));
+        }
+    };
+    let (network, surveyor) = match equipment(&config, &source.environment) {
+        Ok(equipment) => equipment,
+        Err(error) => return Ok(unusable(vec![Trouble::from(&error)])),
+    };
+    let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
+    let http: Arc<dyn HttpSend> = Arc::new(network);
+    let mut providers = Providers::new(Context {
+        environment: source.environment.clone(),
+        files: Arc::default(),
+        http: Arc::clone(&http),
+        clock: clock.clone(),
+        // Providers count what they do, but here nobody reads it.
+        metrics: ExporterMetrics::register(&Registry::new())?,
+        sts_endpoint: config.api.sts_endpoint.clone(),
+        metadata_endpoint: config.api.metadata_endpoint.clone(),
+        timeout: config.poll.timeout,
+        sts_budgets: Arc::new(budgets()),
+    });
+    let doctor = Doctor {
+        config: &config,
+        http,
+        clock: clock.clone(),
+        budgets: budgets(),
+    };
+    let configuration = Configuration::usable(config.warnings());
+    told(Finding::Configuration(
+        &configuration,
+        config.accounts.len(),
+    ));
+
+    let routes = routes(&config, &surveyor);
+    let groups = groups(&config.accounts, &mut providers);
+    let mut examinations: FuturesUnordered<_> = groups
+        .into_iter()
+        .filter_map(|group| {
+            let route = routes.get(&group.account.endpoint)?.clone();
+            let examination = doctor.examine(group.account, group.provider, route);
+            Some(examination.map(|report| (group.positions, report)))
+        })
+        .collect();
+    let mut reports = BTreeMap::new();
+    while let Some((positions, report)) = examinations.next().await {
+        for position in positions {
+            let account = config.accounts.get(position);
+            let report = AccountReport {
+                account: account.map_or_else(String::new, |account| account.name.clone()),
+                ..report.clone()
+            };
+            told(Finding::Account(&report));
+            reports.insert(position, report);
+        }
+    }
+    Ok(Report::new(
+        configuration,
+        reports.into_values().collect(),
+        &Policy::of_collectors(),
+    ))
+}
+
+/// Accounts whose requests are the same to the byte, so that one request tells about all.
+struct Group<'a> {
+    /// One of them.
+    account: &'a Account,
+    provider: Arc<dyn Provider>,
+    /// The places of all of them in the configuration, in ascending order.
+    positions: Vec<usize>,
+}
+
+/// The accounts by who asks whom: credentials, endpoint and region.
+fn groups<'a>(accounts: &'a [Arc<Account>], providers: &mut Providers) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known = HashMap::new();
+    for (position, account) in accounts.iter().enumerate() {
+        let asks = (&account.credentials, &account.endpoint, &account.region);
+        let index = *known.entry(asks).or_insert(groups.len());
+        match groups.get_mut(index) {
+            Some(group) => group.positions.push(position),
+            None => groups.push(Group {
+                account,
+                provider: providers.provider(&account.credentials),
+                positions: vec![position],
+            }),
+        }
+    }
+    groups
+}
+
+/// What reaches the cloud.
+fn equipment(
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Network, Surveyor), ClientError> {
+    let trust = Trust::of(config, environment);
+    let surveyor = Surveyor {
+        proxies: config.proxies.clone(),
+        tls: Tls::new(&trust)?,
+        timeout: config.poll.timeout,
+    };
+    Ok((Network::new(trust, config.proxies.clone()), surveyor))
+}
+
+/// The way to an endpoint, tried once for all accounts that wait for it.
+type SharedRoute<'a> = Shared<LocalBoxFuture<'a, Arc<Route>>>;
+
+/// The way to each endpoint.
+fn routes<'a>(
+    config: &'a Config,
+    surveyor: &'a Surveyor,
+) -> HashMap<&'a Endpoint, SharedRoute<'a>> {
+    let endpoints = config.accounts.iter().map(|account| &account.endpoint);
+    let routes = endpoints.map(|endpoint| {
+        let route = surveyor.survey(endpoint).map(Arc::new);
+        (endpoint, route.boxed_local().shared())
+    });
+    routes.collect()
+}
+
+/// What all examinations share.
+struct Doctor<'a> {
+    config: &'a Config,
+    http: Arc<dyn HttpSend>,
+    clock: Clock,
+    budgets: Budgets,
+}
+
+impl Doctor<'_> {
+    async fn examine(
+        &self,
+        account: &Account,
+        provider: Arc<dyn Provider>,
+        route: SharedRoute<'_>,
+    ) -> AccountReport {
+        let allowed = self.config.poll.deadline();
+        let key = key::ask(&*provider, || self.clock.now(), allowed);
+        let (key, route) = join(key, route).await;
+        let mut steps = vec![key.step];
+        let mut summary = vec![key.summary];
+        let is_open = route.is_open();
+        let proxy = route.proxy.clone();
+        steps.extend(route.steps.iter().cloned());
+        match key.credential {
+            Some(credential) if is_open => {
+                let collectors = collectors::all().iter();
+                let exchanges =
+                    collectors.map(|collector| self.request(account, &credential, *collector));
+                let exchanges = join_all(exchanges).await;
+                let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
+                if tunnel.is_some() {
+                    steps.retain(|step| step.step != Subject::Tls);
+                }
+                let is_closed = tunnel.as_ref().is_some_and(Step::has_failed);
+                steps.extend(tunnel);
+                if is_closed {
+                    steps.extend(exchange::skip(NO_WAY));
+                } else {
+                    let (found, words) = exchange::judge(&exchanges);
+                    steps.extend(found);
+                    summary.extend(words);
+                }
+            }
+            Some(_) => steps.extend(exchange::skip(NO_WAY)),
+            None => steps.extend(exchange::skip("there is no key to sign with")),
+        }
+        AccountReport {
+            account: account.name.clone(),
+            ok: !steps.iter().any(Step::has_failed),
+            endpoint: account.endpoint.url().to_owned(),
+            region: account.region.clone(),
+            proxy,
+            requests_per_day: self.requests_per_day(),
+            steps,
+            summary,
+        }
+    }
+
+    /// Asks once, as a collection would.
+    async fn request(
+        &self,
+        account: &Account,
+        credential: &Credential,
+        collector: &'static dyn Collector,
+    ) -> Exchange {
+        let request = collector.request();
+        let (endpoint, region) = (&account.endpoint, account.region.as_deref());
+        let prepared = Prepared::new(endpoint, region, request.clone());
+        let permit = self
+            .budgets
+            .permit(credential.quota_key(), request.action, Pace::Prompt)
+            .await;
+        let (now, timeout) = (self.clock.now(), self.config.poll.timeout);
+        let reply = prepared
+            .send(&*self.http, Some(credential), now, timeout)
+            .await;
+        drop(permit);
+        Exchange {
+            collector: collector.name(),
+            action: format!("{}:{}", request.service, request.action),
+            // The header has whole seconds, so on average half of one is missing.
+            skew: reply
+                .date
+                .map(|date| self.clock.now().duration_since(date).as_secs_f64() - 0.5),
+            outcome: reply
+                .outcome
+                .map(|answer| (collector.parse(&answer.fields), answer.request_id)),
+        }
+    }
+
+    fn requests_per_day(&self) -> u64 {
+        const DAY_IN_MILLIS: u128 = 86_400_000;
+        let interval = self.config.poll.interval.as_millis().max(1);
+        let collectors = u128::try_from(collectors::all().len()).unwrap_or_default();
+        u64::try_from(collectors * DAY_IN_MILLIS / interval).unwrap_or(u64::MAX)
+    }
+}

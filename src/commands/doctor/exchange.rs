@@ -1,0 +1,262 @@
+//! The steps that one real request of each collector settles: clock, signature,
+//! permission and answer.
+
+use super::report::{Step, Subject};
+use crate::cloud::Error;
+use crate::collectors::Parsed;
+use crate::metrics::reason::Reason;
+
+/// How far the clocks may differ before every request is refused, in seconds.
+const REFUSED: f64 = 300.0;
+
+/// How far they may differ before it is worth a word, in seconds.
+const NOTED: f64 = 30.0;
+
+const POLICY: &str = "attach the CAM policy of this report to the key's user or role, unless the \
+                      message names another cause";
+
+/// What came of the request of one collector.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    pub(super) collector: &'static str,
+    /// The request's action as policies write it.
+    pub(super) action: String,
+    /// The local clock minus the API's, in seconds, if the API said what time it is.
+    pub(super) skew: Option<f64>,
+    /// What the answer meant and its RequestId.
+    pub(super) outcome: Result<(Parsed, Option<String>), Error>,
+}
+
+/// The steps and a summary in a few words, from the exchanges of all collectors.
+pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<Step>, Vec<String>) {
+    let skew = exchanges.iter().find_map(|exchange| exchange.skew);
+    let mut steps = vec![clock(skew)];
+    let mut values = 0;
+    for exchange in exchanges {
+        steps.extend(exchange.steps());
+        values += exchange.values();
+    }
+    let mut summary = vec![counted(values)];
+    summary.extend(skew.map(|skew| format!("clock {skew:+.1} s")));
+    (steps, summary)
+}
+
+/// The same steps when nothing could be sent.
+pub(super) fn skip(why: &str) -> Vec<Step> {
+    let subjects = [
+        Subject::Clock,
+        Subject::Signature,
+        Subject::Permission,
+        Subject::Answer,
+    ];
+    let steps = subjects.map(|subject| Step::skipped(subject, why));
+    steps.to_vec()
+}
+
+/// What the exchanges tell of a tunnel that could not be tried otherwise. It is there
+/// if anything came through.
+pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<Step> {
+    let step = exchanges.iter().map(|exchange| match &exchange.outcome {
+        Err(error) if error.reason == Reason::Network => {
+            Step::failed(Subject::Tls, &error.message, Reason::Network.remedy())
+        }
+        Err(error) if error.reason == Reason::Timeout => {
+            Step::skipped(Subject::Tls, "nothing came through the proxy's tunnel")
+        }
+        _ => Step::ok(
+            Subject::Tls,
+            "certificate trusted, through the proxy's tunnel",
+        ),
+    });
+    step.reduce(
+        |first, other| {
+            if first.has_failed() { other } else { first }
+        },
+    )
+}
+
+fn clock(skew: Option<f64>) -> Step {
+    let Some(skew) = skew else {
+        return Step::skipped(Subject::Clock, "no answer had a Date header");
+    };
+    let side = if skew < 0.0 { "behind" } else { "ahead of" };
+    let detail = format!("this machine is {:.1} s {side} the API", skew.abs());
+    match skew.abs() {
+        off if off > REFUSED => Step::failed(Subject::Clock, detail, Reason::Clock.remedy()),
+        off if off > NOTED => Step::warning(Subject::Clock, detail, Reason::Clock.remedy()),
+        _ => Step::ok(Subject::Clock, detail),
+    }
+}
+
+impl Exchange {
+    fn values(&self) -> usize {
+        let parsed = self.outcome.as_ref();
+        parsed.map_or(0, |(parsed, _)| parsed.samples.iter().count())
+    }
+
+    fn steps(&self) -> [Step; 3] {
+        [self.signature(), self.permission(), self.answer()].map(|step| Step {
+            collector: Some(self.collector),
+            ..step
+        })
+    }
+
+    fn signature(&self) -> Step {
+        let subject = Subject::Signature;
+        match &self.outcome {
+            Ok(_) => Step::ok(subject, "the API accepts the signature"),
+            Err(error) if is_about_the_key(error) => failed(subject, error, error.remedy()),
+            Err(error) if error.code.is_some() => {
+                Step::ok(subject, "the API does not refuse the signature")
+            }
+            Err(_) => Step::skipped(subject, "the API did not answer"),
+        }
+    }
+
+    fn permission(&self) -> Step {
+        let subject = Subject::Permission;
+        match &self.outcome {
+            Ok(_) => Step::ok(subject, format!("{} is allowed", self.action)),
+            Err(error) if error.reason == Reason::Permission => failed(subject, error, POLICY),
+            Err(error) if is_about_the_key(error) => {
+                Step::skipped(subject, "the signature was refused")
+            }
+            Err(error) if error.code.is_some() => {
+                Step::ok(subject, "the API does not refuse the action")
+            }
+            Err(_) => Step::skipped(subject, "the API did not answer"),
+        }
+    }
+
+    fn answer(&self) -> Step {
+        let subject = Subject::Answer;
+        let (parsed, request_id) = match &self.outcome {
+            Ok((parsed, request_id)) => (parsed, request_id),
+            Err(error) if is_about_the_key(error) || error.reason == Reason::Permission => {
+                return Step::skipped(subject, "the request was refused");
+            }
+            Err(error) => return failed(subject, error, error.remedy()),
+        };
+        let step = if parsed.recognized {
+            let drift = parsed.drift.iter();
+            let drift = drift.map(|drift| format!("{} {}", drift.field, drift.kind.as_str()));
+            let drift: Vec<String> = drift.collect();
+            let values = counted(self.values());
+            let detail = match drift.as_slice() {
+                [] => values,
+                drift => format!("{values}; not as documented: {}", drift.join(", ")),
+            };
+            Step::ok(subject, detail)
+        } else {
+            let detail = "the answer has no documented field with a valid value";
+            Step::failed(subject, detail, Reason::Response.remedy())
+        };
+        Step {
+            request_id: request_id.clone(),
+            ..step
+        }
+    }
+}
+
+fn counted(values: usize) -> String {
+    match values {
+        1 => "1 value".to_owned(),
+        values => format!("{values} values"),
+    }
+}
+
+/// Whether the request was refused for who signed it, or when.
+fn is_about_the_key(error: &Error) -> bool {
+    matches!(error.reason, Reason::Credentials | Reason::Clock)
+}
+
+fn failed(subject: Subject, error: &Error, remedy: &str) -> Step {
+    Step {
+        code: error.code.clone(),
+        request_id: error.request_id.clone(),
+        ..Step::failed(subject, &error.message, remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::report::Status;
+
+    fn exchange(outcome: Result<(Parsed, Option<String>), Error>) -> Exchange {
+        Exchange {
+            collector: "license_general",
+            action: "cwp:DescribeLicenseGeneral".to_owned(),
+            skew: Some(0.0),
+            outcome,
+        }
+    }
+
+    fn refused(reason: Reason, code: Option<&str>) -> Exchange {
+        exchange(Err(Error {
+            code: code.map(str::to_owned),
+            ..Error::new(reason, "no")
+        }))
+    }
+
+    fn statuses(exchange: Exchange) -> Vec<Status> {
+        let (steps, _) = judge(&[exchange]);
+        steps.into_iter().map(|step| step.status).collect()
+    }
+
+    #[test]
+    fn each_reason_is_the_failure_of_one_step() {
+        use Status::{Failed, Ok, Skipped};
+        for (reason, code, expected) in [
+            (
+                Reason::Credentials,
+                Some("A"),
+                [Ok, Failed, Skipped, Skipped],
+            ),
+            (Reason::Clock, Some("A"), [Ok, Failed, Skipped, Skipped]),
+            (Reason::Permission, Some("A"), [Ok, Ok, Failed, Skipped]),
+            (Reason::Server, Some("A"), [Ok, Ok, Ok, Failed]),
+            (Reason::Server, None, [Ok, Skipped, Skipped, Failed]),
+            (Reason::Timeout, None, [Ok, Skipped, Skipped, Failed]),
+        ] {
+            assert_eq!(
+                statuses(refused(reason, code)),
+                expected,
+                "{reason} {code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_noted_before_it_is_refused() {
+        for (skew, status, has_remedy) in [
+            (Some(29.0), Status::Ok, false),
+            (Some(-31.0), Status::Ok, true),
+            (Some(299.0), Status::Ok, true),
+            (Some(-301.0), Status::Failed, true),
+            (None, Status::Skipped, false),
+        ] {
+            let step = clock(skew);
+            assert_eq!(step.status, status, "{skew:?}");
+            assert_eq!(step.remedy.is_some(), has_remedy, "{skew:?}");
+        }
+        let detail = "this machine is 31.0 s behind the API";
+        assert_eq!(clock(Some(-31.0)).detail, detail);
+    }
+
+    #[test]
+    fn a_tunnel_is_judged_by_what_came_through() {
+        let status = |exchange| tunnel(&[exchange]).map(|step| step.status);
+        let broken = refused(Reason::Network, None);
+        assert_eq!(status(broken), Some(Status::Failed));
+        let silent = refused(Reason::Timeout, None);
+        assert_eq!(status(silent), Some(Status::Skipped));
+        let refusing = refused(Reason::Permission, Some("A"));
+        assert_eq!(status(refusing.clone()), Some(Status::Ok));
+        let broken = refused(Reason::Network, None);
+        for both in [[broken.clone(), refusing.clone()], [refusing, broken]] {
+            let step = tunnel(&both).unwrap();
+            assert_eq!(step.status, Status::Ok, "something came through");
+        }
+    }
+}

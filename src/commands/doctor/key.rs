@@ -1,0 +1,175 @@
+//! The step that asks for the key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::report::{Step, Subject};
+use crate::cloud::Credential;
+use crate::cloud::credentials::Provider;
+use crate::cloud::deadline;
+use crate::config::is_usual_id;
+
+/// How many characters of a secret id are shown.
+const SHOWN: usize = 8;
+
+/// What came of asking for the key.
+pub(super) struct Key {
+    pub(super) step: Step,
+    /// The key, if there is a usable one.
+    pub(super) credential: Option<Arc<Credential>>,
+    /// The key in a few words.
+    pub(super) summary: String,
+}
+
+/// Asks `provider` for the key that is to be used at the time `now`.
+pub(super) async fn ask(
+    provider: &dyn Provider,
+    now: impl Fn() -> Timestamp,
+    allowed: Duration,
+) -> Key {
+    let answer = async { Ok(provider.credential().await?) };
+    let answer = deadline::within(allowed, answer).await;
+    // Not before: the chain knows its place only once it has found one.
+    let source = provider.source();
+    let credential = match answer {
+        Ok(credential) => credential,
+        Err(error) => {
+            let detail = format!("no key can be had from {source}: {error}");
+            let step = Step::failed(Subject::Credentials, detail, error.remedy());
+            return Key {
+                step: Step {
+                    code: error.code,
+                    request_id: error.request_id,
+                    ..step
+                },
+                credential: None,
+                summary: source,
+            };
+        }
+    };
+    let summary = match public_part(&credential) {
+        Some(id) => format!("{source} {id}"),
+        None => source,
+    };
+    let left = credential.expires_at().map(|at| at.duration_since(now()));
+    let step = match left {
+        Some(left) if !left.is_positive() => Step::failed(
+            Subject::Credentials,
+            format!("{summary}, expired {} ago", span(left.abs())),
+            "renew the temporary key where it comes from",
+        ),
+        Some(left) => Step::ok(
+            Subject::Credentials,
+            format!("{summary}, valid for {}", span(left)),
+        ),
+        None if credential.token().is_some() => Step::ok(
+            Subject::Credentials,
+            format!("{summary}, temporary, but it does not say until when"),
+        ),
+        None => Step::ok(Subject::Credentials, summary.clone()),
+    };
+    let credential = (!step.has_failed()).then_some(credential);
+    Key {
+        step,
+        credential,
+        summary,
+    }
+}
+
+/// The beginning of a secret id. Nothing of what does not look like one: it could be
+/// the key itself, put in the wrong place.
+fn public_part(credential: &Credential) -> Option<String> {
+    let id = credential.secret_id();
+    is_usual_id(id).then(|| id.chars().take(SHOWN).collect::<String>() + "…")
+}
+
+/// A duration for people.
+fn span(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min"),
+        _ => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::cloud::Error;
+    use crate::cloud::credentials::Unavailable;
+    use crate::commands::doctor::report::Status;
+    use crate::metrics::reason::Reason;
+
+    const ALLOWED: Duration = Duration::from_secs(60);
+
+    /// A source with a temporary key, or with none.
+    struct Temporary(Result<Arc<Credential>, Unavailable>);
+
+    impl Provider for Temporary {
+        fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+            Box::pin(async { self.0.clone() })
+        }
+
+        fn current(&self) -> Option<Arc<Credential>> {
+            None
+        }
+
+        fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
+            Box::pin(async {})
+        }
+
+        fn source(&self) -> String {
+            "a role".to_owned()
+        }
+    }
+
+    async fn ask_for_key_until(second: i64) -> Key {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let key = Credential::new("AKIDtemporary".to_owned(), "s3cr3t".to_owned(), None);
+        let key = key.temporary("role".to_owned(), at(second));
+        ask(&Temporary(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
+    }
+
+    #[tokio::test]
+    async fn a_temporary_key_says_how_long_it_is_valid() {
+        let key = ask_for_key_until(10_000 + 5_520).await;
+        assert_eq!(key.step.detail, "a role AKIDtemp…, valid for 1 h 32 min");
+        assert!(key.credential.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_expired_key_is_a_failure_and_not_used() {
+        let key = ask_for_key_until(10_000 - 61).await;
+        assert_eq!(key.step.status, Status::Failed);
+        assert_eq!(key.step.detail, "a role AKIDtemp…, expired 1 min ago");
+        assert!(key.credential.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_source_without_a_key_says_why() {
+        let error = Error::new(Reason::Timeout, "the metadata service is silent");
+        let error = Unavailable::Broken(error.with_remedy("wake it"));
+        let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH, ALLOWED).await;
+        assert_eq!(key.step.remedy.as_deref(), Some("wake it"));
+        assert_eq!(key.step.status, Status::Failed);
+        let expected = "no key can be had from a role: the metadata service is silent";
+        assert_eq!(key.step.detail, expected);
+    }
+
+    #[test]
+    fn only_what_looks_like_a_secret_id_is_shown_and_only_its_beginning() {
+        let shown = |id: &str| {
+            let key = Credential::new(id.to_owned(), "s3cr3t".to_owned(), None);
+            public_part(&key)
+        };
+        assert_eq!(shown("AKIDabcdefghijkl").as_deref(), Some("AKIDabcd…"));
+        assert_eq!(shown("IKIDabcdefghijkl").as_deref(), Some("IKIDabcd…"));
+        assert_eq!(shown("Gu5t9xGARNpq86cd98joQYCN3Cozk1qA"), None);
+    }
+}

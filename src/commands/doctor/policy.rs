@@ -1,0 +1,48 @@
+//! The least that a key's user or role must be allowed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::collectors;
+
+/// A CAM policy, in the shape that the console takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Statement {
+    effect: &'static str,
+    action: Vec<String>,
+    resource: [&'static str; 1],
+}
+
+impl Policy {
+    /// What the collectors need, and no more.
+    #[must_use]
+    pub fn of_collectors() -> Self {
+        let requests = collectors::all()
+            .iter()
+            .map(|collector| collector.request());
+        let actions = requests.map(|request| format!("{}:{}", request.service, request.action));
+        Self {
+            version: "2.0",
+            statement: vec![Statement {
+                effect: "allow",
+                action: actions.collect(),
+                // CWP's actions have no resources of their own: CAM denies a named one.
+                resource: ["*"],
+            }],
+        }
+    }
+}
+
+/// Indented JSON, to be pasted.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)
+    }
+}

@@ -1,0 +1,109 @@
+//! The command `doctor`: prints each finding as soon as it is known.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use crate::commands::doctor::{self, Finding};
+use crate::commands::{Failure, say};
+use crate::config::Source;
+use crate::system::clock::Clock;
+
+/// Examines all accounts, and prints the report as text or as one `json` document.
+pub(in crate::commands) async fn run(
+    source: &Source,
+    clock: &Clock,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut progress = Progress::new(io::stderr(), io::stderr().is_terminal());
+    let mut printed = Ok(());
+    let report = doctor::examine(source, clock, |finding| {
+        progress.clear();
+        if !json && printed.is_ok() {
+            printed = say(finding.to_string());
+        }
+        progress.show(&finding);
+    })
+    .await
+    .map_err(Failure::running)?;
+    progress.clear();
+    printed?;
+    if json {
+        let document = serde_json::to_string_pretty(&report).map_err(Failure::running)?;
+        say(format!("{document}\n"))?;
+    } else {
+        say(report.summary())?;
+    }
+    if report.ok {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+/// How many accounts have been checked, on one line of a terminal that is rewritten.
+struct Progress<W> {
+    writer: W,
+    is_terminal: bool,
+    done: usize,
+    total: usize,
+}
+
+impl<W: Write> Progress<W> {
+    /// Writes nothing unless `writer` is a terminal.
+    fn new(writer: W, is_terminal: bool) -> Self {
+        Self {
+            writer,
+            is_terminal,
+            done: 0,
+            total: 0,
+        }
+    }
+
+    /// Removes the line, so that something else can be printed in its place.
+    fn clear(&mut self) {
+        self.write("\r\u{1b}[K");
+    }
+
+    /// Counts `finding`, and writes the line while there is something to wait for.
+    fn show(&mut self, finding: &Finding<'_>) {
+        match finding {
+            Finding::Configuration(_, accounts) => self.total = *accounts,
+            Finding::Account(_) => self.done += 1,
+        }
+        if self.done < self.total {
+            let line = format!("{} of {} accounts checked", self.done, self.total);
+            self.write(&line);
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.is_terminal {
+            // Nobody misses the progress if the terminal is gone.
+            let _ = self.writer.write_all(text.as_bytes());
+            let _ = self.writer.flush();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(is_terminal: bool) -> String {
+        let report = doctor::Configuration {
+            status: doctor::Status::Ok,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let mut bytes = Vec::new();
+        let mut progress = Progress::new(&mut bytes, is_terminal);
+        progress.show(&Finding::Configuration(&report, 12));
+        progress.clear();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn progress_is_one_line_of_a_terminal_and_nothing_elsewhere() {
+        assert_eq!(written(true), "0 of 12 accounts checked\r\u{1b}[K");
+        assert_eq!(written(false), "");
+    }
+}

@@ -1,0 +1,276 @@
+//! The flags that are the same for all commands that take them.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failure;
+use crate::commands::daemon::AppOptions;
+use crate::config::{Environment, Shard, Share};
+use crate::server::Limits;
+use crate::server::listen::ListenAddress;
+use crate::server::site::PATHS;
+use crate::system::logging::{Format, Threshold};
+
+/// How many shards there may be: finding the owner of an account asks each of them.
+const MAX_SHARDS: u32 = 10_000;
+
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// Configuration file (YAML).
+    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    pub(super) config_file: Option<PathBuf>,
+
+    /// Check the configuration, say what is wrong with it, and exit.
+    #[arg(long = "config.check", global = true)]
+    pub(super) config_check: bool,
+
+    /// Address to listen on, HOST:PORT; without a host, every address. Repeatable.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":10064",
+        global = true
+    )]
+    listen_addresses: Vec<ListenAddress>,
+
+    /// Listen on the sockets that systemd passes instead.
+    #[arg(long = "web.systemd-socket", global = true)]
+    systemd_socket: bool,
+
+    /// Web configuration file (YAML): TLS, passwords, headers, as for other exporters.
+    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    pub(super) web_config_file: Option<PathBuf>,
+
+    /// Answer /-/healthy and /-/ready without the password that the web configuration
+    /// demands.
+    #[arg(long = "web.health-without-auth", global = true)]
+    health_without_auth: bool,
+
+    /// How many connections may be open; a further one takes the place of an idle one.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "COUNT",
+        default_value = "512",
+        value_parser = count,
+        global = true
+    )]
+    max_connections: NonZeroU32,
+
+    /// How many scrapes may be answered at a time, further ones wait, for five seconds at most; 0 is no limit.
+    #[arg(
+        long = "web.max-requests",
+        value_name = "COUNT",
+        default_value = "40",
+        value_parser = count_or_zero,
+        global = true
+    )]
+    max_requests: u32,
+
+    /// Path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = telemetry_path,
+        global = true
+    )]
+    telemetry_path: String,
+
+    /// Let clients reload the configuration with POST or PUT /-/reload.
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    enable_lifecycle: bool,
+
+    /// Collect only the accounts of this shard, counted from 0; `auto` takes the number
+    /// at the end of POD_NAME or of the host's name.
+    #[arg(
+        long = "shard.index",
+        value_name = "INDEX",
+        value_parser = shard_index,
+        global = true
+    )]
+    shard_index: Option<ShardIndex>,
+
+    /// How many shards there are.
+    #[arg(
+        long = "shard.total",
+        value_name = "TOTAL",
+        value_parser = shard_total,
+        global = true
+    )]
+    shard_total: Option<NonZeroU32>,
+
+    /// How many replicas collect the same accounts and share api.rate_limit.
+    #[arg(
+        long = "replica.count",
+        value_name = "COUNT",
+        default_value = "1",
+        value_parser = count,
+        global = true
+    )]
+    replica_count: NonZeroU32,
+
+    /// Keep the last good values in this folder, and show them after a restart with
+    /// their true age until they have been collected anew.
+    #[arg(long = "state.dir", value_name = "FOLDER", global = true)]
+    pub(super) state_dir: Option<PathBuf>,
+
+    /// Log only events of this level or above.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        value_enum,
+        ignore_case = true,
+        default_value_t = Threshold::Info,
+        global = true
+    )]
+    pub(super) log_level: Threshold,
+
+    /// Format of the log lines on standard error.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        value_enum,
+        ignore_case = true,
+        default_value_t = Format::Logfmt,
+        global = true
+    )]
+    pub(super) log_format: Format,
+}
+
+/// Which shard this process is.
+#[derive(Debug, Clone, Copy)]
+enum ShardIndex {
+    /// The number at the end of the pod's or the host's name.
+    Auto,
+    Number(u32),
+}
+
+impl Flags {
+    /// This process's part of the accounts and the budget.
+    pub(super) fn share(&self, environment: &Environment) -> Result<Share, Failure> {
+        let shard = match (self.shard_index, self.shard_total) {
+            (None, None) => None,
+            (Some(index), Some(total)) => Some(shard(index, total, environment)?),
+            (Some(_), None) => {
+                let text =
+                    "--shard.index: --shard.total is missing, which says how many shards there are";
+                return Err(Failure::usage(text));
+            }
+            (None, Some(_)) => {
+                let text = "--shard.total: --shard.index is missing, which says which shard this process is";
+                return Err(Failure::usage(text));
+            }
+        };
+        Ok(Share {
+            shard,
+            replicas: self.replica_count,
+        })
+    }
+
+    /// How the daemon faces the world, and where it keeps what.
+    pub(super) fn app_options(self) -> AppOptions {
+        AppOptions {
+            listen_addresses: self.listen_addresses,
+            systemd_socket: self.systemd_socket,
+            limits: Limits {
+                connections: NonZeroUsize::try_from(self.max_connections)
+                    .unwrap_or(NonZeroUsize::MAX),
+                scrapes: usize::try_from(self.max_requests).unwrap_or(usize::MAX),
+            },
+            web_config: self.web_config_file,
+            health_without_auth: self.health_without_auth,
+            telemetry_path: self.telemetry_path,
+            enable_lifecycle: self.enable_lifecycle,
+            state_dir: self.state_dir,
+            // Also after the file was replaced by another version.
+            program: "/proc/self/exe".into(),
+        }
+    }
+}
+
+fn shard(
+    index: ShardIndex,
+    total: NonZeroU32,
+    environment: &Environment,
+) -> Result<Shard, Failure> {
+    let last = total.get() - 1;
+    match index {
+        ShardIndex::Number(index) => Shard::new(index, total).ok_or_else(|| {
+            Failure::Usage(format!(
+                "--shard.index: there is no shard {index} of {total}; shards are counted from 0 to {last}"
+            ))
+        }),
+        ShardIndex::Auto => {
+            let (source, name) = name_of_this_process(environment);
+            let index = name.rsplit_once('-').and_then(|(_, end)| end.parse().ok());
+            let index = index.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--shard.index=auto: {source} is {name:?} and does not end in a hyphen and a \
+                     number, as cwp-exporter-0 does; write the number instead of auto"
+                ))
+            })?;
+            Shard::new(index, total).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--shard.index=auto: {source} is {name:?}, but --shard.total={total} allows 0 to \
+                     {last} only; raise --shard.total, or write the number instead of auto"
+                ))
+            })
+        }
+    }
+}
+
+/// The pod's name, or else the host's, and what it is.
+fn name_of_this_process(environment: &Environment) -> (&'static str, String) {
+    match environment.get("POD_NAME") {
+        Some(name) if !name.is_empty() => ("POD_NAME", name.to_owned()),
+        _ => {
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            ("the host's name", name.trim().to_owned())
+        }
+    }
+}
+
+fn whole_number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("write a whole number from {least} to {most}"))
+}
+
+fn count(text: &str) -> Result<NonZeroU32, String> {
+    whole_number(text, 1, u32::MAX).map(|count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))
+}
+
+fn count_or_zero(text: &str) -> Result<u32, String> {
+    whole_number(text, 0, u32::MAX).map_err(|form| format!("{form}; 0 is no limit"))
+}
+
+fn shard_total(text: &str) -> Result<NonZeroU32, String> {
+    whole_number(text, 1, MAX_SHARDS).and_then(|_| count(text))
+}
+
+fn shard_index(text: &str) -> Result<ShardIndex, String> {
+    match text {
+        "auto" => Ok(ShardIndex::Auto),
+        number => whole_number(number, 0, MAX_SHARDS - 1)
+            .map(ShardIndex::Number)
+            .map_err(|form| format!("{form}, or auto")),
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("a path begins with a slash, as /metrics does".to_owned());
+    }
+    if PATHS.contains(&text) {
+        return Err("this path has another page; choose another path, such as /metrics".to_owned());
+    }
+    let is_of_a_path =
+        |char: char| char.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@%/".contains(char);
+    match text.chars().find(|char| !is_of_a_path(*char)) {
+        Some(char) => Err(format!("a path cannot contain {char:?}")),
+        None => Ok(text.to_owned()),
+    }
+}

@@ -1,0 +1,350 @@
+//! The command line: flags as Prometheus' own tools spell them, and what each
+//! command does.
+
+pub mod daemon;
+mod demo;
+pub mod doctor;
+mod flags;
+pub mod once;
+pub mod service_manager;
+pub mod stack;
+mod usage;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tracing::{info, warn};
+
+use crate::cloud::credentials::MAX_READS;
+use crate::collection::fleet::FleetError;
+use crate::collection::state_dir::{StateDir, worker};
+use crate::commands::daemon::{App, AppOptions, StartError};
+use crate::config::{Config, Environment, Source};
+use crate::exposition;
+use crate::server::listen::ListenAddress;
+use crate::server::web_config::WebConfigFile;
+use crate::simulator::{Scenario, Simulator};
+use crate::system::atomic_file::{Output, Unsuitable};
+use crate::system::clock::Clock;
+use crate::system::logging::{self, Threshold};
+use crate::system::signals::StopSignals;
+use flags::Flags;
+
+/// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
+///
+/// Without a command it serves. Without a configuration file it collects one account
+/// with the key in TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
+#[derive(Debug, Parser)]
+#[command(name = "cwp-exporter", version = VERSION, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    ///
+    /// When it is wrong; the error's text says what to write instead. Help and version,
+    /// which end the program too, are among the errors.
+    pub fn read<T: Into<OsString>>(
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let mut command = usage::prepared(Self::command());
+        let matches = command
+            .try_get_matches_from_mut(&arguments)
+            .map_err(|error| usage::explained(&mut command, &arguments, error))?;
+        usage::check(&mut command, &arguments, &matches)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("CWP_EXPORTER_REVISION"),
+    ", rustc ",
+    env!("CWP_EXPORTER_RUSTC"),
+    ")"
+);
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect every account once and print the exposition; exit 1 if any account failed.
+    Once {
+        /// Write to this file instead, replacing it whole or not at all; `-` is standard
+        /// output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check each account step by step and say what to do; exit 1 if any step failed.
+    Doctor {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Play the CWP API on a loopback address, verifying requests as the real one does.
+    Simulate {
+        /// Loopback address to listen on.
+        #[arg(
+            long,
+            value_name = "ADDRESS",
+            default_value = "127.0.0.1:10065",
+            value_parser = loopback_address
+        )]
+        listen: ListenAddress,
+        /// Scenario file (YAML); the demo's scenario when absent.
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
+    },
+    /// Serve simulated accounts in one process, with nothing to configure.
+    Demo {
+        /// Start Prometheus and Alertmanager as well, with the rules and the routes that
+        /// are shipped, an hour in a minute. Both must be on PATH.
+        #[arg(long)]
+        stack: bool,
+    },
+}
+
+/// The permissions of a textfile: whoever reads it is another user.
+const READABLE: u32 = 0o644;
+
+/// Why a command did not do what was asked, as an exit code.
+enum Failure {
+    /// Exit code 1: it failed while running.
+    Running(String),
+    /// Exit code 1: it has said why already.
+    Said,
+    /// Exit code 2: usage or configuration.
+    Usage(String),
+}
+
+impl Failure {
+    fn running(error: impl ToString) -> Self {
+        Self::Running(error.to_string())
+    }
+
+    fn usage(error: impl ToString) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Fleet(error) => error.into(),
+            StartError::Config(_) | StartError::State(_) => Self::usage(error),
+            _ => Self::running(error),
+        }
+    }
+}
+
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        match error {
+            // What it names is in the configuration, or in the environment.
+            FleetError::Client(_) => Self::usage(error),
+            FleetError::Metrics(_) => Self::running(error),
+        }
+    }
+}
+
+/// How many threads may be blocked: files of keys that hang take theirs for good, and names
+/// are looked up and files are saved beside them.
+const BLOCKING_THREADS: usize = MAX_READS + 512;
+
+/// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
+/// running, 2 wrong usage or configuration.
+#[must_use]
+pub fn run() -> ExitCode {
+    if let Some(code) = worker::run_if_asked(std::env::args_os().skip(1)) {
+        return code;
+    }
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // There is nowhere to tell that standard error is closed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let clock = Clock::system();
+    let threshold = match (&cli.command, cli.flags.log_level) {
+        // What is usually worth a line is in the report.
+        (Some(Command::Doctor { .. }), Threshold::Info | Threshold::Warn) => Threshold::Error,
+        (_, threshold) => threshold,
+    };
+    logging::init(cli.flags.log_format, threshold, clock.clone());
+    // What is served is served on a thread of its own.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return exit(Err(Failure::running(error))),
+    };
+    let outcome = runtime.block_on(execute(cli, &Environment::process(), &clock));
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    exit(outcome)
+}
+
+fn exit(outcome: Result<(), Failure>) -> ExitCode {
+    let (code, message) = match outcome {
+        Ok(()) => (0, None),
+        Err(Failure::Said) => (1, None),
+        Err(Failure::Running(message)) => (1, Some(message)),
+        Err(Failure::Usage(message)) => (2, Some(message)),
+    };
+    if let Some(message) = message {
+        // There is nowhere to tell that standard error is closed.
+        let _ = writeln!(io::stderr(), "cwp-exporter: {message}");
+    }
+    ExitCode::from(code)
+}
+
+async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
+    let Cli { flags, command } = cli;
+    let source = Source {
+        file: flags.config_file.clone(),
+        environment: environment.clone(),
+        share: flags.share(environment)?,
+    };
+    let load = || source.load().map_err(Failure::usage);
+    match command {
+        None if flags.config_check => {
+            let config = source.check().map_err(Failure::usage);
+            let config = checked(config, flags.web_config_file.as_deref())?;
+            if let Some(folder) = &flags.state_dir {
+                StateDir::check(folder).map_err(Failure::usage)?;
+            }
+            for warning in config.warnings() {
+                warn!("{warning}");
+            }
+            let accounts = match config.accounts.len() {
+                1 => "1 account".to_owned(),
+                count => format!("{count} accounts"),
+            };
+            say(format!("configuration is good: {accounts}\n"))
+        }
+        None => serve(source, clock, flags.app_options()).await,
+        Some(Command::Once { output }) => {
+            let config = load()?;
+            once(&config, environment, clock, output.as_deref()).await
+        }
+        Some(Command::Doctor { json }) => doctor::print::run(&source, clock, json).await,
+        Some(Command::Simulate { listen, scenario }) => {
+            simulate(listen, scenario.as_deref(), clock).await
+        }
+        Some(Command::Demo { stack }) => demo::run(clock, flags.app_options(), stack).await,
+    }
+}
+
+/// The configuration, if the web configuration is good too; the problems of both if not.
+fn checked(config: Result<Config, Failure>, web: Option<&Path>) -> Result<Config, Failure> {
+    let web = web.map_or(Ok(()), |file| WebConfigFile::open(file).map(|_| ()));
+    match (config, web) {
+        (config, Ok(())) => config,
+        (Ok(_), Err(web)) => Err(Failure::usage(web)),
+        (Err(Failure::Usage(config)), Err(web)) => Err(Failure::Usage(format!("{config}\n{web}"))),
+        (failed, Err(_)) => failed,
+    }
+}
+
+async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {
+    let signals = StopSignals::catch().map_err(Failure::running)?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        revision = env!("CWP_EXPORTER_REVISION"),
+        "starting cwp-exporter"
+    );
+    let app = App::bind(source, clock, options).await?;
+    app.run_until(signals.received())
+        .await
+        .map_err(Failure::running)
+}
+
+async fn once(
+    config: &Config,
+    environment: &Environment,
+    clock: &Clock,
+    output: Option<&Path>,
+) -> Result<(), Failure> {
+    let path = output.unwrap_or(Path::new("-"));
+    // Before anything is asked of the cloud.
+    let output = Output::at(path).map_err(|unsuitable| {
+        let message = format!("--output: {} {unsuitable}", path.display());
+        match unsuitable {
+            Unsuitable::Io(_) => Failure::Running(message),
+            Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
+        }
+    })?;
+    let (exposition, all_succeeded) = once::collect(config, environment, clock).await?;
+    let text = match output {
+        Output::Standard => exposition.render(exposition::Format::Text),
+        // A textfile. What tells of this process has ended when it is read, and
+        // node_exporter refuses a series that two files have.
+        Output::File(_) | Output::Through(_) => {
+            exposition.render_accounts(exposition::Format::Text)
+        }
+    };
+    output.write(&text, READABLE).map_err(|error| {
+        Failure::Running(format!("cannot write to {}: {error}", path.display()))
+    })?;
+    if all_succeeded {
+        Ok(())
+    } else {
+        Err(Failure::Said)
+    }
+}
+
+async fn simulate(
+    listen: ListenAddress,
+    scenario: Option<&Path>,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let scenario = match scenario {
+        Some(path) => Scenario::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
+        None => Scenario::demo().map_err(Failure::running)?,
+    };
+    let signals = StopSignals::catch().map_err(Failure::running)?;
+    let unable = |error| Failure::Running(format!("cannot listen on {listen}: {error}"));
+    let addresses = listen.resolve().await.map_err(unable)?;
+    let Some(address) = addresses.first() else {
+        return Err(unable(io::ErrorKind::AddrNotAvailable.into()));
+    };
+    let simulator = Simulator::bind(*address, scenario, clock.clone())
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Failure::Usage(format!("--listen: {error}")),
+            _ => unable(error),
+        })?;
+    simulator.run_until(signals.received()).await;
+    Ok(())
+}
+
+/// An address for the simulated API.
+fn loopback_address(text: &str) -> Result<ListenAddress, String> {
+    let problem = match text.parse::<ListenAddress>() {
+        Ok(address) if address.may_be_loopback() => return Ok(address),
+        Ok(_) => "the simulated API listens on a loopback address only",
+        Err(error) => error.problem,
+    };
+    Err(format!(
+        "{problem}; write HOST:PORT, such as 127.0.0.1:10065 or [::1]:10065"
+    ))
+}
+
+/// Writes to standard output.
+fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let written = Output::Standard.write(text.as_ref(), READABLE);
+    written.map_err(Failure::running)
+}

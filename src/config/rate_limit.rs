@@ -1,0 +1,33 @@
+//! How many requests may be sent.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// What one second's worth of requests is stretched to.
+///
+/// The API counts requests as they arrive. An eighth of a second of slack keeps a
+/// request that was held up on its way from sharing its second with one too many.
+const PACED_SECOND: Duration = Duration::from_millis(1125);
+
+/// Requests a second for each credential and action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What all replicas may send together.
+    pub requests: NonZeroU32,
+    /// How many replicas share it.
+    pub replicas: NonZeroU32,
+}
+
+impl RateLimit {
+    /// One replica's share, in requests a second.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.requests.get()) / f64::from(self.replicas.get())
+    }
+
+    /// What one replica can keep up, in requests a second.
+    #[must_use]
+    pub fn sustained(self) -> f64 {
+        self.share() / PACED_SECOND.as_secs_f64()
+    }
+}

@@ -1,0 +1,337 @@
+//! What the exporter counts about itself while it works.
+//!
+//! Only instruments that are bumped as things happen live here. Whatever can be
+//! read from the snapshots (health, ages, drift) is built from them at each scrape
+//! instead, in [`exposition`](crate::exposition), so that it cannot disagree with them.
+
+pub mod process;
+pub mod reason;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
+};
+
+use crate::metrics::reason::Reason;
+
+/// The kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever rises; its name ends in `_total`.
+    Counter,
+    /// A value that goes up and down.
+    Gauge,
+    /// Observations counted in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// The word behind `# TYPE`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric's fixed part. Every metric that can ever be exposed has one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MetricDef {
+    /// The metric's name.
+    pub name: &'static str,
+    /// One sentence or two: meaning, unit and source.
+    pub help: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// The label names, in the order in which they are written.
+    pub labels: &'static [&'static str],
+}
+
+/// Names `MetricDef` constants and lists them all in `ALL`.
+macro_rules! define_metrics {
+    ($($constant:ident = $kind:ident $name:literal $labels:tt $help:literal)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: &$crate::metrics::MetricDef = &$crate::metrics::MetricDef {
+                name: $name,
+                help: $help,
+                kind: $crate::metrics::Kind::$kind,
+                labels: &$labels,
+            };
+        )*
+        /// Every metric defined here.
+        pub const ALL: &[&$crate::metrics::MetricDef] = &[$($constant),*];
+    };
+}
+pub(crate) use define_metrics;
+
+/// The definitions behind [`ExporterMetrics`].
+pub mod defs {
+    super::define_metrics! {
+        BUILD_INFO = Gauge "cwp_exporter_build_info" ["version", "revision", "rustc"]
+            "The exporter's version, the source revision it was built from and the compiler; always 1."
+        API_REQUESTS = Counter "cwp_exporter_api_requests_total" ["action"]
+            "HTTP requests sent to the API, retries included: what the quota is charged."
+        API_REQUEST_FAILURES = Counter "cwp_exporter_api_request_failures_total" ["action", "reason"]
+            "HTTP requests to the API that failed, by reason."
+        API_REQUEST_DURATION = Histogram "cwp_exporter_api_request_duration_seconds" ["action"]
+            "Time from sending a request to the API until its whole answer or its failure, in seconds."
+        API_RATE_LIMIT = Gauge "cwp_exporter_api_rate_limit_requests_per_second" ["action"]
+            "The configured budget: requests per second of each credential for this action."
+        API_RATE_LIMIT_WAIT = Counter "cwp_exporter_api_rate_limit_wait_seconds_total" ["action"]
+            "Time that requests waited for the rate budget or a place in flight, in seconds."
+        CLOCK_SKEW = Gauge "cwp_exporter_clock_skew_seconds" []
+            "Local clock minus the API's Date header at its last answer, in seconds; the API refuses more than 300."
+        RELOAD_SUCCESSFUL = Gauge "cwp_exporter_config_last_reload_successful" []
+            "1 if the configuration was read without a problem the last time, else 0."
+        RELOAD_SUCCESS_TIMESTAMP = Gauge "cwp_exporter_config_last_reload_success_timestamp_seconds" []
+            "When the configuration was last read without a problem, in seconds since the Unix epoch."
+        SHARD_INDEX = Gauge "cwp_exporter_shard_index" []
+            "Which shard of the accounts this process collects, counted from 0; absent without shards."
+        SHARD_TOTAL = Gauge "cwp_exporter_shard_total" []
+            "How many shards the accounts are divided into; absent without shards."
+        CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
+            "Credentials that were replaced, as they had changed at their source or were about to expire, and failed attempts to."
+        STATE_SAVES = Counter "cwp_exporter_state_saves_total" ["result"]
+            "Saves of the last good values to the state folder, by result; one that has not ended after ten seconds has failed. Absent without a state folder."
+    }
+}
+
+impl MetricDef {
+    fn opts(&self) -> Opts {
+        Opts::new(self.name, self.help)
+    }
+}
+
+/// Upper bounds of the request duration's buckets, in seconds.
+const DURATION_BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The live instruments. A cheap handle: clones count into the same metrics.
+#[derive(Debug, Clone)]
+pub struct ExporterMetrics(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    requests: CounterVec,
+    failures: CounterVec,
+    durations: HistogramVec,
+    rate_limits: GaugeVec,
+    waits: CounterVec,
+    clock_skew: GaugeVec,
+    refreshes_succeeded: Counter,
+    refreshes_failed: Counter,
+    reload_successful: GaugeVec,
+    shard_index: GaugeVec,
+    shard_total: GaugeVec,
+    state_saves: CounterVec,
+}
+
+impl ExporterMetrics {
+    /// Instruments that are exposed by `registry`.
+    ///
+    /// # Errors
+    ///
+    /// When `registry` already has metrics of these names.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let build_info = GaugeVec::new(defs::BUILD_INFO.opts(), defs::BUILD_INFO.labels)?;
+        build_info
+            .get_metric_with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                env!("CWP_EXPORTER_REVISION"),
+                env!("CWP_EXPORTER_RUSTC"),
+            ])?
+            .set(1.0);
+        add(registry, build_info)?;
+
+        let refreshes = add(registry, counters(defs::CREDENTIAL_REFRESHES)?)?;
+        Ok(Self(Arc::new(Instruments {
+            requests: add(registry, counters(defs::API_REQUESTS)?)?,
+            failures: add(registry, counters(defs::API_REQUEST_FAILURES)?)?,
+            durations: {
+                let def = defs::API_REQUEST_DURATION;
+                let opts = HistogramOpts::new(def.name, def.help).buckets(DURATION_BUCKETS.into());
+                add(registry, HistogramVec::new(opts, def.labels)?)?
+            },
+            rate_limits: add(registry, gauges(defs::API_RATE_LIMIT)?)?,
+            waits: add(registry, counters(defs::API_RATE_LIMIT_WAIT)?)?,
+            clock_skew: add(registry, gauges(defs::CLOCK_SKEW)?)?,
+            refreshes_succeeded: refreshes.get_metric_with_label_values(&["success"])?,
+            refreshes_failed: refreshes.get_metric_with_label_values(&["failure"])?,
+            reload_successful: add(registry, gauges(defs::RELOAD_SUCCESSFUL)?)?,
+            shard_index: add(registry, gauges(defs::SHARD_INDEX)?)?,
+            shard_total: add(registry, gauges(defs::SHARD_TOTAL)?)?,
+            state_saves: add(registry, counters(defs::STATE_SAVES)?)?,
+        })))
+    }
+
+    /// The instruments of one API action; all of them exist from then on.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the label names are fixed.
+    pub fn action(
+        &self,
+        action: &'static str,
+        rate_limit: f64,
+    ) -> prometheus::Result<ActionMetrics> {
+        self.0
+            .rate_limits
+            .get_metric_with_label_values(&[action])?
+            .set(rate_limit);
+        Ok(ActionMetrics {
+            requests: self.0.requests.get_metric_with_label_values(&[action])?,
+            failures: Reason::ALL
+                .into_iter()
+                .map(|reason| {
+                    let labels = [action, reason.as_str()];
+                    let counter = self.0.failures.get_metric_with_label_values(&labels)?;
+                    Ok((reason, counter))
+                })
+                .collect::<prometheus::Result<_>>()?,
+            duration: self.0.durations.get_metric_with_label_values(&[action])?,
+            wait: self.0.waits.get_metric_with_label_values(&[action])?,
+        })
+    }
+
+    /// Notes the difference between the local clock and the API's, in seconds.
+    pub fn set_clock_skew(&self, seconds: f64) {
+        set(&self.0.clock_skew, seconds);
+    }
+
+    /// Notes whether the configuration was read without a problem.
+    pub fn note_reload(&self, succeeded: bool) {
+        set(&self.0.reload_successful, f64::from(u8::from(succeeded)));
+    }
+
+    /// Lets the saves to the state folder start at 0.
+    pub fn start_state_saves(&self) {
+        self.count_state_saves(true, 0.0);
+        self.count_state_saves(false, 0.0);
+    }
+
+    /// Counts a save to the state folder.
+    pub fn count_state_save(&self, succeeded: bool) {
+        self.count_state_saves(succeeded, 1.0);
+    }
+
+    fn count_state_saves(&self, succeeded: bool, by: f64) {
+        let result = if succeeded { "success" } else { "failure" };
+        // The label's name is fixed.
+        if let Ok(saves) = self.0.state_saves.get_metric_with_label_values(&[result]) {
+            saves.inc_by(by);
+        }
+    }
+
+    /// Notes which of how many shards this process is.
+    pub fn set_shard(&self, index: u32, total: u32) {
+        set(&self.0.shard_index, f64::from(index));
+        set(&self.0.shard_total, f64::from(total));
+    }
+
+    /// Counts a credential that was read anew, or an attempt that failed.
+    pub fn count_credential_refresh(&self, succeeded: bool) {
+        if succeeded {
+            self.0.refreshes_succeeded.inc();
+        } else {
+            self.0.refreshes_failed.inc();
+        }
+    }
+}
+
+/// The instruments of one API action.
+#[derive(Debug, Clone)]
+pub struct ActionMetrics {
+    /// Requests sent.
+    pub requests: Counter,
+    /// Seconds from sending to the end of the answer.
+    pub duration: Histogram,
+    /// Seconds spent waiting for the budget.
+    pub wait: Counter,
+    failures: Arc<[(Reason, Counter)]>,
+}
+
+impl ActionMetrics {
+    /// Counts a failed request.
+    pub fn count_failure(&self, reason: Reason) {
+        for (counted, counter) in &*self.failures {
+            if *counted == reason {
+                counter.inc();
+            }
+        }
+    }
+}
+
+/// A time as metrics tell it.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub fn unix_seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
+/// Sets a gauge without labels, which is absent until then.
+fn set(gauge: &GaugeVec, value: f64) {
+    let gauge: prometheus::Result<Gauge> = gauge.get_metric_with_label_values::<&str>(&[]);
+    // Without labels there is nothing that could be wrong with them.
+    if let Ok(gauge) = gauge {
+        gauge.set(value);
+    }
+}
+
+fn counters(def: &MetricDef) -> prometheus::Result<CounterVec> {
+    CounterVec::new(def.opts(), def.labels)
+}
+
+fn gauges(def: &MetricDef) -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(def.opts(), def.labels)
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_of_an_action_starts_at_zero() {
+        let registry = Registry::new();
+        let metrics = ExporterMetrics::register(&registry).unwrap();
+        let action = metrics.action("DescribeLicenseGeneral", 10.0).unwrap();
+        action.count_failure(Reason::Timeout);
+
+        let families = registry.gather();
+        let failures = families
+            .iter()
+            .find(|family| family.name() == defs::API_REQUEST_FAILURES.name)
+            .unwrap();
+        let counted: Vec<f64> = failures
+            .get_metric()
+            .iter()
+            .map(|metric| metric.get_counter().get_value())
+            .collect();
+        assert_eq!(counted, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn clock_skew_is_absent_until_the_api_has_answered() {
+        let registry = Registry::new();
+        let metrics = ExporterMetrics::register(&registry).unwrap();
+        let exposed = || {
+            let families = registry.gather();
+            families
+                .iter()
+                .any(|family| family.name() == defs::CLOCK_SKEW.name)
+        };
+        assert!(!exposed());
+        metrics.set_clock_skew(-1.5);
+        assert!(exposed());
+    }
+}

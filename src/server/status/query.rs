@@ -1,0 +1,165 @@
+//! Which accounts are asked for.
+
+use url::form_urlencoded;
+
+use super::health::Health;
+use crate::collection::snapshot::AccountState;
+
+/// How many accounts a page has unless the query says.
+pub const PER_PAGE: usize = 100;
+
+/// How many accounts a page has at the most.
+const MOST_PER_PAGE: usize = 1000;
+
+/// The longest text to look for, in characters.
+const MAX_TEXT: usize = 200;
+
+/// Which accounts are asked for, and in which order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// What an account's name, region, label or last failure has in it; anything if empty.
+    pub text: String,
+    /// The health that they have, if only these are wanted.
+    pub health: Option<Health>,
+    /// Their order.
+    pub sort: Sort,
+    /// Which page of them, counted from 1; the last if there are fewer.
+    pub page: usize,
+    /// How many a page has, from 1 to 1000.
+    pub per_page: usize,
+}
+
+/// The order of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// What needs attention most comes first, then by name.
+    #[default]
+    Attention,
+    /// By name, which does not change while pages are read one after the other.
+    Name,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            health: None,
+            sort: Sort::default(),
+            page: 1,
+            per_page: PER_PAGE,
+        }
+    }
+}
+
+impl Query {
+    /// Reads the query part of a URL. What it does not know or understand counts as not
+    /// written.
+    #[must_use]
+    pub fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "q" => parsed.text = value.trim().chars().take(MAX_TEXT).collect(),
+                "health" => {
+                    let mut all = Health::ALL.into_iter();
+                    parsed.health = all.find(|health| health.as_str() == value);
+                }
+                "sort" if value == "name" => parsed.sort = Sort::Name,
+                "page" => parsed.page = value.parse().unwrap_or(1).max(1),
+                "per_page" => {
+                    let wanted = value.parse().unwrap_or(PER_PAGE);
+                    parsed.per_page = wanted.clamp(1, MOST_PER_PAGE);
+                }
+                _ => {}
+            }
+        }
+        parsed
+    }
+
+    /// The query part of a URL that asks for the same.
+    #[must_use]
+    pub fn to_url(&self) -> String {
+        let mut url = form_urlencoded::Serializer::new(String::new());
+        if !self.text.is_empty() {
+            url.append_pair("q", &self.text);
+        }
+        if let Some(health) = self.health {
+            url.append_pair("health", health.as_str());
+        }
+        if self.sort == Sort::Name {
+            url.append_pair("sort", "name");
+        }
+        if self.page > 1 {
+            url.append_pair("page", &self.page.to_string());
+        }
+        if self.per_page != PER_PAGE {
+            url.append_pair("per_page", &self.per_page.to_string());
+        }
+        url.finish()
+    }
+
+    /// Whether all accounts are asked for, what needs attention first.
+    pub(super) fn is_overview(&self) -> bool {
+        self.text.is_empty() && self.health.is_none() && self.sort == Sort::Attention
+    }
+
+    /// Whether an account of this health is asked for.
+    pub(super) fn selects(&self, account: &AccountState, health: Health) -> bool {
+        self.health.is_none_or(|wanted| wanted == health)
+            && (self.text.is_empty() || self.finds(account))
+    }
+
+    fn finds(&self, account: &AccountState) -> bool {
+        let wanted = self.text.to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&wanted);
+        let labels = &account.labels;
+        has(&account.name)
+            || account.region.as_deref().is_some_and(has)
+            || labels
+                .iter()
+                .any(|(name, value)| has(&format!("{name}={value}")))
+            || account.slots.iter().any(|slot| {
+                let state = slot.load();
+                let attempt = state.last_attempt.as_ref();
+                let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
+                failure.is_some_and(|error| {
+                    has(error.reason.as_str()) || error.code.as_deref().is_some_and(has)
+                })
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_survives_the_way_through_a_url() {
+        let query = Query {
+            text: "a b&c=\"主机\"".to_owned(),
+            health: Some(Health::NearExpiry),
+            sort: Sort::Name,
+            page: 3,
+            per_page: 7,
+        };
+        assert_eq!(Query::parse(&query.to_url()), query);
+        assert_eq!(Query::default().to_url(), "");
+    }
+
+    #[test]
+    fn what_cannot_be_understood_counts_as_not_written() {
+        for url in [
+            "page=0&per_page=x&health=Well&sort=&other=1",
+            "page=-1&health=",
+            "page=99999999999999999999999",
+            "%ff=%ff&&&==",
+            "health=ok&health=no",
+        ] {
+            assert_eq!(Query::parse(url), Query::default(), "{url}");
+        }
+        assert_eq!(Query::parse("per_page=0").per_page, 1);
+        assert_eq!(Query::parse("per_page=5000").per_page, 1000);
+        let long = Query::parse(&format!("q={}", "x".repeat(100_000)));
+        assert_eq!(long.text.len(), MAX_TEXT);
+    }
+}

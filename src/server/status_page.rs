@@ -1,0 +1,94 @@
+//! `/`, `/api/v1/status` and `/config`: how the exporter and its accounts are, for
+//! people and for programs.
+
+mod account;
+mod page;
+mod words;
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::reply;
+use super::reply::{HTML, JSON, PLAIN};
+use crate::server::status::{Query, Report, Status};
+
+/// What a browser may do with the page: apply its one style sheet, show its icon, and
+/// send its form back.
+static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let style = BASE64_STANDARD.encode(Sha256::digest(page::STYLE));
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; img-src data:; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// An answer as Prometheus' own API gives it.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    status: &'static str,
+    data: &'a Report,
+}
+
+/// The page that `query` asks for, with the metrics at `telemetry_path`.
+pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Response<Bytes> {
+    let query = Query::parse(query);
+    let report = status.report_in_brief(&query);
+    let page = page::render(&report, &query, telemetry_path);
+    let mut response = reply::page(StatusCode::OK, HTML, page.into_string());
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            CONTENT_SECURITY_POLICY.as_str(),
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    fresh(response)
+}
+
+/// The same as JSON.
+pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
+    let report = status.report(&Query::parse(query));
+    let envelope = Envelope {
+        status: "success",
+        data: &report,
+    };
+    match serde_json::to_vec(&envelope) {
+        Ok(json) => fresh(reply::page(StatusCode::OK, JSON, json)),
+        Err(error) => failed("status", &error),
+    }
+}
+
+/// The configuration at work.
+pub(super) fn configuration(status: &Status) -> Response<Bytes> {
+    match status.configuration() {
+        Ok(yaml) => fresh(reply::page(StatusCode::OK, PLAIN, yaml)),
+        Err(error) => failed("configuration", &error),
+    }
+}
+
+/// `response` as one that is never kept: the next one may say something else.
+fn fresh(mut response: Response<Bytes>) -> Response<Bytes> {
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Response<Bytes> {
+    tracing::error!(%error, "cannot write the {what}; please report this");
+    let text = format!("The {what} cannot be written. The log says why.\n");
+    reply::page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+}

@@ -1,0 +1,281 @@
+//! The status page: what holds for all accounts, and the list of one page of them.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::account;
+use super::words::{ago, count, health, span};
+use crate::server::status::{AccountReport, FailureKind, Health, Query, Report, Sort};
+
+/// The one style sheet, which the Content-Security-Policy names by its hash.
+pub(super) const STYLE: &str = include_str!("style.css");
+
+/// A circle in the colour of the most urgent health there is.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23COLOUR'/%3E%3C/svg%3E";
+
+/// Where else to look. All links are relative to this page, as a proxy may serve it below
+/// another path.
+const LINKS: [(&str, &str); 5] = [
+    ("api/v1/status", "JSON"),
+    ("config", "Configuration"),
+    ("sd", "Service discovery"),
+    ("-/healthy", "Health"),
+    ("-/ready", "Readiness"),
+];
+
+/// The page of `report`, which answers `query`.
+pub(super) fn render(report: &Report, query: &Query, telemetry_path: &str) -> Markup {
+    let failing = report.health.failing;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { @if failing > 0 { "(" (failing) ") " } "CWP exporter" }
+                link rel="icon" href=(icon(report));
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    div.wide {
+                        h1 { a href=(HOME) { "CWP exporter" } }
+                        p { "Licences of Tencent Cloud Workload Protection, for Prometheus" }
+                        nav aria-label="Elsewhere" {
+                            a href=(relative(telemetry_path)) { "Metrics" }
+                            @for (path, name) in LINKS { " " a href=(relative(path)) { (name) } }
+                        }
+                    }
+                }
+                main.wide {
+                    (warnings(report))
+                    (facts(report))
+                    (filter(report, query))
+                    (list(report, query))
+                }
+            }
+        }
+    }
+}
+
+fn icon(report: &Report) -> String {
+    let colour = match Health::ALL
+        .into_iter()
+        .find(|health| report.health.of(*health) > 0)
+    {
+        Some(Health::Failing | Health::Expired) => "d1242f",
+        Some(Health::NearExpiry | Health::Exhausted) => "bf8700",
+        Some(Health::Ok) => "1a7f37",
+        Some(Health::Waiting) | None => "8c959f",
+    };
+    ICON.replace("COLOUR", colour)
+}
+
+/// What is wrong with the exporter itself.
+fn warnings(report: &Report) -> Markup {
+    html! {
+        @if !report.exporter.healthy {
+            section.warning role="alert" {
+                h2 { "The scheduler has stopped" }
+                p { "Nothing is collected any more. Restart the exporter and report this." }
+            }
+        }
+        @if let Some(refused) = &report.configuration.refused {
+            section.warning role="alert" {
+                h2 { "The configuration was not reloaded" }
+                p {
+                    "Tried " (ago(refused.at, report.time)) ". The previous configuration stays in use."
+                }
+                pre { (refused.error) }
+            }
+        }
+    }
+}
+
+fn facts(report: &Report) -> Markup {
+    let (exporter, configuration) = (&report.exporter, &report.configuration);
+    html! {
+        dl.facts {
+            div {
+                dt { "As of" }
+                dd {
+                    time datetime=(format!("{:.0}", report.time)) {
+                        (report.time.strftime("%Y-%m-%d %H:%M:%S")) " UTC"
+                    }
+                }
+            }
+            div { dt { "Version" } dd title=(exporter.revision) { (exporter.version) } }
+            div { dt { "Started" } dd { (ago(exporter.started_at, report.time)) } }
+            div { dt { "Configuration" } dd { "loaded " (ago(configuration.since, report.time)) } }
+            div { dt { "Ready" } dd { @if exporter.ready { "yes" } @else { "not yet" } } }
+            div {
+                dt { "Polled" }
+                dd { "every " (span(configuration.poll_interval_seconds)) }
+            }
+            div {
+                dt { "Values kept" }
+                dd { "for " (span(configuration.max_age_seconds)) }
+            }
+            div {
+                dt { "Budget" }
+                dd { (configuration.rate_limit_per_second) " requests/s for each key and action" }
+            }
+            @if let Some(shard) = &exporter.shard {
+                div { dt { "Shard" } dd { (shard.index) " of " (shard.total) ", counted from 0" } }
+            }
+            @if exporter.replicas > 1 {
+                div { dt { "Replicas" } dd { (exporter.replicas) } }
+            }
+        }
+    }
+}
+
+/// This page.
+const HOME: &str = "./";
+
+/// A link from this page to a path of the exporter.
+fn relative(path: &str) -> String {
+    // With the dot, no colon in the path makes it another scheme.
+    format!("{HOME}{}", path.trim_start_matches('/'))
+}
+
+/// A link to this page for another query.
+fn link(query: &Query) -> String {
+    match query.to_url() {
+        url if url.is_empty() => HOME.to_owned(),
+        url => format!("{HOME}?{url}"),
+    }
+}
+
+fn filter(report: &Report, query: &Query) -> Markup {
+    let of_health = |health| Query {
+        health,
+        page: 1,
+        ..query.clone()
+    };
+    let sorted = |sort| Query {
+        sort,
+        page: 1,
+        ..query.clone()
+    };
+    html! {
+        nav.healths aria-label="Accounts by health" {
+            a href=(link(&of_health(None))) aria-current=[query.health.is_none().then_some("true")] {
+                b { (count(report.health.all() as u64)) } " All"
+            }
+            @for each in Health::ALL {
+                @let (sign, word) = health(each);
+                @let number = report.health.of(each);
+                a.(each.as_str()).none[number == 0] href=(link(&of_health(Some(each))))
+                    aria-current=[(query.health == Some(each)).then_some("true")] {
+                    span.sign aria-hidden="true" { (sign) }
+                    b { (count(number as u64)) } " " (word)
+                }
+            }
+        }
+        form.filter method="get" action=(HOME) role="search" {
+            input type="search" name="q" value=(query.text) maxlength="200"
+                aria-label="Account, region, label, reason or code"
+                placeholder="Account, region, label, reason or code";
+            @if let Some(health) = query.health {
+                input type="hidden" name="health" value=(health.as_str());
+            }
+            @if query.sort == Sort::Name {
+                input type="hidden" name="sort" value="name";
+            }
+            button type="submit" { "Filter" }
+            @if !query.text.is_empty() {
+                a href=(link(&Query { text: String::new(), page: 1, ..query.clone() })) { "Clear" }
+            }
+            span.sort {
+                @match query.sort {
+                    Sort::Attention => { "By urgency, or " a href=(link(&sorted(Sort::Name))) { "by name" } }
+                    Sort::Name => { "By name, or " a href=(link(&sorted(Sort::Attention))) { "by urgency" } }
+                }
+            }
+        }
+    }
+}
+
+fn list(report: &Report, query: &Query) -> Markup {
+    html! {
+        section.accounts aria-label="Accounts" {
+            @if report.accounts.is_empty() {
+                p.empty {
+                    @if report.health.all() == 0 { "This process has no accounts." }
+                    @else { "No account fits. " a href=(HOME) { "Show all" } }
+                }
+            }
+            @else { (account::heads()) }
+            @for alike in report.accounts.chunk_by(fail_alike) { (accounts(alike, report)) }
+        }
+        @if report.pages > 1 { (pages(report, query)) }
+    }
+}
+
+/// Whether the accounts fail, and for the same reason.
+fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
+    let kind = |account: &AccountReport| match account.health {
+        Health::Failing => account.failure_kind(),
+        _ => None,
+    };
+    kind(a).is_some() && kind(a) == kind(b)
+}
+
+/// One account, or several that fail alike, with what they have in common told once.
+fn accounts(alike: &[AccountReport], report: &Report) -> Markup {
+    let [first, others @ ..] = alike else {
+        return html! {};
+    };
+    let kind = first.failure_kind();
+    let left_out = kind.and_then(|kind| Some((report.left_out.get(&kind).copied()?, kind)));
+    let Some(failure) = first.failure() else {
+        return account::render(first, report.time);
+    };
+    if others.is_empty() && left_out.is_none() {
+        return account::render(first, report.time);
+    }
+    let all = alike.len() + left_out.as_ref().map_or(0, |(count, _)| *count);
+    html! {
+        section.alike.failing aria-label={ "Accounts that fail: " (failure.reason) } {
+            (account::failed_alike(all, &first.account, failure))
+            @for each in alike { (account::render_alike(each, report.time)) }
+            @if let Some((_, kind)) = left_out {
+                p.all { a href=(link(&all_alike(kind))) { "Show all " (count(all as u64)) " accounts" } }
+            }
+        }
+    }
+}
+
+/// The query for the accounts that fail like this.
+fn all_alike(kind: FailureKind) -> Query {
+    Query {
+        text: kind.code.unwrap_or_else(|| kind.reason.to_owned()),
+        health: Some(Health::Failing),
+        ..Query::default()
+    }
+}
+
+fn pages(report: &Report, query: &Query) -> Markup {
+    let to = |page| {
+        link(&Query {
+            page,
+            ..query.clone()
+        })
+    };
+    let first = (report.page - 1) * report.per_page + 1;
+    let last = first + report.accounts.len() - 1;
+    html! {
+        nav.pages aria-label="Pages" {
+            @if report.page > 1 {
+                a href=(to(1)) { "« First" }
+                a rel="prev" href=(to(report.page - 1)) { "‹ Previous" }
+            }
+            span { (count(first as u64)) "–" (count(last as u64)) " of " (count(report.selected as u64)) }
+            @if report.page < report.pages {
+                a rel="next" href=(to(report.page + 1)) { "Next ›" }
+                a href=(to(report.pages)) { "Last »" }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A stand-in on loopback for the CWP API, the security token service and instance metadata.
+//!
+//! It verifies what the real ones verify, refuses with the same codes, and plays
+//! scripted [`Scenario`]s: figures that change, keys that are rotated, expire or are
+//! revoked, errors, cut and hanging connections. All three services have one address:
+//! a request's version and path tell which is meant.
+//! For the command line's `simulate` and `demo`, and for end-to-end tests.
+//!
+//! A scenario's answer is played for a request that is authentic, permitted and
+//! within the rate limit; any other is refused.
+
+mod action;
+mod answer;
+mod connection;
+mod handle;
+mod headers;
+mod key;
+mod log;
+mod metadata;
+mod player;
+mod rate;
+mod refusal;
+mod reply;
+mod scenario;
+mod script;
+mod state;
+mod sts;
+mod temporary;
+mod tenants;
+mod timeline;
+mod verify;
+mod world;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+pub use self::answer::{Answer, Fields, documented_example};
+pub use self::handle::Handle;
+pub use self::scenario::{Account, Scenario};
+use self::state::State;
+pub use self::state::{Received, UnknownAccount};
+use crate::system::clock::Clock;
+use crate::system::log_limit::LogLimit;
+
+/// How long to wait when a connection cannot be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The simulated API, bound to its address but not yet serving.
+#[derive(Debug)]
+pub struct Simulator {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl Simulator {
+    /// Binds to a loopback address; port 0 takes any free one.
+    ///
+    /// `clock` is the API's: what timestamps are compared with and `Date` headers say.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an address other than loopback: whoever can reach the
+    /// simulator could read a scenario's answers. Otherwise what binding says.
+    pub async fn bind(address: SocketAddr, scenario: Scenario, clock: Clock) -> io::Result<Self> {
+        if !address.ip().to_canonical().is_loopback() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the simulated API listens on loopback only, not on {address}: \
+                     use 127.0.0.1 or [::1]"
+                ),
+            ));
+        }
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            state: Arc::new(State::new(scenario, clock)),
+        })
+    }
+
+    /// The address it is bound to, with its real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle to steer and observe it with.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            state: Arc::clone(&self.state),
+        }
+    }
+
+    /// Serves until `shutdown`; the scenario's time begins now.
+    ///
+    /// Ends at once then: whoever is being answered, or kept waiting, is cut off.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            address,
+            state,
+        } = self;
+        tracing::info!(url = %format_args!("http://{address}"), "simulating the CWP API");
+        state.start(Instant::now());
+        let mut connections = JoinSet::new();
+        let log_limit = LogLimit::minute();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        state.note_connection();
+                        connections.spawn(connection::serve(stream, Arc::clone(&state)));
+                    }
+                    Err(error) => {
+                        if let Some(hidden) = log_limit.admit() {
+                            tracing::warn!(%error, hidden, "cannot accept a connection: the simulator tries again");
+                        }
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::warn!(error = %error, "a connection's task panicked; please report this");
+                    }
+                }
+            }
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
