@@ -88,12 +88,12 @@ fn with(dashboard: &Value, place: &str, value: Value) -> Value {
 }
 
 #[test]
-fn the_readme_shows_pictures_of_a_readable_width_and_size() {
-    let readme = repository_file("README.md");
+fn the_documentation_shows_pictures_of_a_readable_width_and_size() {
+    let page = repository_file("docs/dashboards.md");
     for name in NAMES {
         for theme in ["dark", "light"] {
             let path = format!("grafana/pictures/{name}-{theme}.png");
-            assert!(readme.contains(&format!("]({path})")), "{path}");
+            assert!(page.contains(&format!("](../{path})")), "{path}");
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
             let picture = std::fs::read(file).unwrap();
             assert!(picture.starts_with(b"\x89PNG"), "{path}");

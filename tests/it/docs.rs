@@ -1,4 +1,5 @@
-//! The README says what the code does: each of its tables and snippets is checked here.
+//! The README and the pages of `docs` say what the code does: each of their tables and
+//! snippets is checked here.
 
 mod alerts;
 mod deployment;
@@ -27,7 +28,8 @@ use serde_json::{Value, json};
 
 use crate::doctor::Diagnosis;
 use crate::harness::{
-    Cloud, Exporter, Program, client, config_for, page_once_ready, repository_file, run, within,
+    Cloud, Exporter, Program, client, config_for, documents, page_once_ready, repository_file, run,
+    within,
 };
 use crate::prometheus::promtool;
 
@@ -56,7 +58,8 @@ struct Readme {
 }
 
 fn readme() -> Readme {
-    let text = repository_file("README.md");
+    let pages: Vec<String> = documents().into_iter().map(|(_, text)| text).collect();
+    let text = pages.join("\n");
     let mut readme = Readme {
         text: text.clone(),
         prose: Vec::new(),
@@ -164,7 +167,9 @@ fn every_table_and_snippet_has_a_test_here() {
             "Scenario key",
             "Status key",
             "Step",
-            "Web key"
+            "Thread",
+            "Web key",
+            "Word"
         ])
     );
     let kinds = readme.snippets.iter().map(|snippet| snippet.kind.as_str());
@@ -200,43 +205,54 @@ fn the_versions_are_those_of_the_crate() {
     );
 }
 
-#[test]
-fn every_link_leads_somewhere() {
-    let readme = readme();
-    let headings: BTreeSet<String> = readme
-        .prose
-        .iter()
-        .filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim()))
+/// The anchors of the headings in a document.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let headings = text.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let headings = headings.map(|line| line.trim_start_matches('#').trim());
+    headings
         .map(|heading| heading.to_lowercase().replace(' ', "-"))
-        .collect();
-    let targets = readme.text.split("](").skip(1);
-    let targets: Vec<&str> = targets
-        .map(|rest| rest.split(')').next().unwrap())
-        .collect();
-    assert!(targets.len() > 5);
-    for target in targets {
-        match target.strip_prefix('#') {
-            Some(heading) => assert!(headings.contains(heading), "no heading {heading}"),
-            None => assert!(
-                Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(),
-                "no file {target}"
-            ),
-        }
-    }
+        .collect()
 }
 
 #[test]
-fn the_contents_are_the_sections() {
-    let readme = readme();
-    let (_, after) = readme.text.split_once("\n## Contents\n").unwrap();
-    let sections = after.lines().filter_map(|line| line.strip_prefix("## "));
-    let sections = sections.map(|section| {
-        let anchor = section.to_lowercase().replace(' ', "-");
-        format!("- [{section}](#{anchor})")
-    });
-    let (contents, _) = after.split_once("\n## ").unwrap();
-    let contents = contents.trim().lines();
-    assert_eq!(contents.collect::<Vec<_>>(), sections.collect::<Vec<_>>());
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut links = 0;
+    for (document, text) in documents() {
+        let targets = text.split("](").skip(1);
+        for target in targets.map(|rest| rest.split(')').next().unwrap()) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = match path {
+                "" => root.join(&document),
+                path => root.join(&document).parent().unwrap().join(path),
+            };
+            assert!(file.exists(), "{document}: no file {target}");
+            if !heading.is_empty() {
+                let headings = anchors(&std::fs::read_to_string(&file).unwrap());
+                assert!(
+                    headings.contains(heading),
+                    "{document}: no heading {target}"
+                );
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+#[test]
+fn the_readme_leads_to_every_page() {
+    let readme = repository_file("README.md");
+    for (page, _) in documents() {
+        assert!(
+            page == "README.md" || readme.contains(&format!("]({page})")),
+            "{page}"
+        );
+    }
 }
 
 /// A documented metric: its labels in order, and its type.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use cwp_exporter::exposition::catalogue;
 
-use crate::harness::repository_file;
+use crate::harness::{documents, repository_file};
 use crate::rules::{absolute, is_exposed, metric_names, recorded};
 
 /// Metrics that no rule and no dashboard uses, with the reason.
@@ -45,7 +45,7 @@ fn whoever_names_a_metric_names_one_that_exists() {
     let recorded = recorded();
     let mut texts = users();
     texts.extend(files("deploy/runbooks", ".md"));
-    texts.extend(files(".", "README.md"));
+    texts.extend(documents());
     assert!(texts.len() > 24, "{}", texts.len());
     for (path, text) in texts {
         for name in metric_names(&text) {

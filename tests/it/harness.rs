@@ -395,6 +395,21 @@ pub(crate) async fn page_once_ready(url: &str) -> String {
     .await
 }
 
+/// The README and the pages of `docs`: the path of each and its text.
+pub(crate) fn documents() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = folder.read_dir().unwrap();
+    let pages = pages.map(|page| format!("docs/{}", page.unwrap().file_name().display()));
+    let mut paths: Vec<String> = pages.filter(|path| path.ends_with(".md")).collect();
+    paths.sort();
+    paths.insert(0, "README.md".to_owned());
+    let read = |path: String| {
+        let text = repository_file(&path);
+        (path, text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
 /// A file of this repository, as text.
 pub(crate) fn repository_file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

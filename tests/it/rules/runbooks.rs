@@ -6,7 +6,7 @@ use cwp_exporter::commands::Cli;
 use serde_json::json;
 
 use super::{absolute, alerts};
-use crate::harness::repository_file;
+use crate::harness::{documents, repository_file};
 use crate::prometheus::{promtool, tool};
 
 const HEADINGS: [&str; 4] = [
@@ -60,7 +60,10 @@ fn every_alert_has_a_runbook_of_four_parts() {
 #[test]
 fn the_runbooks_name_alerts_keys_and_flags_that_exist() {
     let alerts: BTreeSet<String> = alerts().into_iter().map(|(name, _)| name).collect();
-    let readme = repository_file("README.md");
+    let documented = documents()
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<String>();
     for (name, page) in runbooks() {
         let words = page.split(|each: char| !each.is_ascii_alphanumeric());
         for alert in words.filter(|word| word.starts_with("TencentCloudCWP")) {
@@ -70,7 +73,7 @@ fn the_runbooks_name_alerts_keys_and_flags_that_exist() {
         for word in page.split('`').skip(1).step_by(2) {
             let key = word.starts_with("poll.") || word.starts_with("api.");
             if key || word.starts_with("--") {
-                assert!(readme.contains(word), "{name}: {word}");
+                assert!(documented.contains(word), "{name}: {word}");
             }
         }
     }
@@ -95,7 +98,10 @@ async fn prometheus_understands_the_queries_of_the_runbooks() {
 
 #[tokio::test]
 async fn the_commands_of_the_runbooks_can_be_run() {
-    let readme = repository_file("README.md");
+    let documented = documents()
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<String>();
     for (name, page) in runbooks() {
         let mut silences = 0;
         for command in blocks(&page, "sh") {
@@ -121,7 +127,10 @@ async fn the_commands_of_the_runbooks_can_be_run() {
                 }
                 ["curl", url] => {
                     let path = url.strip_prefix("http://localhost:10064").unwrap();
-                    assert!(readme.contains(&format!("| `{path}` |")), "{name}: {path}");
+                    assert!(
+                        documented.contains(&format!("| `{path}` |")),
+                        "{name}: {path}"
+                    );
                 }
                 ["timedatectl", "set-ntp", "true"] => {}
                 _ => panic!("{name}: what is `{command}`?"),
