@@ -21,7 +21,7 @@ use crate::collection::state_dir::{Saver, StateDir, StateError};
 use crate::commands::service_manager;
 use crate::config::{Config, ConfigError, Running, Source};
 use crate::exposition::Exposition;
-use crate::metrics::process::ProcessMetrics;
+use crate::exposition::process::ProcessMetrics;
 use crate::server::listen::{self, ListenAddress, ListenError};
 use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use crate::server::scrape::bodies::Bodies;

@@ -220,7 +220,7 @@ fn zero_configuration(
     match EnvKey::read(environment) {
         Ok(_) => credentials::try_env(reader, &SourceLocation::Nowhere, "", environment),
         Err(no_key) => {
-            reader.report_at(SourceLocation::Nowhere, String::new(), no_key.into_fault())
+            reader.report_at(SourceLocation::Nowhere, String::new(), no_key.into_fault());
         }
     }
     vec![Arc::new(Account {

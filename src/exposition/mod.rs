@@ -15,6 +15,7 @@ mod format;
 mod labels;
 mod live;
 mod page;
+pub mod process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,6 @@ use prometheus::Registry;
 
 use crate::collection::snapshot::{Accounts, Store};
 use crate::collectors;
-use crate::metrics::process::{self, ProcessMetrics};
 use crate::metrics::{self, MetricDef};
 use crate::system::clock::{Clock, Moment};
 use accounts::Family;
@@ -32,6 +32,7 @@ pub use accounts::{PAGE, Pages};
 pub use format::Format;
 use labels::Labels;
 pub use page::Page;
+use process::ProcessMetrics;
 
 /// The definitions of the metrics that describe the snapshots.
 pub mod defs {

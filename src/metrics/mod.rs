@@ -4,7 +4,6 @@
 //! read from the snapshots (health, ages, drift) is built from them at each scrape
 //! instead, in [`exposition`](crate::exposition), so that it cannot disagree with them.
 
-pub mod process;
 pub mod reason;
 
 use std::sync::Arc;

@@ -41,8 +41,8 @@ fn figures(source: &str) -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_benchmark_is_named_with_its_commands() {
-    let readme = readme();
-    let commands = code(readme.between("## Performance", "## Development"));
+    let page = repository_file("docs/performance.md");
+    let commands = code(&page);
     let commands: BTreeSet<&str> = commands
         .into_iter()
         .filter(|code| code.starts_with("cargo bench"))

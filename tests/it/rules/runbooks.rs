@@ -6,7 +6,7 @@ use cwp_exporter::commands::Cli;
 use serde_json::json;
 
 use super::{absolute, alerts};
-use crate::harness::{documents, repository_file};
+use crate::harness::documents;
 use crate::prometheus::{promtool, tool};
 
 const HEADINGS: [&str; 4] = [

@@ -69,7 +69,7 @@ async fn only_who_knows_a_password_gets_an_answer() {
 async fn health_is_told_without_a_password_if_that_is_wanted() {
     let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
     let change = |options: &mut cwp_exporter::commands::daemon::AppOptions| {
-        options.health_without_auth = true
+        options.health_without_auth = true;
     };
     let guarded = folder.exporter_with(change).await;
     assert_eq!(guarded.exporter.get("/-/healthy").await.status(), 200);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use procfs::process::Process;
 use rustix::process::{Resource, getrlimit};
 
-use super::defs::RELOAD_SUCCESS_TIMESTAMP;
-use super::{MetricDef, unix_seconds};
 use crate::config::Running;
+use crate::metrics::defs::RELOAD_SUCCESS_TIMESTAMP;
+use crate::metrics::{MetricDef, unix_seconds};
 use crate::system::clock::Moment;
 
 /// The definitions of the process metrics.
