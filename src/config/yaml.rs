@@ -160,6 +160,12 @@ pub(crate) fn write(value: &impl Serialize) -> Option<String> {
 /// What is wrong with a text that is not YAML.
 fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
     const LINE: &str = "correct the line or the one before";
+    let too_deep = || {
+        Fault::new(
+            format!("maps and lists are nested more than {MAX_DEPTH} deep"),
+            "nest less: no setting is so deep",
+        )
+    };
     let cause = match error.without_snippet() {
         Error::AliasError { error, .. } => error.without_snippet(),
         error => error,
@@ -168,10 +174,9 @@ fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
         Error::Budget {
             breach: BudgetBreach::Depth { .. },
             ..
-        } => Fault::new(
-            format!("maps and lists are nested more than {MAX_DEPTH} deep"),
-            "nest less: no setting is so deep",
-        ),
+        } => too_deep(),
+        // The parser reads ahead, and has a limit of its own.
+        Error::ExternalMessage { msg, .. } if msg.starts_with("recursion limit") => too_deep(),
         Error::AliasReplayLimitExceeded {
             max_total_replayed_events: most,
             ..

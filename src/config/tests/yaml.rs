@@ -120,12 +120,17 @@ fn a_file_may_be_as_long_as_it_has_accounts() {
 
 #[test]
 fn the_limits_that_remain_are_told_as_such() {
-    let deep = format!("accounts: {}{}", "[".repeat(17), "]".repeat(17));
-    let error = load_text(&deep, &environment([])).unwrap_err().to_string();
-    assert!(
-        error.contains("maps and lists are nested more than 16 deep; nest less"),
-        "{error}"
-    );
+    let flow = |depth| format!("accounts: {}{}", "[".repeat(depth), "]".repeat(depth));
+    let block: String = (0..40)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect();
+    for deep in [flow(17), flow(300), flow(100_000), block] {
+        let error = load_text(&deep, &environment([])).unwrap_err().to_string();
+        assert!(
+            error.contains("maps and lists are nested more than 16 deep; nest less"),
+            "{error}"
+        );
+    }
     for (yaml, problem) in [
         (
             "poll: {<<: 5}",
