@@ -107,36 +107,13 @@ pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error, 
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    /// Where a subscriber writes to.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::system::logging::fixture::CapturedLog;
 
     /// The lines above debug that the log has of one outcome a second, an error's code or
     /// none for a success, without what is the same in all of them.
     async fn log_of<'a>(codes: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .with_max_level(Level::INFO)
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let captured = CapturedLog::start();
         let mut log = FailureLog::default();
         for code in codes {
             let outcome = match code {
@@ -149,8 +126,7 @@ mod tests {
             log.note("a", "c", &outcome);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        captured.lines()
     }
 
     const HOUR: usize = 3600;

@@ -23,6 +23,7 @@ use crate::collectors::Parsed;
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
 use crate::system::clock::Clock;
+use crate::system::log_limit::LogLimit;
 
 /// Collects one account with one collector, over and over.
 pub struct Collection {
@@ -33,7 +34,11 @@ pub struct Collection {
     instruments: ActionMetrics,
     clock: Clock,
     deadline: Duration,
+    credential_log: LogLimit,
 }
+
+/// How often it is told that the same account's key could not be replaced.
+const CREDENTIAL_LOG: Duration = Duration::from_secs(600);
 
 impl Collection {
     /// The collection that fills `slot` of the account with the name `account`, each time
@@ -56,6 +61,7 @@ impl Collection {
             instruments,
             clock,
             deadline,
+            credential_log: LogLimit::new(CREDENTIAL_LOG),
         }
     }
 
@@ -143,12 +149,15 @@ impl Collection {
 
     /// Tells if the key could not be replaced, which does not make the collection fail.
     fn tell_of_credential(&self) {
-        if let Some(error) = self.target.credentials.take_notice() {
+        if let Some(error) = self.target.credentials.take_notice()
+            && let Some(hidden) = self.credential_log.admit()
+        {
             warn!(
                 account = self.account(),
                 source = self.target.credentials.source(),
                 %error,
                 remedy = error.remedy(),
+                hidden = (hidden > 0).then_some(hidden),
                 "cannot read or renew the account's key: the previous key stays in use"
             );
         }

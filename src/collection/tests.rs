@@ -2,18 +2,20 @@
 
 use std::process::Command;
 
+use futures_util::future::BoxFuture;
 use prometheus::Registry;
 
 use super::*;
 use crate::cloud::Credential;
 use crate::cloud::api::fixture;
-use crate::cloud::credentials::{self, hanging::Disk};
+use crate::cloud::credentials::{self, Provider, Unavailable, hanging::Disk};
 use crate::cloud::scripted::{self, Scripted, success};
 use crate::collection::snapshot::Revision;
 use crate::collectors::Collector as _;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::config::{Config, Credentials, Environment, IdSource, SecretSource};
 use crate::system::logging;
+use crate::system::logging::fixture::CapturedLog;
 
 /// Everything that holds a secret or leads to one, as a panic would show it.
 fn everything_in_reach(credential: &Credential) -> String {
@@ -154,4 +156,60 @@ async fn the_deadline_covers_the_budget_and_all_requests() {
     assert_eq!(error.reason, Reason::Timeout);
     assert!(error.message.starts_with("no whole answer from"), "{error}");
     assert_eq!(hanging.sent().len(), 1);
+}
+
+/// A key whose source fails again and again, while the key stays in use.
+struct Failing(Arc<dyn Provider>);
+
+impl Provider for Failing {
+    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+        self.0.credential()
+    }
+
+    fn current(&self) -> Option<Arc<Credential>> {
+        self.0.current()
+    }
+
+    fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()> {
+        self.0.renew(rejected)
+    }
+
+    fn take_notice(&self) -> Option<Error> {
+        Some(Error::new(Reason::Credentials, "cannot read /run/key"))
+    }
+
+    fn source(&self) -> String {
+        self.0.source()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_source_fails_again_and_again_is_told_once_in_ten_minutes() {
+    let log = CapturedLog::start();
+    let registry = Registry::new();
+    let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+    let api = Arc::new(fixture::client(&registry, http, 20, 64));
+    let credential = Credential::new("AKIDtest".to_owned(), "hunter2".to_owned(), None);
+    let mut target = fixture::target_of(credential);
+    target.credentials = Arc::new(Failing(target.credentials));
+    let collection = Collection::new(
+        Arc::clone(&api),
+        target,
+        "a".to_owned(),
+        Arc::new(Slot::new(&LicenseGeneral, &Revision::default())),
+        api.instruments(LicenseGeneral.request().action).unwrap(),
+        scripted::clock(),
+        Duration::from_secs(60),
+    );
+    for _ in 0..15 {
+        collection.run().await.unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    let told = log.lines();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|line| line.contains("/run/key"))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].contains("hidden=9"), "{told:?}");
 }

@@ -1,6 +1,9 @@
 //! The log: one event a line on standard error, as logfmt or JSON, with the same
 //! keys in both: `time`, `level`, `msg`, then the event's own fields.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use std::fmt;
 
 use serde_json::Value;
