@@ -184,8 +184,7 @@ impl Flags {
             telemetry_path: self.telemetry_path,
             enable_lifecycle: self.enable_lifecycle,
             state_dir: self.state_dir,
-            // Also after the file was replaced by another version.
-            program: "/proc/self/exe".into(),
+            program: own_program(),
         }
     }
 }
@@ -273,4 +272,14 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         Some(char) => Err(format!("a path cannot contain {char:?}")),
         None => Ok(text.to_owned()),
     }
+}
+
+/// This program, to be started once more: as it runs, even if another version stands in its
+/// place by now. Where `/proc` is missing, as in a bare chroot, it is what was started.
+fn own_program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return running;
+    }
+    std::env::args_os().next().map_or(running, PathBuf::from)
 }
