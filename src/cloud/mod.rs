@@ -1,6 +1,6 @@
 //! One exchange with the cloud: a signed request and its answer, or why there is none.
 //!
-//! No budget, no retry and no choice of credential: those are [`api`](crate::cloud::api)'s.
+//! No budget, no retry and no choice of credential: those are [`api`]'s.
 
 pub mod api;
 pub mod budget;

@@ -97,7 +97,7 @@ impl Scheduler {
     /// here: they keep their own.
     ///
     /// The first collections of the new ones come at an even rate within the interval or
-    /// [`FIRST_WITHIN`], whichever is shorter, and at least one in [`FIRST_SPACING`]. After
+    /// 57 s, whichever is shorter, and at least ten a second. After
     /// them every task has its place in the interval, evenly after that of the task before,
     /// so that new ones fall between the old ones. The places begin when the first
     /// collections end: both at once would ask for twice the budget.

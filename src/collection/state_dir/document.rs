@@ -127,7 +127,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// See [`Unusable`].
+    /// When the content is damaged, or of another version.
     pub fn parse(content: &[u8]) -> Result<Self, Unusable> {
         let head: Head = serde_json::from_slice(content)?;
         if head.cwp_exporter_snapshots != VERSION {

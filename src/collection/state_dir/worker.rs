@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::system::atomic_file::{Output, temporary_prefix};
 
-/// The hidden command of this program that runs [`run`].
+/// The hidden command of this program that touches the state folder.
 pub const COMMAND: &str = "state-file";
 
 /// The largest file that is read, in bytes: more than enough for 100,000 accounts.
