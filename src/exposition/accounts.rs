@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::columns::{Column, Columns, Source};
+use super::columns::{Column, Columns, Source, Spare};
 use super::format::{Format, end_line, further_label};
 use super::labels::{Labels, Texts};
 use super::page::{Page, Sink as _};
@@ -176,15 +176,17 @@ impl Family {
 
 impl Pages {
     /// The pages of `families` for the accounts with these labels, and how long its
-    /// values are young enough to be shown, seen from `now` on.
+    /// values are young enough to be shown, seen from `now` on. Its memory comes from
+    /// `spare`.
     pub(super) fn new(
         format: Format,
         families: Arc<[Family]>,
         labels: Arc<Labels>,
         now: Moment,
+        spare: &Arc<Spare>,
     ) -> (Self, Duration) {
         let sources = families.iter().map(|family| family.source);
-        let columns = Columns::read(sources, &labels.of, now);
+        let columns = Columns::read(sources, &labels.of, now, spare);
         let fresh_for = columns.fresh_for;
         let pages = Self {
             format,

@@ -4,8 +4,9 @@
 //! thousands of accounts, families that each go from snapshot to snapshot mostly wait for
 //! memory; so a snapshot is read once, into columns that are then read from end to end.
 
+use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::defs;
@@ -20,11 +21,22 @@ use crate::system::clock::Moment;
 /// processor's cache until the last family has read them.
 const BLOCK: usize = 64;
 
+/// How much memory is kept for the next columns, in columns: what is there is replaced
+/// while it is sent.
+const MOST_SPARE: usize = 1;
+
+/// Memory of columns that are gone, for the next ones. Threads that render columns in turn
+/// would otherwise each keep some in a heap of their own.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Vec<Vec<f64>>>);
+
 /// What is known of each family at a moment.
 #[derive(Debug)]
 pub(super) struct Columns {
     /// The numbers of all of them.
     numbers: Vec<f64>,
+    /// Where their memory goes.
+    spare: Arc<Spare>,
     places: Vec<Place>,
     /// How long all values are young enough to be shown.
     pub(super) fresh_for: Duration,
@@ -113,12 +125,41 @@ struct Seen<'a> {
     fresh: bool,
 }
 
+impl Spare {
+    /// So many numbers, all of them absent.
+    fn take(&self, count: usize) -> Vec<f64> {
+        let mut numbers = self.kept().pop().unwrap_or_default();
+        numbers.clear();
+        numbers.resize(count, ABSENT);
+        numbers
+    }
+
+    /// Lets go of all of it.
+    pub(super) fn clear(&self) {
+        self.kept().clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Vec<f64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Columns {
+    fn drop(&mut self) {
+        let mut kept = self.spare.kept();
+        if kept.len() < MOST_SPARE {
+            kept.push(mem::take(&mut self.numbers));
+        }
+    }
+}
+
 impl Columns {
     /// What these `sources` say of `accounts` at `now`.
     pub(super) fn read(
         sources: impl Iterator<Item = Source> + Clone,
         accounts: &Accounts,
         now: Moment,
+        spare: &Arc<Spare>,
     ) -> Self {
         let slots = accounts.list().iter().map(|account| account.slots.len());
         let rows = [accounts.list().len(), slots.sum()];
@@ -136,7 +177,8 @@ impl Columns {
         });
         let mut columns = Self {
             places: places.collect(),
-            numbers: vec![ABSENT; end],
+            numbers: spare.take(end),
+            spare: Arc::clone(spare),
             fresh_for: Duration::MAX,
         };
         let mut first = [0, 0];

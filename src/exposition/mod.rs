@@ -29,6 +29,7 @@ use crate::metrics::{self, MetricDef};
 use crate::system::clock::{Clock, Moment};
 use accounts::Family;
 pub use accounts::{PAGE, Pages};
+use columns::Spare;
 pub use format::Format;
 use labels::Labels;
 pub use page::Page;
@@ -84,6 +85,8 @@ pub struct Exposition {
     account_families: Arc<[Family]>,
     /// The labels of the accounts that were there at the last scrape.
     labels: ArcSwapOption<Labels>,
+    /// Memory for the next columns.
+    spare: Arc<Spare>,
     /// The definitions of the live part.
     live: Vec<&'static MetricDef>,
 }
@@ -115,6 +118,7 @@ impl Exposition {
             account_families: of_account.copied().map(Family::new).collect(),
             families: accounts.into_iter().map(Family::new).collect(),
             labels: ArcSwapOption::empty(),
+            spare: Arc::default(),
             live,
         }
     }
@@ -156,7 +160,12 @@ impl Exposition {
             }
         };
         let families = Arc::clone(&self.families);
-        Pages::new(format, families, labels, self.now())
+        Pages::new(format, families, labels, self.now(), &self.spare)
+    }
+
+    /// Lets go of what is kept to render the accounts' part again.
+    pub fn forget(&self) {
+        self.spare.clear();
     }
 
     /// The live part, as it is now, and the end of the exposition.
@@ -185,7 +194,7 @@ impl Exposition {
     pub fn render_accounts(&self, format: Format) -> Vec<u8> {
         let labels = Arc::new(Labels::new(self.store.load()));
         let families = Arc::clone(&self.account_families);
-        let (pages, _) = Pages::new(format, families, labels, self.now());
+        let (pages, _) = Pages::new(format, families, labels, self.now(), &Arc::default());
         let end = format.end().to_vec();
         pages.chain([end]).flatten().collect()
     }
@@ -198,7 +207,7 @@ impl Exposition {
         let alone = Accounts::new(vec![Arc::clone(account)], accounts.max_age());
         let labels = Arc::new(Labels::new(Arc::new(alone)));
         let families = Arc::clone(&self.account_families);
-        let (pages, _) = Pages::new(format, families, labels, self.now());
+        let (pages, _) = Pages::new(format, families, labels, self.now(), &Arc::default());
         let end = format.end().to_vec();
         Some(pages.chain([end]).flatten().collect())
     }

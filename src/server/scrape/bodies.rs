@@ -291,7 +291,8 @@ impl Kept {
         let before = self.accounts.load_full();
         let size = match before {
             Some(accounts) if self.is_current(&accounts) => return Ok(accounts),
-            Some(accounts) => accounts.size,
+            // Were it a little too small, it would be doubled.
+            Some(accounts) => accounts.size + accounts.size / 16,
             None => 0,
         };
         let (exposition, format, gzip) = (Arc::clone(&self.exposition), self.format, self.gzip);
@@ -361,6 +362,7 @@ async fn prepare(kept: Weak<Kept>) {
             kept.whole.store(None);
             kept.accounts.store(None);
             kept.rendering_live.lock().await.clear();
+            kept.exposition.forget();
             kept.preparing.store(false, Ordering::Relaxed);
             return;
         }
