@@ -52,8 +52,16 @@ where
         .await?;
     sender.pulse.speaks_http2(Instant::now());
     let mut streams = JoinSet::new();
-    let mut told = false;
+    let (mut told, mut given_up) = (false, false);
+    // Until when a client that has been given up may take the rest, and leave.
+    let mut until = None;
     loop {
+        until = match until {
+            _ if !given_up || !streams.is_empty() => None,
+            None => Some(Instant::now() + sender.limits.stall_time()),
+            until => until,
+        };
+        let leave = tokio::time::sleep_until(until.unwrap_or_else(Instant::now));
         let accepted = tokio::select! {
             biased;
             () = sender.pulse.until_to_finish(), if !told => {
@@ -61,8 +69,17 @@ where
                 connection.graceful_shutdown();
                 continue;
             }
-            Some(_) = streams.join_next() => continue,
+            Some(ended) = streams.join_next() => {
+                // Whoever lets an answer wait that long is not kept for more, but what
+                // else is under way goes on.
+                if matches!(ended, Ok(Ended::GivenUp)) && !given_up {
+                    given_up = true;
+                    connection.graceful_shutdown();
+                }
+                continue;
+            }
             accepted = connection.accept() => accepted,
+            () = leave, if until.is_some() => return Ok(()),
         };
         let Some(accepted) = accepted else {
             return Ok(());
@@ -73,16 +90,28 @@ where
     }
 }
 
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Its answer is sent, or the client wants it no more.
+    Done,
+    /// The client took too long.
+    GivenUp,
+}
+
+/// The client took too long.
+struct Late;
+
 impl Sender {
     /// Sends a response, unless the client gives it up or takes too long.
     async fn answer(
         self,
         response: impl Future<Output = Response<Body>>,
         mut respond: SendResponse<Bytes>,
-    ) {
+    ) -> Ended {
         let response = tokio::select! {
             biased;
-            _ = poll_fn(|context| respond.poll_reset(context)) => return,
+            _ = poll_fn(|context| respond.poll_reset(context)) => return Ended::Done,
             response = response => response,
         };
         let (mut head, body) = response.into_parts();
@@ -94,13 +123,15 @@ impl Sender {
             head.headers.entry(header::DATE).or_insert(date);
         }
         let response = Response::from_parts(head, ());
-        // An error means that the client has left, or has given it up.
+        // Other errors mean that the client has left, or has given it up.
         if let Ok(mut stream) = respond.send_response(response, body.is_empty())
             && !body.is_empty()
-            && let Err(reason) = self.send(&mut stream, body).await
+            && let Err(Late) = self.send(&mut stream, body).await
         {
-            stream.send_reset(reason);
+            stream.send_reset(Reason::CANCEL);
+            return Ended::GivenUp;
         }
+        Ended::Done
     }
 
     /// The time of day for the header `Date`.
@@ -112,36 +143,37 @@ impl Sender {
 
     /// Sends a body, each part once the client allows that. The rest waits here, and is
     /// let go of if the client takes too long.
-    async fn send(&self, stream: &mut SendStream<Bytes>, mut body: Body) -> Result<(), Reason> {
+    async fn send(&self, stream: &mut SendStream<Bytes>, mut body: Body) -> Result<(), Late> {
         let until = Instant::now() + SEND_TIME;
         while let Some(mut piece) = body.next() {
             while !piece.is_empty() {
-                let allowed = self.allowed(stream, piece.len(), until).await?;
+                let Some(allowed) = self.allowed(stream, piece.len(), until).await? else {
+                    return Ok(());
+                };
                 let part = piece.split_to(allowed.min(piece.len()));
                 let is_last = piece.is_empty() && body.is_empty();
-                stream
-                    .send_data(part, is_last)
-                    .map_err(|_| Reason::CANCEL)?;
-                if is_last {
+                if stream.send_data(part, is_last).is_err() || is_last {
                     return Ok(());
                 }
             }
         }
-        let sent = stream.send_data(Bytes::new(), true);
-        sent.map_err(|_| Reason::CANCEL)
+        // The client may have left.
+        let _ = stream.send_data(Bytes::new(), true);
+        Ok(())
     }
 
-    /// How many bytes of so many the client allows to be sent, as soon as it allows some.
+    /// How many bytes of so many the client allows to be sent, as soon as it allows some;
+    /// nothing once it wants no more.
     async fn allowed(
         &self,
         stream: &mut SendStream<Bytes>,
         wanted: usize,
         until: Instant,
-    ) -> Result<usize, Reason> {
+    ) -> Result<Option<usize>, Late> {
         stream.reserve_capacity(wanted.min(SEND_BUFFER));
         let at_once = stream.capacity();
         if at_once > 0 {
-            return Ok(at_once);
+            return Ok(Some(at_once));
         }
         let since = Instant::now();
         loop {
@@ -150,11 +182,11 @@ impl Sender {
             match tokio::time::timeout_at(look, capacity).await {
                 Ok(Some(Ok(capacity))) => {
                     self.pulse.read();
-                    return Ok(capacity);
+                    return Ok(Some(capacity));
                 }
-                Ok(_) => return Err(Reason::CANCEL),
+                Ok(_) => return Ok(None),
                 Err(_) if look == until || since.elapsed() >= self.limits.stall_time() => {
-                    return Err(Reason::CANCEL);
+                    return Err(Late);
                 }
                 Err(_) => {}
             }

@@ -191,8 +191,8 @@ async fn an_http2_answer_that_moves_may_take_two_minutes_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_answer_that_does_not_move_is_given_up_and_the_others_go_on() {
-    let server = Server::new(1, 1);
+async fn an_http2_answer_that_does_not_move_is_given_up_whatever_else_is_asked() {
+    let server = Server::new(1, 40);
     for path in ["/metrics", "/none", "/-/healthy"] {
         let mut client = server.http2(0).await;
         let since = Instant::now();
@@ -212,9 +212,38 @@ async fn an_http2_answer_that_does_not_move_is_given_up_and_the_others_go_on() {
         let took = since.elapsed();
         assert_eq!(error.reason(), Some(Reason::CANCEL), "{path}");
         assert!(took >= STALL_TIME && took < STALL_TIME + LATE, "{took:?}");
-        let small = client.ask(Method::HEAD, "/metrics").await.unwrap();
-        assert_eq!(small.status(), StatusCode::OK);
+        // Nor is the connection kept.
+        let next = client.ask(Method::HEAD, "/-/healthy").await;
+        assert!(next.is_err() || client.ask(Method::HEAD, "/").await.is_err());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_answers_of_an_http2_connection_go_on_when_one_is_given_up() {
+    let server = Server::new(500, 40);
+    let mut client = server.http2(30_000).await;
+    let stuck = client.ask(Method::GET, "/metrics").await.unwrap();
+    let mut stuck = stuck.into_body();
+    let slow = client.ask(Method::GET, "/metrics").await.unwrap();
+    let mut slow = slow.into_body();
+    let (since, mut all) = (Instant::now(), 0);
+    loop {
+        match read(&mut slow, 10_000).await.unwrap() {
+            0 => break,
+            some => all += some,
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    assert!(since.elapsed() > STALL_TIME * 2, "{:?}", since.elapsed());
+    let error = read(&mut stuck, usize::MAX).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
+    let alone = server
+        .http2(65_535)
+        .await
+        .ask(Method::GET, "/metrics")
+        .await;
+    let mut alone = alone.unwrap().into_body();
+    assert_eq!(all, read(&mut alone, usize::MAX).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
