@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::server::listen::ListenAddress;
+use crate::system::spelling::wrong_letters;
 
 /// Words that people who know other programs try, and the flags that do it here; of
 /// several flags, the first that the command takes.
@@ -302,11 +303,10 @@ fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
 /// How much alike two names are, in percent: as they share words, or are the same but
 /// for a few letters. 0 is not alike.
 fn likeness(given: &[String], name: &[String]) -> usize {
-    let (given_letters, letters) = (given.concat(), name.concat());
-    let distance = strsim::damerau_levenshtein(&given_letters, &letters);
-    let by_letters = match distance * 3 {
-        far if far > letters.len() => 0,
-        _ => 100 - 100 * distance / letters.len().max(1),
+    let letters = name.concat();
+    let by_letters = match wrong_letters(&given.concat(), &letters) {
+        None => 0,
+        Some(wrong) => 100 - 100 * wrong / letters.len().max(1),
     };
     let is_word = |word: &String| {
         let begins =

@@ -10,6 +10,7 @@ use jiff::fmt::friendly::{Spacing, SpanPrinter};
 
 use super::problem::{Fault, Problem, SourceLocation};
 use super::tree::{Node, Tree, Value};
+use crate::system::spelling::likely_meant;
 
 /// The longest duration, so that adding it to any time cannot overflow.
 pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -184,23 +185,11 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> Fault {
         let remedy = format!("write a blank after the colon of `{word}`");
         return Fault::new(format!("unknown {noun}"), remedy);
     }
-    let remedy = match nearest(name, known) {
+    let remedy = match likely_meant(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("use one of {}", known.join(", ")),
     };
     Fault::new(format!("unknown {noun}"), remedy)
-}
-
-/// The known word that `name` is likely a misspelling of.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
-    let name = plain(name);
-    known
-        .iter()
-        .map(|word| (strsim::damerau_levenshtein(&name, &plain(word)), *word))
-        .filter(|(distance, word)| distance * 3 <= word.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
 }
 
 /// Something else was expected. The value itself is not shown.

@@ -3,9 +3,10 @@
 use super::environment::Environment;
 use super::layers::PREFIX;
 use super::read::{ACCOUNT_KEYS, API_KEYS, POLL_KEYS, credential_keys};
+use crate::system::spelling::likely_meant;
 
-/// How long a name must be for each letter that may be wrong.
-const LETTERS_FOR_ONE_WRONG: usize = 8;
+/// Stands for the number of an item of a list.
+const ITEM: char = '#';
 
 /// A warning for each variable that differs from one of ours by underscores, capitals or a
 /// letter or two only.
@@ -30,7 +31,7 @@ pub(super) fn warnings(environment: &Environment) -> Vec<String> {
     warnings.collect()
 }
 
-/// The variable of each setting; of an account, the first one's.
+/// The variable of each setting, with [`ITEM`] for numbers.
 fn settings() -> Vec<String> {
     let of = |section: &'static str, keys: &[&'static str]| {
         let keys = keys.iter();
@@ -39,38 +40,24 @@ fn settings() -> Vec<String> {
     };
     let mut settings = of("POLL", POLL_KEYS);
     settings.extend(of("API", API_KEYS));
-    settings.push(format!("{PREFIX}ACCOUNTS_FILES__0"));
-    settings.extend(of("ACCOUNTS__0", ACCOUNT_KEYS));
-    settings.extend(of("ACCOUNTS__0__CREDENTIALS", &credential_keys()));
+    settings.push(format!("{PREFIX}ACCOUNTS_FILES__{ITEM}"));
+    settings.extend(of("ACCOUNTS__#", ACCOUNT_KEYS));
+    settings.extend(of("ACCOUNTS__#__CREDENTIALS", &credential_keys()));
     settings
 }
 
 /// The setting that `name` is likely meant to set.
 fn meant(name: &str, settings: &[String]) -> Option<String> {
-    let written = plain(name);
     // What is far from all of them needs no comparison.
-    let start = written.get(..3)?;
-    if start != "CWP" && !written.contains("EXPORTER") {
+    let upper = name.to_ascii_uppercase();
+    if !upper.starts_with("CWP") && !upper.contains("EXPORTER") {
         return None;
     }
-    let number: String = written.chars().filter(char::is_ascii_digit).collect();
-    let written = written.replace(|c: char| c.is_ascii_digit(), "");
-    let allowed = written.len() / LETTERS_FOR_ONE_WRONG;
-    let distances = settings.iter().filter_map(|setting| {
-        let setting_plain = plain(setting).replace('0', "");
-        let far = setting_plain.len().abs_diff(written.len()) > allowed;
-        let distance = (!far).then(|| strsim::damerau_levenshtein(&written, &setting_plain))?;
-        (distance <= allowed.min(2)).then_some((distance, setting))
-    });
-    let (_, setting) = distances.min_by_key(|(distance, _)| *distance)?;
-    let number = if number.is_empty() { "0" } else { &number };
-    Some(setting.replacen("__0__", &format!("__{number}__"), 1))
-}
-
-/// The name without underscores, hyphens and the difference of capitals.
-fn plain(name: &str) -> String {
-    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric());
-    letters.map(|c| c.to_ascii_uppercase()).collect()
+    let mut numbers = name.split(|c: char| !c.is_ascii_digit());
+    let number = numbers.find(|digits| !digits.is_empty()).unwrap_or("0");
+    let written = name.replace(|c: char| c.is_ascii_digit(), "");
+    let setting = likely_meant(&written, settings.iter().map(String::as_str))?;
+    Some(setting.replace(ITEM, number))
 }
 
 /// Whether Kubernetes sets a variable of this form for a Service.
@@ -107,6 +94,10 @@ mod tests {
             (
                 "CWP_EXPORTER_ACCOUNTS_FILES",
                 "CWP_EXPORTER_ACCOUNTS_FILES__0",
+            ),
+            (
+                "CWP_EXPORTER_ACCOUNT_FILES_2",
+                "CWP_EXPORTER_ACCOUNTS_FILES__2",
             ),
             ("cwp_exporter_api__ca_file", "CWP_EXPORTER_API__CA_FILE"),
             (

@@ -1,7 +1,8 @@
-//! What the program stands on: the clock, files, log lines and signals.
+//! What the program stands on: the clock, files, log lines, signals and spelling.
 
 pub mod atomic_file;
 pub mod clock;
 pub mod log_limit;
 pub mod logging;
 pub mod signals;
+pub mod spelling;
