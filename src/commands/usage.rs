@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use crate::server::listen::ListenAddress;
+use crate::server::listen::{ListenAddress, clash};
 use crate::system::spelling::wrong_letters;
 
 /// Words that people who know other programs try, and the flags that do it here; of
@@ -62,7 +62,7 @@ pub(super) fn prepared(mut command: Command) -> Command {
 
 /// Refuses what would have no effect: a flag that the command does not take, a flag that
 /// another one puts out of use, and a flag before the command that the same flag behind
-/// the command replaces.
+/// the command replaces. Refuses addresses that cannot be listened on together, too.
 pub(super) fn check(
     command: &mut Command,
     arguments: &[OsString],
@@ -97,7 +97,7 @@ pub(super) fn check(
             format!("'--{flag}' is given before '{name}' and behind it; give the flag in one place")
         })
     });
-    let Some(problem) = problem else {
+    let Some(problem) = problem.or_else(|| two_for_one_address(matches)) else {
         return Ok(());
     };
     let command = match name {
@@ -108,6 +108,19 @@ pub(super) fn check(
         Some(command) => command.error(ErrorKind::ArgumentConflict, problem),
         None => clap::Error::raw(ErrorKind::ArgumentConflict, problem),
     })
+}
+
+/// What is wrong where two of the addresses to listen on need the same port of the same
+/// address: the second could not be listened on.
+fn two_for_one_address(matches: &ArgMatches) -> Option<String> {
+    let given = matches.try_get_many::<ListenAddress>("listen_addresses");
+    let addresses: Vec<&ListenAddress> = given.ok().flatten()?.collect();
+    let (one, other) = clash(&addresses)?;
+    Some(format!(
+        "'--web.listen-address {one}' and '--web.listen-address {other}' cannot be listened on \
+         together, as both need the same port of the same address; leave one of them out, or \
+         give it another port"
+    ))
 }
 
 /// Who takes a flag, as the end of a sentence.

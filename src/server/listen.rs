@@ -137,14 +137,43 @@ impl ListenAddress {
     /// a name is looked up.
     #[must_use]
     pub fn may_be_loopback(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.is_loopback())
+    }
+
+    /// Without a host, the one that stands for every address.
+    fn ip(&self) -> Option<IpAddr> {
         let Some(host) = self.host.as_deref() else {
-            return false;
+            return Some(Ipv6Addr::UNSPECIFIED.into());
         };
         let (host, _zone) = host.split_once('%').unwrap_or((host, ""));
-        match host.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().is_loopback(),
-            Err(_) => true,
+        host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    }
+
+    /// Whether nothing is left to listen on for `other`, as far as that is known before
+    /// names are looked up. `[::]` may be the addresses of `both_families`.
+    fn covers(&self, other: &Self, both_families: bool) -> bool {
+        if self.port != other.port || self.port == 0 {
+            return false;
         }
+        match (self.ip(), other.ip()) {
+            (Some(IpAddr::V6(own)), other) if own.is_unspecified() => {
+                both_families || matches!(other, Some(IpAddr::V6(_)))
+            }
+            (Some(IpAddr::V4(own)), Some(IpAddr::V4(_))) if own.is_unspecified() => true,
+            (Some(own), Some(others)) => own == others && self.zone() == other.zone(),
+            (None, None) => self.name() == other.name(),
+            _ => false,
+        }
+    }
+
+    fn zone(&self) -> Option<&str> {
+        let (_, zone) = self.host.as_deref()?.split_once('%')?;
+        Some(zone)
+    }
+
+    fn name(&self) -> Option<String> {
+        let name = self.host.as_deref()?;
+        Some(name.trim_end_matches('.').to_ascii_lowercase())
     }
 
     /// The addresses that it stands for; a name is looked up.
@@ -170,6 +199,27 @@ impl ListenAddress {
             bound => bound,
         }
     }
+}
+
+/// Two of `addresses` that cannot be listened on together, as far as that is known before
+/// names are looked up.
+#[must_use]
+pub fn clash<'a>(
+    addresses: &[&'a ListenAddress],
+) -> Option<(&'a ListenAddress, &'a ListenAddress)> {
+    let both_families = has_both_families();
+    addresses.iter().enumerate().find_map(|(index, one)| {
+        let mut others = addresses.iter().skip(index + 1);
+        let other = others
+            .find(|other| one.covers(other, both_families) || other.covers(one, both_families))?;
+        Some((*one, *other))
+    })
+}
+
+/// Whether who listens on `[::]` gets what comes by IPv4 too, as the system is set.
+fn has_both_families() -> bool {
+    let apart = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
+    apart.map_or(true, |apart| apart.trim() != "1")
 }
 
 /// There is nothing to listen on.
@@ -303,6 +353,71 @@ mod tests {
             let form = "write HOST:PORT, such as 127.0.0.1:10064 or [::1]:10064, \
                         or :10064 for all addresses";
             assert_eq!(error, format!("{problem}; {form}"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_clash_where_one_leaves_nothing_for_the_other() {
+        let clash = |one: &str, other: &str, both_families| {
+            let (one, other) = (address(one), address(other));
+            one.covers(&other, both_families) || other.covers(&one, both_families)
+        };
+        for (one, other) in [
+            (":9100", ":9100"),
+            (":9100", "[::]:9100"),
+            ("[::]:9100", "[::1]:9100"),
+            ("0.0.0.0:9100", "127.0.0.1:9100"),
+            ("127.0.0.1:9100", "127.0.0.1:9100"),
+            ("[::ffff:127.0.0.1]:9100", "127.0.0.1:9100"),
+            ("[::1]:9100", "[0:0::1]:9100"),
+            ("[fe80::1%eth0]:9100", "[fe80::1%eth0]:9100"),
+            ("localhost:9100", "LocalHost.:9100"),
+        ] {
+            assert!(clash(one, other, true), "{one} {other}");
+            assert!(clash(one, other, false), "{one} {other}");
+        }
+        for (one, other) in [
+            (":9100", "127.0.0.1:9100"),
+            ("[::]:9100", "0.0.0.0:9100"),
+            ("[::]:9100", "localhost:9100"),
+        ] {
+            assert!(clash(one, other, true), "{one} {other}");
+            assert!(!clash(one, other, false), "{one} {other}");
+        }
+        for (one, other) in [
+            (":9100", "127.0.0.1:9101"),
+            (":0", ":0"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("0.0.0.0:9100", "[::1]:9100"),
+            ("127.0.0.1:9100", "127.0.0.2:9100"),
+            ("127.0.0.1:9100", "[::1]:9100"),
+            ("[fe80::1%eth0]:9100", "[fe80::1%eth1]:9100"),
+            // What a name stands for is not known yet.
+            ("localhost:9100", "127.0.0.1:9100"),
+            ("0.0.0.0:9100", "localhost:9100"),
+            ("a.example:9100", "b.example:9100"),
+        ] {
+            assert!(!clash(one, other, true), "{one} {other}");
+        }
+    }
+
+    /// What the check says of two addresses is what the system does.
+    #[tokio::test]
+    async fn addresses_that_clash_are_those_that_cannot_be_listened_on_together() {
+        let free = address("127.0.0.1:0").bind().await.unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let hosts = ["", "0.0.0.0", "127.0.0.1", "127.0.0.2", "[::]", "[::1]"];
+        for (one, other) in hosts.iter().flat_map(|one| hosts.map(|other| (one, other))) {
+            let one = address(&format!("{one}:{port}"));
+            let other = address(&format!("{other}:{port}"));
+            if one.bind().await.is_err() || other.bind().await.is_err() {
+                // A machine without IPv6.
+                continue;
+            }
+            let together = listen(false, &[one.clone(), other.clone()]).await;
+            let found = clash(&[&one, &other]);
+            assert_eq!(together.is_err(), found.is_some(), "{one} {other}");
         }
     }
 

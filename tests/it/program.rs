@@ -479,8 +479,11 @@ async fn an_address_that_is_none_is_wrong_usage_and_an_unknown_name_is_not() {
         ("TENCENTCLOUD_SECRET_ID", "AKIDexample"),
         ("TENCENTCLOUD_SECRET_KEY", "example"),
     ];
-    let cases: [(&[&str], i32, &str); 8] = [
+    let twice = "--web.listen-address=127.0.0.1:10064";
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["--web.listen-address=10064"], 2, "127.0.0.1:10064"),
+        (&["--config.check", twice, twice], 2, "together"),
+        (&[twice, twice], 2, "together"),
         (
             &["--config.check", "--web.listen-address=10064"],
             2,
