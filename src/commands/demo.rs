@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, say};
-use crate::commands::daemon::{App, AppOptions};
+use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::commands::stack::{self, Stack, StackError, receiver};
 use crate::config::{Environment, Source};
 use crate::server::web_config::WebConfigFile;
@@ -31,8 +31,8 @@ pub(super) async fn run(
     options: AppOptions,
     with_stack: bool,
 ) -> Result<(), Failure> {
-    let signals = StopSignals::catch().map_err(Failure::running)?;
-    let mut hangups = Hangups::catch().map_err(Failure::running)?;
+    let signals = StopSignals::catch().map_err(StartError::Signals)?;
+    let mut hangups = Hangups::catch().map_err(StartError::Signals)?;
     let mut stopped = pin!(async {
         tokio::select! {
             () = signals.received() => {}
@@ -62,7 +62,7 @@ pub(super) async fn run(
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::bind(anywhere, scenario, clock.clone())
         .await
-        .map_err(Failure::running)?;
+        .map_err(|error| Failure::Running(format!("cannot start the simulated API: {error}")))?;
     let api = format!("http://{}", simulator.local_addr());
     let source = source(&accounts, &api);
     let telemetry_path = options.telemetry_path.clone();

@@ -19,6 +19,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::{info, warn};
 
 use crate::cloud::credentials::MAX_READS;
+use crate::cloud::trust::Trust;
 use crate::collection::fleet::FleetError;
 use crate::collection::state_dir::{StateDir, worker};
 use crate::commands::daemon::{App, AppOptions, StartError};
@@ -27,7 +28,7 @@ use crate::exposition;
 use crate::server::listen::ListenAddress;
 use crate::server::web_config::WebConfigFile;
 use crate::simulator::{Scenario, Simulator};
-use crate::system::atomic_file::{Output, Unsuitable};
+use crate::system::atomic_file::{Output, Unsuitable, remedy};
 use crate::system::clock::Clock;
 use crate::system::logging::{self, Threshold};
 use crate::system::signals::StopSignals;
@@ -189,7 +190,11 @@ pub fn run() -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return exit(Err(Failure::running(error))),
+        Err(error) => {
+            return exit(Err(Failure::Running(format!(
+                "cannot start: {error}; check how many files this process may open"
+            ))));
+        }
     };
     let outcome = runtime.block_on(execute(cli, &Environment::process(), &clock));
     // A name that is still being looked up must not hold up the end.
@@ -226,6 +231,9 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             if let Some(folder) = &flags.state_dir {
                 StateDir::check(folder).map_err(Failure::usage)?;
             }
+            // Without certificates to trust, every collection would fail.
+            let trust = Trust::of(&config, environment);
+            trust.read().map_err(Failure::usage)?;
             for warning in config.warnings() {
                 warn!("{warning}");
             }
@@ -260,7 +268,7 @@ fn checked(config: Result<Config, Failure>, web: Option<&Path>) -> Result<Config
 }
 
 async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {
-    let signals = StopSignals::catch().map_err(Failure::running)?;
+    let signals = StopSignals::catch().map_err(StartError::Signals)?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("CWP_EXPORTER_REVISION"),
@@ -296,9 +304,12 @@ async fn once(
             exposition.render_accounts(exposition::Format::Text)
         }
     };
-    output.write(&text, READABLE).map_err(|error| {
-        Failure::Running(format!("cannot write to {}: {error}", path.display()))
-    })?;
+    let name = match output {
+        Output::Standard => "standard output".to_owned(),
+        Output::File(_) | Output::Through(_) => path.display().to_string(),
+    };
+    let written = output.write(&text, READABLE);
+    written.map_err(|error| not_written(&name, &error))?;
     if all_succeeded {
         Ok(())
     } else {
@@ -315,7 +326,7 @@ async fn simulate(
         Some(path) => Scenario::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
         None => Scenario::demo().map_err(Failure::running)?,
     };
-    let signals = StopSignals::catch().map_err(Failure::running)?;
+    let signals = StopSignals::catch().map_err(StartError::Signals)?;
     let unable = |error| Failure::Running(format!("cannot listen on {listen}: {error}"));
     let addresses = listen.resolve().await.map_err(unable)?;
     let Some(address) = addresses.first() else {
@@ -346,5 +357,10 @@ fn loopback_address(text: &str) -> Result<ListenAddress, String> {
 /// Writes to standard output.
 fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let written = Output::Standard.write(text.as_ref(), READABLE);
-    written.map_err(Failure::running)
+    written.map_err(|error| not_written("standard output", &error))
+}
+
+fn not_written(name: &str, error: &io::Error) -> Failure {
+    let remedy = remedy(error);
+    Failure::Running(format!("cannot write to {name}: {error}; {remedy}"))
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -37,7 +37,7 @@ pub enum Unsuitable {
     #[error("is a pipe from which nobody reads; start the reader first")]
     NoReader,
     /// The system says no.
-    #[error("cannot be used: {0}; name a file in a folder that this user may write to")]
+    #[error("cannot be used: {}; {}", .0, remedy(.0))]
     Io(#[from] io::Error),
 }
 
@@ -47,7 +47,8 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// When `path` is a folder, a socket or a disk, or a pipe from which nobody reads.
+    /// When `path` is a folder, a socket or a disk, or a pipe from which nobody reads, or
+    /// would be a file in a folder in which this user can make none.
     pub fn at(path: &Path) -> Result<Self, Unsuitable> {
         if path == Path::new("-") {
             return Ok(Self::Standard);
@@ -55,7 +56,7 @@ impl Output {
         let found = match path.metadata() {
             Ok(found) => Some(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(in_folder(folder(path), error).into()),
         };
         let names_a_folder =
             path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/");
@@ -68,7 +69,7 @@ impl Output {
             return Ok(Self::Standard);
         }
         let Some(kind) = kind else {
-            return Ok(Self::File(target));
+            return Self::file(target);
         };
         if kind.is_block_device() {
             // Text in place of a file system is never what was meant.
@@ -81,9 +82,17 @@ impl Output {
             has_reader(&target)?;
         }
         if kind.is_file() && !is_kernels(&target) {
-            return Ok(Self::File(target));
+            return Self::file(target);
         }
         Ok(Self::Through(target))
+    }
+
+    /// A regular file, there or not, to be replaced by one that is made in its folder.
+    fn file(target: PathBuf) -> Result<Self, Unsuitable> {
+        let place = folder(&target);
+        let can_make = access(place, Access::WRITE_OK | Access::EXEC_OK);
+        can_make.map_err(|error| in_folder(place, error.into()))?;
+        Ok(Self::File(target))
     }
 
     /// Writes `bytes`: a regular file is replaced whole or not at all and keeps its
@@ -103,7 +112,9 @@ impl Output {
                     written => written,
                 }
             }
-            Self::File(path) => replace(path, bytes, mode),
+            Self::File(path) => {
+                replace(path, bytes, mode).map_err(|error| in_folder(folder(path), error))
+            }
             Self::Through(path) => {
                 // A file that is open already, such as a log, loses nothing.
                 let mut file = OpenOptions::new()
@@ -133,7 +144,8 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .prefix(&temporary_prefix(path))
         .suffix(".tmp")
         .tempfile_in(folder(path))?;
-    file.write_all(bytes)?;
+    // Not through `tempfile`, which adds its temporary name to an error.
+    file.as_file_mut().write_all(bytes)?;
     let mode = match &former {
         Some(former) => {
             keep_owner(file.as_file(), former);
@@ -146,6 +158,37 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// An error that says what it is about: making a file in `folder`.
+fn in_folder(folder: &Path, error: io::Error) -> io::Error {
+    let folder = folder.display();
+    let what = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no folder {folder}"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("there is no room in the folder {folder}")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("this user cannot write to the folder {folder}")
+        }
+        _ => format!("no file can be made in the folder {folder}"),
+    };
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// What to do about an error of [`Output`].
+#[must_use]
+pub fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "create the folder, or name a file in another one",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room there, or name a file on another disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "let this user write there, or name a file in another folder"
+        }
+        _ => "name another file, or `-` for standard output",
+    }
 }
 
 /// How the names of the temporary files beside `path` begin. One is left behind only
@@ -183,7 +226,10 @@ fn keep_owner(file: &File, former: &Metadata) {
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        let parent = folder(&path).canonicalize()?;
+        let parent = folder(&path);
+        let parent = parent
+            .canonicalize()
+            .map_err(|error| in_folder(parent, error))?;
         path = parent.join(path.file_name().unwrap_or_default());
         if is_kernels(&path) {
             return Ok(path);
@@ -405,6 +451,35 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert!(output.write(b"new\n", 0o644).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(Output::at(&folder.path().join("absent/cwp.prom")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_or_not_writable_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent");
+        let expected = format!(
+            "cannot be used: there is no folder {}: No such file or directory (os error 2); create \
+             the folder, or name a file in another one",
+            absent.display()
+        );
+        assert_eq!(refusal(&absent.join("cwp.prom")), expected);
+        symlink(absent.join("cwp.prom"), folder.path().join("link")).unwrap();
+        assert_eq!(refusal(&folder.path().join("link")), expected);
+
+        let locked = folder.path().join("locked");
+        std::fs::create_dir(&locked).unwrap();
+        put(&locked.join("cwp.prom"), "old\n");
+        std::fs::set_permissions(&locked, Permissions::from_mode(0o555)).unwrap();
+        // Root may write there all the same.
+        if tempfile::tempfile_in(&locked).is_err() {
+            for name in ["cwp.prom", "new.prom"] {
+                let said = refusal(&locked.join(name));
+                assert!(
+                    said.contains(&format!("the folder {}:", locked.display())),
+                    "{said}"
+                );
+                assert!(said.contains("let this user write there"), "{said}");
+            }
+        }
     }
 }

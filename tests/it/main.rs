@@ -34,5 +34,6 @@ mod scrape;
 mod service_manager;
 mod stack;
 mod status;
+mod textfile;
 mod tls;
 mod web;

@@ -165,6 +165,22 @@ async fn what_cannot_be_used_is_refused_by_check_and_start_with_the_variable_at_
 }
 
 #[tokio::test]
+async fn certificates_that_are_not_there_are_told_by_the_check_where_they_are_needed() {
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let variables = with_account(&[(name, "/nowhere")]);
+        let checked = run(&["--config.check"], &variables).await;
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(2), "{said}");
+        assert!(said.contains(name) && said.contains("/nowhere"), "{said}");
+
+        let plain = ("CWP_EXPORTER_API__ENDPOINT", "http://127.0.0.1:9");
+        let variables = with_account(&[(name, "/nowhere"), plain]);
+        let checked = run(&["--config.check"], &variables).await;
+        assert_eq!(checked.status.code(), Some(0), "no TLS is spoken");
+    }
+}
+
+#[tokio::test]
 async fn a_variable_that_misses_a_setting_by_little_is_told_by_check_and_start() {
     let variables = with_account(&[
         ("CWP_EXPORTER_API_ENDPOINT", "http://127.0.0.1:9"),
