@@ -39,7 +39,7 @@ use process::ProcessMetrics;
 pub mod defs {
     crate::metrics::define_metrics! {
         UP = Gauge "tencentcloud_cwp_up" ["account"]
-            "1 if the last collection of every collector of the account succeeded, else 0, before the first too."
+            "1 if the last collection of license_general succeeded and its values are fresh, else 0, before the first too."
         ACCOUNT_INFO = Gauge "tencentcloud_cwp_account_info" ["account", "endpoint", "region"]
             "Every configured account; always 1. Its configured labels carry the prefix label_."
         ACCOUNTS = Gauge "cwp_exporter_accounts" []
@@ -359,8 +359,8 @@ mod tests {
              # TYPE tencentcloud_cwp_account_info gauge\n\
              tencentcloud_cwp_account_info{account=\"account-00000\",\
              endpoint=\"https://cwp.tencentcloudapi.com\",region=\"\",label_team=\"x\"} 1\n\
-             # HELP tencentcloud_cwp_up 1 if the last collection of every collector of the \
-             account succeeded, else 0, before the first too.\n\
+             # HELP tencentcloud_cwp_up 1 if the last collection of license_general succeeded \
+             and its values are fresh, else 0, before the first too.\n\
              # TYPE tencentcloud_cwp_up gauge\n\
              tencentcloud_cwp_up{account=\"account-00000\"} 0\n"
         );
