@@ -17,7 +17,7 @@ use super::passwords::{Passwords, Verdict};
 use super::reply::{PLAIN, answer};
 use super::site::Site;
 use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
-use crate::system::log_limit::LogLimit;
+use crate::system::log_limit::{LogLimit, hidden};
 
 /// What the web configuration demands.
 #[derive(Debug)]
@@ -120,13 +120,13 @@ impl Guard {
         match verdict {
             Verdict::Right => {}
             Verdict::Wrong => {
-                if let Some(hidden) = self.log_refused.admit() {
-                    warn!(%peer, hidden, "a wrong user or password was refused");
+                if let Some(count) = self.log_refused.admit() {
+                    warn!(%peer, hidden = hidden(count), "a wrong user or password was refused");
                 }
             }
             Verdict::Busy => {
-                if let Some(hidden) = self.log_busy.admit() {
-                    warn!(%peer, hidden, "a request was refused: too many passwords wait to be checked");
+                if let Some(count) = self.log_busy.admit() {
+                    warn!(%peer, hidden = hidden(count), "a request was refused: too many passwords wait to be checked");
                 }
             }
         }

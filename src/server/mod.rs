@@ -42,7 +42,7 @@ use guard::Guard;
 use site::Site;
 
 use crate::server::web_config::WebConfigFile;
-use crate::system::log_limit::LogLimit;
+use crate::system::log_limit::{LogLimit, hidden};
 
 /// How many bytes a request's head may have. The rest of a request is never read.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -185,8 +185,8 @@ async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Shared)
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(hidden) = log_limit.admit() {
-                    warn!(%error, hidden, "cannot accept a connection: the exporter closes other connections and tries again");
+                if let Some(count) = log_limit.admit() {
+                    warn!(%error, hidden = hidden(count), "cannot accept a connection: the exporter closes other connections and tries again");
                 }
                 open.cut_some();
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -18,7 +18,7 @@ use super::body::{Body, holding};
 use super::reply::{PLAIN, page};
 use super::scrape::bodies::Bodies;
 use super::worker;
-use crate::system::log_limit::LogLimit;
+use crate::system::log_limit::{LogLimit, hidden};
 
 /// How many different pages may wait.
 pub const WAITING_PAGES: usize = 16;
@@ -113,8 +113,8 @@ impl Shared {
         match worker::compute(render).await {
             Ok(answer) => self.hold(answer),
             Err(error) => {
-                if let Some(hidden) = self.log_limit.admit() {
-                    error!(%error, hidden, "cannot compute an answer; please report this");
+                if let Some(count) = self.log_limit.admit() {
+                    error!(%error, hidden = hidden(count), "cannot compute an answer; please report this");
                 }
                 let text = "The answer cannot be computed. The log says why.\n";
                 page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)

@@ -47,7 +47,7 @@ pub use self::scenario::{Account, Scenario};
 use self::state::State;
 pub use self::state::{Received, UnknownAccount};
 use crate::system::clock::Clock;
-use crate::system::log_limit::LogLimit;
+use crate::system::log_limit::{LogLimit, hidden};
 
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -124,8 +124,8 @@ impl Simulator {
                         connections.spawn(connection::serve(stream, Arc::clone(&state)));
                     }
                     Err(error) => {
-                        if let Some(hidden) = log_limit.admit() {
-                            tracing::warn!(%error, hidden, "cannot accept a connection: the simulator tries again");
+                        if let Some(count) = log_limit.admit() {
+                            tracing::warn!(%error, hidden = hidden(count), "cannot accept a connection: the simulator tries again");
                         }
                         sleep(ACCEPT_PAUSE).await;
                     }

@@ -42,7 +42,7 @@ impl LogLimit {
     }
 
     /// Whether a line may be shown now: then with the number of lines that were hidden
-    /// since the last one that was shown, which the line tells as `hidden`.
+    /// since the last one that was shown, which the line tells as [`hidden`] says.
     #[must_use]
     pub fn admit(&self) -> Option<u64> {
         let now = Instant::now();
@@ -57,9 +57,21 @@ impl LogLimit {
     }
 }
 
+/// The field `hidden` of a line: absent where none of its kind was hidden before it.
+#[must_use]
+pub fn hidden(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_tells_how_many_were_hidden_only_where_some_were() {
+        assert_eq!(hidden(0), None);
+        assert_eq!(hidden(1), Some(1));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_one_line_in_a_minute_and_each_line_tells_how_many_were_hidden() {
