@@ -36,7 +36,7 @@ pub(super) async fn ask(
     let credential = match answer {
         Ok(credential) => credential,
         Err(error) => {
-            let detail = format!("no key can be had from {source}: {error}");
+            let detail = format!("cannot get a key from {source}: {error}");
             let step = Step::failed(Subject::Credentials, detail, error.remedy());
             return Key {
                 step: Step {
@@ -158,7 +158,7 @@ mod tests {
         let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH, ALLOWED).await;
         assert_eq!(key.step.remedy.as_deref(), Some("wake it"));
         assert_eq!(key.step.status, Status::Failed);
-        let expected = "no key can be had from a role: the metadata service is silent";
+        let expected = "cannot get a key from a role: the metadata service is silent";
         assert_eq!(key.step.detail, expected);
     }
 

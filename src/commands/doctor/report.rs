@@ -90,7 +90,7 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Subject {
-    /// Whether a key can be had.
+    /// Whether the source of the key gives one that is valid.
     Credentials,
     /// Whether the name of the endpoint or its proxy resolves.
     Dns,
