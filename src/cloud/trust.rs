@@ -33,20 +33,17 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Trusts the certificates of `ca_file` or else the system's.
-    fn new(ca_file: Option<&CaFile>, environment: &Environment) -> Self {
-        match ca_file {
-            Some(file) => Self::File(file.clone()),
-            None => {
-                let folders = environment.get(FOLDERS_VARIABLE).unwrap_or_default();
-                let folders = std::env::split_paths(folders);
-                Self::System {
-                    file: environment.get(FILE_VARIABLE).map(PathBuf::from),
-                    folders: folders
-                        .filter(|path| !path.as_os_str().is_empty())
-                        .collect(),
-                }
-            }
+    /// Those that the system trusts, or that the variables of `environment` name in their
+    /// place.
+    #[must_use]
+    pub fn system(environment: &Environment) -> Self {
+        let folders = environment.get(FOLDERS_VARIABLE).unwrap_or_default();
+        let folders = std::env::split_paths(folders);
+        Self::System {
+            file: environment.get(FILE_VARIABLE).map(PathBuf::from),
+            folders: folders
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
         }
     }
 
@@ -56,7 +53,8 @@ impl Trust {
     pub fn of(config: &Config, environment: &Environment) -> Self {
         match &config.api.ca_file {
             None if !config.endpoints(environment).any(Endpoint::is_https) => Self::Nobody,
-            ca_file => Self::new(ca_file.as_ref(), environment),
+            None => Self::system(environment),
+            Some(file) => Self::File(file.clone()),
         }
     }
 
@@ -79,6 +77,12 @@ impl Trust {
 pub struct Roots(Vec<CertificateDer<'static>>);
 
 impl Roots {
+    /// The certificates themselves.
+    #[must_use]
+    pub fn into_certificates(self) -> Vec<CertificateDer<'static>> {
+        self.0
+    }
+
     /// The settings of a client that trusts them.
     ///
     /// # Errors
@@ -159,7 +163,7 @@ mod tests {
     fn trust(variables: &[(&str, &str)]) -> Trust {
         let variables = variables.iter();
         let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Trust::new(None, &Environment::from_iter(variables))
+        Trust::system(&Environment::from_iter(variables))
     }
 
     #[test]

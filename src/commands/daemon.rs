@@ -124,7 +124,7 @@ impl App {
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
         let mut server = Server::new(listeners, options.limits.connections);
         if let Some(file) = &options.web_config {
-            let file = WebConfigFile::open(file)?;
+            let file = WebConfigFile::open(file, &source.environment)?;
             server = server.guarded_by(file, options.health_without_auth);
         }
         let config = source.load()?;

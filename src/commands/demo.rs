@@ -48,7 +48,8 @@ pub(super) async fn run(
             ));
         }
         Some(file) => {
-            let file = WebConfigFile::open(file).map_err(Failure::usage)?;
+            let file =
+                WebConfigFile::open(file, &Environment::default()).map_err(Failure::usage)?;
             if file.first().tls.is_some() {
                 "https"
             } else {

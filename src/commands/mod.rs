@@ -227,7 +227,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     match command {
         None if flags.config_check => {
             let config = source.check().map_err(Failure::usage);
-            let config = checked(config, flags.web_config_file.as_deref())?;
+            let config = checked(config, flags.web_config_file.as_deref(), environment)?;
             if let Some(folder) = &flags.state_dir {
                 StateDir::check(folder).map_err(Failure::usage)?;
             }
@@ -257,8 +257,13 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
 }
 
 /// The configuration, if the web configuration is good too; the problems of both if not.
-fn checked(config: Result<Config, Failure>, web: Option<&Path>) -> Result<Config, Failure> {
-    let web = web.map_or(Ok(()), |file| WebConfigFile::open(file).map(|_| ()));
+fn checked(
+    config: Result<Config, Failure>,
+    web: Option<&Path>,
+    environment: &Environment,
+) -> Result<Config, Failure> {
+    let open = |file| WebConfigFile::open(file, environment).map(|_| ());
+    let web = web.map_or(Ok(()), open);
     match (config, web) {
         (config, Ok(())) => config,
         (Ok(_), Err(web)) => Err(Failure::usage(web)),

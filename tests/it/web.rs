@@ -69,8 +69,19 @@ impl Folder {
     }
 
     async fn exporter_with(&self, change: impl FnOnce(&mut AppOptions)) -> Guarded {
+        self.exporter_among(&[], change).await
+    }
+
+    /// The same with more variables in its environment.
+    async fn exporter_among(
+        &self,
+        more: &[(&str, &str)],
+        change: impl FnOnce(&mut AppOptions),
+    ) -> Guarded {
         let cloud = Cloud::with_accounts(1).await;
-        let (config, variables) = config_for(&cloud, 1);
+        let (config, mut variables) = config_for(&cloud, 1);
+        let more = more.iter();
+        variables.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let exporter = Exporter::start_with(&config, variables, |options| {
             options.web_config = Some(self.path("web.yml"));
             change(options);

@@ -76,6 +76,10 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
     let sans = section.get("client_allowed_sans");
     let allowed_sans = items(reader, sans.clone(), string);
 
+    let client_auth_location = match section.get("client_auth_type") {
+        Some(node) => node.location,
+        None => section.location().clone(),
+    };
     let client_auth = client_auth(reader, &section, auth.as_deref());
     let names = sans.zip(allowed_sans.as_deref());
     report_unused_client_rules(reader, client_auth, client_ca.as_ref(), names);
@@ -97,6 +101,7 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
         certificate: certificate?,
         key: key?,
         client_auth,
+        client_auth_location,
         client_ca,
         allowed_sans,
         versions,

@@ -11,6 +11,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::client_certificate::Judge;
+use crate::cloud::http::ClientError;
+use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Fault, Problem, SourceLocation};
 
 /// How to speak TLS.
@@ -19,6 +21,8 @@ pub struct TlsSettings {
     pub(super) certificate: Pem,
     pub(super) key: Pem,
     pub(super) client_auth: ClientAuth,
+    /// Where that is written, or else what it belongs to.
+    pub(super) client_auth_location: SourceLocation,
     pub(super) client_ca: Option<Pem>,
     pub(super) allowed_sans: Option<Vec<String>>,
     pub(super) versions: Vec<&'static SupportedProtocolVersion>,
@@ -74,17 +78,22 @@ impl Pem {
     }
 
     fn problem(&self, what: impl Into<String>, remedy: &str) -> ConfigError {
-        let problem = Problem {
-            location: self.location.clone(),
-            key: self.key.clone(),
-            fault: Fault::new(what, remedy),
-        };
-        let file = match &self.location {
-            SourceLocation::File { path, .. } => Some(&**path),
-            _ => None,
-        };
-        ConfigError::new(file, vec![problem])
+        problem(&self.location, &self.key, Fault::new(what, remedy))
     }
+}
+
+/// The one problem of the setting `key`.
+fn problem(location: &SourceLocation, key: &str, fault: Fault) -> ConfigError {
+    let problem = Problem {
+        location: location.clone(),
+        key: key.to_owned(),
+        fault,
+    };
+    let file = match location {
+        SourceLocation::File { path, .. } => Some(&**path),
+        _ => None,
+    };
+    ConfigError::new(file, vec![problem])
 }
 
 /// What is in a file of a certificate or a key, by the first label or byte of it.
@@ -177,7 +186,8 @@ impl TlsSettings {
         }
     }
 
-    /// What the TLS library takes, with `identity` as the server's own.
+    /// What the TLS library takes, with `identity` as the server's own. Where the settings
+    /// name no authorities of clients, they are those of `system`.
     ///
     /// # Errors
     ///
@@ -186,6 +196,7 @@ impl TlsSettings {
         &self,
         identity: Arc<CertifiedKey>,
         http2: bool,
+        system: &Trust,
     ) -> Result<ServerConfig, ConfigError> {
         let provider = Arc::new(self.provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -195,7 +206,7 @@ impl TlsSettings {
                 self.certificate
                     .problem(format!("TLS cannot be set up with these settings: {error}"), remedy)
             })?;
-        let builder = match self.judge(&provider)? {
+        let builder = match self.judge(&provider, system)? {
             Some(judge) => builder.with_client_cert_verifier(Arc::new(judge)),
             None => builder.with_no_client_auth(),
         };
@@ -225,7 +236,11 @@ impl TlsSettings {
         provider
     }
 
-    fn judge(&self, provider: &Arc<CryptoProvider>) -> Result<Option<Judge>, ConfigError> {
+    fn judge(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        system: &Trust,
+    ) -> Result<Option<Judge>, ConfigError> {
         let (mandatory, verify) = match self.client_auth {
             ClientAuth::None => return Ok(None),
             ClientAuth::Request => (false, false),
@@ -236,7 +251,7 @@ impl TlsSettings {
         let trusted = match &self.client_ca {
             _ if !verify => None,
             // As with Go: without authorities of its own it trusts the system's.
-            None => Some(rustls_native_certs::load_native_certs().certs),
+            None => Some(self.systems_authorities(system)?),
             Some(pem) => {
                 let text = pem.read()?;
                 let certificates = CertificateDer::pem_slice_iter(&text);
@@ -247,6 +262,19 @@ impl TlsSettings {
         let allowed = self.allowed_sans.clone();
         Ok(Some(Judge::new(provider, mandatory, trusted, allowed)))
     }
+
+    fn systems_authorities(
+        &self,
+        system: &Trust,
+    ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+        let roots = system.read().map_err(|ClientError(why)| {
+            let what = format!("nobody can vouch for clients: {why}");
+            let remedy = "name the clients' authorities with `client_ca_file`, or install the system's (Debian: ca-certificates)";
+            let key = "tls_server_config.client_auth_type";
+            problem(&self.client_auth_location, key, Fault::new(what, remedy))
+        })?;
+        Ok(roots.into_certificates())
+    }
 }
 
 #[cfg(test)]
@@ -254,6 +282,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::super::WebConfigFile;
+    use crate::config::Environment;
 
     #[test]
     fn the_wrong_file_is_told_by_what_is_in_it() {
@@ -327,7 +356,8 @@ mod tests {
             let settings =
                 format!("tls_server_config: {{cert_file: {cert_file}, key_file: {key_file}}}");
             write("web.yml", settings.as_bytes());
-            let error = WebConfigFile::open(&folder.path().join("web.yml")).unwrap_err();
+            let file = folder.path().join("web.yml");
+            let error = WebConfigFile::open(&file, &Environment::default()).unwrap_err();
             let error = error.to_string();
             assert!(error.contains(expected), "{settings}: {error}");
         }

@@ -11,7 +11,8 @@ use rustls::sign::CertifiedKey;
 use tracing::{error, info, warn};
 
 use super::{TlsSettings, WebConfig};
-use crate::config::ConfigError;
+use crate::cloud::trust::Trust;
+use crate::config::{ConfigError, Environment};
 
 /// The file of `--web.config.file`.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct WebConfigFile {
     path: PathBuf,
     /// As it was at the start: these two do not change while clients are connected.
     first: Arc<WebConfig>,
+    /// Who vouches for clients where the file names nobody.
+    system: Trust,
     state: Mutex<State>,
 }
 
@@ -63,21 +66,23 @@ fn stamps(settings: &TlsSettings) -> Vec<Stamp> {
 }
 
 impl WebConfigFile {
-    /// Reads the file and those that it names.
+    /// Reads the file and those that it names. Where it names nobody who vouches for
+    /// clients, those do whom the system trusts, or the variables of `environment` name.
     ///
     /// # Errors
     ///
     /// Every problem at once, each with its line, its key and a remedy. What is wrong
     /// with the files that it names is told one at a time.
-    pub fn open(path: &Path) -> Result<Self, ConfigError> {
+    pub fn open(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let stamp = Stamp::of(path);
         let first = Arc::new(WebConfig::read(path)?);
+        let system = Trust::system(environment);
         let tls = match &first.tls {
             None => None,
             Some(settings) => {
                 let stamps = Some(stamps(settings));
                 let identity = settings.identity()?;
-                let config = settings.server_config(Arc::clone(&identity), first.http2)?;
+                let config = settings.server_config(Arc::clone(&identity), first.http2, &system)?;
                 let config = Ok(Arc::new(config));
                 Some(Tls {
                     stamps,
@@ -94,6 +99,7 @@ impl WebConfigFile {
         Ok(Self {
             path: path.to_owned(),
             first,
+            system,
             state: Mutex::new(state),
         })
     }
@@ -177,7 +183,7 @@ impl WebConfigFile {
         }
         let identity = Arc::clone(&tls.identity);
         tls.config = settings
-            .server_config(identity, self.first.http2)
+            .server_config(identity, self.first.http2, &self.system)
             .map(Arc::new);
         if let Err(error) = &tls.config {
             error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
@@ -199,7 +205,7 @@ mod tests {
             std::fs::rename(new, &path).unwrap();
         };
         write("http_server_config: {http2: false}");
-        let file = WebConfigFile::open(&path).unwrap();
+        let file = WebConfigFile::open(&path, &Environment::default()).unwrap();
         let before = file.settings().unwrap();
         assert!(Arc::ptr_eq(&before, &file.settings().unwrap()));
 

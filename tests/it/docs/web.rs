@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cwp_exporter::config::Environment;
 use cwp_exporter::server::web_config::WebConfigFile;
 use cwp_exporter::server::{
     ANSWER_MEMORY, HEAD_TIME, IDLE_TIME, MAX_HEAD, MAX_STREAMS, SEND_TIME, STALL_TIME,
@@ -77,7 +78,7 @@ fn known_keys(section: &str) -> BTreeSet<String> {
         section => format!("{section}: {{{UNKNOWN}: 1}}"),
     };
     let folder = Folder::new(&text);
-    let error = WebConfigFile::open(&folder.path("web.yml")).unwrap_err();
+    let error = WebConfigFile::open(&folder.path("web.yml"), &Environment::default()).unwrap_err();
     let words = error.to_string();
     let (_, keys) = words.split_once("use one of ").unwrap();
     let keys = keys.lines().next().unwrap().split(", ");
@@ -118,7 +119,7 @@ fn the_web_keys_are_those_that_the_program_knows() {
     let folder = Folder::new(&format!(
         "http_server_config: {{headers: {{{UNKNOWN}: 1}}}}"
     ));
-    let error = WebConfigFile::open(&folder.path("web.yml")).unwrap_err();
+    let error = WebConfigFile::open(&folder.path("web.yml"), &Environment::default()).unwrap_err();
     for header in &headers {
         assert!(error.to_string().contains(header.as_str()), "{header}");
     }
@@ -129,7 +130,7 @@ fn the_web_configuration_is_a_good_one() {
     let readme = readme();
     for snippet in readme.snippets("yaml web") {
         let folder = Folder::new(snippet);
-        let file = WebConfigFile::open(&folder.path("web.yml")).unwrap();
+        let file = WebConfigFile::open(&folder.path("web.yml"), &Environment::default()).unwrap();
         assert!(file.first().tls.is_some() && !file.first().users.is_empty());
     }
 }

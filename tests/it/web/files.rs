@@ -70,9 +70,12 @@ fn is_unknown(words: &str, name: &str) -> bool {
 #[tokio::test]
 async fn config_check_accepts_and_refuses_the_same_files_and_says_why() {
     let folder = folder();
+    let authorities = folder.path("client-ca.crt").display().to_string();
     let variables = [
         ("TENCENTCLOUD_SECRET_ID", "AKIDa"),
         ("TENCENTCLOUD_SECRET_KEY", "a"),
+        // The system may have none.
+        ("SSL_CERT_FILE", &authorities),
     ];
     for name in fixtures() {
         let flag = format!("--web.config.file={}", folder.path(&name).display());
@@ -87,6 +90,25 @@ async fn config_check_accepts_and_refuses_the_same_files_and_says_why() {
         let expected = format!("tests/fixtures/web-config/{}", name.replace(".yml", ".txt"));
         assert_eq!(words, repository_file(&expected), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_variable_that_names_nobody_to_vouch_for_clients_is_told() {
+    let tls = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+    let verify = "  client_auth_type: RequireAndVerifyClientCert\n";
+    let folder = Folder::new(&format!("{tls}{verify}"));
+    let flag = format!("--web.config.file={}", folder.path("web.yml").display());
+    let variables = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDa"),
+        ("TENCENTCLOUD_SECRET_KEY", "a"),
+        ("SSL_CERT_FILE", "/nowhere"),
+    ];
+    let output = run(&["--config.check", &flag], &variables).await;
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    let place = "web.yml:4: tls_server_config.client_auth_type: ";
+    let fault = "nobody can vouch for clients: SSL_CERT_FILE names no CA certificates (";
+    assert!(words.contains(&format!("{place}{fault}")), "{words}");
 }
 
 #[test]

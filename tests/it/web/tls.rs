@@ -227,6 +227,26 @@ async fn each_type_of_client_authentication_lets_in_whom_it_should() {
 }
 
 #[tokio::test]
+async fn where_the_file_names_no_authority_those_that_the_environment_names_vouch_for_clients() {
+    let folder = Folder::new(&asking("RequireAndVerifyClientCert"));
+    let known = folder.client.identity(&["prometheus.example.com"]);
+    let stranger = Authority::new("somebody").identity(&["prometheus.example.com"]);
+    let authorities = tempfile::tempdir().unwrap();
+    let file = authorities.path().join("ca.pem");
+    std::fs::write(&file, folder.client.certificate()).unwrap();
+    let (file, authorities) = (file.to_str().unwrap(), authorities.path().to_str().unwrap());
+    for (cert_file, cert_dir) in [(file, ""), (" ", authorities), ("", authorities)] {
+        let variables = [("SSL_CERT_FILE", cert_file), ("SSL_CERT_DIR", cert_dir)];
+        let guarded = folder.exporter_among(&variables, |_| ()).await;
+        for (identity, expected) in [(&known, true), (&stranger, false)] {
+            let client = folder.client(Some(identity), &[]);
+            let status = guarded.status(client, "/-/healthy").await;
+            assert_eq!(status == Some(200), expected, "{variables:?}: {status:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_trusted_for_itself_may_be_marked_as_an_authority() {
     let folder = Folder::new(&asking(VERIFY));
     let guarded = folder.exporter().await;
