@@ -233,6 +233,8 @@ impl App {
         };
         info!("stopping");
         service_manager::stopping();
+        // Who waits for a reload is told that there is none any more.
+        drop((reloads, requested));
         stop.cancel();
         if let Some(saver) = self.saver {
             saver.stop().await;

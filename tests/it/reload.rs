@@ -15,6 +15,7 @@ async fn a_reload_adds_and_removes_accounts() {
 
     let answer = exporter.reload(&fewer).await;
     assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "Reloaded\n");
     let scrape = exporter.scrape().await;
     assert!(!scrape.text.contains("account=\"a2\""));
     assert_eq!(scrape.licence_series("a0").len(), 25);
@@ -92,6 +93,8 @@ async fn a_configuration_with_problems_is_not_put_to_work_and_all_of_them_are_to
     let answer = exporter.reload(&bad).await;
     assert_eq!(answer.status(), 500);
     let text = answer.text().await.unwrap();
+    let start = "Not reloaded: the previous configuration stays in use.\n";
+    assert!(text.starts_with(start), "{text}");
     for problem in ["poll.intervall", "accounts[0].nam", "accounts[0].name"] {
         assert!(text.contains(problem), "{problem} is missing: {text}");
     }
@@ -149,6 +152,10 @@ async fn a_hangup_reloads_and_a_client_may_not_unless_allowed() {
         .await
         .unwrap();
     assert_eq!(post.status(), 403);
+    assert_eq!(
+        post.text().await.unwrap(),
+        "Reloading is switched off. Start with --web.enable-lifecycle, or send SIGHUP.\n"
+    );
     let get = client()
         .get(format!("{url}/-/reload"))
         .send()
@@ -175,17 +182,21 @@ async fn a_hangup_reloads_and_a_client_may_not_unless_allowed() {
     );
 }
 
+/// An answer that is waited for.
+type Asked = tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>;
+
 /// Puts a pipe in the place of the configuration; returns when the exporter reads it, which
-/// then waits for as long as the file lives.
-async fn hang_a_reading(exporter: &Exporter) -> std::fs::File {
+/// then waits for as long as the file lives. The other is the answer to who asked.
+async fn hang_a_reading(exporter: &Exporter) -> (std::fs::File, Asked) {
     let path = exporter.config_file().to_owned();
     std::fs::remove_file(&path).unwrap();
     let made = std::process::Command::new("mkfifo").arg(&path).status();
     assert!(made.unwrap().success());
     let url = format!("{}/-/reload", exporter.url);
-    tokio::spawn(client().post(url).send());
+    let asked = tokio::spawn(client().post(url).send());
     let opened = tokio::task::spawn_blocking(|| std::fs::File::create(path));
-    within("the reading", opened).await.unwrap().unwrap()
+    let opened = within("the reading", opened).await;
+    (opened.unwrap().unwrap(), asked)
 }
 
 #[tokio::test]
@@ -194,7 +205,7 @@ async fn a_configuration_that_hangs_holds_up_neither_collections_nor_the_end() {
     let (config, variables) = config_for(&cloud, 1);
     let exporter = Exporter::start(&config, variables).await;
     exporter.ready().await;
-    let reading = hang_a_reading(&exporter).await;
+    let (reading, _) = hang_a_reading(&exporter).await;
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..16 {
         waiting.spawn(client().post(format!("{}/-/reload", exporter.url)).send());
@@ -208,7 +219,10 @@ async fn a_configuration_that_hangs_holds_up_neither_collections_nor_the_end() {
     while let Some(answer) = within("the answers", waiting.join_next()).await {
         assert_eq!(answer.unwrap().unwrap().status(), 200);
     }
-    let reading = hang_a_reading(&exporter).await;
+    let (reading, asked) = hang_a_reading(&exporter).await;
     within("the end", exporter.stop()).await;
+    let answer = within("the answer", asked).await.unwrap().unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.text().await.unwrap(), "The exporter is stopping.\n");
     drop(reading);
 }
