@@ -1,6 +1,7 @@
 //! The status page and its JSON: what they say of accounts in every state.
 
 use cwp_exporter::simulator::Answer;
+use cwp_exporter::system::clock::Clock;
 use http::header;
 use serde_json::Value;
 
@@ -266,6 +267,22 @@ async fn the_page_needs_nothing_from_elsewhere_and_escapes_everything() {
     for elsewhere in ["src=", "@import", "url(", "style=", "http-equiv", "onclick"] {
         assert!(!page.contains(elsewhere), "{elsewhere}");
     }
+}
+
+#[tokio::test]
+async fn the_page_says_of_when_it_is() {
+    let cloud = Cloud::with_accounts(1).await;
+    let exporter = Exporter::of(&cloud, 1).await;
+    let clock = Clock::system();
+    let before = clock.now();
+    let page = exporter.get("/").await.text().await.unwrap();
+    let (_, as_of) = page.split_once("<dt>As of</dt>").unwrap();
+    let time = as_of.split('"').nth(1).unwrap();
+    let shown = time.replace('T', " ").replace('Z', " UTC");
+    assert!(as_of.contains(&format!(">{shown}</time>")), "{as_of:.120}");
+    let time: jiff::Timestamp = time.parse().unwrap();
+    let second = jiff::SignedDuration::from_secs(1);
+    assert!(time >= before - second && time <= clock.now(), "{time}");
 }
 
 #[tokio::test]
