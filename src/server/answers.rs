@@ -48,6 +48,12 @@ pub(super) enum LimitReached {
     /// Too much memory is held.
     #[error("Answers that other clients have not read yet hold too much memory. Try again later.")]
     Memory,
+    /// Too many different pages or probes wait to be computed.
+    #[error("Too many pages are asked for at a time. Try again later.")]
+    Pages,
+    /// Too many passwords wait to be checked.
+    #[error("Too many passwords are being checked. Try again later.")]
+    Passwords,
 }
 
 impl AnswerLimits {

@@ -77,7 +77,7 @@ impl Gate {
                 let response = self.site.answer(request).await;
                 response.map(|body| body.holding(permit))
             }
-            Err(reached) => refused(reached),
+            Err(reached) => refused(reached).map(Body::from),
         }
     }
 }

@@ -12,9 +12,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tracing::warn;
 
+use super::answers::LimitReached;
 use super::body::Body;
 use super::passwords::{Passwords, Verdict};
-use super::reply::{PLAIN, answer};
+use super::reply::{self, PLAIN, answer};
 use super::site::Site;
 use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
 use crate::system::log_limit::{LogLimit, hidden};
@@ -109,8 +110,8 @@ impl Guard {
                 Admission::Refused(Pass(settings).sign(response))
             }
             Verdict::Busy => {
-                let text = "Too many passwords are being checked. Try again later.\n";
-                refused(StatusCode::SERVICE_UNAVAILABLE, text)
+                let refusal = reply::refused(LimitReached::Passwords);
+                Admission::Refused(Pass(settings).sign(refusal.map(Body::from)))
             }
         }
     }
@@ -177,9 +178,15 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
     use super::*;
+    use crate::config::Environment;
+    use crate::system::logging::fixture::CapturedLog;
 
     #[test]
     fn credentials_are_read_as_go_reads_them() {
@@ -203,6 +210,50 @@ mod tests {
             assert_eq!(read(none), None, "{none}");
         }
         assert_eq!(credentials(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn when_too_many_passwords_wait_the_next_is_told_so_and_when_to_try_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let hash = bcrypt::hash("fish", 4).unwrap();
+        let text = format!(
+            "basic_auth_users: {{alice: {hash}}}\n\
+             http_server_config: {{headers: {{X-Frame-Options: deny}}}}"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let file = WebConfigFile::open(file.path(), &Environment::default()).unwrap();
+        let guard = Guard::new(Arc::new(file), false);
+        let ask = |number: u32| {
+            let password = BASE64_STANDARD.encode(format!("alice:{number}"));
+            let request = http::Request::get("/metrics")
+                .header(header::AUTHORIZATION, format!("Basic {password}"))
+                .body(())
+                .unwrap();
+            let (parts, ()) = request.into_parts();
+            let guard = &guard;
+            async move { guard.admit(&parts, Ipv4Addr::LOCALHOST.into()).await }.now_or_never()
+        };
+        let log = CapturedLog::start();
+        // Nothing is checked while this thread is busy.
+        let mut refused = (0..300).filter_map(ask);
+        let Some(Admission::Refused(first)) = refused.next() else {
+            panic!("nobody is refused");
+        };
+        assert!(refused.count() > 100);
+        let lines = log.lines();
+        let [line] = lines.as_slice() else {
+            panic!("however many are refused, the log says so once: {lines:?}");
+        };
+        assert!(line.contains("too many passwords wait"), "{line}");
+        let refused = first;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "10");
+        assert_eq!(refused.headers()[header::X_FRAME_OPTIONS], "deny");
+        let text = refused.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            text,
+            "Too many passwords are being checked. Try again later.\n"
+        );
     }
 
     #[test]

@@ -13,9 +13,9 @@ use http::{Response, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
-use super::answers::AnswerLimits;
+use super::answers::{AnswerLimits, LimitReached};
 use super::body::{Body, holding};
-use super::reply::{PLAIN, page};
+use super::reply::{PLAIN, page, refused};
 use super::scrape::bodies::Bodies;
 use super::worker;
 use crate::system::log_limit::{LogLimit, hidden};
@@ -71,7 +71,9 @@ impl Renderer {
             }
             None => None,
         };
-        answer.unwrap_or_else(busy).map(Body::from)
+        answer
+            .unwrap_or_else(|| refused(LimitReached::Pages))
+            .map(Body::from)
     }
 }
 
@@ -126,18 +128,13 @@ impl Shared {
     fn hold(&self, answer: Response<Bytes>) -> Response<Bytes> {
         match self.limits.try_memory(answer.body().len()) {
             Some(permit) => answer.map(|bytes| holding(bytes, permit)),
-            None => busy(),
+            None => refused(LimitReached::Memory),
         }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Response<Bytes>>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn busy() -> Response<Bytes> {
-    let text = "Too many pages are asked for at a time. Try again later.\n";
-    page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text)
 }
 
 impl fmt::Debug for Shared {
@@ -154,8 +151,10 @@ impl fmt::Debug for Shared {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+    use std::thread;
 
     use futures_util::FutureExt as _;
+    use http::header::RETRY_AFTER;
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -221,6 +220,12 @@ mod tests {
         }
         let refused = ask("c").now_or_never().unwrap();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[RETRY_AFTER], "10");
+        let text = refused.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(
+            text,
+            "Too many pages are asked for at a time. Try again later.\n"
+        );
         assert!(
             ask("a").now_or_never().is_none(),
             "an equal one waits already"
@@ -247,6 +252,38 @@ mod tests {
         assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
         held.pop();
         assert_eq!(ask("next").await.status(), StatusCode::OK);
+    }
+
+    /// The thread that calls, and how far it stands back behind others.
+    fn this_thread() -> (thread::ThreadId, i32) {
+        let nice = rustix::process::getpriority_process(None).unwrap();
+        (thread::current().id(), nice)
+    }
+
+    #[tokio::test]
+    async fn answers_are_computed_on_another_thread_that_stands_back_one_at_a_time() {
+        let renderer = renderer(16);
+        let (sender, threads) = mpsc::channel();
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let answers = (0..16).map(|number| {
+            let (sender, under_way) = (sender.clone(), Arc::clone(&under_way));
+            renderer.answer(number.to_string(), move || {
+                let others = under_way.fetch_add(1, Ordering::SeqCst);
+                sender.send((this_thread(), others)).unwrap();
+                thread::yield_now();
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                of_size(1)
+            })
+        });
+        futures_util::future::join_all(answers).await;
+        let (serving, nice) = this_thread();
+        let all: Vec<_> = threads.try_iter().collect();
+        assert_eq!(all.len(), 16);
+        for ((computing, lower), others) in all {
+            assert_ne!(computing, serving);
+            assert!(lower > nice || nice == 19, "{lower}, {nice}");
+            assert_eq!(others, 0, "another one is under way");
+        }
     }
 
     #[tokio::test]

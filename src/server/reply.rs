@@ -32,11 +32,11 @@ pub(super) fn page(
     response
 }
 
-/// The answer where a limit stayed reached. What it says is true for ten seconds at most:
-/// until then those who accept nothing are given up.
-pub(super) fn refused(reached: LimitReached) -> Response<Body> {
+/// The answer where a limit stayed reached, whichever it is. It is worth another try after
+/// ten seconds: until then those who accept nothing are given up.
+pub(super) fn refused(reached: LimitReached) -> Response<Bytes> {
     let text = format!("{reached}\n");
-    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
     let seconds = HeaderValue::from(STALL_TIME.as_secs());
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response

@@ -64,7 +64,7 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
 fn scrape(body: Result<Body, NoBody>, dialect: Dialect) -> Response<Body> {
     match body {
         Ok(body) => with_headers(body, dialect),
-        Err(NoBody::Refused(reached)) => reply::refused(reached),
+        Err(NoBody::Refused(reached)) => reply::refused(reached).map(Body::from),
         Err(NoBody::Failed(error)) => failed(&error).map(Body::from),
     }
 }

@@ -134,7 +134,12 @@ async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_
     let guarded = folder.exporter().await;
     assert_eq!(guarded.status_as("alice", "fish").await, 200);
     assert_eq!(guarded.exporter.get("/metrics").await.status(), 401);
-    assert_eq!(guarded.exporter.get("/metrics").await.status(), 429);
+    let refused = guarded.exporter.get("/metrics").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(
+        refused.text().await.unwrap(),
+        "The rate_limit of the web configuration is reached. Try again later.\n"
+    );
     assert_eq!(guarded.status_as("alice", "fish").await, 429);
     // It is that of the start.
     folder.replace("web.yml", "");
