@@ -1,5 +1,7 @@
 //! A connection that speaks HTTP/2: its streams are answered each for itself.
 
+mod heads;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,6 +13,7 @@ use http::{HeaderValue, Response, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::io::InspectReader;
 
 use super::answers::AnswerLimits;
 use super::body::Body;
@@ -18,6 +21,7 @@ use super::connection::Responder;
 use super::connections::Pulse;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
 use crate::system::clock::Clock;
+use heads::Heads;
 
 /// How much of each answer that the client has allowed may wait to be sent: one frame.
 const SEND_BUFFER: usize = 16 * 1024;
@@ -43,6 +47,8 @@ pub(super) async fn serve<T>(
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut heads = Heads::new(Arc::clone(&sender.pulse));
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| heads.received(bytes));
     // That streams are begun and given up in a flood is limited by the library.
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(MAX_STREAMS)

@@ -51,7 +51,7 @@ pub const MAX_HEAD: usize = 16 * 1024;
 pub const MAX_STREAMS: u32 = 32;
 
 /// How long a client may take for the TLS handshake, with its first request's head or the
-/// beginning of HTTP/2, and in HTTP/1 for each further head from its first byte.
+/// beginning of HTTP/2, and for each further head from its first byte.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// How long a connection may be open between requests. Prometheus itself gives up an

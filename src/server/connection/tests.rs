@@ -12,7 +12,7 @@ use tokio::io::DuplexStream;
 use super::*;
 use crate::server::connections::Connections;
 use crate::server::fixture;
-use crate::server::{IDLE_TIME, SEND_TIME, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
+use crate::server::{HEAD_TIME, IDLE_TIME, SEND_TIME, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
 
 /// So many that their text is written while it is sent.
 const MANY: usize = 3_000;
@@ -395,5 +395,222 @@ async fn requests_of_who_does_not_read_are_not_taken_without_an_end() {
         stream.read_to_string(&mut answers).await.unwrap();
         let count = answers.matches("HTTP/1.1 200 ").count();
         assert!(count * request.len() < 3 * MAX_HEAD, "{count} answers");
+    }
+}
+
+/// The beginning of what a client of HTTP/2 sends: the preface, and empty settings.
+const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// The types and flags of frames.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `GET /-/healthy` as HPACK has it.
+const HEALTHY: &[u8] = b"\x82\x87\x41\x01a\x04\x0a/-/healthy";
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], content].concat()
+}
+
+/// Waits until the answer's head on this stream comes, which must be "200".
+async fn answered(client: &mut DuplexStream, stream: u8) {
+    loop {
+        let mut header = [0; 9];
+        client.read_exact(&mut header).await.unwrap();
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut content = vec![0; length as usize];
+        client.read_exact(&mut content).await.unwrap();
+        if (header[3], header[8]) == (HEADERS, stream) {
+            // The status 200 in the static table of HPACK.
+            assert_eq!(content[0], 0x88);
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_head_may_come_in_several_frames_and_each_has_its_own_time() {
+    let server = Server::new(1, 40);
+    let mut client = server.connect(true).await;
+    client.write_all(BEGINNING).await.unwrap();
+    let (first, rest) = HEALTHY.split_at(3);
+    let (second, third) = rest.split_at(5);
+    for stream in [1, 3] {
+        // Idle, for longer than a head may take.
+        tokio::time::sleep(HEAD_TIME * 2).await;
+        for part in [
+            frame(HEADERS, END_STREAM, stream, first),
+            frame(CONTINUATION, 0, stream, second),
+            frame(CONTINUATION, 0, stream, b""),
+            frame(CONTINUATION, END_HEADERS, stream, third),
+        ] {
+            for half in part.split_inclusive(|byte| *byte == b'-') {
+                tokio::time::sleep(HEAD_TIME / 7).await;
+                client.write_all(half).await.unwrap();
+            }
+        }
+        answered(&mut client, stream).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_head_must_be_whole_in_time_whatever_else_was_asked() {
+    let server = Server::new(1, 40);
+    let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, HEALTHY);
+    let open = frame(HEADERS, END_HEADERS, 1, HEALTHY);
+    for (before, begun) in [
+        (vec![], frame(HEADERS, END_STREAM, 1, HEALTHY)),
+        (vec![], whole[..whole.len() - 1].to_vec()),
+        (whole.clone(), frame(HEADERS, END_STREAM, 3, HEALTHY)),
+        // Trailers are a head too.
+        (
+            [open, frame(DATA, 0, 1, b"body")].concat(),
+            frame(HEADERS, END_STREAM, 1, b"\0\x01a\x01b"),
+        ),
+    ] {
+        let mut client = server.connect(true).await;
+        let since = Instant::now();
+        client
+            .write_all(&[BEGINNING, &before, &begun].concat())
+            .await
+            .unwrap();
+        let mut end = Vec::new();
+        client.read_to_end(&mut end).await.unwrap();
+        let took = since.elapsed();
+        let (before, begun) = (before.len(), begun.len());
+        assert!(
+            took > HEAD_TIME && took < HEAD_TIME + LATE * 2,
+            "{before} bytes, then {begun}: {took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_over_http2_is_refused_with_its_request_and_the_connection_goes_on() {
+    let server = Server::new(1, 40);
+    let mut client = server.http2(65_535).await;
+    // More in all than a connection allows at a time.
+    for trailers in [false, true].repeat(10) {
+        poll_fn(|context| client.requests.poll_ready(context))
+            .await
+            .unwrap();
+        let request = Request::post("https://localhost/metrics").body(()).unwrap();
+        let (answer, mut body) = client.requests.send_request(request, false).unwrap();
+        let bytes = Bytes::from(vec![b'x'; 100_000]);
+        body.send_data(bytes, !trailers).unwrap();
+        if trailers {
+            body.send_trailers(
+                [(header::ETAG, HeaderValue::from_static("x"))]
+                    .into_iter()
+                    .collect(),
+            )
+            .unwrap();
+        }
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        read(&mut answer.into_body(), usize::MAX).await.unwrap();
+    }
+    let next = client.ask(Method::GET, "/metrics").await.unwrap();
+    assert_eq!(next.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_request_with_trailers_is_answered_like_one_without() {
+    let server = Server::new(1, 40);
+    let mut client = server.connect(true).await;
+    for part in [
+        BEGINNING,
+        &frame(HEADERS, END_HEADERS, 1, HEALTHY),
+        &frame(DATA, 0, 1, b"body"),
+        &frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\0\x01a\x01b"),
+        &frame(HEADERS, END_STREAM | END_HEADERS, 3, HEALTHY),
+    ] {
+        client.write_all(part).await.unwrap();
+    }
+    answered(&mut client, 1).await;
+    answered(&mut client, 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_1_0_has_one_answer_in_a_connection_unless_it_asks_for_more() {
+    let server = Server::new(MANY, 40);
+    for (header, count) in [
+        ("", 1),
+        ("Connection: close\r\n", 1),
+        ("Connection: keep-alive\r\n", 2),
+    ] {
+        let request = format!("GET /-/healthy HTTP/1.0\r\n{header}\r\n");
+        let answers = server.http1(&request.repeat(2)).await;
+        assert_eq!(answers.matches("\r\n\r\nHealthy\n").count(), count);
+        let kept = answers.matches("connection: keep-alive\r\n").count();
+        assert_eq!(kept, if count == 2 { 2 } else { 0 }, "{answers}");
+
+        // Where the length is not known, the end of the connection tells it.
+        let request = format!("GET /metrics HTTP/1.0\r\n{header}\r\n");
+        let answer = server.http1(&request.repeat(2)).await;
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        assert!(text.starts_with("# ") && text.ends_with('\n'));
+        assert!(!text.contains("HTTP/1.0"), "another answer follows");
+    }
+}
+
+/// The status, `Retry-After` and text of an answer of HTTP/1.
+fn refusal(answer: &str) -> (&str, &str, &str) {
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    let value = |line: &'static str| head.split(line).nth(1).unwrap_or_default();
+    let line = |rest: &'_ str| rest.lines().next().unwrap_or_default().len();
+    let (status, retry) = (value("HTTP/1.1 "), value("retry-after: "));
+    (&status[..3], &retry[..line(retry)], text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
+    let server = Server::new(1, 1);
+    let limits = &server.shared.limits;
+    let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    let scrape = limits.scrape().await.unwrap();
+    let text =
+        "The limit of concurrent scrapes is reached (--web.max-requests). Try again later.\n";
+    let answer = server.http1(request).await;
+    assert_eq!(refusal(&answer), ("503", "10", text), "{answer}");
+    drop(scrape);
+    let held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
+    let text =
+        "Answers that other clients have not read yet hold too much memory. Try again later.\n";
+    let answer = server.http1(request).await;
+    assert_eq!(refusal(&answer), ("503", "10", text), "{answer}");
+    drop(held);
+    assert_eq!(refusal(&server.http1(request).await).0, "200");
+}
+
+// Pages are computed on a thread of their own, for which paused time does not wait.
+#[tokio::test]
+async fn a_page_beyond_the_memory_of_answers_is_told_so_and_when_to_try_again() {
+    let server = Server::new(1, 40);
+    let limits = &server.shared.limits;
+    let _held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
+    let text =
+        "Answers that other clients have not read yet hold too much memory. Try again later.\n";
+    let mut client = server.http2(65_535).await;
+    for path in [
+        "/",
+        "/api/v1/status",
+        "/config",
+        "/sd",
+        "/probe?target=account-00000",
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = server.http1(&request).await;
+        assert_eq!(refusal(&answer), ("503", "10", text), "{path}: {answer}");
+        let answer = client.ask(Method::GET, path).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "10", "{path}");
     }
 }

@@ -21,7 +21,8 @@ pub(in crate::server) struct Pulse {
     /// When it was opened, last asked something, or last took something of an answer that
     /// it keeps waiting.
     useful: AtomicU64,
-    /// Since when a handshake or a head is awaited whole; [`NEVER`] if none is.
+    /// Since when a handshake or a head is awaited whole; [`NEVER`] if none is. In HTTP/2
+    /// the frames tell, in HTTP/1 that bytes come.
     head: AtomicU64,
     /// Since when there has been something to send that the client's side does not accept
     /// at once; [`NEVER`] if there is nothing.
@@ -70,20 +71,35 @@ impl Pulse {
             && self.asked.load(Ordering::Relaxed) == 0
             && !self.is_http2.load(Ordering::Relaxed)
         {
+            self.head_begins();
+        }
+    }
+
+    /// A head has begun, perhaps before.
+    pub(in crate::server) fn head_begins(&self) {
+        if self.head.load(Ordering::Relaxed) == NEVER {
             self.head.store(JUST_NOW, Ordering::Relaxed);
         }
     }
 
-    /// From `now` on the connection speaks HTTP/2: it is idle while no request is whole,
+    /// The head that had begun is whole.
+    pub(in crate::server) fn head_ends(&self) {
+        self.head.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// From `now` on the connection speaks HTTP/2: it is idle while no head has begun,
     /// whatever comes.
     pub(in crate::server) fn speaks_http2(&self, now: Instant) {
+        self.head_ends();
         self.is_http2.store(true, Ordering::Relaxed);
         self.asked(now);
     }
 
-    /// The client has sent a whole head by `now`.
+    /// The client has sent a whole head by `now`. In HTTP/2 the next one may have begun.
     pub(in crate::server) fn asked(&self, now: Instant) {
-        self.head.store(NEVER, Ordering::Relaxed);
+        if !self.is_http2.load(Ordering::Relaxed) {
+            self.head_ends();
+        }
         self.useful.store(self.millis(now), Ordering::Relaxed);
     }
 
