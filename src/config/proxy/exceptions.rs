@@ -47,7 +47,7 @@ impl Exceptions {
         match url.host() {
             Some(Host::Domain(name)) => {
                 let name = plain(name);
-                name == "localhost" || exceptions.iter().any(|one| one.has_name(&name, port))
+                name == "localhost" || exceptions.iter().any(|one| one.has_name(name, port))
             }
             Some(Host::Ipv4(address)) => self.have_address(address.into(), port),
             Some(Host::Ipv6(address)) => self.have_address(address.into(), port),
@@ -93,7 +93,7 @@ impl Exception {
         };
         let is_name = rustls::pki_types::DnsName::try_from(name.as_str()).is_ok();
         is_name.then(|| Self::Name {
-            name: plain(&name),
+            name: plain(&name).to_owned(),
             only_below,
             port,
         })
@@ -150,10 +150,9 @@ fn entries(list: &str) -> impl Iterator<Item = &str> {
     entries.filter(|entry| !entry.is_empty())
 }
 
-/// A name without capitals and without the dot that ends a full name.
-fn plain(name: &str) -> String {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.to_ascii_lowercase()
+/// A name without the dot that ends a full name. The parser has written it in small letters.
+fn plain(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// An address, in brackets or not.
