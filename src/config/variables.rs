@@ -131,6 +131,8 @@ mod tests {
             "CWP_EXPORTER_PORT_10064_TCP",
             "CWP_EXPORTER_PORT_10064_TCP_ADDR",
             "CWP_EXPORTER_API_SERVICE_HOST",
+            // Of a Service `cwp-exporter-api-end`, one letter from `api.endpoint`.
+            "CWP_EXPORTER_API_END_PORT",
             "CWP_EXPORTER_API_PORT_443_UDP_PROTO",
             "CWP_EXPORTER_API__ENDPOINT",
             "CWP_EXPORTER_VERSION",

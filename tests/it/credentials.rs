@@ -474,25 +474,33 @@ async fn a_key_that_is_missing_is_the_failure_of_its_account_until_it_appears() 
 #[tokio::test]
 async fn a_key_of_somebody_else_is_refused() {
     let places = Places::new().await;
-    places.write(
-        "home/.tccli/default.credential",
-        r#"{"secretId": "AKIDops", "secretKey": "s3cret-ops", "role-arn": "qcs::cam::uin/1:role/1"}"#,
-    );
+    let file = "home/.tccli/default.credential";
+    let plain = r#"{"secretId": "AKIDops", "secretKey": "s3cret-ops"}"#;
+    let with_role = r#"{"secretId": "AKIDops", "secretKey": "s3cret-ops", "role-arn": "qcs::cam::uin/1:role/1"}"#;
     let home = places.path("home").display().to_string();
     let role = ("TENCENTCLOUD_ROLE_ARN", "qcs::cam::uin/1:role/1");
     let key = [
         ("TENCENTCLOUD_SECRET_ID", "AKIDops"),
         ("TENCENTCLOUD_SECRET_KEY", "s3cret-ops"),
     ];
-    for (kind, variables, named) in [
-        ("tccli", vec![], "`role-arn`"),
-        ("env", vec![key[0], key[1], role], "TENCENTCLOUD_ROLE_ARN"),
+    for (kind, text, variables, named) in [
+        ("tccli", with_role, vec![], "`role-arn`"),
+        // tccli itself would assume it.
+        ("tccli", plain, vec![role], "TENCENTCLOUD_ROLE_ARN"),
+        (
+            "env",
+            plain,
+            vec![key[0], key[1], role],
+            "TENCENTCLOUD_ROLE_ARN",
+        ),
         (
             "default",
+            plain,
             vec![key[0], key[1], role],
             "TENCENTCLOUD_ROLE_ARN",
         ),
     ] {
+        places.write(file, text);
         let config = places.config(&format!("- {{name: a, credentials: {{type: {kind}}}}}\n"));
         let mut variables = variables;
         variables.push(("HOME", &home));

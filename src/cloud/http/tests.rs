@@ -236,6 +236,31 @@ async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
 }
 
 #[tokio::test]
+async fn a_proxy_is_named_where_what_is_behind_it_fails() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for answer in ["HTTP/1.1 200 OK\r\n\r\n", "this is no TLS"] {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+        // Closing with something unread would reset the connection.
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    });
+    let network = behind(&format!("http://me:hunter2@{proxy}"));
+    let error = send(&network, "https://cwp.example/").await.unwrap_err();
+    assert_eq!(error.reason, Reason::Network);
+    let message = error.message;
+    assert!(
+        message.starts_with("no TLS with cwp.example: "),
+        "{message}"
+    );
+    let end = format!(", through the proxy http://{proxy}");
+    assert!(message.ends_with(&end), "{message}");
+}
+
+#[tokio::test]
 async fn a_proxy_that_cannot_be_reached_is_named_and_so_is_the_endpoint() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap();

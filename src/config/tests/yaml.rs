@@ -27,6 +27,7 @@ fn a_file_that_is_no_utf8_is_told_as_such() {
             "the file is UTF-16, or no text",
         ),
         (utf16("poll: {}\n"), "the file is UTF-16, or no text"),
+        (utf16("\u{feff}"), "the file is UTF-16, or no text"),
         (b"\xfe\xff\0p".to_vec(), "the file is UTF-16, or no text"),
         (
             b"poll: {}\n# caf\xe9\n".to_vec(),
@@ -102,10 +103,10 @@ fn anchors_and_merge_keys_work() {
 
 #[test]
 fn a_file_may_be_as_long_as_it_has_accounts() {
-    // More than 250,000 nodes, 50,000 anchors and aliases, 10,000 merge keys, and 10 aliases
-    // for each anchor: limits that there were.
+    // More than 250,000 nodes, 50,000 anchors and aliases, 10,000 merge keys, 10 aliases for
+    // each anchor, and a million values that aliases stand for: limits that there were.
     let mut yaml = "poll: {interval: 24h}\naccounts:\n\
-                    - &first {name: first, labels: &labels {team: a}}\n"
+                    - &first {name: first, labels: &labels {a: x, b: x, c: x, d: x, e: x, f: x, g: x, h: x}}\n"
         .to_owned();
     for n in 0..30_000 {
         yaml += &format!(
@@ -115,7 +116,7 @@ fn a_file_may_be_as_long_as_it_has_accounts() {
     let config = load_text(&yaml, &environment([])).unwrap();
     assert_eq!(config.accounts.len(), 30_001);
     let last = config.accounts.last().unwrap();
-    assert_eq!((last.name.as_str(), last.labels.len()), ("a29999", 1));
+    assert_eq!((last.name.as_str(), last.labels.len()), ("a29999", 8));
 }
 
 #[test]
