@@ -19,8 +19,10 @@ fn changes_identity(name: &str) -> bool {
     ];
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.to_ascii_lowercase();
-    // A session's name alone does nothing.
-    (plain.contains("role") && !plain.contains("session")) || OTHERS.contains(&plain.as_str())
+    // A session's name alone does nothing. An ARN names somebody: a role, a principal.
+    (plain.contains("role") && !plain.contains("session"))
+        || plain.ends_with("arn")
+        || OTHERS.contains(&plain.as_str())
 }
 
 /// Refuses a key beside which one of `settings`, names of those that are set, changes whose
@@ -38,22 +40,31 @@ pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<
 }
 
 /// Refuses a key of the environment, or of a program that obeys it, where a variable says
-/// that the key assumes a role.
+/// that the key assumes a role, or that a role's key is used.
 pub(super) fn refuse_variables(environment: &Environment) -> Result<(), Fault> {
     let set = environment
         .with_prefix("TENCENTCLOUD_")
         .filter(|(_, value)| !value.trim().is_empty());
-    let mut names = set.map(|(name, _)| name);
-    let is_role = |name: &&str| name.ends_with("ROLE_ARN");
-    match names.find(is_role) {
-        None => Ok(()),
-        Some(name) => Err(Fault::new(
-            format!("{name} is set, which says that the key assumes a role"),
-            format!(
-                "unset {name}; if this role is meant, write `type: assume_role` with its `role_arn`"
-            ),
-        )),
+    for (name, _) in set {
+        let (says, instead) = if name.ends_with("ROLE_ARN") {
+            (
+                "the key assumes a role",
+                "`type: assume_role` with its `role_arn`",
+            )
+        } else if name.ends_with("ROLE_NAME") {
+            (
+                "the key of the instance's role is used in place of this one",
+                "`type: cvm_role` with its `role`",
+            )
+        } else {
+            continue;
+        };
+        return Err(Fault::new(
+            format!("{name} is set, which says that {says}"),
+            format!("unset {name}; if this role is meant, write {instead}"),
+        ));
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -72,6 +83,8 @@ mod tests {
             "credential_process",
             "cam-role-name",
             "web_identity_token_file",
+            "arn",
+            "principalArn",
         ] {
             let fault = refuse(["region", name]).unwrap_err();
             assert!(fault.what.contains(name), "{fault}");
@@ -82,6 +95,7 @@ mod tests {
             "language",
             "token",
             "expiresAt",
+            "learned",
         ] {
             assert_eq!(refuse([name]), Ok(()), "{name}");
         }
@@ -89,12 +103,20 @@ mod tests {
 
     #[test]
     fn a_role_in_the_environment_is_refused_unless_it_is_empty() {
-        for name in ["TENCENTCLOUD_ROLE_ARN", "TENCENTCLOUD_ASSUME_ROLE_ARN"] {
+        for (name, kind) in [
+            ("TENCENTCLOUD_ROLE_ARN", "assume_role"),
+            ("TENCENTCLOUD_ASSUME_ROLE_ARN", "assume_role"),
+            ("TENCENTCLOUD_CAM_ROLE_NAME", "cvm_role"),
+        ] {
             let refused = |value| refuse_variables(&Environment::from([(name, value)]));
-            assert!(refused("qcs::cam::uin/1:role/1").is_err(), "{name}");
+            let fault = refused("qcs::cam::uin/1:role/1").unwrap_err();
+            assert!(fault.what.starts_with(name), "{fault}");
+            assert!(fault.remedy.contains(kind), "{fault}");
             assert_eq!(refused(" "), Ok(()));
         }
-        let tke = Environment::from([("TKE_ROLE_ARN", "qcs::cam::uin/1:role/1")]);
-        assert_eq!(refuse_variables(&tke), Ok(()));
+        for name in ["TKE_ROLE_ARN", "TENCENTCLOUD_ROLE_SESSION_NAME"] {
+            let other = Environment::from([(name, "qcs::cam::uin/1:role/1")]);
+            assert_eq!(refuse_variables(&other), Ok(()), "{name}");
+        }
     }
 }
