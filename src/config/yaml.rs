@@ -65,7 +65,9 @@ pub(crate) fn read_file(path: &Arc<Path>) -> Result<Tree, ConfigError> {
 /// Why a file cannot be read.
 fn unreadable(error: &std::io::Error) -> Fault {
     let remedy = match error.kind() {
-        std::io::ErrorKind::NotFound => "create the file, or correct the path",
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            "create the file, or correct the path"
+        }
         std::io::ErrorKind::IsADirectory => "name a file",
         std::io::ErrorKind::PermissionDenied => "let the exporter's user read it",
         _ => "check the path and that the exporter's user may read it",

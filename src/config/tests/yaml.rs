@@ -13,6 +13,12 @@ fn a_file_that_cannot_be_read_is_named() {
         "/nowhere/c.yml: 1 problem
   /nowhere/c.yml: cannot read the file: No such file or directory (os error 2); create the file, or correct the path"
     );
+    let below_a_file = Path::new("/dev/null/c.yml");
+    let error = Config::load(Some(below_a_file), &environment([])).unwrap_err();
+    assert!(
+        error.to_string().ends_with("or correct the path"),
+        "{error}"
+    );
     let error = Config::load(Some(&fixtures()), &environment([])).unwrap_err();
     assert!(error.to_string().ends_with("; name a file"), "{error}");
 }
