@@ -362,11 +362,11 @@ impl Program {
         assert!(sent.await.unwrap().success());
     }
 
-    /// Lets the program have no more than `count` open files from now on.
-    pub(crate) async fn limit_files(&self, count: usize) {
+    /// Limits the program and those that it starts from now on, by an option of `prlimit`.
+    pub(crate) async fn limit(&self, option: &str) {
         let pid = self.child.id().unwrap();
         let limited = Command::new("prlimit")
-            .args([format!("--pid={pid}"), format!("--nofile={count}")])
+            .args([&format!("--pid={pid}"), option])
             .status();
         assert!(limited.await.unwrap().success());
     }

@@ -279,7 +279,7 @@ async fn the_longest_idle_connection_makes_room_and_others_stay() {
 #[tokio::test]
 async fn without_file_descriptors_for_more_it_makes_room_and_goes_on() {
     let target = Target::start(1, &["--web.max-connections=10000"]).await;
-    target.program.limit_files(64).await;
+    target.program.limit("--nofile=64").await;
     let mut open = Vec::new();
     for _ in 0..200 {
         open.push(target.connect().await);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cwp_exporter::simulator::Answer;
 
 use crate::harness::{
-    Cloud, Exporter, Program, Scrape, client, config_for, repository_path, within,
+    Cloud, Exporter, Program, Scrape, client, config_for, page_once_ready, repository_path, within,
 };
 
 /// A configuration file and a state folder.
@@ -150,6 +150,38 @@ async fn a_state_folder_that_is_missing_or_is_none_is_told_with_what_to_do() {
         }
         std::fs::write(&state, "a file").unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_more_leaves_the_former_values_and_is_told() {
+    let cloud = Cloud::with_accounts(1).await;
+    let setup = Setup::of(&cloud);
+    let mut program = setup.start();
+    let url = program.url().await;
+    page_once_ready(&url).await;
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+    let saved = std::fs::read(setup.saved()).unwrap();
+
+    let mut program = setup.start();
+    let url = program.url().await;
+    let further = usize::try_from(cloud.handle.requests()).unwrap() + 2;
+    within("a collection", cloud.handle.wait_for("a0", further)).await;
+    scrape(&url).await;
+    // Whoever writes a byte into a file is killed, as if half way.
+    program.limit("--fsize=0").await;
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+    let warning = program.logged("cannot save the last good values").await;
+    assert!(warning.contains("level=warn") && warning.contains("snapshots.json"));
+    assert!(warning.contains("remedy="), "{warning}");
+    assert_eq!(std::fs::read(setup.saved()).unwrap(), saved);
+
+    let mut program = setup.start();
+    let restored = program.logged("restored the last good values").await;
+    assert!(restored.contains("restored=1"), "{restored}");
+    let folder = setup.folder.path().join("state").read_dir().unwrap();
+    assert_eq!(folder.count(), 1, "nothing is left beside it");
 }
 
 #[tokio::test]

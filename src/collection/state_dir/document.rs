@@ -190,38 +190,34 @@ impl Document {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod fixture {
+    //! A store with something to save.
+
     use std::time::Duration;
 
     use super::*;
-    use crate::cloud::scripted::running_clock;
     use crate::collection::snapshot::{KeySource, Revision};
     use crate::collectors::Collector as _;
     use crate::collectors::license_general::{LicenseGeneral, defs};
-    use crate::system::clock::Clock;
 
-    const MAX_AGE: Duration = Duration::from_secs(600);
+    pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
 
-    fn noon() -> Timestamp {
-        "2026-11-23T12:00:00Z".parse().unwrap()
+    /// A store of one account, of which `value` was collected at that moment.
+    pub(in super::super) fn store_of(value: f64, at: Moment) -> Store {
+        store("a", "x", Some((value, at)))
     }
 
-    /// This moment, with that time of day.
-    fn moment(wall: Timestamp) -> Moment {
-        Clock::new(move || wall).moment()
-    }
-
-    /// A store of one account, collected at noon if `value` says what was found.
-    fn store(name: &str, identity: &str, value: Option<f64>) -> Store {
+    /// A store of one account, collected if there is a value and a moment.
+    pub(super) fn store(name: &str, identity: &str, collected: Option<(f64, Moment)>) -> Store {
         let slot = Slot::new(&LicenseGeneral, &Revision::default());
-        if let Some(value) = value {
+        if let Some((value, at)) = collected {
             let samples = [
                 (defs::LICENSES.name, "", value),
                 (defs::EDITION.name, "ultimate", value),
             ];
             slot.store(CollectorState {
                 last_success: Some(Success {
-                    at: moment(noon()),
+                    at,
                     samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
                 }),
                 ..CollectorState::default()
@@ -237,6 +233,30 @@ mod tests {
             slots: vec![Arc::new(slot)],
         };
         Store::new(vec![Arc::new(account)], MAX_AGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::fixture::MAX_AGE;
+    use super::*;
+    use crate::cloud::scripted::running_clock;
+    use crate::system::clock::Clock;
+
+    fn noon() -> Timestamp {
+        "2026-11-23T12:00:00Z".parse().unwrap()
+    }
+
+    /// This moment, with that time of day.
+    fn moment(wall: Timestamp) -> Moment {
+        Clock::new(move || wall).moment()
+    }
+
+    /// A store of one account, collected at noon if `value` says what was found.
+    fn store(name: &str, identity: &str, value: Option<f64>) -> Store {
+        fixture::store(name, identity, value.map(|value| (value, moment(noon()))))
     }
 
     fn state(store: &Store) -> Arc<CollectorState> {

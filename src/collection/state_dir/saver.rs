@@ -50,14 +50,7 @@ impl Saver {
         metrics: &ExporterMetrics,
     ) -> Result<Self, StateError> {
         metrics.start_state_saves();
-        let mut work = Work {
-            dir,
-            store: Arc::clone(store),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            saved: None,
-            failures: 0,
-        };
+        let mut work = Work::new(dir, store, clock, metrics);
         let mut loading = work.load();
         let loading = match tokio::time::timeout(LOAD_TIME, &mut loading).await {
             Ok(Err(error @ StateError::Folder(_))) => return Err(error),
@@ -115,6 +108,17 @@ struct Work {
 }
 
 impl Work {
+    fn new(dir: StateDir, store: &Arc<Store>, clock: &Clock, metrics: &ExporterMetrics) -> Self {
+        Self {
+            dir,
+            store: Arc::clone(store),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            saved: None,
+            failures: 0,
+        }
+    }
+
     fn load(&self) -> Loading {
         let dir = self.dir.clone();
         Box::pin(async move { dir.load().await })
@@ -214,13 +218,29 @@ mod tests {
     use prometheus::proto::LabelPair;
     use tokio::time::Instant;
 
+    use super::super::document::fixture::store_of;
     use super::*;
     use crate::metrics::defs::STATE_SAVES;
+    use crate::system::logging::fixture::CapturedLog;
+
+    /// A folder that a program of the fixtures stands in for.
+    fn folder(program: &str, folder: &Path) -> StateDir {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state-dir");
+        StateDir::new(fixtures.join(program), folder, None)
+    }
+
+    /// What saves a store with one account's value of now into `dir`.
+    fn work(dir: StateDir, registry: &Registry) -> Work {
+        let metrics = ExporterMetrics::register(registry).unwrap();
+        metrics.start_state_saves();
+        let clock = Clock::system();
+        let store = Arc::new(store_of(7.0, clock.moment()));
+        Work::new(dir, &store, &clock, &metrics)
+    }
 
     /// Starts to save by a program of the fixtures.
     async fn start(program: &str, registry: &Registry) -> Saver {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state-dir");
-        let dir = StateDir::new(fixtures.join(program), Path::new("/nowhere"), None);
+        let dir = folder(program, Path::new("/nowhere"));
         let store = Arc::new(Store::new(Vec::new(), Duration::from_secs(600)));
         let metrics = ExporterMetrics::register(registry).unwrap();
         let saver = Saver::start(dir, &store, &Clock::system(), &metrics).await;
@@ -255,5 +275,74 @@ mod tests {
         assert_eq!(saves(&registry), ["0", "0"]);
         saver.stop().await;
         assert_eq!(saves(&registry), ["0", "1"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_not_saved_again_before_something_is_collected() {
+        let (folder_of_file, registry) = (tempfile::tempdir().unwrap(), Registry::new());
+        let mut work = work(folder("appends", folder_of_file.path()), &registry);
+        let saved = || std::fs::read_to_string(folder_of_file.path().join("snapshots.json"));
+        for _ in 0..3 {
+            work.save().await;
+        }
+        let first = saved().unwrap();
+        assert_eq!(first.matches("cwp_exporter_snapshots").count(), 1);
+        assert_eq!(saves(&registry), ["1", "0"]);
+        let now = work.clock.moment();
+        work.store = Arc::new(store_of(8.0, now));
+        for _ in 0..3 {
+            work.save().await;
+        }
+        let both = saved().unwrap();
+        assert_eq!(both.matches("cwp_exporter_snapshots").count(), 2);
+        assert_eq!(saves(&registry), ["2", "0"]);
+    }
+
+    #[tokio::test]
+    async fn saves_that_fail_are_tried_again_and_told_once_and_so_is_their_end() {
+        let (folder_of_file, registry) = (tempfile::tempdir().unwrap(), Registry::new());
+        let log = CapturedLog::start();
+        let mut work = work(folder("fails", folder_of_file.path()), &registry);
+        for _ in 0..3 {
+            work.save().await;
+        }
+        assert_eq!(saves(&registry), ["0", "3"]);
+        work.dir = folder("appends", folder_of_file.path());
+        work.save().await;
+        assert_eq!(saves(&registry), ["1", "3"]);
+        let log = log.lines();
+        assert_eq!(log.len(), 2, "{log:?}");
+        assert!(log[0].contains("cannot write snapshots.json: no space"));
+        assert!(log[1].contains("saved again") && log[1].contains("failures=3"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_save_that_does_not_end_is_told_and_counted_once() {
+        let registry = Registry::new();
+        let log = CapturedLog::start();
+        let mut work = work(folder("hangs", Path::new("/nowhere")), &registry);
+        let saving = tokio::time::timeout(Duration::from_secs(3600), work.save());
+        assert!(saving.await.is_err());
+        assert_eq!(saves(&registry), ["0", "1"]);
+        let log = log.lines();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("writing /nowhere/snapshots.json has not ended after 10 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn values_are_saved_soon_after_the_start_and_then_a_dozen_times_an_hour() {
+        let registry = Registry::new();
+        // Saves by a program that there is not end at once, and what failed is tried again.
+        let nothing = StateDir::new("/nowhere/cwp".into(), Path::new("/nowhere"), None);
+        let saving = work(nothing, &registry).run(None, CancellationToken::new());
+        let mut saving = Box::pin(saving);
+        let mut attempts = async |seconds| {
+            let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut saving).await;
+            let [_, failed] = saves(&registry);
+            failed.parse::<u32>().unwrap()
+        };
+        assert_eq!(attempts(29).await, 0);
+        assert_eq!(attempts(2).await, 1);
+        assert_eq!(attempts(3600).await, 13);
     }
 }

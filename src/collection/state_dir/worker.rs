@@ -334,4 +334,20 @@ mod tests {
             assert!(message.ends_with("name another"), "{message}");
         }
     }
+
+    #[test]
+    fn a_disk_that_is_full_and_a_folder_that_is_gone_are_told_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.json");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let (exit, message) = done(Operation::Save, "good", &path);
+        assert_eq!(exit, Exit::Failed);
+        let expected = format!("cannot write {}: No space left on device", path.display());
+        assert!(message.starts_with(&expected), "{message}");
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let (exit, message) = done(Operation::Save, "good", &path);
+        assert_eq!(exit, Exit::Failed);
+        assert!(message.contains("No such file or directory"), "{message}");
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
+    }
 }
