@@ -94,7 +94,7 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let envelope: Envelope = serde_json::from_str(text).map_err(|error| {
+    let envelope: Envelope = serde_json::from_str(&secrets.leave_out(text)).map_err(|error| {
         unreadable(format!(
             "the answer is not a JSON object that has an object `Response` ({})",
             place(&error)
@@ -288,6 +288,20 @@ mod tests {
             let answer = read(StatusCode::OK, body.as_bytes(), &secrets).unwrap();
             assert!(!answer.request_id.unwrap().contains("01"));
         }
+    }
+
+    #[test]
+    fn a_secret_that_a_good_answer_echoes_is_in_no_value_and_no_name() {
+        let secrets = Secrets::new(None, Some("0123456789abcdef"));
+        let body = r#"{"Response":{"LicenseCnt":7,"ProtectType":"x0123456789abcdef","0123456789abcdef":1,"RequestId":"r"}}"#;
+        let answer = read(StatusCode::OK, body.as_bytes(), &secrets).unwrap();
+        assert_eq!(answer.fields.get("LicenseCnt"), Some("7"));
+        assert_eq!(answer.fields.get("ProtectType"), Some(r#""x<secret>""#));
+        assert_eq!(answer.fields.get("0123456789abcdef"), None);
+        assert_eq!(answer.fields.get("<secret>"), Some("1"));
+        let short = Secrets::new(None, Some("License"));
+        let answer = read(StatusCode::OK, body.as_bytes(), &short).unwrap();
+        assert_eq!(answer.fields.get("LicenseCnt"), Some("7"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Text that a service sent, as far as it may be shown.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Credential;
@@ -34,6 +35,16 @@ impl<'a> Secrets<'a> {
             .chars()
             .map(|char| if char.is_control() { ' ' } else { char });
         printable.take(MAX_SHOWN).collect()
+    }
+
+    /// An answer's `json` without the secrets, which its values and names would carry into
+    /// metrics. Only whole ones of some length: what is shorter may be part of any answer.
+    pub(super) fn leave_out<'t>(&self, json: &'t str) -> Cow<'t, str> {
+        let secrets = self.0.iter();
+        let echoed = secrets.filter(|secret| secret.len() >= RECOGNISED && json.contains(**secret));
+        echoed.fold(Cow::Borrowed(json), |json, secret| {
+            Cow::Owned(json.replace(secret, STAND_IN))
+        })
     }
 
     /// `text` without the secrets and the parts of them.
