@@ -1,8 +1,10 @@
 //! The network over sockets of this machine.
 
+mod tls;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
@@ -39,7 +41,7 @@ impl Server {
 }
 
 /// Answers each request that has no body.
-async fn serve(mut stream: TcpStream, answer: Option<&str>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: Option<&str>) {
     let mut received = Vec::new();
     while stream
         .read_buf(&mut received)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{self, join_all};
 use http::Response;
+use jiff::Timestamp;
 use prometheus::Registry;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -152,6 +153,25 @@ async fn a_revoked_or_ageing_key_costs_no_collection() {
     }
     // The first, its replacement, and two replaced ahead of their expiry.
     assert_eq!(cloud.asked_sts(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_it_was_collected_is_told_by_the_clock_of_now_though_that_was_wrong_then() {
+    let wall = Arc::new(Mutex::new(Timestamp::from_second(100).unwrap()));
+    let read = Arc::clone(&wall);
+    let clock = Clock::new(move || *read.lock().unwrap());
+    let cloud = Cloud::new(&clock);
+    let pipeline = pipeline(&cloud, &clock, &["{type: env}"]);
+    assert_eq!(collect(&pipeline).await, [true]);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    *wall.lock().unwrap() = Timestamp::from_second(1_795_718_060).unwrap();
+    let page = String::from_utf8(pipeline.exposition.render(Format::Text)).unwrap();
+    for name in ["last_attempt", "last_success"] {
+        let line = format!(
+            "cwp_exporter_collector_{name}_timestamp_seconds{{account=\"a0\",collector=\"license_general\"}} 1795718000\n"
+        );
+        assert!(page.contains(&line), "{page}");
+    }
 }
 
 fn refusal(echo: &str) -> String {
