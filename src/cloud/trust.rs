@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::http::ClientError;
 use crate::config::{CaFile, Config, Endpoint, Environment};
+use crate::system::reading;
 
 /// The variable that names a file of certificates to use as the system's.
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
@@ -138,7 +139,10 @@ fn load(file: Option<&Path>, folders: &[PathBuf]) -> (Vec<CertificateDer<'static
     let places = file.map(|file| (Some(file), None)).into_iter();
     let places = places.chain(folders.iter().map(|folder| (None, Some(folder.as_path()))));
     for (file, folder) in places {
-        let found = rustls_native_certs::load_certs_from_paths(file, folder);
+        let read = || rustls_native_certs::load_certs_from_paths(file, folder);
+        let found = file
+            .or(folder)
+            .map_or_else(read, |path| reading::at(path, read));
         certificates.extend(found.certs);
         errors.extend(found.errors.iter().map(ToString::to_string));
     }

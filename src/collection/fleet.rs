@@ -11,7 +11,7 @@ use crate::cloud::Prepared;
 use crate::cloud::api::{ApiClient, Target};
 use crate::cloud::budget::Budgets;
 use crate::cloud::credentials::{Context, Provider, Providers};
-use crate::cloud::http::{ClientError, HttpSend, Network, Reconfigured};
+use crate::cloud::http::{HttpSend, Network, Reconfigured};
 use crate::cloud::trust::Trust;
 use crate::collection::Collection;
 use crate::collection::scheduler::Scheduler;
@@ -24,9 +24,6 @@ use crate::system::clock::Clock;
 /// Why a configuration cannot be put to work. What was at work before still is.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// The API client cannot be made.
-    #[error(transparent)]
-    Client(#[from] ClientError),
     /// Two metrics have the same name, which is a bug.
     #[error("cannot register the metrics: {0}; please report this")]
     Metrics(#[from] prometheus::Error),
@@ -121,7 +118,7 @@ impl Fleet {
             metrics,
             members: Vec::new(),
         };
-        fleet.apply(config)?;
+        fleet.apply(config, None)?;
         Ok(fleet)
     }
 
@@ -143,20 +140,29 @@ impl Fleet {
         &self.metrics
     }
 
+    /// Who sends the requests, to find out what a new configuration changes there.
+    #[must_use]
+    pub fn network(&self) -> Option<Arc<Network>> {
+        self.network.clone()
+    }
+
     /// One for each account and collector.
     pub fn collections(&self) -> impl Iterator<Item = &Arc<Collection>> {
         let members = self.members.iter();
         members.flat_map(|member| &member.collections)
     }
 
-    /// Puts `config` to work instead of the one before; either all of it or, in the
-    /// case of an error, none.
+    /// Puts `config`, and what it `changed` of the network, to work instead of the one
+    /// before; either all of it or, in the case of an error, none.
     ///
     /// # Errors
     ///
     /// See [`FleetError`].
-    pub fn apply(&mut self, config: &Config) -> Result<Changes, FleetError> {
-        let reconfigured = self.reconfigured(config)?;
+    pub fn apply(
+        &mut self,
+        config: &Config,
+        changed: Option<Reconfigured>,
+    ) -> Result<Changes, FleetError> {
         let shared = self
             .shared
             .for_config(config, &self.environment, &self.clock, &self.metrics);
@@ -175,8 +181,8 @@ impl Fleet {
             .collect::<prometheus::Result<Vec<_>>>()?;
 
         // Nothing can fail from here on.
-        if let (Some(network), Some(reconfigured)) = (&self.network, reconfigured) {
-            network.reconfigure(reconfigured);
+        if let (Some(network), Some(changed)) = (&self.network, changed) {
+            network.reconfigure(changed);
         }
         let before = std::mem::take(&mut self.members).into_iter();
         let mut before: HashMap<String, Member> = before
@@ -230,15 +236,6 @@ impl Fleet {
             ..shared
         };
         Ok(changes)
-    }
-
-    /// The network as `config` wants it, if that is another than the one in use. What is in
-    /// the files of certificates counts, also in the system's.
-    fn reconfigured(&self, config: &Config) -> Result<Option<Reconfigured>, ClientError> {
-        let Some(network) = &self.network else {
-            return Ok(None);
-        };
-        network.changed(Trust::of(config, &self.environment), config.proxies.clone())
     }
 
     /// Starts the tasks of all accounts that have none: the first collections soon, and

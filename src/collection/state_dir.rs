@@ -22,6 +22,7 @@ pub use saver::Saver;
 use worker::{Exit, Operation};
 
 use crate::config::Shard;
+use crate::system::reading;
 
 /// How long a start waits for the folder.
 const LOAD_TIME: Duration = Duration::from_secs(2);
@@ -85,7 +86,8 @@ impl StateDir {
     ///
     /// When the folder is missing, is none, or cannot be written to.
     pub fn check(folder: &Path) -> Result<(), StateError> {
-        worker::usable(folder).map_err(StateError::Folder)
+        let usable = reading::at(folder, || worker::usable(folder));
+        usable.map_err(StateError::Folder)
     }
 
     /// Reads the saved snapshots. A file that cannot be used is put aside, so that it is

@@ -4,7 +4,7 @@ mod reload;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::Store;
 use crate::collection::state_dir::{Saver, StateDir, StateError};
 use crate::commands::service_manager;
-use crate::config::{Config, ConfigError, Running, Source};
+use crate::config::{Config, ConfigError, Running, Source, shown_path};
 use crate::exposition::Exposition;
 use crate::exposition::process::ProcessMetrics;
 use crate::server::listen::{self, ListenAddress, ListenError};
@@ -31,11 +31,15 @@ use crate::server::thread::ServingThread;
 use crate::server::web_config::WebConfigFile;
 use crate::server::{Limits, Server};
 use crate::system::clock::{Clock, Moment};
-use crate::system::signals::Hangups;
-use reload::Reloads;
+use crate::system::reading::{self, PATIENCE, Progress};
+use crate::system::signals::{Hangups, StopSignals};
+use reload::{Read, Reloads};
 
 /// How often it is looked whether every account was collected.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the end waits for the serving thread, which gives its connections two seconds.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +127,10 @@ impl App {
         let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
         let mut server = Server::new(listeners, options.limits.connections);
-        if let Some(file) = &options.web_config {
-            let file = WebConfigFile::open(file, &source.environment)?;
+        let (web_config, config) = read(&thread, &source, options.web_config.as_deref())?;
+        if let Some(file) = web_config {
             server = server.guarded_by(file, options.health_without_auth);
         }
-        let config = source.load()?;
         let registry = Registry::new();
         let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
         let started_at = clock.moment();
@@ -195,7 +198,7 @@ impl App {
             heart: scheduler.heart(),
             reload: self.options.enable_lifecycle.then_some(requests),
         });
-        let mut reloads = Reloads::new(self.source);
+        let mut reloads = Reloads::new(self.source, self.fleet.network());
         let mut collecting = Collecting {
             clock: self.clock,
             fleet: self.fleet,
@@ -222,8 +225,8 @@ impl App {
                 _ = &mut serving => break Err(ServerDied),
                 () = hangups.next() => reloads.ask(None),
                 Some(request) = requested.recv() => reloads.ask(Some(request)),
-                (config, waiting) = reloads.read() => {
-                    let outcome = collecting.reload(config);
+                (read, waiting) = reloads.read() => {
+                    let outcome = collecting.reload(read);
                     for request in waiting {
                         // Whoever asked may have left in the meantime.
                         let _ = request.send(outcome.clone());
@@ -236,17 +239,61 @@ impl App {
         // Who waits for a reload is told that there is none any more.
         drop((reloads, requested));
         stop.cancel();
+        let last_answers = Instant::now() + LAST_ANSWERS;
         if let Some(saver) = self.saver {
             saver.stop().await;
         }
         collecting.scheduler.stop().await;
-        if outcome.is_ok() {
-            // A panic while draining no longer matters.
-            let _ = serving.await;
+        // A panic while draining no longer matters, and neither does a thread that waits for
+        // a disk with the files of the web configuration.
+        if outcome.is_ok()
+            && tokio::time::timeout_at(last_answers, serving)
+                .await
+                .is_err()
+        {
+            warn!("the serving thread does not end, and is left behind");
         }
         info!("stopped");
         outcome
     }
+}
+
+/// Reads both configurations on this thread, whose memory what they keep shall fill, while
+/// `other` watches: a thread that waits for a disk heeds no signal.
+fn read(
+    other: &ServingThread,
+    source: &Source,
+    web_config: Option<&Path>,
+) -> Result<(Option<WebConfigFile>, Config), ConfigError> {
+    let progress = Arc::<Progress>::default();
+    let watching = other.spawn(watch(Arc::clone(&progress)));
+    let read = progress.of(|| {
+        let open = |file| WebConfigFile::open(file, &source.environment);
+        let web_config = web_config.map(open).transpose()?;
+        Ok((web_config, source.load()?))
+    });
+    watching.abort();
+    read
+}
+
+/// Ends the process at a stop signal, as nothing has begun yet that would have to end, and
+/// tells of a file that hangs.
+async fn watch(progress: Arc<Progress>) {
+    let telling = async {
+        let file = progress.hangs(PATIENCE).await;
+        warn!(
+            file = shown_path(&file),
+            remedy = reading::REMEDY,
+            "the start waits for a file that cannot be read"
+        );
+    };
+    let Ok(signals) = StopSignals::catch() else {
+        return telling.await;
+    };
+    tokio::join!(telling, async {
+        signals.received().await;
+        std::process::exit(0);
+    });
 }
 
 /// Tells once that every account was collected, and how many of them well.
@@ -290,22 +337,20 @@ impl Collecting {
 
     /// Puts the configuration that was read into use, or keeps the previous one and says
     /// why.
-    fn reload(&mut self, config: Result<Config, String>) -> Result<(), String> {
+    fn reload(&mut self, read: Result<Read, String>) -> Result<(), String> {
         service_manager::reloading();
-        let outcome = self.apply(config);
+        let outcome = self.apply(read);
         service_manager::ready();
         outcome
     }
 
-    fn apply(&mut self, config: Result<Config, String>) -> Result<(), String> {
-        let applied = config.and_then(|config| {
+    fn apply(&mut self, read: Result<Read, String>) -> Result<(), String> {
+        let applied = read.and_then(|Read { config, network }| {
             for warning in config.warnings() {
                 warn!("{warning}");
             }
-            let changes = self
-                .fleet
-                .apply(&config)
-                .map_err(|error| error.to_string())?;
+            let changes = self.fleet.apply(&config, network);
+            let changes = changes.map_err(|error| error.to_string())?;
             Ok((config, changes))
         });
         let now = self.clock.moment();

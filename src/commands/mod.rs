@@ -23,7 +23,7 @@ use crate::cloud::trust::Trust;
 use crate::collection::fleet::FleetError;
 use crate::collection::state_dir::{StateDir, worker};
 use crate::commands::daemon::{App, AppOptions, StartError};
-use crate::config::{Config, Environment, Source};
+use crate::config::{Config, Environment, Source, shown_path};
 use crate::exposition;
 use crate::server::listen::ListenAddress;
 use crate::server::web_config::WebConfigFile;
@@ -31,6 +31,7 @@ use crate::simulator::{Scenario, Simulator};
 use crate::system::atomic_file::{Output, Unsuitable, remedy};
 use crate::system::clock::Clock;
 use crate::system::logging::{self, Threshold};
+use crate::system::reading::{self, PATIENCE};
 use crate::system::signals::StopSignals;
 use flags::Flags;
 
@@ -149,11 +150,7 @@ impl From<StartError> for Failure {
 
 impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
-        match error {
-            // What it names is in the configuration, or in the environment.
-            FleetError::Client(_) => Self::usage(error),
-            FleetError::Metrics(_) => Self::running(error),
-        }
+        Self::running(error)
     }
 }
 
@@ -226,14 +223,10 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let load = || source.load().map_err(Failure::usage);
     match command {
         None if flags.config_check => {
-            let config = source.check().map_err(Failure::usage);
-            let config = checked(config, flags.web_config_file.as_deref(), environment)?;
-            if let Some(folder) = &flags.state_dir {
-                StateDir::check(folder).map_err(Failure::usage)?;
-            }
-            // Without certificates to trust, every collection would fail.
-            let trust = Trust::of(&config, environment);
-            trust.read().map_err(Failure::usage)?;
+            let (web, state_dir) = (flags.web_config_file.clone(), flags.state_dir.clone());
+            let checking = move || check(&source, web.as_deref(), state_dir.as_deref());
+            let checked = reading::within(PATIENCE, checking).await;
+            let config = checked.unwrap_or_else(|path| Err(Failure::Usage(hangs(&path))))?;
             for warning in config.warnings() {
                 warn!("{warning}");
             }
@@ -256,20 +249,35 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     }
 }
 
-/// The configuration, if the web configuration is good too; the problems of both if not.
-fn checked(
-    config: Result<Config, Failure>,
-    web: Option<&Path>,
-    environment: &Environment,
-) -> Result<Config, Failure> {
+/// The configuration, if the web configuration, the state folder and the certificates that
+/// are trusted are good too; the problems of both configurations if not. Blocks for as long as their files do.
+fn check(source: &Source, web: Option<&Path>, state_dir: Option<&Path>) -> Result<Config, Failure> {
+    let environment = &source.environment;
     let open = |file| WebConfigFile::open(file, environment).map(|_| ());
     let web = web.map_or(Ok(()), open);
-    match (config, web) {
-        (config, Ok(())) => config,
-        (Ok(_), Err(web)) => Err(Failure::usage(web)),
-        (Err(Failure::Usage(config)), Err(web)) => Err(Failure::Usage(format!("{config}\n{web}"))),
-        (failed, Err(_)) => failed,
-    }
+    let config = match (source.check(), web) {
+        (Ok(config), Ok(())) => config,
+        (Ok(_), Err(web)) => return Err(Failure::usage(web)),
+        (Err(config), Ok(())) => return Err(Failure::usage(config)),
+        (Err(config), Err(web)) => return Err(Failure::Usage(format!("{config}\n{web}"))),
+    };
+    state_dir
+        .map_or(Ok(()), StateDir::check)
+        .map_err(Failure::usage)?;
+    // Without certificates to trust, every collection would fail.
+    let trust = Trust::of(&config, environment);
+    trust.read().map_err(Failure::usage)?;
+    Ok(config)
+}
+
+/// What is wrong with a file that does not come to its end.
+fn hangs(path: &Path) -> String {
+    let seconds = PATIENCE.as_secs();
+    format!(
+        "reading {} has not ended after {seconds} s; {}",
+        shown_path(path),
+        reading::REMEDY
+    )
 }
 
 async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {

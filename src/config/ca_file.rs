@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::credentials::open_file;
 use super::problem::Fault;
+use crate::system::reading;
 
 /// The largest file that is read, in bytes: many times a system's whole bundle.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,11 +29,7 @@ impl CaFile {
     /// Reads the file at `path`, of which every certificate must be usable, and at least
     /// one must be there.
     pub(super) fn read(path: PathBuf) -> Result<Self, Fault> {
-        let mut pem = Vec::new();
-        let read = open_file(&path)?.take(MAX_BYTES).read_to_end(&mut pem);
-        read.map_err(|error| {
-            Fault::new(format!("the file it names cannot be read: {error}"), REMEDY)
-        })?;
+        let pem = reading::at(&path, || content(&path))?;
         let mut certificates = Vec::new();
         let mut store = RootCertStore::empty();
         for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
@@ -65,6 +62,13 @@ impl CaFile {
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates
     }
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Fault> {
+    let mut pem = Vec::new();
+    let read = open_file(path)?.take(MAX_BYTES).read_to_end(&mut pem);
+    let failed = |error| Fault::new(format!("the file it names cannot be read: {error}"), REMEDY);
+    read.map(|_| pem).map_err(failed)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use serde_saphyr::{Error, Spanned};
 
 use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::tree::{Node, Origin, Tree, Value};
+use crate::system::reading;
 
 /// How deep maps and lists may nest: more than any file of ours needs, and little enough
 /// for the stack of a recursive reader.
@@ -57,7 +58,8 @@ pub(crate) fn read_file(path: &Arc<Path>) -> Result<Tree, ConfigError> {
             }],
         )
     };
-    let bytes = std::fs::read(path).map_err(|error| whole(unreadable(&error)))?;
+    let bytes =
+        reading::at(path, || std::fs::read(path)).map_err(|error| whole(unreadable(&error)))?;
     let text = utf8(bytes).map_err(whole)?;
     read(&text, path).map_err(|problems| ConfigError::new(Some(path), problems))
 }

@@ -4,5 +4,6 @@ pub mod atomic_file;
 pub mod clock;
 pub mod log_limit;
 pub mod logging;
+pub mod reading;
 pub mod signals;
 pub mod spelling;

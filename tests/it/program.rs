@@ -362,6 +362,62 @@ async fn a_good_configuration_is_called_good() {
     assert!(cloud.handle.received().is_empty());
 }
 
+/// A pipe that nobody writes to: opening it to read hangs, as a file does whose disk hangs.
+fn hung_file(folder: &tempfile::TempDir) -> String {
+    let path = folder.path().join("hung").to_str().unwrap().to_owned();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path
+}
+
+#[tokio::test]
+async fn a_check_gives_up_on_a_file_that_hangs_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hung = hung_file(&folder);
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let web = format!("tls_server_config: {{cert_file: '{hung}', key_file: '{hung}'}}");
+    let web = write("web.yml", web);
+    let main = write("cwp.yml", format!("accounts_files: ['{hung}']"));
+    let account = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDa0"),
+        ("TENCENTCLOUD_SECRET_KEY", "key-a0"),
+    ];
+    let checks = [
+        ["--config.file", &hung],
+        ["--config.file", &main],
+        ["--web.config.file", &web],
+    ]
+    .map(|[flag, file]| {
+        let account = &account;
+        async move { run(&["--config.check", flag, file], account).await }
+    });
+    for output in futures_util::future::join_all(checks).await {
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("reading {hung} has not ended after 10 s")));
+        assert!(said.contains("disk or mount"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_a_file_that_hangs_tells_so_and_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let hung = hung_file(&folder);
+    let arguments = ["--config.file", &hung, "--web.listen-address=127.0.0.1:0"];
+    let mut program = Program::start(&arguments, &[]);
+    let told = program.logged("the start waits for a file").await;
+    assert!(
+        told.contains("level=warn") && told.contains(&hung),
+        "{told}"
+    );
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
+}
+
 #[tokio::test]
 async fn an_address_in_use_exits_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -16,7 +16,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Exporter, Program, page_once_ready};
+use crate::harness::{Exporter, Program, Scrape, client, page_once_ready, within};
 
 type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
@@ -220,4 +220,28 @@ async fn a_reload_reads_the_systems_certificates_anew_too() {
     exporter
         .until("trust", |scrape| scrape.succeeded("a0") == Some(true))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn system_certificates_that_hang_at_a_reload_hold_up_neither_collections_nor_the_end() {
+    let api = TlsApi::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, &api.certificate).unwrap();
+    let variable = ("SSL_CERT_FILE", path.to_str().unwrap());
+    let exporter = api.exporter_with("", &[variable]).await;
+    exporter.ready().await;
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let url = format!("{}/-/reload", exporter.url);
+    tokio::spawn(client().post(url).send());
+    let opened = tokio::task::spawn_blocking(move || std::fs::File::create(path));
+    let reading = within("the reading", opened).await.unwrap().unwrap();
+    let received = || api.received.lock().unwrap().len();
+    let further = received() + 2;
+    let collected = |_: &Scrape| received() >= further;
+    exporter.until("collections", collected).await;
+    within("the end", exporter.stop()).await;
+    drop(reading);
 }

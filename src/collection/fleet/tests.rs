@@ -55,7 +55,7 @@ impl Running {
     }
 
     fn apply(&mut self, yaml: &str) -> Changes {
-        let changes = self.fleet.apply(&config(yaml)).unwrap();
+        let changes = self.fleet.apply(&config(yaml), None).unwrap();
         self.fleet.schedule(&self.scheduler);
         changes
     }

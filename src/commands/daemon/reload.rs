@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use crate::cloud::http::{Network, Reconfigured};
+use crate::cloud::trust::Trust;
 use crate::config::{Config, Source};
 use crate::server::site::ReloadRequest;
 
 /// What was asked for, and what is under way.
 pub(super) struct Reloads {
     source: Arc<Source>,
+    network: Option<Arc<Network>>,
     /// The reading that is under way.
-    reading: Option<JoinHandle<Result<Config, String>>>,
+    reading: Option<JoinHandle<Result<Read, String>>>,
     /// Who waits for it.
     waiting: Vec<ReloadRequest>,
     /// Whether somebody has asked since it began, which may be of a newer file.
@@ -21,13 +24,22 @@ pub(super) struct Reloads {
     next: Vec<ReloadRequest>,
 }
 
-/// A configuration that was read, or why it was not, and who waits for it.
-pub(super) type Reading = (Result<Config, String>, Vec<ReloadRequest>);
+/// A configuration, and what else was read for it.
+pub(super) struct Read {
+    pub(super) config: Config,
+    /// The network as it wants it, if that is another than the one in use. What is in the
+    /// files of certificates counts, also in the system's.
+    pub(super) network: Option<Reconfigured>,
+}
+
+/// What was read, or why it was not, and who waits for it.
+pub(super) type Reading = (Result<Read, String>, Vec<ReloadRequest>);
 
 impl Reloads {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, network: Option<Arc<Network>>) -> Self {
         Self {
             source: Arc::new(source),
+            network,
             reading: None,
             waiting: Vec::new(),
             asked: false,
@@ -46,8 +58,8 @@ impl Reloads {
         if self.reading.is_none() && self.asked {
             self.asked = false;
             self.waiting = std::mem::take(&mut self.next);
-            let source = Arc::clone(&self.source);
-            let read = move || source.load().map_err(|error| error.to_string());
+            let (source, network) = (Arc::clone(&self.source), self.network.clone());
+            let read = move || read(&source, network.as_deref());
             self.reading = Some(tokio::task::spawn_blocking(read));
         }
         let Some(reading) = &mut self.reading else {
@@ -60,6 +72,20 @@ impl Reloads {
         });
         (read, std::mem::take(&mut self.waiting))
     }
+}
+
+/// Reads all that a reload needs. Blocks for as long as its files do.
+fn read(source: &Source, network: Option<&Network>) -> Result<Read, String> {
+    let config = source.load().map_err(|error| error.to_string())?;
+    let changed = network.map(|network| {
+        let trust = Trust::of(&config, &source.environment);
+        network.changed(trust, config.proxies.clone())
+    });
+    let network = changed.transpose().map_err(|error| error.to_string())?;
+    Ok(Read {
+        config,
+        network: network.flatten(),
+    })
 }
 
 #[cfg(test)]
@@ -76,10 +102,11 @@ mod tests {
             ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
             ("TENCENTCLOUD_SECRET_KEY", "unused"),
         ]);
-        Reloads::new(Source {
+        let source = Source {
             environment,
             ..Source::default()
-        })
+        };
+        Reloads::new(source, None)
     }
 
     #[tokio::test]

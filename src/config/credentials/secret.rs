@@ -9,6 +9,7 @@ use super::form::word;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
+use crate::system::reading;
 
 /// The largest file that is read for a secret, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -143,6 +144,10 @@ pub(super) fn read_file(path: &Path, texts: &Texts<'_>) -> Result<String, Fault>
 ///
 /// When the file is missing, cannot be read, is no regular file or is too large.
 pub fn read_text(path: &Path) -> Result<String, NoText> {
+    reading::at(path, || read_text_now(path))
+}
+
+fn read_text_now(path: &Path) -> Result<String, NoText> {
     let present = |fault| NoText {
         is_absent: false,
         fault,

@@ -10,6 +10,7 @@ use super::super::problem::Fault;
 use super::super::reader::{Reader, list, text};
 use super::super::tree::{Node, Tree};
 use super::super::yaml;
+use crate::system::reading;
 
 /// What of a pattern is not itself.
 const WILDCARDS: [char; 3] = ['*', '?', '['];
@@ -33,7 +34,10 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> Vec<(Arc<Path>, Tree)
     });
     let mut paths = Vec::new();
     for pattern in patterns.into_iter().flatten() {
-        let found = reader.value(Some(&pattern), find).unwrap_or_default();
+        let found = reader.value(Some(&pattern), |node| {
+            reading::at(&place(node), || find(node))
+        });
+        let found = found.unwrap_or_default();
         if found.is_empty() && text(&pattern).is_ok_and(is_pattern) {
             let fault = Fault::new(
                 "no file matches, so its accounts are missing",
@@ -60,6 +64,11 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> Vec<(Arc<Path>, Tree)
 
 fn is_pattern(text: &str) -> bool {
     text.contains(WILDCARDS)
+}
+
+/// Where the files of a pattern are looked for, for messages.
+fn place(node: &Node<'_>) -> PathBuf {
+    folder(node).join(text(node).unwrap_or_default())
 }
 
 /// The files that a pattern names. A path without wildcards names one, there or not.

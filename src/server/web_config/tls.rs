@@ -14,6 +14,7 @@ use super::client_certificate::Judge;
 use crate::cloud::http::ClientError;
 use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Fault, Problem, SourceLocation};
+use crate::system::reading;
 
 /// How to speak TLS.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ impl Pem {
     fn read(&self) -> Result<Vec<u8>, ConfigError> {
         match &self.source {
             PemSource::Inline(text) => Ok(text.clone().into_bytes()),
-            PemSource::File(path) => std::fs::read(path).map_err(|error| {
+            PemSource::File(path) => reading::at(path, || std::fs::read(path)).map_err(|error| {
                 self.problem(
                     format!("cannot read {}: {error}", path.display()),
                     "check the path and that the exporter's user may read it",

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::{TlsSettings, WebConfig};
 use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Environment};
+use crate::system::reading;
 
 /// The file of `--web.config.file`.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Stamp {
                 i128::from(metadata.ctime()) * second + i128::from(metadata.ctime_nsec()),
             ]
         };
-        Self(std::fs::metadata(path).ok().map(stamp))
+        Self(reading::at(path, || path.metadata()).ok().map(stamp))
     }
 }
 
