@@ -85,8 +85,11 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::mpsc;
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
     use http::header::ACCEPT_ENCODING;
     use http::{HeaderMap, StatusCode};
 
@@ -163,11 +166,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_that_takes_long_holds_up_neither_scrapes_nor_probes() {
+        let gate = gate(40);
+        let (until_dropped, dropped) = mpsc::channel::<()>();
+        let page = gate.site.pages.answer("slow".to_owned(), move || {
+            let _ = dropped.recv();
+            Response::new(Bytes::new())
+        });
+        let mut page = Box::pin(page);
+        assert!((&mut page).now_or_never().is_none());
+        // It begins once the test's thread is free.
+        tokio::task::yield_now().await;
+        for (path, expected) in [("/probe?target=a", 400), ("/metrics", 200)] {
+            let answer = tokio::time::timeout(Duration::from_secs(10), status(&gate, path));
+            assert_eq!(answer.await.unwrap(), expected, "{path}");
+        }
+        assert!((&mut page).now_or_never().is_none());
+        drop(until_dropped);
+        assert_eq!(page.await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
     async fn nothing_that_grows_with_the_accounts_is_computed_on_the_thread_that_serves() {
         let gate = gate(40);
         for path in ["/", "/api/v1/status", "/config", "/sd", "/probe?target=a"] {
             let mut answer = Box::pin(status(&gate, path));
-            let at_once = futures_util::FutureExt::now_or_never(&mut answer);
+            let at_once = (&mut answer).now_or_never();
             assert_eq!(at_once, None, "{path}");
             let expected = if path.starts_with("/probe") { 400 } else { 200 };
             assert_eq!(answer.await, expected, "{path}");

@@ -159,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::server::ANSWER_MEMORY;
+    use crate::system::logging::fixture::CapturedLog;
 
     fn of_size(bytes: usize) -> Response<Bytes> {
         Response::new(vec![b'x'; bytes].into())
@@ -300,9 +301,13 @@ mod tests {
     #[tokio::test]
     async fn a_computation_that_panics_is_answered_and_the_next_goes_on() {
         let renderer = renderer(16);
-        let failed = renderer.answer("a".to_owned(), || panic!("as a test wants"));
-        let failed = failed.await.status();
-        assert_eq!(failed, StatusCode::INTERNAL_SERVER_ERROR);
+        let log = CapturedLog::start();
+        for _ in 0..3 {
+            let failed = renderer.answer("a".to_owned(), || panic!("as a test wants"));
+            let failed = failed.await.status();
+            assert_eq!(failed, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
         let next = renderer.answer("b".to_owned(), || of_size(1));
         assert_eq!(next.await.status(), StatusCode::OK);
     }

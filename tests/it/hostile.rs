@@ -285,11 +285,9 @@ async fn without_file_descriptors_for_more_it_makes_room_and_goes_on() {
         open.push(target.connect().await);
     }
     target.scrapes_answer("no file descriptors", 5).await;
-    assert!(
-        target
-            .program
-            .log()
-            .iter()
-            .any(|line| line.contains("cannot accept a connection"))
-    );
+    let log = target.program.log();
+    let refusals = log
+        .iter()
+        .filter(|line| line.contains("cannot accept a connection"));
+    assert_eq!(refusals.count(), 1, "{log:?}");
 }

@@ -1,5 +1,7 @@
 //! Reloading the configuration of a running exporter.
 
+use std::time::Duration;
+
 use crate::harness::{Cloud, Exporter, Program, client, config_for, within};
 
 const SUCCESSFUL: &str = "cwp_exporter_config_last_reload_successful";
@@ -199,7 +201,8 @@ async fn hang_a_reading(exporter: &Exporter) -> (std::fs::File, Asked) {
     (opened.unwrap().unwrap(), asked)
 }
 
-#[tokio::test]
+// With a thread for the test, where the exporter itself would hang.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_hangs_holds_up_neither_collections_nor_the_end() {
     let cloud = Cloud::with_accounts(1).await;
     let (config, variables) = config_for(&cloud, 1);
@@ -220,7 +223,10 @@ async fn a_configuration_that_hangs_holds_up_neither_collections_nor_the_end() {
         assert_eq!(answer.unwrap().unwrap().status(), 200);
     }
     let (reading, asked) = hang_a_reading(&exporter).await;
+    let since = tokio::time::Instant::now();
     within("the end", exporter.stop()).await;
+    // As long as clients have that are being answered.
+    assert!(since.elapsed() < Duration::from_secs(2));
     let answer = within("the answer", asked).await.unwrap().unwrap();
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.text().await.unwrap(), "The exporter is stopping.\n");

@@ -146,6 +146,23 @@ async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_
     assert_eq!(guarded.exporter.get("/metrics").await.status(), 429);
 }
 
+#[tokio::test]
+async fn a_rate_limit_beyond_what_can_be_counted_lets_requests_through() {
+    for limit in [
+        "interval: 4294967300ns, burst: 4294967295",
+        "interval: 4294967300ns, burst: 4294967296",
+        "interval: 1h, burst: 9223372036854775807",
+        "interval: 1ns, burst: 8589934593",
+    ] {
+        let folder = Folder::new(&format!("rate_limit: {{{limit}}}"));
+        let guarded = folder.exporter().await;
+        for _ in 0..3 {
+            let answer = guarded.exporter.get("/-/healthy").await;
+            assert_eq!(answer.status(), 200, "{limit}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
     let hash = bcrypt::hash("fish", 4).unwrap();
