@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// What a benchmark makes, or why it cannot go on.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Where the program is built as for its users. What Cargo builds beside a benchmark has
+/// Where the program is built as it is shipped. What Cargo builds beside a benchmark has
 /// the features that tests ask of libraries, which cost time and space.
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/program");
 
@@ -31,13 +31,13 @@ pub(crate) fn built() -> Outcome<&'static Path> {
         return Ok(path);
     }
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--bin", "cwp-exporter"])
+        .args(["build", "--profile=dist", "--locked", "--bin=cwp-exporter"])
         .args(["--target-dir", TARGET])
         .status()?;
     if !status.success() {
         return Err("cannot build the program".into());
     }
-    Ok(PATH.get_or_init(|| Path::new(TARGET).join("release/cwp-exporter")))
+    Ok(PATH.get_or_init(|| Path::new(TARGET).join("dist/cwp-exporter")))
 }
 
 /// The secret key of all simulated accounts.
