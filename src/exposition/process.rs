@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use procfs::process::Process;
+use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::Running;
@@ -57,19 +57,9 @@ impl ProcessMetrics {
             (defs::START_TIME, told(self.started)),
             (RELOAD_SUCCESS_TIMESTAMP, told(self.running.load().since)),
         ];
-        let Ok(process) = Process::myself() else {
-            return figures;
-        };
-        if let Ok(stat) = process.stat() {
-            let ticks = (stat.utime + stat.stime) as f64;
-            figures.extend([
-                (defs::CPU, ticks / procfs::ticks_per_second() as f64),
-                (defs::RESIDENT, (stat.rss * procfs::page_size()) as f64),
-                (defs::THREADS, stat.num_threads as f64),
-                (defs::VIRTUAL, stat.vsize as f64),
-            ]);
-        }
-        if let Ok(count) = process.fd_count() {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok();
+        figures.extend(stat.and_then(|stat| of_stat(&stat)).into_iter().flatten());
+        if let Some(count) = open_files() {
             figures.push((defs::OPEN_FDS, count as f64));
         }
         // The file that says so takes much longer to read.
@@ -80,11 +70,41 @@ impl ProcessMetrics {
     }
 }
 
+/// The figures in the text of `/proc/self/stat`.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn of_stat(stat: &str) -> Option<[(&'static MetricDef, f64); 4]> {
+    // In front is the program's name in parentheses, which may have blanks.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // By their numbers in proc_pid_stat(5). The first behind the name is the third.
+    let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
+    let (user, system) = (field(14)?, field(15)?);
+    Some([
+        (defs::CPU, (user + system) / clock_ticks_per_second() as f64),
+        (defs::RESIDENT, field(24)? * page_size() as f64),
+        (defs::THREADS, field(20)?),
+        (defs::VIRTUAL, field(23)?),
+    ])
+}
+
+/// How many files are open.
+fn open_files() -> Option<u64> {
+    const FOLDER: &str = "/proc/self/fd";
+    // Since Linux 6.2 the folder's size says it.
+    match std::fs::metadata(FOLDER).ok()?.len() {
+        0 => u64::try_from(std::fs::read_dir(FOLDER).ok()?.count())
+            .ok()?
+            .checked_sub(1),
+        count => Some(count),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use jiff::Timestamp;
+    use procfs::process::Process;
 
     use super::*;
     use crate::config::{Config, Environment};
@@ -130,6 +150,9 @@ mod tests {
         assert!(figure(defs::VIRTUAL) >= figure(defs::RESIDENT));
         assert!(figure(defs::OPEN_FDS) >= 3.0);
         assert!(figure(defs::THREADS) >= 1.0);
+        let stat = Process::myself().unwrap().stat().unwrap();
+        let ticks = (stat.utime + stat.stime) as f64;
+        assert!(figure(defs::CPU) * (procfs::ticks_per_second() as f64) < ticks + 0.5);
         let limits = Process::myself().unwrap().limits().unwrap();
         let most = match limits.max_open_files.soft_limit {
             procfs::process::LimitValue::Value(most) => most as f64,

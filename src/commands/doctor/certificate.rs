@@ -3,15 +3,16 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 /// The last day on which the X.509 certificate `der` is valid; nothing if it cannot
 /// be read.
 pub(super) fn last_day(der: &[u8]) -> Option<Date> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let end = certificate.validity().not_after.timestamp();
-    let end = Timestamp::from_second(end).ok()?;
+    let certificate = Certificate::from_der(der).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after;
+    let end = end.to_unix_duration().as_secs();
+    let end = Timestamp::from_second(i64::try_from(end).ok()?).ok()?;
     Some(Offset::UTC.to_datetime(end).date())
 }
 

@@ -13,7 +13,11 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
 };
-use x509_parser::prelude::{ASN1Time, FromDer as _, GeneralName, X509Certificate};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::der::oid::db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_CLIENT_AUTH};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 /// Judges the certificates of clients.
 pub(super) struct Judge {
@@ -84,47 +88,46 @@ impl Vouching {
 /// Whether the certificate is valid `now`, and for a client.
 fn in_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let parsed = parse(certificate)?;
-    let now = i64::try_from(now.as_secs()).ok();
-    let now = now.and_then(|now| ASN1Time::from_timestamp(now).ok());
-    let validity = parsed.validity();
-    match now {
-        Some(now) if now < validity.not_before => Err(CertificateError::NotValidYet.into()),
-        Some(now) if validity.is_valid_at(now) => {
-            let usage = parsed.extended_key_usage();
-            let usage = usage.map_err(|_| CertificateError::BadEncoding)?;
-            match usage {
-                Some(usage) if !usage.value.any && !usage.value.client_auth => {
-                    Err(CertificateError::InvalidPurpose.into())
-                }
-                _ => Ok(()),
-            }
+    let parsed = parsed.tbs_certificate();
+    let (now, validity) = (now.as_secs(), parsed.validity());
+    if now < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    let usage = parsed.get_extension::<ExtendedKeyUsage>();
+    match usage.map_err(|_| CertificateError::BadEncoding)? {
+        Some((_, ExtendedKeyUsage(usage)))
+            if !usage.contains(&ANY_EXTENDED_KEY_USAGE) && !usage.contains(&ID_KP_CLIENT_AUTH) =>
+        {
+            Err(CertificateError::InvalidPurpose.into())
         }
-        _ => Err(CertificateError::Expired.into()),
+        _ => Ok(()),
     }
 }
 
-fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, Error> {
-    match X509Certificate::from_der(certificate) {
-        Ok((_, parsed)) => Ok(parsed),
-        Err(_) => Err(CertificateError::BadEncoding.into()),
-    }
+fn parse(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {
+    Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
 /// Whether the certificate is for one of `allowed`: a DNS name, an e-mail address, an
 /// IP address or a URI, as it is written.
 fn is_for_one_of(certificate: &CertificateDer<'_>, allowed: &[String]) -> Result<bool, Error> {
     let parsed = parse(certificate)?;
-    let names = parsed.subject_alternative_name();
+    let names = parsed.tbs_certificate().get_extension::<SubjectAltName>();
     let names = names.map_err(|_| CertificateError::BadEncoding)?;
-    let Some(names) = names else {
+    let Some((_, SubjectAltName(names))) = names else {
         return Ok(false);
     };
-    Ok(names.value.general_names.iter().any(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
-            allowed.iter().any(|allowed| allowed == name)
+    Ok(names.iter().any(|name| match name {
+        GeneralName::DnsName(name)
+        | GeneralName::Rfc822Name(name)
+        | GeneralName::UniformResourceIdentifier(name) => {
+            allowed.iter().any(|allowed| allowed == name.as_str())
         }
-        GeneralName::IPAddress(bytes) => {
-            address(bytes).is_some_and(|address| allowed.contains(&address.to_string()))
+        GeneralName::IpAddress(bytes) => {
+            address(bytes.as_bytes()).is_some_and(|address| allowed.contains(&address.to_string()))
         }
         _ => false,
     }))
