@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -49,26 +50,34 @@ pub struct Target {
     pub credentials: Arc<dyn Provider>,
 }
 
+impl Target {
+    /// The same with other parameters, a JSON object.
+    #[must_use]
+    pub fn with_parameters(&self, parameters: Bytes) -> Self {
+        Self {
+            request: Arc::new(self.request.with_parameters(parameters)),
+            ..self.clone()
+        }
+    }
+}
+
 /// Sends signed requests within the budget.
 pub struct ApiClient {
     http: Arc<dyn HttpSend>,
     budgets: Budgets,
     clock: Clock,
     timeout: Duration,
-    patience: Duration,
     metrics: ExporterMetrics,
 }
 
 impl ApiClient {
-    /// A client that allows each request `timeout` and starts no retry once
-    /// `patience`, the interval between collections, has passed.
+    /// A client that allows each request `timeout`.
     #[must_use]
     pub fn new(
         http: Arc<dyn HttpSend>,
         budgets: Budgets,
         clock: Clock,
         timeout: Duration,
-        patience: Duration,
         metrics: ExporterMetrics,
     ) -> Self {
         Self {
@@ -76,7 +85,6 @@ impl ApiClient {
             budgets,
             clock,
             timeout,
-            patience,
             metrics,
         }
     }
@@ -100,7 +108,8 @@ impl ApiClient {
     }
 
     /// The answer to the target's request, after retries where the failure is transient
-    /// and the `pace` prompt.
+    /// and the `pace` prompt. No retry starts once `patience`, the interval between
+    /// collections, has passed.
     ///
     /// # Errors
     ///
@@ -110,6 +119,7 @@ impl ApiClient {
         target: &Target,
         metrics: &ActionMetrics,
         pace: Pace,
+        patience: Duration,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
         let action = target.request.request().action;
@@ -147,7 +157,7 @@ impl ApiClient {
             }
             let pause = backoff(error.reason, attempt, fastrand::f64());
             let left = deadline::left().unwrap_or(Duration::MAX);
-            if started.elapsed() + pause >= self.patience || pause >= left {
+            if started.elapsed() + pause >= patience || pause >= left {
                 return Err(error);
             }
             debug!(
@@ -188,9 +198,7 @@ impl ApiClient {
         };
         drop(permit);
         metrics.duration.observe(sent.elapsed().as_secs_f64());
-        if let Some(date) = reply.date {
-            // The header has whole seconds, so on average half of one is missing.
-            let skew = self.clock.now().duration_since(date).as_secs_f64() - 0.5;
+        if let Some(skew) = reply.skew(self.clock.now()) {
             self.metrics.set_clock_skew(skew);
         }
         if let Err(error) = &reply.outcome {
@@ -236,7 +244,9 @@ mod tests {
         let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
         let instruments = client.instruments(LicenseGeneral.request().action).unwrap();
         let target = fixture::target("AKIDtest");
-        let answer = client.call(&target, &instruments, Pace::Prompt).await;
+        let answer = client
+            .call(&target, &instruments, Pace::Prompt, Duration::from_secs(16))
+            .await;
         (answer, registry)
     }
 

@@ -1,6 +1,6 @@
 //! How long a collection may take, with everything in it, and what it waits for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,9 +14,11 @@ tokio::task_local! {
 }
 
 #[derive(Clone)]
-struct Progress {
+struct Progress(Arc<Mutex<State>>);
+
+struct State {
     ends: Instant,
-    step: Arc<Mutex<Option<Step>>>,
+    step: Option<Step>,
 }
 
 /// Something that is waited for.
@@ -35,15 +37,29 @@ pub async fn within<T>(
     allowed: Duration,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let progress = Progress {
-        ends: Instant::now() + allowed,
-        step: Arc::default(),
-    };
-    let work = PROGRESS.scope(progress.clone(), work);
-    match tokio::time::timeout_at(progress.ends, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(progress.given_up(allowed)),
+    let started = Instant::now();
+    let progress = Progress(Arc::new(Mutex::new(State {
+        ends: started + allowed,
+        step: None,
+    })));
+    let mut work = std::pin::pin!(PROGRESS.scope(progress.clone(), work));
+    loop {
+        let ends = progress.state().ends;
+        match tokio::time::timeout_at(ends, &mut work).await {
+            Ok(outcome) => return outcome,
+            Err(_) if progress.state().ends > ends => {}
+            Err(_) => return Err(progress.given_up(ends - started)),
+        }
     }
+}
+
+/// Gives the work of this task at least `further` from now on, if it has a deadline.
+pub fn extend(further: Duration) {
+    // Work without a deadline needs no more time.
+    let _ = PROGRESS.try_with(|progress| {
+        let mut state = progress.state();
+        state.ends = state.ends.max(Instant::now() + further);
+    });
 }
 
 /// Notes that `work` waits for `what`, and what to do if that takes too long.
@@ -62,28 +78,31 @@ pub async fn step<T>(
 /// How long the work of this task has left, if it has a deadline.
 #[must_use]
 pub fn left() -> Option<Duration> {
-    let ends = PROGRESS.try_with(|progress| progress.ends).ok()?;
+    let ends = PROGRESS.try_with(|progress| progress.state().ends).ok()?;
     Some(ends.saturating_duration_since(Instant::now()))
 }
 
 /// Replaces the step of this task, if its work has a deadline.
 fn note(step: Option<Step>) -> Option<Step> {
-    let replace = |progress: &Progress| {
-        let mut current = progress.step.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, step)
-    };
+    let replace = |progress: &Progress| std::mem::replace(&mut progress.state().step, step);
     PROGRESS.try_with(replace).ok().flatten()
 }
 
 impl Progress {
-    fn given_up(&self, allowed: Duration) -> Error {
-        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = step.as_ref().map_or("the cloud", |step| &step.what);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn given_up(&self, after: Duration) -> Error {
+        let after = Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let state = self.state();
+        let step = state.step.as_ref();
+        let what = step.map_or("the cloud", |step| &step.what);
         let error = Error::new(
             Reason::Timeout,
-            format!("given up after {allowed:?} of waiting for {what}"),
+            format!("given up after {after:?} of waiting for {what}"),
         );
-        match step.as_ref().and_then(|step| step.remedy) {
+        match step.and_then(|step| step.remedy) {
             Some(remedy) => error.with_remedy(remedy),
             None => error,
         }
@@ -116,6 +135,30 @@ mod tests {
             "given up after 60s of waiting for the second"
         );
         assert_eq!(error.remedy(), "wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_gets_on_is_given_more_time_and_given_up_once_it_stops() {
+        let second = Duration::from_secs(1);
+        let work = async {
+            for _ in 0..10 {
+                tokio::time::sleep(second * 2).await;
+                extend(second * 3);
+            }
+            step("a page", None, pending::<()>()).await;
+            Ok(())
+        };
+        let error = within(second * 3, work).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "given up after 23s of waiting for a page"
+        );
+        let shorter = async {
+            extend(second);
+            tokio::time::sleep(second * 2).await;
+            Ok(())
+        };
+        assert!(within(second * 3, shorter).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

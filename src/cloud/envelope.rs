@@ -1,13 +1,10 @@
 //! What the API's answers look like: success, failure, and everything else that
 //! an endpoint, a gateway or a proxy in between has been seen to send.
 
-use std::fmt;
-
 use http::StatusCode;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::fields::{Fields, Name, TWICE};
+use super::fields::Fields;
 use super::foreign::Secrets;
 use super::{Error, status_error};
 use crate::metrics::reason::Reason;
@@ -19,48 +16,6 @@ pub struct Answer {
     pub fields: Fields,
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
-}
-
-/// What is around an answer, read in one go.
-enum Envelope {
-    /// The fields of `Response`.
-    Response(Fields),
-    /// There is no `Response`, but these.
-    Other(Fields),
-}
-
-impl<'de> Deserialize<'de> for Envelope {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EnvelopeVisitor;
-
-        impl<'de> Visitor<'de> for EnvelopeVisitor {
-            type Value = Envelope;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut response: Option<Option<Fields>> = None;
-                let mut others = Fields::default();
-                while let Some(Name(name)) = map.next_key()? {
-                    if name != "Response" {
-                        others.add::<A::Error>(&name, map.next_value()?)?;
-                    } else if response.replace(map.next_value()?).is_some() {
-                        return Err(A::Error::custom(TWICE));
-                    }
-                }
-                let others = others.sorted()?;
-                // Null is as good as absent.
-                Ok(match response.flatten() {
-                    Some(fields) => Envelope::Response(fields),
-                    None => Envelope::Other(others),
-                })
-            }
-        }
-
-        deserializer.deserialize_map(EnvelopeVisitor)
-    }
 }
 
 /// `Response.Error`.
@@ -94,28 +49,28 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
         return Err(unreadable("the answer is empty"));
     }
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the answer is not UTF-8"))?;
-    let envelope: Envelope = serde_json::from_str(&secrets.leave_out(text)).map_err(|error| {
+    let text = secrets.leave_out(text);
+    let malformed = |error: serde_json::Error| {
         unreadable(format!(
             "the answer is not a JSON object that has an object `Response` ({})",
             place(&error)
         ))
-    })?;
-    let mut fields = match envelope {
-        Envelope::Response(fields) => fields,
-        Envelope::Other(mut others) => {
-            return Err(legacy_error(&mut others, secrets).unwrap_or_else(|| {
-                unreadable("the answer has no Response, so it is not from the API")
-            }));
-        }
     };
+    let mut envelope: Fields = serde_json::from_str(&text).map_err(malformed)?;
+    let Some(response) = envelope.take("Response") else {
+        return Err(legacy_error(&mut envelope, secrets).unwrap_or_else(|| {
+            unreadable("the answer has no Response, so it is not from the API")
+        }));
+    };
+    let mut fields: Fields = serde_json::from_str(response.get()).map_err(malformed)?;
     let request_id = fields
         .take("RequestId")
-        .and_then(|json| serde_json::from_str::<String>(json).ok())
+        .and_then(|json| serde_json::from_str::<String>(json.get()).ok())
         .map(|id| secrets.show(&id));
     let Some(error) = fields.take("Error") else {
         return Ok(Answer { fields, request_id });
     };
-    let error = match serde_json::from_str::<ApiError>(error) {
+    let error = match serde_json::from_str::<ApiError>(error.get()) {
         Ok(error) => named(&error.code, &error.message, secrets),
         Err(error) => unreadable(format!("Response.Error is malformed ({})", place(&error))),
     };
@@ -127,11 +82,12 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
 
 /// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.
 fn legacy_error(envelope: &mut Fields, secrets: &Secrets<'_>) -> Option<Error> {
-    let code: i64 = serde_json::from_str(envelope.take("code")?).ok()?;
+    let code: i64 = serde_json::from_str(envelope.take("code")?.get()).ok()?;
     if code == 0 {
         return None;
     }
-    let mut text = |name| -> Option<String> { serde_json::from_str(envelope.take(name)?).ok() };
+    let mut text =
+        |name| -> Option<String> { serde_json::from_str(envelope.take(name)?.get()).ok() };
     let message = text("message").unwrap_or_default();
     let code = text("codeDesc").unwrap_or_else(|| code.to_string());
     Some(named(&code, &message, secrets))

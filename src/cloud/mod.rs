@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 pub use credential::Credential;
 pub use envelope::Answer;
-pub use fields::{Fields, Walk};
+pub use fields::Fields;
 pub use prepared::Prepared;
 
 use self::foreign::Secrets;
@@ -129,6 +129,14 @@ impl Reply {
             outcome: Err(error),
             date: None,
         }
+    }
+
+    /// The clock that shows `now` minus the cloud's, in seconds, if the cloud said what time
+    /// it is.
+    #[must_use]
+    pub fn skew(&self, now: Timestamp) -> Option<f64> {
+        // The header has whole seconds, so on average half of one is missing.
+        Some(now.duration_since(self.date?).as_secs_f64() - 0.5)
     }
 
     fn read(response: &Response<Bytes>, secrets: &Secrets<'_>) -> Self {

@@ -63,6 +63,18 @@ impl Prepared {
         }
     }
 
+    /// The same request with other parameters, a JSON object.
+    #[must_use]
+    pub fn with_parameters(&self, parameters: Bytes) -> Self {
+        Self {
+            form: self.form.clone().map(|form| form.with_body(&parameters)),
+            request: Request {
+                body: parameters,
+                ..self.request.clone()
+            },
+        }
+    }
+
     /// What it asks.
     #[must_use]
     pub fn request(&self) -> &Request {
@@ -151,18 +163,32 @@ impl Form {
         }
         headers.insert(header::AUTHORIZATION, UNSIGNED);
         add_own_headers(&mut headers, &request.body);
-        let canonical = CanonicalRequest {
-            method: "POST",
-            query: "",
-            headers: &[("content-type", CONTENT_TYPE), ("host", host)],
-            payload: &request.body,
-        };
         Ok(Self {
             uri: format!("{}/", endpoint.url()).parse().map_err(unfit)?,
             headers,
-            hashed: canonical.hashed(),
+            hashed: hashed(host, &request.body),
         })
     }
+
+    fn with_body(mut self, body: &Bytes) -> Self {
+        add_own_headers(&mut self.headers, body);
+        let host = self.headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+        Self {
+            hashed: hashed(host, body),
+            ..self
+        }
+    }
+}
+
+fn hashed(host: &str, body: &Bytes) -> HashedRequest {
+    let canonical = CanonicalRequest {
+        method: "POST",
+        query: "",
+        headers: &[("content-type", CONTENT_TYPE), ("host", host)],
+        payload: body,
+    };
+    canonical.hashed()
 }
 
 /// The configuration has something that no request can carry.

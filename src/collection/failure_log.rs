@@ -8,7 +8,7 @@ use tracing::{Level, info};
 
 use crate::cloud::Error;
 use crate::metrics::reason::Reason;
-use crate::system::log_limit::LogLimit;
+use crate::system::log_limit::{self, LogLimit};
 
 /// How long the log is silent of a failure of one kind that comes again after another
 /// outcome.
@@ -80,7 +80,7 @@ impl FailureLog {
 ///
 /// `hidden` is how many of its kind were not told before.
 pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error, hidden: u64) {
-    let hidden = (hidden > 0).then_some(hidden);
+    let hidden = log_limit::hidden(hidden);
     macro_rules! log_at {
         ($level:expr) => {
             tracing::event!(

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio_util::sync::DropGuard;
@@ -16,8 +17,8 @@ use crate::cloud::trust::Trust;
 use crate::collection::Collection;
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::{AccountState, KeySource, Revision, Slot, Store};
-use crate::collectors::{self, Collector};
-use crate::config::{Account, Api, Config, Endpoint, Environment, Poll};
+use crate::collectors::{Collector, Collectors, Schedule};
+use crate::config::{Account, Api, Config, Endpoint, Environment};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
 
@@ -31,6 +32,7 @@ pub enum FleetError {
 
 /// The accounts, and what they share.
 pub struct Fleet {
+    collectors: Collectors,
     environment: Environment,
     clock: Clock,
     metrics: ExporterMetrics,
@@ -46,7 +48,9 @@ pub struct Fleet {
 /// What all accounts share, and the settings that it was made from.
 #[derive(Clone)]
 struct Shared {
-    poll: Poll,
+    timeout: Duration,
+    /// The collectors that are enabled, with their schedules, in the order of the table.
+    enabled: Vec<(&'static dyn Collector, Schedule)>,
     api: Api,
     client: Arc<ApiClient>,
     context: Context,
@@ -56,9 +60,16 @@ struct Shared {
 struct Member {
     account: Arc<Account>,
     state: Arc<AccountState>,
-    collections: Vec<Arc<Collection>>,
-    /// Its tasks, which end when these are dropped.
-    tasks: Vec<DropGuard>,
+    /// One for each slot of the state.
+    jobs: Vec<Job>,
+}
+
+/// What collects one account with one collector.
+struct Job {
+    collection: Arc<Collection>,
+    /// The task that does so from time to time, once there is one. It ends when this is
+    /// dropped.
+    task: Option<DropGuard>,
 }
 
 /// What a new configuration changed.
@@ -75,12 +86,14 @@ pub struct Changes {
 }
 
 impl Fleet {
-    /// The accounts of `config`, none of them collected yet.
+    /// The accounts of `config`, none of them collected yet, and those of these `collectors`
+    /// that it enables.
     ///
     /// # Errors
     ///
     /// See [`FleetError`].
     pub fn new(
+        collectors: Collectors,
         config: &Config,
         environment: &Environment,
         clock: &Clock,
@@ -91,13 +104,14 @@ impl Fleet {
             config.proxies.clone(),
         ));
         let http = Arc::clone(&network);
-        let mut fleet = Self::on(http, config, environment, clock, registry)?;
+        let mut fleet = Self::on(http, collectors, config, environment, clock, registry)?;
         fleet.network = Some(network);
         Ok(fleet)
     }
 
     fn on(
         http: Arc<dyn HttpSend>,
+        collectors: Collectors,
         config: &Config,
         environment: &Environment,
         clock: &Clock,
@@ -107,11 +121,13 @@ impl Fleet {
         if let Some(shard) = config.share.shard {
             metrics.set_shard(shard.index(), shard.total().get());
         }
-        let shared = Shared::new(config, environment, clock, &metrics, http);
+        let enabled = enabled(collectors, config);
+        let shared = Shared::new(config, enabled, environment, clock, &metrics, http);
         let mut fleet = Self {
+            collectors,
             environment: environment.clone(),
             clock: clock.clone(),
-            store: Arc::new(Store::new(Vec::new(), config.poll.max_age)),
+            store: Arc::new(Store::new(Vec::new())),
             network: None,
             providers: Providers::new(shared.context.clone()),
             shared,
@@ -128,10 +144,12 @@ impl Fleet {
         &self.store
     }
 
-    /// When the accounts are polled.
+    /// How many requests a day the accounts need, as long as each collection needs one.
     #[must_use]
-    pub fn poll(&self) -> &Poll {
-        &self.shared.poll
+    pub fn requests_per_day(&self) -> u64 {
+        let accounts = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        let schedules = self.shared.enabled.iter().map(|(_, schedule)| schedule);
+        accounts.saturating_mul(schedules.map(Schedule::per_day).sum())
     }
 
     /// What the exporter counts about itself.
@@ -148,8 +166,8 @@ impl Fleet {
 
     /// One for each account and collector.
     pub fn collections(&self) -> impl Iterator<Item = &Arc<Collection>> {
-        let members = self.members.iter();
-        members.flat_map(|member| &member.collections)
+        let jobs = self.members.iter().flat_map(|member| &member.jobs);
+        jobs.map(|job| &job.collection)
     }
 
     /// Puts `config`, and what it `changed` of the network, to work instead of the one
@@ -163,9 +181,11 @@ impl Fleet {
         config: &Config,
         changed: Option<Reconfigured>,
     ) -> Result<Changes, FleetError> {
+        let enabled = enabled(self.collectors, config);
+        let (environment, clock) = (&self.environment, &self.clock);
         let shared = self
             .shared
-            .for_config(config, &self.environment, &self.clock, &self.metrics);
+            .for_config(config, enabled, environment, clock, &self.metrics);
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // Providers that still fit go on with the keys they have.
         let same_providers = shared.context.is_same(&self.shared.context);
@@ -175,10 +195,12 @@ impl Fleet {
             Providers::new(shared.context.clone())
         };
 
-        let questions = collectors::all().iter();
-        let mut questions = questions
-            .map(|collector| Question::new(*collector, &shared.client))
+        let mut requests = shared
+            .enabled
+            .iter()
+            .map(|(collector, _)| RequestTemplate::new(*collector, &shared.client))
             .collect::<prometheus::Result<Vec<_>>>()?;
+        let same_schedules = shared.enabled == self.shared.enabled;
 
         // Nothing can fail from here on.
         if let (Some(network), Some(changed)) = (&self.network, changed) {
@@ -190,76 +212,111 @@ impl Fleet {
             .collect();
         let mut changes = Changes::default();
         let mut members = Vec::with_capacity(config.accounts.len());
-        let mut states = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
             let before = before.remove(&account.name);
             let before = before.filter(|member| member.is_of(account));
             let provider = providers.provider(&account.credentials);
-            let state = match &before {
-                Some(member) if same_client && same_providers && member.account == *account => {
-                    Arc::clone(&member.state)
+            let same_account = before.as_ref().map(|member| member.account == *account);
+            let (state, mut jobs) = match before {
+                None => (None, Vec::new()),
+                Some(member) => (Some(member.state), member.jobs),
+            };
+            let state = match state {
+                Some(state)
+                    if same_client
+                        && same_providers
+                        && same_schedules
+                        && same_account == Some(true) =>
+                {
+                    state
                 }
                 before => {
-                    let (client, revision) = (&shared.client, self.store.revision());
-                    let before = before.as_ref();
-                    Arc::new(account_state(account, &provider, client, before, revision))
+                    let (before, revision) = (before.as_deref(), self.store.revision());
+                    Arc::new(account_state(account, &provider, &shared, before, revision))
                 }
             };
-            match &before {
+            let mut is_kept = same_account == Some(true);
+            let new_jobs = state
+                .slots
+                .iter()
+                .zip(&mut requests)
+                .map(|(slot, request)| {
+                    let known = jobs.iter().position(|job| same_client && job.is_for(slot));
+                    if let Some(position) = known {
+                        return jobs.swap_remove(position);
+                    }
+                    is_kept = false;
+                    let target = Target {
+                        request: request.to(account),
+                        credentials: Arc::clone(&provider),
+                    };
+                    Job {
+                        collection: Arc::new(Collection::new(
+                            Arc::clone(&shared.client),
+                            target,
+                            account.name.clone(),
+                            slot.clone(),
+                            request.instruments.clone(),
+                            self.clock.clone(),
+                        )),
+                        task: None,
+                    }
+                });
+            let new_jobs = new_jobs.collect();
+            match same_account {
                 None => changes.added += 1,
-                Some(member) if same_client && member.account == *account => changes.kept += 1,
+                Some(_) if is_kept => changes.kept += 1,
                 Some(_) => changes.changed += 1,
             }
-            let (collections, tasks) = match before {
-                Some(member) if same_client => (member.collections, member.tasks),
-                _ => {
-                    let questions = &mut questions;
-                    let collections = collections(account, &state, &provider, &shared, questions);
-                    (collections, Vec::new())
-                }
-            };
-            states.push(Arc::clone(&state));
             members.push(Member {
                 account: Arc::clone(account),
                 state,
-                collections,
-                tasks,
+                jobs: new_jobs,
             });
         }
         changes.removed = before.len();
         providers.forget_unused();
         self.providers = providers;
-        self.store.replace(states, config.poll.max_age);
+        let states = members.iter().map(|member| Arc::clone(&member.state));
+        self.store.replace(states.collect());
         self.members = members;
-        self.shared = Shared {
-            poll: config.poll.clone(),
-            ..shared
-        };
+        self.shared = shared;
         Ok(changes)
     }
 
-    /// Starts the tasks of all accounts that have none: the first collections soon, and
-    /// from then on evenly over the interval. The others keep their schedule.
+    /// Starts the tasks of all jobs that have none: the first collections soon, and from
+    /// then on evenly over the interval of each collector. The others keep their schedule.
     pub fn schedule(&mut self, scheduler: &Scheduler) {
-        let members = self.members.iter();
-        let is_new: Vec<bool> = members
-            .flat_map(|member| member.collections.iter().map(|_| member.tasks.is_empty()))
-            .collect();
-        let mut schedules = scheduler.schedules(self.shared.poll.interval, &is_new);
-        for member in &mut self.members {
-            for collection in &member.collections {
-                let schedule = schedules.next().flatten();
-                let task =
-                    schedule.map(|schedule| scheduler.spawn(Arc::clone(collection), schedule));
-                member.tasks.extend(task);
+        for (position, (_, schedule)) in self.shared.enabled.iter().enumerate() {
+            let members = self.members.iter_mut();
+            let mut jobs: Vec<&mut Job> = members
+                .filter_map(|member| member.jobs.get_mut(position))
+                .collect();
+            let is_new: Vec<bool> = jobs.iter().map(|job| job.task.is_none()).collect();
+            let schedules = scheduler.ticks(schedule.interval, &is_new);
+            for (job, schedule) in jobs.iter_mut().zip(schedules) {
+                if let Some(schedule) = schedule {
+                    let collection = Arc::clone(&job.collection);
+                    job.task = Some(scheduler.spawn(collection, schedule));
+                }
             }
         }
     }
 }
 
+/// Those of `collectors` that `config` enables, with their schedules.
+fn enabled(collectors: Collectors, config: &Config) -> Vec<(&'static dyn Collector, Schedule)> {
+    let schedules = collectors.iter().filter_map(|collector| {
+        let schedule = Schedule::configured(*collector, config)?;
+        Some((*collector, schedule))
+    });
+    schedules.collect()
+}
+
 impl Shared {
     fn new(
         config: &Config,
+        enabled: Vec<(&'static dyn Collector, Schedule)>,
         environment: &Environment,
         clock: &Clock,
         metrics: &ExporterMetrics,
@@ -271,11 +328,11 @@ impl Shared {
             budgets(),
             clock.clone(),
             config.poll.timeout,
-            config.poll.interval,
             metrics.clone(),
         );
         Self {
-            poll: config.poll.clone(),
+            timeout: config.poll.timeout,
+            enabled,
             api: config.api.clone(),
             client: Arc::new(client),
             context: Context {
@@ -292,29 +349,29 @@ impl Shared {
         }
     }
 
-    /// The same if `config` has the same settings, otherwise another. The way through the
-    /// network is none of them: it changes beneath.
+    /// The same client and context if `config` has the same settings for them, otherwise
+    /// others. The way through the network is none of them: it changes beneath.
     fn for_config(
         &self,
         config: &Config,
+        enabled: Vec<(&'static dyn Collector, Schedule)>,
         environment: &Environment,
         clock: &Clock,
         metrics: &ExporterMetrics,
     ) -> Self {
-        let poll = Poll {
-            max_age: self.poll.max_age,
-            ..config.poll.clone()
-        };
         let api = Api {
             proxy_url: self.api.proxy_url.clone(),
             ca_file: self.api.ca_file.clone(),
             ..config.api.clone()
         };
-        if self.poll == poll && self.api == api {
-            return self.clone();
+        if self.timeout == config.poll.timeout && self.api == api {
+            return Self {
+                enabled,
+                ..self.clone()
+            };
         }
         let http = Arc::clone(&self.context.http);
-        let shared = Self::new(config, environment, clock, metrics, http);
+        let shared = Self::new(config, enabled, environment, clock, metrics, http);
         Self {
             context: Context {
                 // It knows which reads have not ended.
@@ -335,14 +392,36 @@ impl Member {
     }
 }
 
+impl Job {
+    /// Whether it collects for `slot`, at its intervals.
+    fn is_for(&self, slot: &Slot) -> bool {
+        let own = self.collection.slot();
+        own.collector().name() == slot.collector().name()
+            && Schedule {
+                // It matters only to those who look at the slot.
+                max_age: slot.schedule().max_age,
+                ..*own.schedule()
+            } == *slot.schedule()
+    }
+}
+
 /// The state of `account`, with the snapshots that are known already.
 fn account_state(
     account: &Account,
     provider: &Arc<dyn Provider>,
-    client: &Arc<ApiClient>,
-    before: Option<&Member>,
+    shared: &Shared,
+    before: Option<&AccountState>,
     revision: &Revision,
 ) -> AccountState {
+    let before = before.map_or(&[][..], |before| &before.slots);
+    let slots = shared.enabled.iter().map(|(collector, schedule)| {
+        let mut known = before.iter();
+        let known = known.find(|slot| slot.collector().name() == collector.name());
+        match known {
+            Some(slot) => slot.with_schedule(*schedule),
+            None => Slot::new(*collector, &account.name, *schedule, revision),
+        }
+    });
     AccountState {
         name: account.name.clone(),
         identity: account.identity(),
@@ -350,56 +429,25 @@ fn account_state(
         region: account.region.clone(),
         labels: account.labels.clone(),
         key_source: {
-            let (source, key) = (Arc::clone(provider), Arc::clone(provider));
-            let client = Arc::clone(client);
+            let [source, expiring, spending] = [(); 3].map(|()| Arc::clone(provider));
+            let client = Arc::clone(&shared.client);
             KeySource::new(move || source.source())
-                .with_spent(move |action| client.spent(&*key, action))
+                .with_expiry(move || expiring.current()?.expires_at())
+                .with_spent(move |action| client.spent(&*spending, action))
         },
-        slots: match before {
-            Some(member) => member.state.slots.clone(),
-            None => collectors::all()
-                .iter()
-                .map(|collector| Arc::new(Slot::new(*collector, revision)))
-                .collect(),
-        },
+        slots: slots.collect(),
     }
 }
 
-fn collections(
-    account: &Account,
-    state: &AccountState,
-    provider: &Arc<dyn Provider>,
-    shared: &Shared,
-    questions: &mut [Question],
-) -> Vec<Arc<Collection>> {
-    // Both have one for each collector, in the same order.
-    let collections = state.slots.iter().zip(questions).map(|(slot, question)| {
-        let target = Target {
-            request: question.to(account),
-            credentials: Arc::clone(provider),
-        };
-        Arc::new(Collection::new(
-            Arc::clone(&shared.client),
-            target,
-            account.name.clone(),
-            Arc::clone(slot),
-            question.instruments.clone(),
-            shared.context.clock.clone(),
-            shared.poll.deadline(),
-        ))
-    });
-    collections.collect()
-}
-
-/// What a collector asks, of whichever account.
-struct Question {
+/// The first request of a collector, of whichever account.
+struct RequestTemplate {
     collector: &'static dyn Collector,
     instruments: ActionMetrics,
     /// By where it is asked.
     prepared: HashMap<(Endpoint, Option<String>), Arc<Prepared>>,
 }
 
-impl Question {
+impl RequestTemplate {
     fn new(collector: &'static dyn Collector, client: &ApiClient) -> prometheus::Result<Self> {
         Ok(Self {
             collector,

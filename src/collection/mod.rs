@@ -19,21 +19,20 @@ use crate::cloud::api::{ApiClient, Target};
 use crate::cloud::budget::Pace;
 use crate::cloud::deadline;
 use crate::collection::snapshot::{Attempt, CollectorState, Plan, Slot, Success};
-use crate::collectors::Parsed;
+use crate::collectors::{self, Collected};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
-use crate::system::clock::Clock;
-use crate::system::log_limit::LogLimit;
+use crate::system::clock::{Clock, Moment};
+use crate::system::log_limit::{self, LogLimit};
 
 /// Collects one account with one collector, over and over.
 pub struct Collection {
     api: Arc<ApiClient>,
     target: Target,
     account: String,
-    slot: Arc<Slot>,
+    slot: Slot,
     instruments: ActionMetrics,
     clock: Clock,
-    deadline: Duration,
     credential_log: LogLimit,
 }
 
@@ -41,17 +40,15 @@ pub struct Collection {
 const CREDENTIAL_LOG: Duration = Duration::from_secs(600);
 
 impl Collection {
-    /// The collection that fills `slot` of the account with the name `account`, each time
-    /// within `deadline`.
+    /// The collection that fills `slot` of the account with the name `account`.
     #[must_use]
     pub fn new(
         api: Arc<ApiClient>,
         target: Target,
         account: String,
-        slot: Arc<Slot>,
+        slot: Slot,
         instruments: ActionMetrics,
         clock: Clock,
-        deadline: Duration,
     ) -> Self {
         Self {
             api,
@@ -60,7 +57,6 @@ impl Collection {
             slot,
             instruments,
             clock,
-            deadline,
             credential_log: LogLimit::new(CREDENTIAL_LOG),
         }
     }
@@ -69,6 +65,12 @@ impl Collection {
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// What it fills.
+    #[must_use]
+    pub fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// The name of the collector.
@@ -88,7 +90,7 @@ impl Collection {
     ///
     /// Why the collection failed; a panic on the way counts as a failure.
     pub async fn run(&self) -> Result<(), Error> {
-        self.run_within(self.deadline).await
+        self.run_within(self.slot.schedule().deadline).await
     }
 
     /// Collects once, within `deadline` instead of the usual one.
@@ -114,14 +116,11 @@ impl Collection {
         let mut after = CollectorState::clone(&before);
         let now = self.clock.moment();
         let result = match outcome {
-            Ok((parsed, request_id)) => {
-                after.drift = parsed.drift.into();
-                if parsed.recognized {
+            Ok((mut collected, request_id)) => {
+                after.drift = std::mem::take(&mut collected.drift).into();
+                if collected.recognized {
                     after.restored = false;
-                    after.last_success = Some(Success {
-                        at: now,
-                        samples: parsed.samples,
-                    });
+                    after.last_success = Some(self.success(collected, now));
                     Ok(())
                 } else {
                     Err(Error {
@@ -136,8 +135,6 @@ impl Collection {
             Err(error) => Err(error),
         };
         after.failures += u64::from(result.is_err());
-        let credential = self.target.credentials.current();
-        after.credential_expires_at = credential.and_then(|credential| credential.expires_at());
         after.last_attempt = Some(Attempt {
             at: now,
             duration: started.elapsed(),
@@ -157,13 +154,36 @@ impl Collection {
                 source = self.target.credentials.source(),
                 %error,
                 remedy = error.remedy(),
-                hidden = (hidden > 0).then_some(hidden),
+                hidden = log_limit::hidden(hidden),
                 "cannot read or renew the account's key: the previous key stays in use"
             );
         }
     }
 
-    async fn ask(&self) -> Result<(Parsed, Option<String>), Error> {
+    /// What was collected, with no more rows than may be shown.
+    fn success(&self, collected: Collected, now: Moment) -> Success {
+        let max_rows = self.slot.schedule().max_rows;
+        let (samples, hidden) = collected.into_samples(max_rows.unwrap_or(usize::MAX));
+        let rows_hidden = max_rows.map(|_| hidden);
+        let before = self.slot.load();
+        let before = before.last_success.as_ref();
+        if hidden > 0 && before.is_none_or(|before| before.rows_hidden != rows_hidden) {
+            warn!(
+                account = self.account(),
+                collector = self.collector(),
+                max_rows,
+                hidden,
+                "not all rows of the list are shown; raise max_rows of this collector to see more"
+            );
+        }
+        Success {
+            at: now,
+            samples: samples.into(),
+            rows_hidden,
+        }
+    }
+
+    async fn ask(&self) -> Result<(Collected, Option<String>), Error> {
         let collector = self.slot.collector();
         let state = self.slot.load();
         let last = state.last_attempt.as_ref();
@@ -171,14 +191,25 @@ impl Collection {
             Some(failure) if failure.reason == Reason::Timeout => Pace::Slow,
             _ => Pace::Prompt,
         };
-        let answer = self.api.call(&self.target, &self.instruments, pace).await?;
+        let schedule = self.slot.schedule();
+        let ask = |parameters| async move {
+            let target = match parameters {
+                None => &self.target,
+                Some(parameters) => &self.target.with_parameters(parameters),
+            };
+            let (metrics, patience) = (&self.instruments, schedule.interval);
+            let answer = self.api.call(target, metrics, pace, patience).await?;
+            deadline::extend(schedule.deadline);
+            Ok(answer)
+        };
+        let (collected, request_id) = collectors::collect(collector, ask).await?;
         debug!(
             account = self.account(),
             collector = self.collector(),
-            request_id = answer.request_id,
+            request_id,
             "collected"
         );
-        Ok((collector.parse(&answer.fields), answer.request_id))
+        Ok((collected, request_id))
     }
 }
 

@@ -3,9 +3,11 @@
 //! A slot holds one collector's state for one account and is replaced whole at the
 //! end of each collection, so a scrape never sees half of one.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,8 +15,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cloud::Error;
-use crate::collectors::{Collector, Drift, Samples};
+use crate::collectors::{Collector, Drift, Sample, Schedule};
 use crate::system::clock::Moment;
+pub use lines::{Lines, defs};
 
 /// The accounts of this process. The set is replaced whole, too.
 #[derive(Debug)]
@@ -43,11 +46,10 @@ impl Revision {
     }
 }
 
-/// The states of all accounts at a moment.
+/// The states of all accounts at a moment. All have the same collectors in the same order.
 #[derive(Debug, Default)]
 pub struct Accounts {
     list: Vec<Arc<AccountState>>,
-    max_age: Duration,
 }
 
 /// The states of one account.
@@ -67,13 +69,14 @@ pub struct AccountState {
     /// Where the key comes from.
     pub key_source: KeySource,
     /// One slot for each collector.
-    pub slots: Vec<Arc<Slot>>,
+    pub slots: Vec<Slot>,
 }
 
-/// Tells what can be known of a key at any moment: where it comes from, and what its
-/// requests use of the budget. Never tells the key.
+/// Tells what can be known of a key at any moment: where it comes from, when it expires,
+/// and what its requests use of the budget. Never tells the key.
 pub struct KeySource {
     text: Box<dyn Fn() -> String + Send + Sync>,
+    expires_at: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
     spent: Box<dyn Fn(&'static str) -> u32 + Send + Sync>,
 }
 
@@ -82,7 +85,20 @@ impl KeySource {
     pub fn new(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Self {
             text: Box::new(text),
+            expires_at: Box::new(|| None),
             spent: Box::new(|_| 0),
+        }
+    }
+
+    /// The same with `expires_at`, which returns when the key expires, if it does.
+    #[must_use]
+    pub fn with_expiry(
+        self,
+        expires_at: impl Fn() -> Option<Timestamp> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            expires_at: Box::new(expires_at),
+            ..self
         }
     }
 
@@ -102,6 +118,12 @@ impl KeySource {
         (self.text)()
     }
 
+    /// When the key in use expires; nothing if it does not, or there is none yet.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        (self.expires_at)()
+    }
+
     /// How many requests for `action` the key has sent in the last minute, for whichever
     /// account.
     #[must_use]
@@ -116,9 +138,17 @@ impl std::fmt::Debug for KeySource {
     }
 }
 
-/// One collector's state for one account.
+/// Where one collector's state for one account is. A cheap handle.
+#[derive(Clone)]
 pub struct Slot {
     collector: &'static dyn Collector,
+    schedule: Schedule,
+    content: Arc<Content>,
+}
+
+/// What all handles of a slot share.
+struct Content {
+    account: String,
     state: ArcSwap<CollectorState>,
     revision: Revision,
     plan: Mutex<Plan>,
@@ -149,8 +179,8 @@ pub struct CollectorState {
     pub failures: u64,
     /// Whether the last success is another process's, read from disk.
     pub restored: bool,
-    /// When the key that the last collection used, or could have, expires.
-    pub credential_expires_at: Option<Timestamp>,
+    /// What a scrape shows of it. [`Slot::store`] writes them.
+    pub lines: Lines,
 }
 
 /// A collection that ended.
@@ -170,19 +200,21 @@ pub struct Success {
     /// When it ended.
     pub at: Moment,
     /// What it found.
-    pub samples: Samples,
+    pub samples: Arc<[Sample]>,
+    /// How many rows of a list are not among the samples; `None` without a list.
+    pub rows_hidden: Option<usize>,
 }
 
 impl Store {
-    /// A store of accounts whose values are exposed for `max_age` after a success.
+    /// A store of these accounts.
     #[must_use]
-    pub fn new(accounts: Vec<Arc<AccountState>>, max_age: Duration) -> Self {
+    pub fn new(accounts: Vec<Arc<AccountState>>) -> Self {
         let store = Self {
             accounts: ArcSwap::default(),
             revision: Revision::default(),
             ready: AtomicBool::new(false),
         };
-        store.replace(accounts, max_age);
+        store.replace(accounts);
         store
     }
 
@@ -193,8 +225,8 @@ impl Store {
     }
 
     /// Replaces the set of accounts.
-    pub fn replace(&self, list: Vec<Arc<AccountState>>, max_age: Duration) {
-        self.accounts.store(Arc::new(Accounts::new(list, max_age)));
+    pub fn replace(&self, list: Vec<Arc<AccountState>>) {
+        self.accounts.store(Arc::new(Accounts::new(list)));
         self.revision.advance();
     }
 
@@ -204,7 +236,8 @@ impl Store {
         &self.revision
     }
 
-    /// Whether every account's first collection has ended, well or badly.
+    /// Whether every account's first collection by the collector that decides whether it is
+    /// up has ended, well or badly.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed) || {
@@ -216,10 +249,10 @@ impl Store {
 }
 
 impl Accounts {
-    /// These accounts, whose values are exposed for `max_age` after a success.
+    /// These accounts.
     #[must_use]
-    pub fn new(list: Vec<Arc<AccountState>>, max_age: Duration) -> Self {
-        Self { list, max_age }
+    pub fn new(list: Vec<Arc<AccountState>>) -> Self {
+        Self { list }
     }
 
     /// The accounts, in the order of the configuration.
@@ -228,27 +261,65 @@ impl Accounts {
         &self.list
     }
 
-    /// How long values are exposed after the success that found them.
-    #[must_use]
-    pub fn max_age(&self) -> Duration {
-        self.max_age
-    }
-
     fn are_collected(&self) -> bool {
-        let mut slots = self.list.iter().flat_map(|account| &account.slots);
-        slots.all(|slot| slot.load().last_attempt.is_some())
+        let slots = self.list.iter().flat_map(|account| &account.slots);
+        let mut deciding = slots.filter(|slot| slot.decides());
+        deciding.all(|slot| slot.load().last_attempt.is_some())
     }
 }
 
-impl Slot {
-    /// A slot in which nothing has been collected, of the store with this `revision`.
+impl AccountState {
+    /// Whether the account is up at `now`: the value of `tencentcloud_cwp_up`.
     #[must_use]
-    pub fn new(collector: &'static dyn Collector, revision: &Revision) -> Self {
-        Self {
+    pub fn is_up(&self, now: Moment) -> bool {
+        let states: Vec<_> = self.slots.iter().map(|slot| (slot, slot.load())).collect();
+        is_up(states.iter().map(|(slot, state)| (*slot, &**state)), now)
+    }
+}
+
+/// Whether an account with these `states` is up at `now`: the last collection by the
+/// collector that decides succeeded, and its values are fresh. Values that have grown too old
+/// to show are not, whatever their collection said.
+pub fn is_up<'a>(
+    states: impl IntoIterator<Item = (&'a Slot, &'a CollectorState)>,
+    now: Moment,
+) -> bool {
+    let states = states.into_iter();
+    let mut deciding = states.filter(|(slot, _)| slot.decides());
+    deciding
+        .all(|(slot, state)| state.succeeded() == Some(true) && slot.samples(state, now).is_some())
+}
+
+impl Slot {
+    /// A slot of `account` in which nothing has been collected, of the store with this
+    /// `revision`.
+    #[must_use]
+    pub fn new(
+        collector: &'static dyn Collector,
+        account: &str,
+        schedule: Schedule,
+        revision: &Revision,
+    ) -> Self {
+        let slot = Self {
             collector,
-            state: ArcSwap::default(),
-            plan: Mutex::default(),
-            revision: revision.clone(),
+            schedule,
+            content: Arc::new(Content {
+                account: account.to_owned(),
+                state: ArcSwap::default(),
+                plan: Mutex::default(),
+                revision: revision.clone(),
+            }),
+        };
+        slot.store(CollectorState::default());
+        slot
+    }
+
+    /// The same slot with another `schedule`.
+    #[must_use]
+    pub fn with_schedule(&self, schedule: Schedule) -> Self {
+        Self {
+            schedule,
+            ..self.clone()
         }
     }
 
@@ -258,27 +329,52 @@ impl Slot {
         self.collector
     }
 
+    /// Whether this collector decides whether the account is up.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.collector.defaults().is_none()
+    }
+
+    /// When the account is collected, and how long values are shown.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The values of `state`, which was in this slot, to expose at `now`: those of the last
+    /// success, unless they are too old.
+    #[must_use]
+    pub fn samples<'s>(&self, state: &'s CollectorState, now: Moment) -> Option<&'s [Sample]> {
+        state.samples(now, self.schedule.max_age)
+    }
+
     /// The state as of now.
     #[must_use]
     pub fn load(&self) -> Arc<CollectorState> {
-        self.state.load_full()
+        self.content.state.load_full()
     }
 
     /// Replaces the state. Only the slot's collection task does this.
-    pub fn store(&self, state: CollectorState) {
-        self.state.store(Arc::new(state));
-        self.revision.advance();
+    pub fn store(&self, mut state: CollectorState) {
+        state.lines = Lines::new(self.collector, &self.content.account, &state);
+        self.content.state.store(Arc::new(state));
+        self.content.revision.advance();
     }
 
     /// What the slot's collection task does next.
     #[must_use]
     pub fn plan(&self) -> Plan {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lock_plan()
     }
 
     /// Takes note of what the slot's collection task does next.
     pub fn note(&self, plan: Plan) {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+        *self.lock_plan() = plan;
+    }
+
+    fn lock_plan(&self) -> MutexGuard<'_, Plan> {
+        let plan = self.content.plan.lock();
+        plan.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -286,7 +382,7 @@ impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Slot")
             .field("collector", &self.collector.name())
-            .field("state", &self.state.load())
+            .field("state", &self.load())
             .finish()
     }
 }
@@ -303,9 +399,9 @@ impl CollectorState {
     /// The values to expose at `now`: those of the last success, unless they are
     /// older than `max_age`.
     #[must_use]
-    pub fn samples(&self, now: Moment, max_age: Duration) -> Option<&Samples> {
+    pub fn samples(&self, now: Moment, max_age: Duration) -> Option<&[Sample]> {
         self.fresh_for(now, max_age)?;
-        self.last_success.as_ref().map(|success| &success.samples)
+        self.last_success.as_ref().map(|success| &*success.samples)
     }
 
     /// How much longer than `now` there are values to expose; nothing if there are
@@ -334,11 +430,11 @@ mod tests {
     }
 
     fn collected(at: Timestamp) -> CollectorState {
-        let samples = [(defs::LICENSES.name, "", 7.0)];
         CollectorState {
             last_success: Some(Success {
                 at: moment(at),
-                samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+                samples: [Sample::new(defs::LICENSES, [], 7.0)].into(),
+                rows_hidden: None,
             }),
             ..CollectorState::default()
         }
@@ -378,10 +474,15 @@ mod tests {
                 region: None,
                 labels: BTreeMap::new(),
                 key_source: KeySource::new(String::new),
-                slots: vec![Arc::new(Slot::new(&LicenseGeneral, &Revision::default()))],
+                slots: vec![Slot::new(
+                    &LicenseGeneral,
+                    name,
+                    Schedule::default(),
+                    &Revision::default(),
+                )],
             })
         };
-        let store = Store::new(vec![account("a"), account("b")], MAX_AGE);
+        let store = Store::new(vec![account("a"), account("b")]);
         let end_badly = |account: usize| {
             store.load().list()[account].slots[0].store(CollectorState {
                 last_attempt: Some(Attempt {
@@ -397,7 +498,7 @@ mod tests {
         assert!(!store.is_ready());
         end_badly(1);
         assert!(store.is_ready());
-        store.replace(vec![account("c")], MAX_AGE);
+        store.replace(vec![account("c")]);
         assert!(store.is_ready(), "a reload does not take readiness back");
     }
 }

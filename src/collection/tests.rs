@@ -11,8 +11,8 @@ use crate::cloud::api::fixture;
 use crate::cloud::credentials::{self, Provider, Unavailable, hanging::Disk};
 use crate::cloud::scripted::{self, Scripted, success};
 use crate::collection::snapshot::Revision;
-use crate::collectors::Collector as _;
 use crate::collectors::license_general::LicenseGeneral;
+use crate::collectors::{Collector as _, Schedule};
 use crate::config::{Config, Credentials, Environment, IdSource, SecretSource};
 use crate::system::logging;
 use crate::system::logging::fixture::CapturedLog;
@@ -25,7 +25,7 @@ fn everything_in_reach(credential: &Credential) -> String {
 accounts: [{name: a, credentials: {type: static, secret_id: hunter2, secret_key_env: KEY}}]";
     std::fs::write(&file, yaml).unwrap();
     let environment = Environment::from([("KEY", "hunter2")]);
-    let config = Config::load(Some(&file), &environment).unwrap();
+    let config = Config::load(Some(&file), &environment, &[]).unwrap();
     format!("{credential:?} {config:?} {environment:?}")
 }
 
@@ -47,15 +47,14 @@ async fn panicking_with_everything_in_reach() {
     let http = Scripted::with(move |sent, _| panic!("{sent:?} {shown}"));
     let registry = Registry::new();
     let api = Arc::new(fixture::client(&registry, http, 20, 64));
-    let slot = Arc::new(Slot::new(&LicenseGeneral, &Revision::default()));
+    let slot = slot();
     let collection = Collection::new(
         Arc::clone(&api),
         fixture::target_of(credential),
         "a".to_owned(),
-        Arc::clone(&slot),
+        slot.clone(),
         api.instruments(LicenseGeneral.request().action).unwrap(),
         scripted::clock(),
-        Duration::from_secs(60),
     );
     let error = collection.run().await.unwrap_err();
     tracing::info!(%error, state = ?slot, "the collection has failed");
@@ -87,11 +86,16 @@ fn a_panic_is_a_failed_collection_and_its_message_holds_no_secret() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
+fn slot() -> Slot {
+    let schedule = Schedule::default();
+    Slot::new(&LicenseGeneral, "a", schedule, &Revision::default())
+}
+
 /// A collection whose key is in a file on `disk`, and its slot.
-fn with_key_on(disk: &Arc<Disk>, http: Arc<Scripted>) -> (Collection, Arc<Slot>) {
+fn with_key_on(disk: &Arc<Disk>, http: Arc<Scripted>) -> (Collection, Slot) {
     let registry = Registry::new();
     let api = Arc::new(fixture::client(&registry, http, 20, 64));
-    let slot = Arc::new(Slot::new(&LicenseGeneral, &Revision::default()));
+    let slot = slot();
     let key = Credentials::Static {
         secret_id: IdSource::Literal("AKIDtest".to_owned()),
         secret_key: SecretSource::File("/hung/key".into()),
@@ -105,10 +109,9 @@ fn with_key_on(disk: &Arc<Disk>, http: Arc<Scripted>) -> (Collection, Arc<Slot>)
         Arc::clone(&api),
         target,
         "a".to_owned(),
-        Arc::clone(&slot),
+        slot.clone(),
         api.instruments(LicenseGeneral.request().action).unwrap(),
         scripted::clock(),
-        Duration::from_secs(60),
     );
     (collection, slot)
 }
@@ -196,10 +199,9 @@ async fn a_key_whose_source_fails_again_and_again_is_told_once_in_ten_minutes() 
         Arc::clone(&api),
         target,
         "a".to_owned(),
-        Arc::new(Slot::new(&LicenseGeneral, &Revision::default())),
+        slot(),
         api.instruments(LicenseGeneral.request().action).unwrap(),
         scripted::clock(),
-        Duration::from_secs(60),
     );
     for _ in 0..15 {
         collection.run().await.unwrap();
@@ -211,5 +213,9 @@ async fn a_key_whose_source_fails_again_and_again_is_told_once_in_ten_minutes() 
         .filter(|line| line.contains("/run/key"))
         .collect();
     assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter().all(|line| line.contains("account=\"a\"")),
+        "{told:?}"
+    );
     assert!(told[1].contains("hidden=9"), "{told:?}");
 }

@@ -1,14 +1,13 @@
 //! `DescribeLicenseGeneral`: the licence counts and switches of an account.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 
-use super::{
-    Collector, Drift, DriftKind, Label, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Parsed, Samples, Series,
-};
+use super::object::{Documented, Object};
+use super::{Collected, Collector, Reading, Sample};
 use crate::cloud::{Fields, Request};
+use crate::config::CollectorDefaults;
 use crate::metrics::MetricDef;
 
 /// The definitions of the metrics.
@@ -49,171 +48,61 @@ pub struct LicenseGeneral;
 struct Field {
     name: &'static str,
     kind: FieldKind,
-    series: Series,
-    /// In the document of 2024. The others came later, so their absence is no drift.
-    documented: bool,
+    documented: Documented,
+    metric: &'static MetricDef,
+    /// The value of the metric's second label, if it has one that the field decides.
+    label: &'static str,
 }
 
 /// How a field's value is read.
-#[derive(Clone, Copy)]
 enum FieldKind {
-    /// An unsigned integer.
     Count,
-    /// `true` or `false`.
     Switch,
-    /// A word, which becomes the label.
+    /// A word, which becomes the label; the value is 1.
     Word,
 }
 
-const fn field(
-    kind: FieldKind,
-    name: &'static str,
-    metric: &'static MetricDef,
-    label: &'static str,
-) -> Field {
-    Field {
-        name,
-        kind,
-        series: Series {
-            metric,
-            label: match kind {
-                Word => Label::Found,
-                Count | Switch if label.is_empty() => Label::None,
-                Count | Switch => Label::Fixed(label),
-            },
-        },
-        documented: true,
-    }
+/// A field a line: whether the document of 2024 has it, how it is read, and what it becomes.
+macro_rules! fields {
+    ($($documented:ident $kind:ident $name:ident => $metric:ident $label:literal;)*) => {
+        [$(Field {
+            name: stringify!($name),
+            kind: FieldKind::$kind,
+            documented: Documented::$documented,
+            metric: defs::$metric,
+            label: $label,
+        }),*]
+    };
 }
 
-const fn newer(field: Field) -> Field {
-    Field {
-        documented: false,
-        ..field
-    }
-}
-
-use FieldKind::{Count, Switch, Word};
-
-/// All fields of the answer, in the order of the metrics' names.
-static FIELDS: [Field; 25] = [
-    newer(field(
-        Count,
-        "ApplicationAvailableLicenseCnt",
-        defs::APPLICATION_AVAILABLE,
-        "",
-    )),
-    field(Count, "ProVersionLicenseCnt", defs::EDITION, "professional"),
-    field(
-        Count,
-        "FlagshipVersionLicenseCnt",
-        defs::EDITION,
-        "ultimate",
-    ),
-    field(Count, "CwpVersionLicenseCnt", defs::EDITION, "inclusive"),
-    newer(field(
-        Count,
-        "AISecurityVersionLicenseCnt",
-        defs::EDITION,
-        "ai_security",
-    )),
-    field(
-        Count,
-        "AvailableProVersionLicenseCnt",
-        defs::EDITION_AVAILABLE,
-        "professional",
-    ),
-    field(
-        Count,
-        "AvailableFlagshipVersionLicenseCnt",
-        defs::EDITION_AVAILABLE,
-        "ultimate",
-    ),
-    field(
-        Count,
-        "AvailableLHLicenseCnt",
-        defs::EDITION_AVAILABLE,
-        "inclusive",
-    ),
-    newer(field(
-        Count,
-        "AvailableAISecurityLicenseCnt",
-        defs::EDITION_AVAILABLE,
-        "ai_security",
-    )),
-    field(Count, "LicenseCnt", defs::LICENSES, ""),
-    field(Count, "AvailableLicenseCnt", defs::AVAILABLE, ""),
-    field(Count, "ExpireLicenseCnt", defs::EXPIRED, ""),
-    field(Count, "NearExpiryLicenseCnt", defs::NEAR_EXPIRY, ""),
-    field(Count, "NotExpiredLicenseCnt", defs::NOT_EXPIRED, ""),
-    field(Count, "UsedLicenseCnt", defs::USED, ""),
-    field(Count, "DestroyOrderNum", defs::ORDERS_DESTROYED, ""),
-    field(Word, "ProtectType", defs::PROTECT_TYPE, ""),
-    field(Switch, "AutoOpenStatus", defs::SWITCH, "auto_upgrade"),
-    field(
-        Switch,
-        "IsOpenStatusHistory",
-        defs::SWITCH,
-        "auto_upgrade_ever",
-    ),
-    field(
-        Switch,
-        "AutoRepurchaseSwitch",
-        defs::SWITCH,
-        "auto_purchase",
-    ),
-    field(
-        Switch,
-        "AutoRepurchaseRenewSwitch",
-        defs::SWITCH,
-        "auto_purchase_renewal",
-    ),
-    field(
-        Switch,
-        "RepurchaseRenewSwitch",
-        defs::SWITCH,
-        "auto_renewal",
-    ),
-    newer(field(
-        Switch,
-        "AutoBindRaspSwitch",
-        defs::SWITCH,
-        "auto_bind_rasp",
-    )),
-    newer(field(
-        Switch,
-        "AutoOpenRaspSwitch",
-        defs::SWITCH,
-        "auto_open_rasp",
-    )),
-    newer(field(
-        Switch,
-        "AutoDowngradeSwitch",
-        defs::SWITCH,
-        "auto_downgrade",
-    )),
-];
-
-/// The largest count that a sample, a 64-bit float, holds exactly.
-const MAX_EXACT: u64 = 1 << 53;
-
-/// The series that the fields become.
-static SERIES: LazyLock<[Series; FIELDS.len()]> =
-    LazyLock::new(|| FIELDS.each_ref().map(|field| field.series));
-
-/// The fields and their places above, in the order in which an answer is walked through.
-static BY_NAME: LazyLock<Vec<(usize, &Field)>> = LazyLock::new(|| {
-    let mut fields: Vec<_> = FIELDS.iter().enumerate().collect();
-    fields.sort_by(|(_, one), (_, other)| Fields::order(one.name, other.name));
-    fields
-});
-
-/// Every `ProtectType` that is documented; others are exposed too. These are kept once for
-/// all accounts.
-const WORDS: [&str; 3] = ["PROVERSION_POSTPAY", "PROVERSION_PREPAY", "FLAGSHIP_PREPAY"];
-
-/// The longest `ProtectType` that is exposed, in bytes.
-const MAX_WORD: usize = 128;
+/// All fields of the answer.
+static FIELDS: [Field; 25] = fields! {
+    Later Count  ApplicationAvailableLicenseCnt => APPLICATION_AVAILABLE "";
+    Yes   Count  ProVersionLicenseCnt => EDITION "professional";
+    Yes   Count  FlagshipVersionLicenseCnt => EDITION "ultimate";
+    Yes   Count  CwpVersionLicenseCnt => EDITION "inclusive";
+    Later Count  AISecurityVersionLicenseCnt => EDITION "ai_security";
+    Yes   Count  AvailableProVersionLicenseCnt => EDITION_AVAILABLE "professional";
+    Yes   Count  AvailableFlagshipVersionLicenseCnt => EDITION_AVAILABLE "ultimate";
+    Yes   Count  AvailableLHLicenseCnt => EDITION_AVAILABLE "inclusive";
+    Later Count  AvailableAISecurityLicenseCnt => EDITION_AVAILABLE "ai_security";
+    Yes   Count  LicenseCnt => LICENSES "";
+    Yes   Count  AvailableLicenseCnt => AVAILABLE "";
+    Yes   Count  ExpireLicenseCnt => EXPIRED "";
+    Yes   Count  NearExpiryLicenseCnt => NEAR_EXPIRY "";
+    Yes   Count  NotExpiredLicenseCnt => NOT_EXPIRED "";
+    Yes   Count  UsedLicenseCnt => USED "";
+    Yes   Count  DestroyOrderNum => ORDERS_DESTROYED "";
+    Yes   Word   ProtectType => PROTECT_TYPE "";
+    Yes   Switch AutoOpenStatus => SWITCH "auto_upgrade";
+    Yes   Switch IsOpenStatusHistory => SWITCH "auto_upgrade_ever";
+    Yes   Switch AutoRepurchaseSwitch => SWITCH "auto_purchase";
+    Yes   Switch AutoRepurchaseRenewSwitch => SWITCH "auto_purchase_renewal";
+    Yes   Switch RepurchaseRenewSwitch => SWITCH "auto_renewal";
+    Later Switch AutoBindRaspSwitch => SWITCH "auto_bind_rasp";
+    Later Switch AutoOpenRaspSwitch => SWITCH "auto_open_rasp";
+    Later Switch AutoDowngradeSwitch => SWITCH "auto_downgrade";
+};
 
 impl Collector for LicenseGeneral {
     fn name(&self) -> &'static str {
@@ -224,8 +113,8 @@ impl Collector for LicenseGeneral {
         defs::ALL
     }
 
-    fn series(&self) -> &'static [Series] {
-        &*SERIES
+    fn defaults(&self) -> Option<CollectorDefaults> {
+        None
     }
 
     fn request(&self) -> Request {
@@ -238,90 +127,45 @@ impl Collector for LicenseGeneral {
         }
     }
 
-    fn parse(&self, fields: &Fields) -> Parsed {
-        let mut samples = Samples::none(self.series());
-        let mut drift = Vec::new();
-        let mut recognized = false;
-        let mut walk = fields.walk();
-        for (place, field) in BY_NAME.iter() {
-            let kind = match walk.find(field.name) {
-                Some(json) if field.kind.read(json, *place, &mut samples) => {
-                    recognized |= field.documented;
-                    continue;
-                }
-                Some(_) => DriftKind::Invalid,
-                None if field.documented => DriftKind::Missing,
-                None => continue,
-            };
-            drift.push(Drift {
-                field: field.name.into(),
-                kind,
-            });
-        }
-        let unknown = walk.others().take(MAX_UNKNOWN_FIELDS);
-        drift.extend(unknown.map(|name| Drift {
-            field: shortened(name).to_owned().into(),
-            kind: DriftKind::Unknown,
-        }));
-        drift.sort();
-        drift.dedup();
-        Parsed {
-            samples,
-            drift,
-            recognized,
-        }
+    fn reading(&self) -> Box<dyn Reading> {
+        Box::new(read)
     }
 }
 
-impl FieldKind {
-    /// Takes over what a field's JSON stands for. Says whether it is valid.
-    fn read(self, json: &str, place: usize, samples: &mut Samples) -> bool {
-        match self {
-            Count => count(json).map(|count| samples.set(place, count)),
-            Switch => switch(json).map(|on| samples.set(place, on)),
-            Word => word(json).map(|word| samples.set_word(place, word)),
-        }
-        .is_some()
+fn read(answer: &Fields) -> Collected {
+    let mut answer = Object::new(answer, "");
+    let samples = FIELDS.iter().filter_map(|field| field.read(&mut answer));
+    Collected {
+        samples: samples.collect(),
+        recognized: answer.is_recognized(),
+        drift: answer.drift(),
+        ..Collected::default()
     }
 }
 
-/// It is JSON, so that this takes digits and no other way to write a number.
-fn count(json: &str) -> Option<f64> {
-    let count: u64 = json.parse().ok()?;
-    #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
-    (count <= MAX_EXACT).then_some(count as f64)
-}
-
-fn switch(json: &str) -> Option<f64> {
-    match json {
-        "true" => Some(1.0),
-        "false" => Some(0.0),
-        _ => None,
+impl Field {
+    fn read(&self, answer: &mut Object<'_>) -> Option<Sample> {
+        let (label, value) = match self.kind {
+            FieldKind::Count => (None, answer.count(self.name, self.documented)?),
+            FieldKind::Switch => (None, answer.switch(self.name, self.documented)?),
+            FieldKind::Word => (Some(answer.text(self.name, self.documented)?), 1.0),
+        };
+        let label = label.map_or(Cow::Borrowed(self.label), Cow::Owned);
+        Some(match self.metric.labels {
+            [_account] => Sample::new(self.metric, [], value),
+            _ => Sample::new(self.metric, [label], value),
+        })
     }
-}
-
-fn word(json: &str) -> Option<Cow<'static, str>> {
-    let word: String = serde_json::from_str(json).ok()?;
-    let known = WORDS.into_iter().find(|known| *known == word);
-    let word = known.map_or(Cow::Owned(word), Cow::Borrowed);
-    (word.len() <= MAX_WORD).then_some(word)
-}
-
-fn shortened(name: &str) -> &str {
-    let end = (0..=MAX_FIELD_NAME.min(name.len()))
-        .rev()
-        .find(|end| name.is_char_boundary(*end))
-        .unwrap_or(0);
-    name.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::object::{MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS};
+    use super::super::{Drift, DriftKind};
     use super::*;
-    use crate::collectors::Sample;
 
-    fn parse(json: &str) -> Parsed {
-        LicenseGeneral.parse(&serde_json::from_str(json).unwrap())
+    fn parse(json: &str) -> Collected {
+        read(&serde_json::from_str(json).unwrap())
     }
 
     /// Parses an answer in which all documented fields but `LicenseCnt` are missing.
@@ -384,7 +228,7 @@ mod tests {
             let parsed = parse(&format!(
                 r#"{{"LicenseCnt": 1, "RepurchaseRenewSwitch": {json}}}"#
             ));
-            assert_eq!(parsed.samples.iter().count(), 1, "{json}");
+            assert_eq!(parsed.samples.len(), 1, "{json}");
             assert!(parsed.drift.contains(&Drift {
                 field: "RepurchaseRenewSwitch".into(),
                 kind: DriftKind::Invalid
@@ -409,14 +253,13 @@ mod tests {
     #[test]
     fn an_unknown_protect_type_is_exposed_in_the_apis_own_word() {
         let parsed = parse(r#"{"ProtectType": "旗舰版\"NEW\""}"#);
-        let samples: Vec<Sample<'_>> = parsed.samples.iter().collect();
         assert_eq!(
-            samples,
-            [Sample {
-                metric: defs::PROTECT_TYPE,
-                label: "旗舰版\"NEW\"",
-                value: 1.0
-            }]
+            parsed.samples,
+            [Sample::new(
+                defs::PROTECT_TYPE,
+                ["旗舰版\"NEW\"".into()],
+                1.0
+            )]
         );
     }
 

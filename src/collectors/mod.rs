@@ -1,58 +1,236 @@
 //! The contract between the scheduler and what it collects.
 //!
-//! A collector does no I/O: it says what to ask and what an answer means. Signing,
-//! budget, retries and timeouts are the API client's, timing is the scheduler's.
+//! A collector is one API action: it says what to ask first, what an answer means and
+//! what to ask next. It does no I/O: signing, budget, retries and timeouts are the API
+//! client's, timing is the scheduler's.
 //!
 //! To add an action: one file beside `license_general.rs`, one line in [`all`],
 //! one folder of answers under `tests/fixtures/api/`.
 
 pub mod license_general;
-mod samples;
+mod object;
+mod sample;
 
 use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
 
-pub use samples::{ABSENT, Label, Sample, Samples, Series};
+use bytes::Bytes;
 
-use crate::cloud::{Fields, Request};
+pub use object::{Documented, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Object};
+pub use sample::{Labels, Sample};
+
+use crate::cloud::{Answer, Error, Fields, Request};
+use crate::config::{CollectorDefaults, Config, Poll};
 use crate::metrics::MetricDef;
+use crate::metrics::reason::Reason;
 
-/// One API action and the metrics it yields.
+/// One API action and the metrics that it yields.
 pub trait Collector: Send + Sync {
-    /// The value of the label `collector`, and the name of its fixture folder.
+    /// The value of the label `collector`, the key under `collectors` in the
+    /// configuration, and the name of its fixture folder.
     fn name(&self) -> &'static str;
 
-    /// Every metric that this collector may yield. Each has the label `account`
-    /// first and at most one further label.
+    /// Every metric that this collector may yield. Each has the label `account` first.
     fn metrics(&self) -> &'static [&'static MetricDef];
 
-    /// Every series that this collector may yield, in the order of the metrics' names.
-    fn series(&self) -> &'static [Series];
+    /// What the configuration may set, and what holds otherwise; `None` for the collector
+    /// that is always on, follows `poll` and decides whether an account is up.
+    fn defaults(&self) -> Option<CollectorDefaults>;
 
-    /// What to ask.
+    /// What to ask first.
     fn request(&self) -> Request;
 
-    /// What an answer means. A field that is absent, null or of the wrong type
-    /// yields no sample.
-    fn parse(&self, fields: &Fields) -> Parsed;
+    /// Reads the answers of one collection.
+    fn reading(&self) -> Box<dyn Reading>;
 }
 
-/// The table of collectors. Each runs for every account.
+/// The table of collectors, which is handed to whatever runs them.
+pub type Collectors = &'static [&'static dyn Collector];
+
+/// The collectors of this exporter.
 #[must_use]
-pub fn all() -> &'static [&'static dyn Collector] {
+pub fn all() -> Collectors {
     &[&license_general::LicenseGeneral]
 }
 
-/// What an answer meant.
+/// What the configuration may set of these collectors.
+#[must_use]
+pub fn defaults(collectors: Collectors) -> Vec<CollectorDefaults> {
+    collectors
+        .iter()
+        .filter_map(|each| each.defaults())
+        .collect()
+}
+
+/// The answers of one collection, as they are read.
+pub trait Reading: Send {
+    /// Takes in an answer, and says what comes next.
+    fn read(&mut self, answer: &Fields) -> Next;
+
+    /// The parameters to ask with instead, where the API refused the last ones with this
+    /// error; nothing if the collection fails with it.
+    fn refused(&mut self, _: &Error) -> Option<Bytes> {
+        None
+    }
+}
+
+/// A collection that ends with its first answer.
+impl<F: FnMut(&Fields) -> Collected + Send> Reading for F {
+    fn read(&mut self, answer: &Fields) -> Next {
+        Next::Done(self(answer))
+    }
+}
+
+impl fmt::Debug for dyn Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Collectors have names of their own.
+impl PartialEq for dyn Collector {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+/// What comes after an answer.
+#[derive(Debug)]
+pub enum Next {
+    /// A request of the same action with these parameters, a JSON object.
+    Ask(Bytes),
+    /// Nothing: this is what all answers say.
+    Done(Collected),
+    /// Nothing: the answers contradict each other, in these words.
+    Failed(String),
+}
+
+/// What the answers of one collection say.
 #[derive(Debug, Clone, Default)]
-pub struct Parsed {
-    /// The values found.
-    pub samples: Samples,
-    /// Where the answer differs from its documentation, at most
-    /// [`MAX_UNKNOWN_FIELDS`] unknown fields included.
+pub struct Collected {
+    /// The values that are there whatever the number of rows.
+    pub samples: Vec<Sample>,
+    /// The values of each row of a list, the most important row first.
+    pub rows: Vec<Vec<Sample>>,
+    /// Where the answers differ from their documentation, at most
+    /// [`MAX_UNKNOWN_FIELDS`] unknown fields of each object included.
     pub drift: Vec<Drift>,
-    /// Whether at least one documented field was valid. If not, the answer was not
+    /// Whether at least one documented field was valid. If not, the answers were not
     /// of the documented shape and the collection has failed.
     pub recognized: bool,
+}
+
+impl Collected {
+    /// All samples, with those of the first `max_rows` rows, and how many rows are left out.
+    #[must_use]
+    pub fn into_samples(self, max_rows: usize) -> (Vec<Sample>, usize) {
+        let hidden = self.rows.len().saturating_sub(max_rows);
+        let rows = self.rows.into_iter().take(max_rows).flatten();
+        (self.samples.into_iter().chain(rows).collect(), hidden)
+    }
+}
+
+/// How many requests one collection may take: more than any list needs, so that an API
+/// that always has a further page ends a collection, too.
+const MAX_REQUESTS: usize = 500;
+
+/// Collects once: `ask` sends the first request or, with parameters, a further one.
+/// Returns the RequestId of the last answer, too.
+///
+/// # Errors
+///
+/// The first failure of `ask` that the collector has no other parameters for, and
+/// [`Reason::Response`] for answers that are not of the documented shape, contradict each
+/// other or have no end. Whatever was read before is lost: rows are complete or absent.
+pub async fn collect<F: Future<Output = Result<Answer, Error>>>(
+    collector: &dyn Collector,
+    mut ask: impl FnMut(Option<Bytes>) -> F,
+) -> Result<(Collected, Option<String>), Error> {
+    let mut reading = collector.reading();
+    let mut parameters = None;
+    for _ in 0..MAX_REQUESTS {
+        let answer = match ask(parameters.take()).await {
+            Ok(answer) => answer,
+            Err(error) => match reading.refused(&error) {
+                Some(others) => {
+                    parameters = Some(others);
+                    continue;
+                }
+                None => return Err(error),
+            },
+        };
+        match reading.read(&answer.fields) {
+            Next::Ask(further) => parameters = Some(further),
+            Next::Done(collected) => return Ok((collected, answer.request_id)),
+            Next::Failed(message) => {
+                return Err(Error {
+                    request_id: answer.request_id,
+                    ..Error::new(Reason::Response, message)
+                });
+            }
+        }
+    }
+    Err(Error::new(
+        Reason::Response,
+        format!("the list has no end: {MAX_REQUESTS} requests were not enough"),
+    ))
+}
+
+/// When a collector collects an account, and how much of what it finds is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// From one collection to the next.
+    pub interval: Duration,
+    /// The longest that one collection may take between two answers.
+    pub deadline: Duration,
+    /// How long values are shown after the collection that found them.
+    pub max_age: Duration,
+    /// How many rows of a list are shown; `None` for a collector without rows.
+    pub max_rows: Option<usize>,
+}
+
+/// That of the usual configuration.
+impl Default for Schedule {
+    fn default() -> Self {
+        let poll = Poll::default();
+        Self {
+            interval: poll.interval,
+            deadline: poll.deadline(poll.interval),
+            max_age: poll.max_age,
+            max_rows: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// The schedule of `collector`; nothing if `config` does not enable it.
+    #[must_use]
+    pub fn configured(collector: &dyn Collector, config: &Config) -> Option<Self> {
+        let settings = match collector.defaults() {
+            None => None,
+            Some(_) => Some(config.collectors.get(collector.name())?),
+        };
+        if settings.is_some_and(|settings| !settings.enabled) {
+            return None;
+        }
+        let poll = &config.poll;
+        let interval = settings.map_or(poll.interval, |settings| settings.interval);
+        Some(Self {
+            interval,
+            deadline: poll.deadline(interval),
+            max_age: settings.map_or(poll.max_age, |settings| settings.max_age),
+            max_rows: settings.and_then(|settings| settings.max_rows),
+        })
+    }
+
+    /// How many collections of an account there are in a day.
+    #[must_use]
+    pub fn per_day(&self) -> u64 {
+        const DAY_IN_MILLIS: u128 = 86_400_000;
+        let collections = DAY_IN_MILLIS / self.interval.as_millis().max(1);
+        u64::try_from(collections).unwrap_or(u64::MAX)
+    }
 }
 
 /// A difference between an answer and its documentation.
@@ -87,18 +265,113 @@ impl DriftKind {
     }
 }
 
-/// How many unknown fields of one answer are reported, those with the shortest names.
-pub const MAX_UNKNOWN_FIELDS: usize = 20;
-
-/// How many bytes of an unknown field's name are reported.
-pub const MAX_FIELD_NAME: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
+
+    /// Adds one row for each answer, until there are three.
+    #[derive(Default)]
+    struct Rows(Collected);
+
+    impl Reading for Rows {
+        fn read(&mut self, answer: &Fields) -> Next {
+            if answer.get("Odd").is_some() {
+                return Next::Failed("odd".to_owned());
+            }
+            self.0.rows.push(Vec::new());
+            match self.0.rows.len() {
+                3 => Next::Done(std::mem::take(&mut self.0)),
+                rows => Next::Ask(rows.to_string().into()),
+            }
+        }
+
+        fn refused(&mut self, error: &Error) -> Option<Bytes> {
+            (error.code.as_deref() == Some("TooMuch")).then(|| Bytes::from_static(b"less"))
+        }
+    }
+
+    struct List;
+
+    impl Collector for List {
+        fn name(&self) -> &'static str {
+            "list"
+        }
+        fn metrics(&self) -> &'static [&'static MetricDef] {
+            &[]
+        }
+        fn defaults(&self) -> Option<CollectorDefaults> {
+            None
+        }
+        fn request(&self) -> Request {
+            license_general::LicenseGeneral.request()
+        }
+        fn reading(&self) -> Box<dyn Reading> {
+            Box::new(Rows::default())
+        }
+    }
+
+    fn answer(json: &str) -> Result<Answer, Error> {
+        Ok(Answer {
+            fields: serde_json::from_str(json).unwrap(),
+            request_id: Some("r".to_owned()),
+        })
+    }
+
+    fn refusal(code: &str) -> Result<Answer, Error> {
+        Err(Error {
+            code: Some(code.to_owned()),
+            ..Error::new(Reason::Request, code)
+        })
+    }
+
+    /// What comes of these outcomes of requests, and the parameters of the requests.
+    async fn collected(
+        outcomes: Vec<Result<Answer, Error>>,
+    ) -> (Result<usize, Error>, Vec<Option<Bytes>>) {
+        let (mut outcomes, mut asked) = (outcomes.into_iter(), Vec::new());
+        let outcome = collect(&List, |parameters| {
+            asked.push(parameters);
+            std::future::ready(outcomes.next().unwrap())
+        });
+        let rows = outcome.await.map(|(collected, _)| collected.rows.len());
+        (rows, asked)
+    }
+
+    #[tokio::test]
+    async fn pages_are_asked_for_until_there_are_no_more() {
+        let outcomes = (0..3).map(|_| answer("{}")).collect();
+        let (rows, asked) = collected(outcomes).await;
+        assert_eq!(rows, Ok(3));
+        assert_eq!(asked, [None, Some("1".into()), Some("2".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_the_collector_knows_is_asked_otherwise_and_any_other_is_the_end() {
+        let outcomes = [refusal("TooMuch"), answer("{}"), answer("{}"), answer("{}")];
+        let (rows, asked) = collected(outcomes.into()).await;
+        assert_eq!((rows, asked[1].as_deref()), (Ok(3), Some(&b"less"[..])));
+        let (rows, asked) = collected(vec![answer("{}"), refusal("Other")]).await;
+        assert_eq!(rows.unwrap_err().code.as_deref(), Some("Other"));
+        assert_eq!(asked.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn contradictions_and_lists_without_an_end_are_failures() {
+        let (rows, _) = collected(vec![answer("{}"), answer(r#"{"Odd": 1}"#)]).await;
+        let error = rows.unwrap_err();
+        assert_eq!(
+            (error.reason, error.message.as_str()),
+            (Reason::Response, "odd")
+        );
+        assert_eq!(error.request_id.as_deref(), Some("r"));
+        let endless = (0..MAX_REQUESTS).map(|_| refusal("TooMuch")).collect();
+        let (rows, asked) = collected(endless).await;
+        assert_eq!(rows.unwrap_err().reason, Reason::Response);
+        assert_eq!(asked.len(), MAX_REQUESTS);
+    }
 
     #[test]
     fn names_and_metrics_are_unique() {
@@ -109,38 +382,8 @@ mod tests {
                 assert!(names.insert(metric.name), "{}", metric.name);
                 assert!(metric.name.starts_with("tencentcloud_cwp_"));
                 assert_eq!(metric.labels.first(), Some(&"account"));
-                assert!(metric.labels.len() <= 2);
                 assert!(metric.help.ends_with("Polled and cached."));
             }
-        }
-    }
-
-    #[test]
-    fn the_series_are_those_of_the_metrics_in_the_order_of_their_names() {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        for collector in all() {
-            let series = collector.series();
-            assert!(series.is_sorted_by_key(|series| series.metric.name));
-            for metric in collector.metrics() {
-                let of = series.iter().filter(|series| series.metric == *metric);
-                let labels: Vec<Label> = of.map(|series| series.label).collect();
-                match (metric.labels.get(1), labels.as_slice()) {
-                    (None, [Label::None]) | (Some(_), [Label::Found]) => {}
-                    (Some(_), [_, ..]) => assert!(labels.iter().all(|label| match label {
-                        Label::Fixed(label) => label.bytes().all(plain),
-                        Label::None | Label::Found => false,
-                    })),
-                    other => panic!("{}: {other:?}", metric.name),
-                }
-            }
-            let found = series.iter().filter(|series| series.label == Label::Found);
-            assert!(found.count() <= 1, "Samples keep one word");
-            let metrics = series.iter().map(|series| series.metric);
-            assert!(
-                metrics
-                    .into_iter()
-                    .all(|metric| collector.metrics().contains(&metric))
-            );
         }
     }
 
@@ -151,5 +394,12 @@ mod tests {
             let folder = fixtures.join(collector.name());
             assert!(folder.is_dir(), "{} is missing", folder.display());
         }
+    }
+
+    #[test]
+    fn one_collector_decides_whether_an_account_is_up() {
+        let deciding = all().iter().filter(|each| each.defaults().is_none());
+        let names: Vec<_> = deciding.map(|each| each.name()).collect();
+        assert_eq!(names, ["license_general"]);
     }
 }

@@ -18,6 +18,7 @@ use crate::collection::fleet::{Fleet, FleetError};
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::Store;
 use crate::collection::state_dir::{Saver, StateDir, StateError};
+use crate::collectors::{self, Collectors};
 use crate::commands::service_manager;
 use crate::config::{Config, ConfigError, Running, Source, shown_path};
 use crate::exposition::Exposition;
@@ -74,6 +75,8 @@ pub struct ServerDied;
 /// How the daemon faces the world, and where it keeps what.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
+    /// What collects.
+    pub collectors: Collectors,
     /// Where to listen.
     pub listen_addresses: Vec<ListenAddress>,
     /// Whether to listen on the sockets that the service manager passes instead.
@@ -127,12 +130,22 @@ impl App {
         let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
         let mut server = Server::new(listeners, options.limits.connections);
+        let source = Source {
+            collectors: collectors::defaults(options.collectors),
+            ..source
+        };
         let (web_config, config) = read(&thread, &source, options.web_config.as_deref())?;
         if let Some(file) = web_config {
             server = server.guarded_by(file, options.health_without_auth);
         }
         let registry = Registry::new();
-        let fleet = Fleet::new(&config, &source.environment, clock, &registry)?;
+        let fleet = Fleet::new(
+            options.collectors,
+            &config,
+            &source.environment,
+            clock,
+            &registry,
+        )?;
         let started_at = clock.moment();
         fleet.metrics().note_reload(true);
         for warning in config.warnings() {
@@ -190,12 +203,12 @@ impl App {
             status: Status::new(
                 Arc::clone(self.fleet.store()),
                 Arc::clone(&self.running),
-                scheduler.heart(),
+                scheduler.liveness(),
                 self.clock.clone(),
                 self.started_at,
             ),
             store: Arc::clone(self.fleet.store()),
-            heart: scheduler.heart(),
+            liveness: scheduler.liveness(),
             reload: self.options.enable_lifecycle.then_some(requests),
         });
         let mut reloads = Reloads::new(self.source, self.fleet.network());
@@ -209,7 +222,7 @@ impl App {
         let stop = CancellationToken::new();
         let mut serving = self.thread.spawn(self.server.serve(site, stop.clone()));
         let informing = service_manager::keep_informed(
-            collecting.scheduler.heart(),
+            collecting.scheduler.liveness(),
             Arc::clone(collecting.fleet.store()),
         );
         tokio::spawn(stop.clone().run_until_cancelled_owned(informing));
@@ -384,15 +397,12 @@ impl Collecting {
     }
 
     fn log_load(&self, message: &str) {
-        let poll = self.fleet.poll();
-        let collections = self.fleet.collections().count() as u128;
-        let day_in_millis = 24 * 60 * 60 * 1000_u128;
-        let requests_per_day = collections * day_in_millis / poll.interval.as_millis().max(1);
+        let poll = &self.running.load().config.poll;
         info!(
             accounts = self.fleet.store().load().list().len(),
             interval = ?poll.interval,
             max_age = ?poll.max_age,
-            requests_per_day = u64::try_from(requests_per_day).unwrap_or(u64::MAX),
+            requests_per_day = self.fleet.requests_per_day(),
             "{message}"
         );
     }

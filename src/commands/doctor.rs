@@ -14,6 +14,7 @@ mod route;
 mod text;
 mod tls;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::cloud::credentials::{Context, Provider, Providers};
 use crate::cloud::http::{ClientError, HttpSend, Network};
 use crate::cloud::trust::Trust;
 use crate::cloud::{Credential, Prepared};
-use crate::collectors::{self, Collector};
+use crate::collectors::{self, Collector, Collectors, Schedule};
 use crate::config::{Account, Config, Endpoint, Environment, Source};
 use crate::metrics::ExporterMetrics;
 use crate::system::clock::Clock;
@@ -56,6 +57,7 @@ pub enum Finding<'a> {
 ///
 /// When two metrics have the same name, which is a bug.
 pub async fn examine(
+    collectors: Collectors,
     source: &Source,
     clock: &Clock,
     mut told: impl FnMut(Finding<'_>),
@@ -91,7 +93,12 @@ pub async fn examine(
         timeout: config.poll.timeout,
         sts_budgets: Arc::new(budgets()),
     });
+    let enabled = collectors.iter().filter_map(|collector| {
+        let schedule = Schedule::configured(*collector, &config)?;
+        Some((*collector, schedule))
+    });
     let doctor = Doctor {
+        enabled: enabled.collect(),
         config: &config,
         http,
         clock: clock.clone(),
@@ -128,7 +135,7 @@ pub async fn examine(
     Ok(Report::new(
         configuration,
         reports.into_values().collect(),
-        &Policy::of_collectors(),
+        &Policy::of(doctor.enabled.iter().map(|(collector, _)| *collector)),
     ))
 }
 
@@ -192,6 +199,8 @@ fn routes<'a>(
 
 /// What all examinations share.
 struct Doctor<'a> {
+    /// The collectors that are enabled, and when they collect.
+    enabled: Vec<(&'static dyn Collector, Schedule)>,
     config: &'a Config,
     http: Arc<dyn HttpSend>,
     clock: Clock,
@@ -205,7 +214,8 @@ impl Doctor<'_> {
         provider: Arc<dyn Provider>,
         route: SharedRoute<'_>,
     ) -> AccountReport {
-        let allowed = self.config.poll.deadline();
+        let poll = &self.config.poll;
+        let allowed = poll.deadline(poll.interval);
         let key = key::ask(&*provider, || self.clock.now(), allowed);
         let (key, route) = join(key, route).await;
         let mut steps = vec![key.step];
@@ -215,9 +225,9 @@ impl Doctor<'_> {
         steps.extend(route.steps.iter().cloned());
         match key.credential {
             Some(credential) if is_open => {
-                let collectors = collectors::all().iter();
-                let exchanges =
-                    collectors.map(|collector| self.request(account, &credential, *collector));
+                let collectors = self.enabled.iter();
+                let exchanges = collectors
+                    .map(|(collector, _)| self.exchange(account, &credential, *collector));
                 let exchanges = join_all(exchanges).await;
                 let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
                 if tunnel.is_some() {
@@ -248,8 +258,8 @@ impl Doctor<'_> {
         }
     }
 
-    /// Asks once, as a collection would.
-    async fn request(
+    /// Asks as a collection would, but never again what failed.
+    async fn exchange(
         &self,
         account: &Account,
         credential: &Credential,
@@ -258,32 +268,35 @@ impl Doctor<'_> {
         let request = collector.request();
         let (endpoint, region) = (&account.endpoint, account.region.as_deref());
         let prepared = Prepared::new(endpoint, region, request.clone());
-        let permit = self
-            .budgets
-            .permit(credential.quota_key(), request.action, Pace::Prompt)
-            .await;
-        let (now, timeout) = (self.clock.now(), self.config.poll.timeout);
-        let reply = prepared
-            .send(&*self.http, Some(credential), now, timeout)
-            .await;
-        drop(permit);
+        let (first, skew) = (&prepared, &Cell::new(None));
+        let ask = |parameters| async move {
+            let prepared = match parameters {
+                None => first,
+                Some(parameters) => &first.with_parameters(parameters),
+            };
+            let quota = credential.quota_key();
+            let permit = self.budgets.permit(quota, request.action, Pace::Prompt);
+            let permit = permit.await;
+            let (now, timeout) = (self.clock.now(), self.config.poll.timeout);
+            let reply = prepared
+                .send(&*self.http, Some(credential), now, timeout)
+                .await;
+            drop(permit);
+            skew.set(skew.get().or(reply.skew(self.clock.now())));
+            reply.outcome
+        };
+        let outcome = collectors::collect(collector, ask).await;
         Exchange {
             collector: collector.name(),
+            decides: collector.defaults().is_none(),
             action: format!("{}:{}", request.service, request.action),
-            // The header has whole seconds, so on average half of one is missing.
-            skew: reply
-                .date
-                .map(|date| self.clock.now().duration_since(date).as_secs_f64() - 0.5),
-            outcome: reply
-                .outcome
-                .map(|answer| (collector.parse(&answer.fields), answer.request_id)),
+            outcome,
+            skew: skew.get(),
         }
     }
 
     fn requests_per_day(&self) -> u64 {
-        const DAY_IN_MILLIS: u128 = 86_400_000;
-        let interval = self.config.poll.interval.as_millis().max(1);
-        let collectors = u128::try_from(collectors::all().len()).unwrap_or_default();
-        u64::try_from(collectors * DAY_IN_MILLIS / interval).unwrap_or(u64::MAX)
+        let schedules = self.enabled.iter().map(|(_, schedule)| schedule.per_day());
+        schedules.sum()
     }
 }

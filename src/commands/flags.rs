@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
+use crate::collectors;
 use crate::commands::daemon::AppOptions;
 use crate::config::{Environment, Shard, Share};
 use crate::server::Limits;
@@ -172,6 +173,7 @@ impl Flags {
     /// How the daemon faces the world, and where it keeps what.
     pub(super) fn app_options(self) -> AppOptions {
         AppOptions {
+            collectors: collectors::all(),
             listen_addresses: self.listen_addresses,
             systemd_socket: self.systemd_socket,
             limits: Limits {

@@ -22,6 +22,7 @@ use crate::cloud::credentials::MAX_READS;
 use crate::cloud::trust::Trust;
 use crate::collection::fleet::FleetError;
 use crate::collection::state_dir::{StateDir, worker};
+use crate::collectors;
 use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::config::{Config, Environment, Source, shown_path};
 use crate::exposition;
@@ -219,6 +220,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         file: flags.config_file.clone(),
         environment: environment.clone(),
         share: flags.share(environment)?,
+        collectors: collectors::defaults(collectors::all()),
     };
     let load = || source.load().map_err(Failure::usage);
     match command {
@@ -241,7 +243,9 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             let config = load()?;
             once(&config, environment, clock, output.as_deref()).await
         }
-        Some(Command::Doctor { json }) => doctor::print::run(&source, clock, json).await,
+        Some(Command::Doctor { json }) => {
+            doctor::print::run(collectors::all(), &source, clock, json).await
+        }
         Some(Command::Simulate { listen, scenario }) => {
             simulate(listen, scenario.as_deref(), clock).await
         }
@@ -308,8 +312,9 @@ async fn once(
             Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
         }
     })?;
-    let (exposition, all_succeeded) = once::collect(config, environment, clock).await?;
-    let text = match output {
+    let (exposition, all_succeeded) =
+        once::collect(collectors::all(), config, environment, clock).await?;
+    let rendered = match output {
         Output::Standard => exposition.render(exposition::Format::Text),
         // A textfile. What tells of this process has ended when it is read, and
         // node_exporter refuses a series that two files have.
@@ -317,6 +322,7 @@ async fn once(
             exposition.render_accounts(exposition::Format::Text)
         }
     };
+    let text = rendered.map_err(Failure::running)?;
     let name = match output {
         Output::Standard => "standard output".to_owned(),
         Output::File(_) | Output::Through(_) => path.display().to_string(),

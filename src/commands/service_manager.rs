@@ -1,5 +1,5 @@
-//! What the service manager, systemd, is told: readiness, reloads, the end, and for as
-//! long as the scheduler's heart beats that the process is alive.
+//! What the service manager, systemd, is told: readiness, reloads, the end, and that the
+//! process is alive, for as long as the scheduler is.
 //!
 //! Where there is none, which is where `NOTIFY_SOCKET` is not set, nothing is sent.
 
@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
-use crate::collection::scheduler::Heart;
+use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::{Accounts, Store};
 
 /// How often the status is told, unless the watchdog wants a sign of life more often.
@@ -35,9 +35,9 @@ pub fn stopping() {
     complain(sd_notify::notify(&[NotifyState::Stopping]));
 }
 
-/// Tells for ever how the accounts of `store` are and, if there is a watchdog, that
-/// `heart` beats. A watchdog that hears nothing has the process killed and restarted.
-pub async fn keep_informed(heart: Heart, store: Arc<Store>) {
+/// Tells for ever how the accounts of `store` are and, if there is a watchdog, that the
+/// process is alive. A watchdog that hears nothing has the process killed and restarted.
+pub async fn keep_informed(liveness: Liveness, store: Arc<Store>) {
     // Twice as often as the watchdog demands, as its manual page recommends.
     let sign_of_life = sd_notify::watchdog_enabled().map(|limit| limit / 2);
     let every = sign_of_life.map_or(STATUS_EVERY, |every| every.min(STATUS_EVERY));
@@ -47,7 +47,7 @@ pub async fn keep_informed(heart: Heart, store: Arc<Store>) {
     loop {
         ticks.tick().await;
         let status = status(&store.load());
-        let told = sd_notify::notify(&message(&heart, sign_of_life.is_some(), &status));
+        let told = sd_notify::notify(&message(&liveness, sign_of_life.is_some(), &status));
         if !complained {
             complained = told.is_err();
             complain(told);
@@ -61,9 +61,9 @@ fn complain(told: io::Result<()>) {
     }
 }
 
-fn message<'a>(heart: &Heart, watchdog: bool, status: &'a str) -> Vec<NotifyState<'a>> {
+fn message<'a>(liveness: &Liveness, watchdog: bool, status: &'a str) -> Vec<NotifyState<'a>> {
     let mut message = vec![NotifyState::Status(status)];
-    if watchdog && heart.beats() {
+    if watchdog && liveness.is_alive() {
         message.push(NotifyState::Watchdog);
     }
     message
@@ -91,11 +91,11 @@ mod tests {
     use crate::collection::scheduler::Scheduler;
 
     #[tokio::test(start_paused = true)]
-    async fn the_watchdog_hears_nothing_once_the_heart_has_stopped() {
+    async fn the_watchdog_hears_nothing_once_the_scheduler_has_stopped() {
         let scheduler = Scheduler::new(0.0);
-        let heart = scheduler.heart();
+        let liveness = scheduler.liveness();
         let words = |watchdog| {
-            let message = message(&heart, watchdog, "text");
+            let message = message(&liveness, watchdog, "text");
             let words: Vec<String> = message.iter().map(ToString::to_string).collect();
             words.join(" ")
         };

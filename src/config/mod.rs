@@ -11,6 +11,7 @@
 //! map needs double quotes inside the variable.
 
 mod ca_file;
+mod collectors;
 mod credentials;
 mod endpoint;
 mod environment;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::ca_file::CaFile;
+pub use self::collectors::{CollectorDefaults, CollectorSettings};
 pub use self::credentials::{
     AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, NoText,
     Profile, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey, TKE_VARIABLES,
@@ -74,6 +76,8 @@ pub struct Config {
     pub poll: Poll,
     /// How to reach the cloud.
     pub api: Api,
+    /// The settings of the collectors that have their own, by name.
+    pub collectors: BTreeMap<&'static str, CollectorSettings>,
     /// Whom to poll, with unique names: at least one before sharding, unless files of
     /// accounts are yet to come.
     pub accounts: Vec<Arc<Account>>,
@@ -107,12 +111,12 @@ impl Poll {
     /// The longest that a collection may take, with everything in it.
     const LONGEST_COLLECTION: Duration = Duration::from_secs(60);
 
-    /// How long one collection may take: its key, its turn in the budget, all requests and
-    /// the pauses between them.
+    /// How long one collection may take that comes every `interval`: its key, its turn in
+    /// the budget, all requests and the pauses between them.
     #[must_use]
-    pub fn deadline(&self) -> Duration {
+    pub fn deadline(&self, interval: Duration) -> Duration {
         let attempts = self.timeout.saturating_mul(3);
-        self.interval.max(attempts).min(Self::LONGEST_COLLECTION)
+        interval.max(attempts).min(Self::LONGEST_COLLECTION)
     }
 }
 
@@ -183,8 +187,8 @@ pub struct Account {
 
 impl Config {
     /// Reads `file`, if any, lays the environment's variables over it, adds the accounts of
-    /// the files that it names and checks all that is written. Whether each account's key
-    /// can be read is [`check`](Self::check)'s.
+    /// the files that it names and checks all that is written. `collectors` are those that
+    /// can be set. Whether each account's key can be read is [`check`](Self::check)'s.
     ///
     /// Without `accounts` anywhere, [`SECRET_ID_VARIABLE`] and
     /// [`SECRET_KEY_VARIABLE`] make one account named `default`.
@@ -193,8 +197,12 @@ impl Config {
     ///
     /// Every problem at once, each with its location, its key and a remedy. Only when
     /// the file cannot be read or is not YAML is that the one problem.
-    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        Self::read(file, environment, Reader::default())
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        collectors: &[CollectorDefaults],
+    ) -> Result<Self, ConfigError> {
+        Self::read(file, environment, collectors, Reader::default())
     }
 
     /// The same, and tries to read each account's key from files and variables. Blocks for
@@ -203,22 +211,27 @@ impl Config {
     /// # Errors
     ///
     /// As [`load`](Self::load), and for each key that is not there or cannot be right.
-    pub fn check(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+    pub fn check(
+        file: Option<&Path>,
+        environment: &Environment,
+        collectors: &[CollectorDefaults],
+    ) -> Result<Self, ConfigError> {
         let reader = Reader {
             is_strict: true,
             ..Reader::default()
         };
-        Self::read(file, environment, reader)
+        Self::read(file, environment, collectors, reader)
     }
 
     fn read(
         file: Option<&Path>,
         environment: &Environment,
+        collectors: &[CollectorDefaults],
         mut reader: Reader,
     ) -> Result<Self, ConfigError> {
         let settings = Settings::read(file, environment)?;
         reader.problems = settings.problems.clone();
-        let mut config = read::config(&mut reader, &settings.root(), environment);
+        let mut config = read::config(&mut reader, &settings.root(), environment, collectors);
         let warnings = reader.warnings.iter().map(ToString::to_string);
         config.warnings.extend(warnings);
         if reader.problems.is_empty() {
@@ -251,19 +264,25 @@ impl Config {
                  throttles above {USUAL_CEILING} requests per second"
             ));
         }
-        let Poll {
-            interval,
-            timeout,
-            max_age,
-        } = self.poll;
-        if max_age < interval * 2 {
-            warnings.push(format!(
-                "poll.max_age ({}) is less than two poll.interval ({}): one failed poll makes \
-                 values vanish",
-                show_duration(max_age),
-                show_duration(interval)
-            ));
+        let collectors = self.collectors.iter();
+        let collectors = collectors.map(|(name, settings)| {
+            let section = format!("collectors.{name}");
+            (section, settings.interval, settings.max_age)
+        });
+        let poll = ("poll".to_owned(), self.poll.interval, self.poll.max_age);
+        for (section, interval, max_age) in [poll].into_iter().chain(collectors) {
+            if max_age < interval.saturating_mul(2) {
+                warnings.push(format!(
+                    "{section}.max_age ({}) is less than two {section}.interval ({}): one failed \
+                     poll makes values vanish",
+                    show_duration(max_age),
+                    show_duration(interval)
+                ));
+            }
         }
+        let Poll {
+            interval, timeout, ..
+        } = self.poll;
         if timeout > interval {
             warnings.push(format!(
                 "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays \

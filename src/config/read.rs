@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ca_file::CaFile;
+use super::collectors::{self, CollectorDefaults, ages};
 use super::credentials::{Credentials, EnvKey, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE};
 use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::path::path;
 use super::problem::{Fault, SourceLocation};
 use super::proxy::Proxies;
-use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, show, text};
+use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, text};
 use super::tree::{Node, Tree, Value};
 use super::variables;
 use super::{Account, Api, Config, Poll, Share};
@@ -24,7 +25,7 @@ use super::{Account, Api, Config, Poll, Share};
 pub(super) use self::credentials::keys as credential_keys;
 
 /// The keys at the top.
-const ROOT_KEYS: &[&str] = &["poll", "api", "accounts", "accounts_files"];
+const ROOT_KEYS: [&str; 4] = ["poll", "api", "accounts", "accounts_files"];
 
 /// The keys of `poll`.
 pub(super) const POLL_KEYS: &[&str] = &["interval", "timeout", "max_age"];
@@ -47,10 +48,19 @@ pub(super) const ACCOUNT_KEYS: &[&str] = &["name", "endpoint", "region", "labels
 const MAX_IN_FLIGHT: u32 = 100_000;
 
 /// Reads all settings. The result counts only if `reader` has no problem.
-pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environment) -> Config {
-    let root = reader.section(Some(root), ROOT_KEYS);
+pub(super) fn config(
+    reader: &mut Reader,
+    root: &Node<'_>,
+    environment: &Environment,
+    defaults: &[CollectorDefaults],
+) -> Config {
+    // Without a collector that can be set, there is nothing that `collectors` could say.
+    let collectors = (!defaults.is_empty()).then_some("collectors");
+    let known: Vec<&str> = ROOT_KEYS.into_iter().chain(collectors).collect();
+    let root = reader.section(Some(root), &known);
     let poll = poll(reader, root.get("poll"));
     let api = api(reader, root.get("api"));
+    let collectors = collectors::read(reader, root.get("collectors"), defaults);
     let mut warnings = variables::warnings(environment);
     let files = root.get("accounts_files");
     let files = files.map(|node| accounts_files::read(reader, node));
@@ -60,6 +70,7 @@ pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environ
     let config = Config {
         poll,
         api,
+        collectors,
         accounts,
         accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
         share: Share::default(),
@@ -83,40 +94,14 @@ pub(super) fn config(reader: &mut Reader, root: &Node<'_>, environment: &Environ
 fn poll(reader: &mut Reader, node: Option<Node<'_>>) -> Poll {
     let section = reader.section(node, POLL_KEYS);
     let default = Poll::default();
-    let seconds = Duration::from_secs(1)..=MAX_DURATION;
     let millis = Duration::from_millis(1)..=MAX_DURATION;
-    let interval = reader.value(section.get("interval"), |node| duration(node, &seconds));
+    let (interval, max_age) = ages(reader, &section, default.interval, default.max_age);
     let timeout = reader.value(section.get("timeout"), |node| duration(node, &millis));
-    let max_age = reader.value(section.get("max_age"), |node| duration(node, &seconds));
-    let poll = Poll {
-        interval: interval.unwrap_or(default.interval),
+    Poll {
+        interval,
         timeout: timeout.unwrap_or(default.timeout),
-        // Long intervals need longer than the default, or nothing would be shown.
-        max_age: max_age.unwrap_or_else(|| {
-            let three = interval.unwrap_or_default() * 3;
-            default.max_age.max(three).min(MAX_DURATION)
-        }),
-    };
-    // A setting that could not be read is one problem, not two.
-    let readable = ["interval", "max_age"]
-        .iter()
-        .zip([interval, max_age])
-        .all(|(name, value)| section.get(name).is_some() == value.is_some());
-    if let Some(node) = section.get("max_age").or(section.get("interval"))
-        && readable
-        && poll.max_age < poll.interval
-    {
-        let fault = Fault::new(
-            format!(
-                "{} is shorter than `poll.interval` ({}), so values would vanish between polls",
-                show(poll.max_age),
-                show(poll.interval)
-            ),
-            "set it to a few intervals",
-        );
-        reader.report_at(node.location, "poll.max_age".to_owned(), fault);
+        max_age,
     }
-    poll
 }
 
 fn api(reader: &mut Reader, node: Option<Node<'_>>) -> Api {

@@ -333,6 +333,14 @@ pub(crate) fn only_true(node: &Node<'_>) -> Result<bool, Fault> {
     }
 }
 
+/// `true` or `false`.
+pub(super) fn switch(node: &Node<'_>) -> Result<bool, Fault> {
+    match node.value {
+        Value::Bool(value) => Ok(*value),
+        other => Err(mismatch("true or false", other, "write `true` or `false`")),
+    }
+}
+
 /// The items of a list.
 pub(crate) fn list<'n>(node: &Node<'n>, remedy: &str) -> Result<Vec<Node<'n>>, Fault> {
     let items = node.items().map(Iterator::collect);

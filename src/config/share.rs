@@ -2,6 +2,7 @@
 //! part of the rate limit.
 
 use std::collections::HashMap;
+use std::iter;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use super::RateLimit;
 use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::reader::show;
 use super::show::SECRET;
-use super::{Config, Credentials, Environment, IdSource};
+use super::{CollectorDefaults, Config, Credentials, Environment, IdSource};
 
 /// Where the configuration is, and which part of it is this process's.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,8 @@ pub struct Source {
     pub environment: Environment,
     /// This process's part.
     pub share: Share,
+    /// The collectors that can be set.
+    pub collectors: Vec<CollectorDefaults>,
 }
 
 /// This process's part.
@@ -99,7 +102,7 @@ impl Source {
     ///
     /// See [`Config::load`]. Also when the rate budget cannot serve the accounts.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let config = Config::load(self.file.as_deref(), &self.environment)?;
+        let config = Config::load(self.file.as_deref(), &self.environment, &self.collectors)?;
         self.part_of(config)
     }
 
@@ -109,7 +112,7 @@ impl Source {
     ///
     /// See [`Config::check`]. Also when the rate budget cannot serve the accounts.
     pub fn check(&self) -> Result<Config, ConfigError> {
-        let config = Config::check(self.file.as_deref(), &self.environment)?;
+        let config = Config::check(self.file.as_deref(), &self.environment, &self.collectors)?;
         self.part_of(config)
     }
 
@@ -120,10 +123,10 @@ impl Source {
         }
         match config.overload() {
             None => Ok(config),
-            Some(fault) => {
+            Some((key, fault)) => {
                 let problem = Problem {
                     location: SourceLocation::whole(self.file.as_deref()),
-                    key: "poll.interval".to_owned(),
+                    key,
                     fault,
                 };
                 Err(ConfigError::new(self.file.as_deref(), vec![problem]))
@@ -149,8 +152,9 @@ impl Config {
         }
     }
 
-    /// What is wrong if some credential's accounts need more than its budget.
-    fn overload(&self) -> Option<Fault> {
+    /// What is wrong with which interval, if some credential's accounts need more than its
+    /// budget, one request for each collection. Each action has a budget of its own.
+    fn overload(&self) -> Option<(String, Fault)> {
         let mut accounts = HashMap::new();
         for account in &self.accounts {
             let charged = match &account.credentials {
@@ -169,17 +173,26 @@ impl Config {
         }
         let most = accounts.into_values().max()?;
         let sustained = self.rate_limit().sustained();
-        let needed = f64::from(most) / self.poll.interval.as_secs_f64();
-        (needed > sustained).then(|| {
-            let interval = (f64::from(most) / sustained).ceil();
-            Fault::new(
-                format!(
-                    "{most} accounts of one credential every {} are {needed:.1} requests per \
-                     second, but `api.rate_limit` keeps up {sustained:.1}",
-                    show(self.poll.interval)
-                ),
-                format!("write at least `{interval}s`, or raise `api.rate_limit`"),
-            )
+        let collectors = self.collectors.iter();
+        let collectors = collectors
+            .filter(|(_, settings)| settings.enabled)
+            .map(|(name, settings)| (format!("collectors.{name}.interval"), settings.interval));
+        let mut all =
+            iter::once(("poll.interval".to_owned(), self.poll.interval)).chain(collectors);
+        all.find_map(|(key, interval)| {
+            let needed = f64::from(most) / interval.as_secs_f64();
+            (needed > sustained).then(|| {
+                let least = (f64::from(most) / sustained).ceil();
+                let fault = Fault::new(
+                    format!(
+                        "{most} accounts of one credential every {} are {needed:.1} requests per \
+                         second, but `api.rate_limit` keeps up {sustained:.1}",
+                        show(interval)
+                    ),
+                    format!("write at least `{least}s`, or raise `api.rate_limit`"),
+                );
+                (key, fault)
+            })
         })
     }
 }
@@ -244,6 +257,7 @@ mod tests {
             file: Some(file.path().to_owned()),
             environment: Environment::from([("KEY", "key")]),
             share,
+            ..Source::default()
         };
         source.load()
     }

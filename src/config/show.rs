@@ -1,5 +1,6 @@
 //! A configuration as YAML, with every default written out and without a secret.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::problem::Fault;
 use super::proxy::ProxyUrl;
 use super::reader::show;
-use super::{Account, Api, Config, IdSource, Poll, SecretSource, yaml};
+use super::{Account, Api, CollectorSettings, Config, IdSource, Poll, SecretSource, yaml};
 
 /// What stands for a value that is not shown.
 pub(super) const SECRET: &str = "<secret>";
@@ -27,6 +28,7 @@ impl Config {
         let shown = Shown {
             poll: &self.poll,
             api: &self.api,
+            collectors: &self.collectors,
             accounts: self.accounts.iter().map(Arc::as_ref).collect(),
             // All are above. Without any, the list alone would not load.
             accounts_files: self.accounts.is_empty().then_some([]),
@@ -45,6 +47,8 @@ impl Config {
 struct Shown<'a> {
     poll: &'a Poll,
     api: &'a Api,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    collectors: &'a BTreeMap<&'static str, CollectorSettings>,
     accounts: Vec<&'a Account>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accounts_files: Option<[(); 0]>,

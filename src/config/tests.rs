@@ -25,33 +25,37 @@ fn load<const N: usize>(
     fixture: &str,
     variables: [(&str, &str); N],
 ) -> Result<Config, ConfigError> {
-    Config::load(Some(&fixtures().join(fixture)), &environment(variables))
+    Config::load(
+        Some(&fixtures().join(fixture)),
+        &environment(variables),
+        &[],
+    )
 }
 
 /// Loads the text of a file that is gone afterwards.
 fn load_text(yaml: &str, environment: &Environment) -> Result<Config, ConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
-    Config::load(Some(file.path()), environment)
+    Config::load(Some(file.path()), environment, &[])
 }
 
 /// The same, strictly.
 fn check_text(yaml: &str, environment: &Environment) -> Result<Config, ConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
-    Config::check(Some(file.path()), environment)
+    Config::check(Some(file.path()), environment, &[])
 }
 
 /// The message that the environment alone causes.
 fn message<const N: usize>(variables: [(&str, &str); N]) -> String {
-    Config::load(None, &environment(variables))
+    Config::load(None, &environment(variables), &[])
         .unwrap_err()
         .to_string()
 }
 
 #[test]
 fn two_variables_are_a_configuration() {
-    let config = Config::load(None, &environment([])).unwrap();
+    let config = Config::load(None, &environment([]), &[]).unwrap();
     let expected = Config {
         poll: Poll {
             interval: Duration::from_secs(60),
@@ -75,6 +79,7 @@ fn two_variables_are_a_configuration() {
             labels: BTreeMap::new(),
             credentials: Credentials::Env,
         })],
+        collectors: BTreeMap::new(),
         accounts_files: None,
         share: Share::default(),
         proxies: Proxies::default(),
@@ -87,7 +92,7 @@ fn two_variables_are_a_configuration() {
 #[test]
 fn the_documented_example_is_read() {
     let config = load("good.yml", []).unwrap();
-    let default = Config::load(None, &environment([])).unwrap();
+    let default = Config::load(None, &environment([]), &[]).unwrap();
     assert_eq!(config.poll, default.poll);
     assert_eq!(
         config.api,
@@ -139,7 +144,7 @@ fn bad_configurations_say_exactly_what_is_wrong() {
             ]),
             _ => environment([("EMPTY", " ")]),
         };
-        let error = Config::check(Some(&path), &environment).unwrap_err();
+        let error = Config::check(Some(&path), &environment, &[]).unwrap_err();
         let message = error.to_string().replace(&directory, "");
         let message = message.replace(directory.trim_end_matches('/'), ".") + "\n";
         let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
@@ -175,7 +180,7 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
 #[test]
 fn the_usual_variables_are_checked() {
     assert_eq!(
-        Config::load(None, &Environment::from([ID]))
+        Config::load(None, &Environment::from([ID]), &[])
             .unwrap_err()
             .to_string(),
         "configuration: 1 problem

@@ -2,7 +2,7 @@
 
 use prometheus::proto::{Histogram, Metric, MetricFamily};
 
-use super::format::{Format, end_line, label, number};
+use crate::metrics::format::{Format, line};
 use crate::metrics::{Kind, MetricDef};
 
 /// Appends the samples of the live instruments in `families` and the `process`
@@ -24,26 +24,24 @@ pub(super) fn write(
             }
         } else if let Some((_, value)) = figure {
             format.head(def, out);
-            sample(def.name, b"", *value, out);
+            line(out, def.name, [], *value);
         }
     }
 }
 
 fn write_metric(format: Format, def: &MetricDef, metric: &Metric, out: &mut Vec<u8>) {
-    let mut labels = Vec::new();
-    for name in def.labels {
-        let pairs = metric.get_label();
-        if let Some(pair) = pairs.iter().find(|pair| pair.name() == *name) {
-            label(&mut labels, ["", name], pair.value());
-        }
-    }
-    if let Some(separator) = labels.first_mut() {
-        *separator = b'{';
-    }
+    let labels = def.labels.iter().filter_map(|name| {
+        let mut pairs = metric.get_label().iter();
+        let pair = pairs.find(|pair| pair.name() == *name)?;
+        Some((*name, pair.value()))
+    });
     match def.kind {
-        Kind::Counter => sample(def.name, &labels, metric.get_counter().get_value(), out),
-        Kind::Gauge => sample(def.name, &labels, metric.get_gauge().get_value(), out),
-        Kind::Histogram => write_histogram(format, def, &labels, metric.get_histogram(), out),
+        Kind::Counter => line(out, def.name, labels, metric.get_counter().get_value()),
+        Kind::Gauge => line(out, def.name, labels, metric.get_gauge().get_value()),
+        Kind::Histogram => {
+            let labels: Vec<_> = labels.collect();
+            write_histogram(format, def, &labels, metric.get_histogram(), out);
+        }
     }
 }
 
@@ -51,36 +49,23 @@ fn write_metric(format: Format, def: &MetricDef, metric: &Metric, out: &mut Vec<
 fn write_histogram(
     format: Format,
     def: &MetricDef,
-    labels: &[u8],
+    labels: &[(&str, &str)],
     histogram: &Histogram,
     out: &mut Vec<u8>,
 ) {
+    let name = |suffix: &str| [def.name, suffix].concat();
     let buckets = histogram.get_bucket().iter();
     let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
     let all = (f64::INFINITY, histogram.get_sample_count());
     for (bound, count) in buckets.filter(|(bound, _)| bound.is_finite()).chain([all]) {
-        out.extend_from_slice(def.name.as_bytes());
-        out.extend_from_slice(b"_bucket");
-        out.extend_from_slice(labels);
-        out.push(if labels.is_empty() { b'{' } else { b',' });
-        out.extend_from_slice(b"le=\"");
-        format.bound(bound, out);
-        end_line(count as f64, out);
+        let bound = format.bound(bound);
+        let labels = labels.iter().copied().chain([("le", bound.as_str())]);
+        line(out, &name("_bucket"), labels, count as f64);
     }
     let (sum, count) = (histogram.get_sample_sum(), histogram.get_sample_count());
     for (suffix, value) in [("_sum", sum), ("_count", count as f64)] {
-        out.extend_from_slice(def.name.as_bytes());
-        sample(suffix, labels, value, out);
+        line(out, &name(suffix), labels.iter().copied(), value);
     }
-}
-
-/// Appends a line; `labels` lack their closing brace.
-fn sample(name: &str, labels: &[u8], value: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(labels);
-    out.extend_from_slice(if labels.is_empty() { b" " } else { b"} " });
-    number(value, out);
-    out.push(b'\n');
 }
 
 #[cfg(test)]

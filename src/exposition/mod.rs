@@ -3,36 +3,28 @@
 //!
 //! Nothing here is updated from elsewhere. A value that is gone from the snapshots
 //! is gone from the exposition, and no scrape ever causes a request to the cloud.
-//! Text is written straight from the snapshots: families built in between would take
-//! many times the memory and time with thousands of accounts.
+//! The lines of a snapshot are written once, when a collection ends; a scrape copies them.
 //!
 //! It has two parts, one after the other: that of the accounts, which is large and
 //! changes with their snapshots, and the live one, which is small and always changes.
 
-mod accounts;
-mod columns;
-mod format;
-mod labels;
+mod families;
 mod live;
-mod page;
 pub mod process;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use prometheus::Registry;
 
-use crate::collection::snapshot::{Accounts, Store};
-use crate::collectors;
+use crate::collection::snapshot::{self, Accounts, Store};
+use crate::collectors::Collectors;
+pub use crate::metrics::format::Format;
 use crate::metrics::{self, MetricDef};
 use crate::system::clock::{Clock, Moment};
-use accounts::Family;
-pub use accounts::{PAGE, Pages};
-use columns::Spare;
-pub use format::Format;
-use labels::Labels;
-pub use page::Page;
+use families::Families;
 use process::ProcessMetrics;
 
 /// The definitions of the metrics that describe the snapshots.
@@ -44,32 +36,30 @@ pub mod defs {
             "Every configured account; always 1. Its configured labels carry the prefix label_."
         ACCOUNTS = Gauge "cwp_exporter_accounts" []
             "Accounts that this process collects."
-        SUCCESS = Gauge "cwp_exporter_collector_success" ["account", "collector"]
-            "1 if the last collection succeeded, 0 if it failed; absent before the first has ended."
-        FAILURE_REASON = Gauge "cwp_exporter_collector_failure_reason" ["account", "collector", "reason"]
-            "Why the last collection failed; always 1, absent while collections succeed."
-        FAILURES = Counter "cwp_exporter_collector_failures_total" ["account", "collector"]
-            "Collections that failed."
-        DURATION = Gauge "cwp_exporter_collector_duration_seconds" ["account", "collector"]
-            "How long the last collection took, retries and waits included, in seconds."
+        INTERVAL = Gauge "cwp_exporter_collector_interval_seconds" ["collector"]
+            "From one collection of an account to the next, in seconds."
+        MAX_AGE = Gauge "cwp_exporter_collector_max_age_seconds" ["collector"]
+            "How long values are exposed after the collection that found them, in seconds."
         LAST_ATTEMPT = Gauge "cwp_exporter_collector_last_attempt_timestamp_seconds" ["account", "collector"]
             "When the last collection ended, well or badly, in seconds since the Unix epoch."
         LAST_SUCCESS = Gauge "cwp_exporter_collector_last_success_timestamp_seconds" ["account", "collector"]
             "When the last successful collection ended, in seconds since the Unix epoch; absent before the first."
-        RESTORED = Gauge "cwp_exporter_collector_restored" ["account", "collector"]
-            "1 while the values come from the state folder and have not been collected anew; absent otherwise."
-        SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
-            "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
         CREDENTIAL_EXPIRY = Gauge "cwp_exporter_credential_expiry_timestamp_seconds" ["account"]
             "When the account's temporary credential expires unless it is replaced, in seconds since the Unix epoch; absent for other credentials."
     }
 }
 
-/// Every metric that this exporter may expose.
+/// Every metric that this exporter may expose with these collectors.
 #[must_use]
-pub fn catalogue() -> Vec<&'static MetricDef> {
-    let collectors = collectors::all().iter().flat_map(|each| each.metrics());
-    let own = [defs::ALL, metrics::defs::ALL, process::defs::ALL].concat();
+pub fn catalogue(collectors: Collectors) -> Vec<&'static MetricDef> {
+    let collectors = collectors.iter().flat_map(|each| each.metrics());
+    let own = [
+        defs::ALL,
+        snapshot::defs::ALL,
+        metrics::defs::ALL,
+        process::defs::ALL,
+    ]
+    .concat();
     collectors.copied().chain(own).collect()
 }
 
@@ -80,13 +70,8 @@ pub struct Exposition {
     store: Arc<Store>,
     clock: Clock,
     process: Option<ProcessMetrics>,
-    /// The families of the accounts' part, and those of them that tell of one account.
-    families: Arc<[Family]>,
-    account_families: Arc<[Family]>,
-    /// The labels of the accounts that were there at the last scrape.
-    labels: ArcSwapOption<Labels>,
-    /// Memory for the next columns.
-    spare: Arc<Spare>,
+    /// The families of the accounts that were there at the last scrape.
+    families: ArcSwapOption<Families>,
     /// The definitions of the live part.
     live: Vec<&'static MetricDef>,
 }
@@ -103,22 +88,14 @@ impl Exposition {
         clock: Clock,
         process: Option<ProcessMetrics>,
     ) -> Self {
-        let mut defs = catalogue();
-        defs.sort_by_key(|def| def.name);
-        let (live, accounts): (Vec<_>, Vec<_>) = defs
-            .into_iter()
-            .partition(|def| metrics::defs::ALL.contains(def) || process::defs::ALL.contains(def));
-        let of_account = accounts.iter();
-        let of_account = of_account.filter(|def| def.labels.contains(&"account"));
+        let mut live = [metrics::defs::ALL, process::defs::ALL].concat();
+        live.sort_by_key(|def| def.name);
         Self {
             registry,
             store,
             clock,
             process,
-            account_families: of_account.copied().map(Family::new).collect(),
-            families: accounts.into_iter().map(Family::new).collect(),
-            labels: ArcSwapOption::empty(),
-            spare: Arc::default(),
+            families: ArcSwapOption::empty(),
             live,
         }
     }
@@ -147,25 +124,23 @@ impl Exposition {
         self.clock.moment()
     }
 
-    /// The accounts' part, and how long its values are young enough to be shown.
-    #[must_use]
-    pub fn accounts(&self, format: Format) -> (Pages, Duration) {
+    /// Writes the accounts' part to `out`, and returns how long from now on its values are
+    /// young enough to be shown.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_accounts(&self, format: Format, out: &mut impl Write) -> io::Result<Duration> {
         let accounts = self.store.load();
-        let labels = match self.labels.load_full() {
-            Some(labels) if Arc::ptr_eq(&labels.of, &accounts) => labels,
+        let families = match self.families.load_full() {
+            Some(families) if Arc::ptr_eq(&families.of, &accounts) => families,
             _ => {
-                let labels = Arc::new(Labels::new(accounts));
-                self.labels.store(Some(Arc::clone(&labels)));
-                labels
+                let families = Arc::new(Families::new(accounts));
+                self.families.store(Some(Arc::clone(&families)));
+                families
             }
         };
-        let families = Arc::clone(&self.families);
-        Pages::new(format, families, labels, self.now(), &self.spare)
-    }
-
-    /// Lets go of what is kept to render the accounts' part again.
-    pub fn forget(&self) {
-        self.spare.clear();
+        families.write(format, self.now(), out)
     }
 
     /// The live part, as it is now, and the end of the exposition.
@@ -183,33 +158,50 @@ impl Exposition {
     }
 
     /// The whole text of a scrape, which is UTF-8. Its order never changes.
-    #[must_use]
-    pub fn render(&self, format: Format) -> Vec<u8> {
-        let (pages, _) = self.accounts(format);
-        pages.chain([self.live(format)]).flatten().collect()
+    ///
+    /// # Errors
+    ///
+    /// None in practice: memory takes all text.
+    pub fn render(&self, format: Format) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.write_accounts(format, &mut text)?;
+        text.extend(self.live(format));
+        Ok(text)
     }
 
     /// What there is to tell of each account, and nothing of the process.
-    #[must_use]
-    pub fn render_accounts(&self, format: Format) -> Vec<u8> {
-        let labels = Arc::new(Labels::new(self.store.load()));
-        let families = Arc::clone(&self.account_families);
-        let (pages, _) = Pages::new(format, families, labels, self.now(), &Arc::default());
-        let end = format.end().to_vec();
-        pages.chain([end]).flatten().collect()
+    ///
+    /// # Errors
+    ///
+    /// See [`render`](Self::render).
+    pub fn render_accounts(&self, format: Format) -> io::Result<Vec<u8>> {
+        let mut families = Families::new(self.store.load());
+        families.retain(|def| def.labels.contains(&"account"));
+        self.render_alone(format, &families)
     }
 
-    /// All that is known of one account, or nothing if there is no such account.
-    #[must_use]
-    pub fn render_account(&self, format: Format, name: &str) -> Option<Vec<u8>> {
+    /// All that is known of one account and what its alerts need, or nothing if there is no
+    /// such account.
+    ///
+    /// # Errors
+    ///
+    /// See [`render`](Self::render).
+    pub fn render_account(&self, format: Format, name: &str) -> io::Result<Option<Vec<u8>>> {
         let accounts = self.store.load();
-        let account = accounts.list().iter().find(|each| each.name == name)?;
-        let alone = Accounts::new(vec![Arc::clone(account)], accounts.max_age());
-        let labels = Arc::new(Labels::new(Arc::new(alone)));
-        let families = Arc::clone(&self.account_families);
-        let (pages, _) = Pages::new(format, families, labels, self.now(), &Arc::default());
-        let end = format.end().to_vec();
-        Some(pages.chain([end]).flatten().collect())
+        let mut accounts = accounts.list().iter();
+        let Some(account) = accounts.find(|each| each.name == name) else {
+            return Ok(None);
+        };
+        let mut families = Families::new(Arc::new(Accounts::new(vec![Arc::clone(account)])));
+        families.retain(|def| def != defs::ACCOUNTS);
+        self.render_alone(format, &families).map(Some)
+    }
+
+    fn render_alone(&self, format: Format, families: &Families) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        families.write(format, self.now(), &mut text)?;
+        text.extend_from_slice(format.end());
+        Ok(text)
     }
 }
 
@@ -223,7 +215,8 @@ mod tests {
         AccountState, Attempt, CollectorState, KeySource, Revision, Slot, Success,
     };
     use crate::collectors::license_general::LicenseGeneral;
-    use crate::collectors::{Collector as _, Samples};
+    use crate::collectors::license_general::defs as licences;
+    use crate::collectors::{Sample, Schedule};
     use crate::metrics::reason::Reason;
 
     fn exposition(accounts: usize) -> Exposition {
@@ -236,28 +229,24 @@ mod tests {
                 region: None,
                 labels: [("team".to_owned(), "x".to_owned())].into(),
                 key_source: KeySource::new(String::new),
-                slots: vec![Arc::new(Slot::new(&LicenseGeneral, &revision))],
+                slots: vec![Slot::new(
+                    &LicenseGeneral,
+                    &format!("account-{number:05}"),
+                    Schedule::default(),
+                    &revision,
+                )],
             })
         });
-        let store = Store::new(accounts.collect(), Duration::from_secs(600));
+        let store = Store::new(accounts.collect());
         let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
         Exposition::new(Registry::new(), Arc::new(store), clock, None)
     }
 
     #[test]
-    fn a_small_scrape_is_one_page_and_a_large_one_the_same_text_in_several() {
-        assert_eq!(exposition(1).accounts(Format::Text).0.count(), 1);
+    fn a_scrape_has_each_family_once_and_all_accounts_in_both_formats() {
         for format in [Format::Text, Format::OpenMetrics] {
             let large = exposition(5_000);
-            let mut pages: Vec<Vec<u8>> = large.accounts(format).0.collect();
-            assert!(pages.len() > 5);
-            assert!(pages.iter().all(|page| page.ends_with(b"\n")));
-            let longest = pages.iter().map(Vec::len).max();
-            assert!(longest < Some(PAGE + 1_000), "{longest:?}");
-            pages.push(large.live(format));
-            let text = pages.concat();
-            assert_eq!(text, large.render(format));
-            let text = String::from_utf8(text).unwrap();
+            let text = String::from_utf8(large.render(format).unwrap()).unwrap();
             let infos = "\ntencentcloud_cwp_account_info{account=\"account-";
             assert_eq!(text.matches(infos).count(), 5_000);
             assert_eq!(text.matches("# TYPE tencentcloud_cwp_up ").count(), 1);
@@ -271,20 +260,18 @@ mod tests {
         for (number, account) in accounts.list().iter().enumerate() {
             let failure = (number % 7 == 0).then(|| Box::new(Error::new(Reason::Timeout, "")));
             let word = ["FLAGSHIP_PREPAY", "odd \"word\"", "other"][number % 3];
+            let value = number as f64;
             let samples = [
-                ("tencentcloud_cwp_licenses", "", number as f64),
-                (
-                    "tencentcloud_cwp_edition_licenses",
-                    "ultimate",
-                    0.5 + number as f64,
-                ),
-                ("tencentcloud_cwp_protect_type", word, 1.0),
+                Sample::new(licences::LICENSES, [], value),
+                Sample::new(licences::EDITION, ["ultimate".into()], 0.5 + value),
+                Sample::new(licences::PROTECT_TYPE, [word.into()], 1.0),
             ];
             let samples = samples.into_iter().skip(number % 4);
             account.slots[0].store(CollectorState {
                 last_success: (number % 5 != 0).then(|| Success {
                     at: noon,
-                    samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+                    samples: samples.collect(),
+                    rows_hidden: None,
                 }),
                 last_attempt: Some(Attempt {
                     at: noon,
@@ -294,13 +281,14 @@ mod tests {
                 ..CollectorState::default()
             });
         }
-        let text = String::from_utf8(many.render(Format::Text)).unwrap();
+        let text = String::from_utf8(many.render(Format::Text).unwrap()).unwrap();
         let lines = |text: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| line.starts_with("tencentcloud"));
             lines.map(str::to_owned).collect()
         };
         let alone = accounts.list().iter().flat_map(|account| {
             let text = many.render_account(Format::Text, &account.name).unwrap();
+            let text = text.unwrap();
             lines(&String::from_utf8(text).unwrap())
         });
         let (mut alone, mut together): (Vec<_>, _) = (alone.collect(), lines(&text));
@@ -326,7 +314,7 @@ mod tests {
 
     #[test]
     fn without_accounts_only_their_number_is_told() {
-        let text = String::from_utf8(exposition(0).render(Format::Text)).unwrap();
+        let text = String::from_utf8(exposition(0).render(Format::Text).unwrap()).unwrap();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(samples, ["cwp_exporter_accounts 0"]);
     }
@@ -335,10 +323,13 @@ mod tests {
     fn openmetrics_ends_with_its_mark_and_text_without() {
         let (name, mark) = ("account-00000", b"} 0\n# EOF\n");
         let one = exposition(1);
-        let account = one.render_account(Format::OpenMetrics, name).unwrap();
+        let account = one
+            .render_account(Format::OpenMetrics, name)
+            .unwrap()
+            .unwrap();
         assert!(account.ends_with(mark));
-        assert!(one.render(Format::OpenMetrics).ends_with(mark));
-        assert!(one.render(Format::Text).ends_with(b"} 0\n"));
+        assert!(one.render(Format::OpenMetrics).unwrap().ends_with(mark));
+        assert!(one.render(Format::Text).unwrap().ends_with(b"} 0\n"));
     }
 
     #[test]
@@ -348,12 +339,21 @@ mod tests {
                 exposition(1)
                     .render_account(Format::Text, "account-00000")
                     .unwrap()
+                    .unwrap()
             )
             .unwrap(),
             "# HELP cwp_exporter_collector_failures_total Collections that failed.\n\
              # TYPE cwp_exporter_collector_failures_total counter\n\
              cwp_exporter_collector_failures_total{account=\"account-00000\",\
              collector=\"license_general\"} 0\n\
+             # HELP cwp_exporter_collector_interval_seconds From one collection of an account \
+             to the next, in seconds.\n\
+             # TYPE cwp_exporter_collector_interval_seconds gauge\n\
+             cwp_exporter_collector_interval_seconds{collector=\"license_general\"} 60\n\
+             # HELP cwp_exporter_collector_max_age_seconds How long values are exposed after \
+             the collection that found them, in seconds.\n\
+             # TYPE cwp_exporter_collector_max_age_seconds gauge\n\
+             cwp_exporter_collector_max_age_seconds{collector=\"license_general\"} 600\n\
              # HELP tencentcloud_cwp_account_info Every configured account; always 1. \
              Its configured labels carry the prefix label_.\n\
              # TYPE tencentcloud_cwp_account_info gauge\n\
@@ -367,6 +367,7 @@ mod tests {
         assert!(
             exposition(1)
                 .render_account(Format::Text, "other")
+                .unwrap()
                 .is_none()
         );
     }

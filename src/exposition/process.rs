@@ -115,7 +115,7 @@ mod tests {
             ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
             ("TENCENTCLOUD_SECRET_KEY", "unused"),
         ]);
-        let config = Config::load(None, &environment).unwrap();
+        let config = Config::load(None, &environment, &[]).unwrap();
         Arc::new(Running::new(config, since))
     }
 

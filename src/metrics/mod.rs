@@ -4,6 +4,7 @@
 //! read from the snapshots (health, ages, drift) is built from them at each scrape
 //! instead, in [`exposition`](crate::exposition), so that it cannot disagree with them.
 
+pub mod format;
 pub mod reason;
 
 use std::sync::Arc;

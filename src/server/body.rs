@@ -1,18 +1,19 @@
 //! The body of an answer.
 
-use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-/// What is sent, without a copy where it is at hand: first the pages, if any, which are
-/// written only while they are sent, then the pieces.
+/// What is sent: either pieces that are kept for many clients, or a stream that is
+/// computed while it is sent.
 #[derive(Default)]
 pub(super) struct Body {
-    pages: Option<Box<dyn Iterator<Item = Bytes> + Send>>,
+    stream: Option<Box<dyn Iterator<Item = io::Result<Bytes>> + Send>>,
     pieces: [Option<Bytes>; 2],
 }
 
@@ -38,27 +39,31 @@ impl Body {
     /// One piece after the other. Their length is told.
     pub(super) fn pieces(pieces: [Bytes; 2]) -> Self {
         Self {
-            pages: None,
+            stream: None,
             pieces: pieces.map(|piece| Some(piece).filter(|piece| !piece.is_empty())),
         }
     }
 
-    /// Pages, and a last piece. Their length is not known.
-    pub(super) fn pages(pages: impl Iterator<Item = Bytes> + Send + 'static, last: Bytes) -> Self {
+    /// A stream, whose length is not known. An error ends the connection, so that the client
+    /// sees that the answer is not whole.
+    pub(super) fn streamed(
+        stream: impl Iterator<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
         Self {
-            pages: Some(Box::new(pages)),
-            ..Self::from(last)
+            stream: Some(Box::new(stream)),
+            ..Self::default()
         }
     }
 
     /// The same, which keeps `permit` until the client's side has accepted all of it, or
     /// it is dropped. A body without bytes keeps nothing.
-    pub(super) fn holding<P: Send + 'static>(mut self, permit: P) -> Self {
+    pub(super) fn holding<P: Send + Sync + 'static>(mut self, permit: P) -> Self {
         if let Some(last) = self.pieces.iter_mut().rev().find_map(Option::as_mut) {
             *last = holding(std::mem::take(last), permit);
-        } else if let Some(pages) = self.pages.take() {
-            // They own the permit.
-            self.pages = Some(Box::new(pages.inspect(move |_| _ = &permit)));
+        } else if let Some(stream) = self.stream.take() {
+            let permit = Arc::new(permit);
+            let held = stream.map(move |piece| Ok(holding(piece?, Arc::clone(&permit))));
+            self.stream = Some(Box::new(held));
         }
         self
     }
@@ -67,7 +72,7 @@ impl Body {
     pub(super) fn length(&self) -> Option<u64> {
         let pieces = self.pieces.iter().flatten();
         let length = pieces.map(|piece| piece.len() as u64).sum();
-        self.pages.is_none().then_some(length)
+        self.stream.is_none().then_some(length)
     }
 
     /// Whether nothing is left of it.
@@ -76,12 +81,16 @@ impl Body {
     }
 
     /// What is to be sent next.
-    pub(super) fn next(&mut self) -> Option<Bytes> {
-        if let Some(page) = self.pages.as_mut().and_then(Iterator::next) {
-            return Some(page);
+    ///
+    /// # Errors
+    ///
+    /// When the rest cannot be computed.
+    pub(super) fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if let Some(piece) = self.stream.as_mut().and_then(Iterator::next) {
+            return Some(piece);
         }
-        self.pages = None;
-        self.pieces.iter_mut().find_map(Option::take)
+        self.stream = None;
+        self.pieces.iter_mut().find_map(Option::take).map(Ok)
     }
 }
 
@@ -99,14 +108,13 @@ impl fmt::Debug for Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.next();
-        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.next().map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,11 +137,11 @@ mod tests {
     fn a_permit_is_kept_until_the_last_byte_is_sent_or_the_body_dropped() {
         let bodies = || {
             let pieces = [Bytes::from("one"), Bytes::from("two")];
-            let pages = ["a", "b"].map(Bytes::from).into_iter();
+            let stream = ["a", "the end"].map(|piece| Ok(Bytes::from(piece)));
             [
                 Body::from(Bytes::from("one")),
                 Body::pieces(pieces),
-                Body::pages(pages, Bytes::from("last")),
+                Body::streamed(stream.into_iter()),
             ]
         };
         for body in bodies() {
@@ -142,7 +150,7 @@ mod tests {
             let mut sent = Vec::new();
             while let Some(bytes) = body.next() {
                 assert_eq!(Arc::strong_count(&permit), 2, "{body:?}");
-                sent.push(bytes);
+                sent.push(bytes.unwrap());
             }
             drop(body);
             assert_eq!(Arc::strong_count(&permit), 2, "its bytes are not sent yet");

@@ -12,6 +12,7 @@ use super::scrape::bodies::Bodies;
 use super::site::Site;
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::collectors::Schedule;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::config::{Config, Environment, Running};
 use crate::exposition::Exposition;
@@ -22,19 +23,29 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// So many accounts, `account-00000` and so on, with a long label.
 pub(super) fn store(accounts: usize) -> Arc<Store> {
-    let store = Store::new(Vec::new(), HOUR);
+    let store = Store::new(Vec::new());
+    let schedule = Schedule {
+        max_age: HOUR,
+        ..Schedule::default()
+    };
     let list = (0..accounts).map(|number| {
+        let name = format!("account-{number:05}");
         Arc::new(AccountState {
-            name: format!("account-{number:05}"),
             identity: String::new(),
             endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
             region: None,
             labels: [("team".to_owned(), "x".repeat(100))].into(),
             key_source: KeySource::new(String::new),
-            slots: vec![Arc::new(Slot::new(&LicenseGeneral, store.revision()))],
+            slots: vec![Slot::new(
+                &LicenseGeneral,
+                &name,
+                schedule,
+                store.revision(),
+            )],
+            name,
         })
     });
-    store.replace(list.collect(), HOUR);
+    store.replace(list.collect());
     Arc::new(store)
 }
 
@@ -52,9 +63,9 @@ pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
         ("TENCENTCLOUD_SECRET_ID", "x"),
         ("TENCENTCLOUD_SECRET_KEY", "x"),
     ];
-    let config = Config::load(None, &Environment::from(key)).unwrap();
+    let config = Config::load(None, &Environment::from(key), &[]).unwrap();
     let running = Arc::new(Running::new(config, now));
-    let heart = Scheduler::new(0.0).heart();
+    let liveness = Scheduler::new(0.0).liveness();
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
     let bodies = Bodies::new(exposition, scrapes);
     Site {
@@ -62,9 +73,9 @@ pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
         pages: Renderer::new(WAITING_PAGES, &bodies),
         probes: Renderer::new(WAITING_PROBES, &bodies),
         bodies,
-        status: Status::new(Arc::clone(&store), running, heart.clone(), clock, now),
+        status: Status::new(Arc::clone(&store), running, liveness.clone(), clock, now),
         store,
-        heart,
+        liveness,
         reload: None,
     }
 }

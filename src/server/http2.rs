@@ -151,7 +151,11 @@ impl Sender {
     /// let go of if the client takes too long.
     async fn send(&self, stream: &mut SendStream<Bytes>, mut body: Body) -> Result<(), Late> {
         let until = Instant::now() + SEND_TIME;
-        while let Some(mut piece) = body.next() {
+        while let Some(piece) = body.next() {
+            let Ok(mut piece) = piece else {
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Ok(());
+            };
             while !piece.is_empty() {
                 let Some(allowed) = self.allowed(stream, piece.len(), until).await? else {
                     return Ok(());

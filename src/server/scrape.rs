@@ -48,15 +48,16 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
         return page(StatusCode::BAD_REQUEST, PLAIN, text);
     };
     match exposition.render_account(dialect.format, &target) {
-        Some(text) => match bodies::once(text, dialect.gzip) {
+        Ok(Some(text)) => match bodies::once(text, dialect.gzip) {
             Ok(body) => with_headers(body, dialect),
             Err(error) => failed(&error),
         },
-        None => page(
+        Ok(None) => page(
             StatusCode::BAD_REQUEST,
             PLAIN,
             "This process collects no account of that name. Its accounts are at /sd.\n",
         ),
+        Err(error) => failed(&error),
     }
 }
 

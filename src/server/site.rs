@@ -15,7 +15,7 @@ use super::reply::{JSON, PLAIN, answer, page};
 use super::scrape::Memory;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status_page};
-use crate::collection::scheduler::Heart;
+use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::Store;
 use crate::server::status::Status;
 
@@ -35,7 +35,7 @@ pub struct Site {
     /// What readiness and the service discovery are told from.
     pub store: Arc<Store>,
     /// What liveness is told from.
-    pub heart: Heart,
+    pub liveness: Liveness,
     /// Where a client's wish for a reload goes, if clients may wish that.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
@@ -104,7 +104,7 @@ impl Site {
             return refusal;
         }
         match path {
-            "/-/healthy" if self.heart.beats() => answer(StatusCode::OK, PLAIN, "Healthy\n"),
+            "/-/healthy" if self.liveness.is_alive() => answer(StatusCode::OK, PLAIN, "Healthy\n"),
             "/-/healthy" => answer(
                 StatusCode::SERVICE_UNAVAILABLE,
                 PLAIN,

@@ -24,8 +24,8 @@ pub use self::account::{
 pub use self::health::{Counts, Health};
 pub use self::query::{PER_PAGE, Query, Sort};
 
-use crate::collection::scheduler::Heart;
-use crate::collection::snapshot::{AccountState, Accounts, Store};
+use crate::collection::scheduler::Liveness;
+use crate::collection::snapshot::{AccountState, Store};
 use crate::config::{Running, Work};
 use crate::system::clock::{Clock, Moment};
 use health::Standing;
@@ -36,7 +36,7 @@ use natural::NaturalName;
 pub struct Status {
     store: Arc<Store>,
     running: Arc<Running>,
-    heart: Heart,
+    liveness: Liveness,
     clock: Clock,
     started_at: Moment,
 }
@@ -136,14 +136,14 @@ impl Status {
     pub fn new(
         store: Arc<Store>,
         running: Arc<Running>,
-        heart: Heart,
+        liveness: Liveness,
         clock: Clock,
         started_at: Moment,
     ) -> Self {
         Self {
             store,
             running,
-            heart,
+            liveness,
             clock,
             started_at,
         }
@@ -167,7 +167,7 @@ impl Status {
         let mut counts = Counts::default();
         let mut selected = Vec::new();
         for account in accounts.list() {
-            let standing = Standing::of(account, now, accounts.max_age());
+            let standing = Standing::of(account, now);
             counts.count(standing.health);
             if query.selects(account, standing.health) {
                 let is_failing = standing.health == Health::Failing;
@@ -202,7 +202,7 @@ impl Status {
             per_page: query.per_page,
             accounts: shown
                 .iter()
-                .map(|each| self.account(each.account, each.standing, now, &accounts, &work))
+                .map(|each| self.account(each.account, each.standing, now, &work))
                 .collect(),
             left_out,
         }
@@ -222,11 +222,10 @@ impl Status {
         account: &AccountState,
         standing: Standing,
         now: Moment,
-        accounts: &Accounts,
         work: &Work,
     ) -> AccountReport {
         let limit = work.config.rate_limit().share();
-        AccountReport::new(account, standing.health, now, accounts.max_age(), limit)
+        AccountReport::new(account, standing.health, now, limit)
     }
 
     fn exporter(&self, work: &Work, now: Moment) -> ExporterReport {
@@ -236,7 +235,7 @@ impl Status {
             revision: env!("CWP_EXPORTER_REVISION"),
             started_at: now.time_of(self.started_at),
             ready: self.store.is_ready(),
-            healthy: self.heart.beats(),
+            healthy: self.liveness.is_alive(),
             shard: share.shard.map(|shard| ShardReport {
                 index: shard.index(),
                 total: shard.total().get(),

@@ -1,32 +1,44 @@
 //! The actions that the simulated API knows.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::refusal::Refusal;
 
 /// An action of one of the services behind the one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     DescribeLicenseGeneral,
     AssumeRole,
     AssumeRoleWithWebIdentity,
+    /// A further action of CWP, which the scenario has answers to.
+    Scripted(Arc<str>),
 }
 
 impl Action {
-    const ALL: [Self; 3] = [
+    const BUILT_IN: [Self; 3] = [
         Self::DescribeLicenseGeneral,
         Self::AssumeRole,
         Self::AssumeRoleWithWebIdentity,
     ];
 
-    /// The action of a name and version.
+    /// The action of a name and version, one of ours or of those that are `scripted`.
     ///
     /// # Errors
     ///
     /// The refusal of a name or version that does not exist.
-    pub(crate) fn choose(name: &str, version: &str) -> Result<Self, Refusal> {
-        let action = Self::named(name);
-        let known = match action {
+    pub(crate) fn choose(
+        name: &str,
+        version: &str,
+        scripted: &HashSet<Arc<str>>,
+    ) -> Result<Self, Refusal> {
+        let of_scenario = || scripted.get(name).cloned().map(Self::Scripted);
+        let action = Self::built_in(name).or_else(of_scenario);
+        let known = match &action {
             Some(action) => action.version() == version,
-            None => Self::ALL.iter().any(|other| other.version() == version),
+            None => Self::BUILT_IN
+                .iter()
+                .any(|other| other.version() == version),
         };
         if !known {
             let action = action.unwrap_or(Self::DescribeLicenseGeneral);
@@ -43,13 +55,15 @@ impl Action {
         })
     }
 
-    /// The action of a name, whatever its version.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
+    /// The action of a name that every scenario has, whatever its version.
+    pub(crate) fn built_in(name: &str) -> Option<Self> {
+        let mut all = Self::BUILT_IN.into_iter();
+        all.find(|action| action.name() == name)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(&self) -> &str {
         match self {
+            Self::Scripted(name) => name,
             Self::DescribeLicenseGeneral => "DescribeLicenseGeneral",
             Self::AssumeRole => "AssumeRole",
             Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
@@ -57,29 +71,29 @@ impl Action {
     }
 
     /// The first label of the product's host name.
-    pub(crate) fn service(self) -> &'static str {
+    pub(crate) fn service(&self) -> &'static str {
         match self {
-            Self::DescribeLicenseGeneral => "cwp",
+            Self::DescribeLicenseGeneral | Self::Scripted(_) => "cwp",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity => "sts",
         }
     }
 
     /// The version of the product's API.
-    pub(crate) fn version(self) -> &'static str {
+    pub(crate) fn version(&self) -> &'static str {
         match self {
-            Self::DescribeLicenseGeneral => "2018-02-28",
+            Self::DescribeLicenseGeneral | Self::Scripted(_) => "2018-02-28",
             Self::AssumeRole | Self::AssumeRoleWithWebIdentity => "2018-08-13",
         }
     }
 
     /// Whether requests must name a region.
-    pub(crate) fn needs_region(self) -> bool {
+    pub(crate) fn needs_region(&self) -> bool {
         self.service() == "sts"
     }
 
     /// Whether requests are signed; else they say so with `Authorization: SKIP`.
-    pub(crate) fn is_signed(self) -> bool {
-        self != Self::AssumeRoleWithWebIdentity
+    pub(crate) fn is_signed(&self) -> bool {
+        *self != Self::AssumeRoleWithWebIdentity
     }
 }
 
@@ -97,10 +111,14 @@ mod tests {
             ("DescribeLicenseGeneral", "2018-08-13", "NoSuchVersion"),
             ("GetFederationToken", "2018-08-13", "InvalidAction"),
             ("DescribeLicenseList", "2018-02-28", "InvalidAction"),
+            ("DescribeScripted", "2018-02-28", "ok"),
+            ("DescribeScripted", "2018-08-13", "NoSuchVersion"),
             ("AssumeRole", "", "NoSuchVersion"),
             ("Sing", "2017-03-12", "NoSuchVersion"),
         ] {
-            let verdict = Action::choose(name, version).map_or_else(|r| r.code, |_| "ok");
+            let scripted = HashSet::from(["DescribeScripted".into()]);
+            let verdict =
+                Action::choose(name, version, &scripted).map_or_else(|r| r.code, |_| "ok");
             assert_eq!(verdict, expected, "{name} {version}");
         }
     }

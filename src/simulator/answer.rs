@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::refusal::Refusal;
+
 /// The fields of an answer: the `Response` object without its `RequestId`.
 pub type Fields = Map<String, Value>;
 
@@ -95,6 +97,52 @@ impl Answer {
             Self::Delayed(_, answer) => answer.is_good(),
             _ => false,
         }
+    }
+}
+
+/// The part of a list that a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    offset: usize,
+    limit: usize,
+}
+
+impl Page {
+    /// The most items of a page, and how many there are if the request does not say.
+    const LIMITS: (u64, usize) = (100, 10);
+
+    /// Reads `Limit` and `Offset`, the only parameters of lists that are known here.
+    pub(crate) fn read(parameters: &Map<String, Value>) -> Result<Self, Refusal> {
+        let known = ["Limit", "Offset"];
+        let mut names = parameters.keys().map(String::as_str);
+        if let Some(name) = names.find(|name| !known.contains(name)) {
+            return Err(Refusal::unknown_parameter(name));
+        }
+        let (most, usual) = Self::LIMITS;
+        let number = |name, default, most| match parameters.get(name) {
+            None => Ok(default),
+            Some(value) => {
+                let number = value.as_u64().filter(|number| *number <= most);
+                let number = number.ok_or_else(|| Refusal::invalid_value(name, value))?;
+                Ok(usize::try_from(number).unwrap_or(usize::MAX))
+            }
+        };
+        Ok(Self {
+            offset: number("Offset", 0, u64::MAX)?,
+            limit: number("Limit", usual, most)?,
+        })
+    }
+
+    /// The fields of an answer with this part of its `List`. Whatever else is in them stays,
+    /// and `TotalCount` is the length of the list unless they say otherwise.
+    pub(crate) fn of(self, fields: &Fields) -> Fields {
+        let mut page = fields.clone();
+        if let Some(Value::Array(list)) = fields.get("List") {
+            let items = list.iter().skip(self.offset).take(self.limit);
+            page.insert("List".to_owned(), items.cloned().collect());
+            page.entry("TotalCount").or_insert(list.len().into());
+        }
+        page
     }
 }
 

@@ -46,9 +46,9 @@ impl Log {
 
 /// The name of an action, without a copy if it is a known one.
 pub(crate) fn action_name(name: &str) -> Cow<'static, str> {
-    match Action::named(name) {
-        Some(action) => Cow::Borrowed(action.name()),
-        None => Cow::Owned(name.to_owned()),
+    match Action::built_in(name) {
+        Some(Action::DescribeLicenseGeneral) => Cow::Borrowed("DescribeLicenseGeneral"),
+        _ => Cow::Owned(name.to_owned()),
     }
 }
 

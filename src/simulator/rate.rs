@@ -27,11 +27,11 @@ impl RateWindow {
     pub(crate) fn admit(
         &mut self,
         tenant: usize,
-        action: Action,
+        action: &Action,
         limit: NonZeroU32,
         now: Instant,
     ) -> Result<(), usize> {
-        let arrivals = self.arrivals.entry((tenant, action)).or_default();
+        let arrivals = self.arrivals.entry((tenant, action.clone())).or_default();
         let old = |arrival: &Instant| now.saturating_duration_since(*arrival) >= WINDOW;
         while arrivals.front().is_some_and(old) {
             arrivals.pop_front();
@@ -52,7 +52,7 @@ mod tests {
     const ACTION: Action = Action::DescribeLicenseGeneral;
 
     fn admit(window: &mut RateWindow, limit: u32, now: Instant) -> Result<(), usize> {
-        window.admit(0, ACTION, NonZeroU32::new(limit).unwrap(), now)
+        window.admit(0, &ACTION, NonZeroU32::new(limit).unwrap(), now)
     }
 
     #[test]
@@ -76,9 +76,9 @@ mod tests {
     fn accounts_and_actions_are_counted_apart() {
         let (mut window, now) = (RateWindow::default(), Instant::now());
         let one = NonZeroU32::MIN;
-        assert_eq!(window.admit(0, ACTION, one, now), Ok(()));
-        assert_eq!(window.admit(1, ACTION, one, now), Ok(()));
-        assert_eq!(window.admit(0, Action::AssumeRole, one, now), Ok(()));
-        assert_eq!(window.admit(0, ACTION, one, now), Err(2));
+        assert_eq!(window.admit(0, &ACTION, one, now), Ok(()));
+        assert_eq!(window.admit(1, &ACTION, one, now), Ok(()));
+        assert_eq!(window.admit(0, &Action::AssumeRole, one, now), Ok(()));
+        assert_eq!(window.admit(0, &ACTION, one, now), Err(2));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use super::action::Action;
+
 /// In which language messages are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -36,6 +38,17 @@ impl Refusal {
     pub(crate) fn unknown_parameter(name: &str) -> Self {
         let message = format!("The parameter `{name}` is not recognized.");
         Self::new("UnknownParameter", message)
+    }
+
+    pub(crate) fn invalid_value(name: &str, value: &serde_json::Value) -> Self {
+        let message = format!("The value `{value}` of the parameter `{name}` is not valid.");
+        Self::new("InvalidParameterValue", message)
+    }
+
+    /// Another account has answers to `action`, but this one has none.
+    pub(crate) fn no_such_action(action: &Action) -> Self {
+        let message = format!("The scenario has no answer to `{}` here.", action.name());
+        Self::new("ResourceNotFound", message)
     }
 
     pub(crate) fn role_not_found() -> Self {

@@ -1,5 +1,6 @@
 //! Who the simulated API knows and how it answers them over time.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::answer::Fields;
 use super::key::{Key, Permissions};
 use super::refusal::Refusal;
 use super::sts::Wish;
@@ -35,6 +37,7 @@ use super::timeline::Timeline;
 /// | `role: {arn: "qcs::cam::uin/100000000001:roleName/CwpExporter"}` | a role to be assumed; also `external_id: …` (then demanded) and `trusts: [name, …]` (the accounts that may assume it; otherwise all) |
 /// | `web_identity: {provider: tke, token: …}` | what AssumeRoleWithWebIdentity must present for the role |
 /// | `fields: {LicenseCnt: 100}` | what is answered at first, any names and values; otherwise [`documented_example`](super::documented_example) |
+/// | `answers: {DescribeLicenseList: {List: […]}}` | what is answered to further actions of CWP; a `List` is answered in pages, as `Limit` and `Offset` say |
 /// | `timeline: […]` | what changes |
 /// | `count: 10000` | so many accounts, 100,000 at most; `{n}` in any text but `allow`, `fields` and faults is the number of each, from 0 |
 ///
@@ -153,6 +156,13 @@ impl Scenario {
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
         self.parts.iter().map(|part| &part.account)
     }
+
+    /// The further actions that some account has an answer to.
+    pub(crate) fn scripted_actions(&self) -> HashSet<Arc<str>> {
+        let accounts = self.accounts();
+        let names = accounts.flat_map(|account| account.answers.keys());
+        names.cloned().collect()
+    }
 }
 
 /// Someone the simulated API knows.
@@ -166,6 +176,8 @@ pub struct Account {
     /// Requests per second and action, if other than the scenario's.
     pub(crate) rate_limit: Option<NonZeroU32>,
     pub(crate) role: Option<Role>,
+    /// What is answered to further actions of CWP, by their names.
+    pub(crate) answers: Arc<BTreeMap<Arc<str>, Fields>>,
 }
 
 /// The role by which others act for an account.

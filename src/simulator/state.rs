@@ -1,7 +1,8 @@
 //! What the simulated cloud knows and remembers.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +18,7 @@ use super::reply::{Content, Envelope};
 use super::scenario::Scenario;
 use super::tenants::Tenant;
 use super::verify::{self, Request};
-use super::world::{self, World};
+use super::world::{self, Asked, World};
 use crate::system::clock::Clock;
 
 /// Shared by all connections and handles.
@@ -31,6 +32,8 @@ pub(crate) struct State {
     serial: AtomicU64,
     /// Connections accepted.
     connections: AtomicU64,
+    /// The further actions that the scenario has answers to.
+    scripted: HashSet<Arc<str>>,
     world: Mutex<World>,
 }
 
@@ -65,6 +68,7 @@ impl State {
             arrived: Notify::new(),
             serial: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            scripted: scenario.scripted_actions(),
             world: Mutex::new(World::new(scenario)),
         }
     }
@@ -123,17 +127,20 @@ impl State {
         }
         let claim = self.claim(request, at, now);
         // Out of the lock: a large body takes time to hash and to read.
-        let authentic = verify::authenticate(request, now, claim.as_ref())
-            .map(|action| (action, world::read(action, request.body)));
+        let authentic =
+            verify::authenticate(request, now, claim.as_ref(), &self.scripted).map(|action| {
+                let asked = world::read(&action, request.body);
+                (action, asked)
+            });
         self.lock_and_tell(|world| {
             let wish = match &authentic {
-                Ok((_, Ok(Some(wish)))) => Some(wish),
+                Ok((_, Ok(Asked::Role(wish)))) => Some(wish),
                 _ => None,
             };
             let asked_for = wish.and_then(|wish| world.tenants.of_role(&wish.role_arn));
             let tenant = claim.as_ref().map(|claim| claim.tenant).or(asked_for);
-            let result =
-                authentic.and_then(|(action, asked)| world.serve(action, asked, tenant, (at, now)));
+            let result = authentic
+                .and_then(|(action, asked)| world.serve(&action, asked, tenant, (at, now)));
             let refusal = result.as_ref().err();
             world.remember(request, at, claim.as_ref(), tenant, refusal);
             result

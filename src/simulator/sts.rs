@@ -51,8 +51,8 @@ impl Wish {
     /// # Errors
     ///
     /// The refusal that the API would answer with.
-    pub(crate) fn read(action: Action, parameters: &Map<String, Value>) -> Result<Self, Refusal> {
-        let by_web_identity = action == Action::AssumeRoleWithWebIdentity;
+    pub(crate) fn read(action: &Action, parameters: &Map<String, Value>) -> Result<Self, Refusal> {
+        let by_web_identity = *action == Action::AssumeRoleWithWebIdentity;
         let known: &[&str] = if by_web_identity {
             &WEB_IDENTITY
         } else {

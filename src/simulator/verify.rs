@@ -5,6 +5,9 @@
 //! permitted. The rate limit, which has a memory, comes between that and the
 //! [`parameters`].
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Uri};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -31,7 +34,8 @@ pub(crate) struct Request<'a> {
 
 /// Checks that `request` is authentic and permitted; returns its action.
 ///
-/// `claim` is the key whose id the request claims, if there is such.
+/// `claim` is the key whose id the request claims, if there is such; `scripted` are the
+/// actions that the scenario has answers to.
 ///
 /// # Errors
 ///
@@ -40,11 +44,12 @@ pub(crate) fn authenticate(
     request: &Request<'_>,
     now: Timestamp,
     claim: Option<&Claim>,
+    scripted: &HashSet<Arc<str>>,
 ) -> Result<Action, Refusal> {
     check_form(request)?;
     let name = required(request.headers, "x-tc-action", "Action")?;
     let version = single(request.headers, "x-tc-version")?.unwrap_or_default();
-    let action = Action::choose(name, version)?;
+    let action = Action::choose(name, version, scripted)?;
     let time = check_time(request.headers, now)?;
     if action.needs_region() {
         required(request.headers, "x-tc-region", "Region")?;

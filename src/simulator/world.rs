@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::action::Action;
-use super::answer::Answer;
+use super::answer::{Answer, Page};
 use super::headers;
 use super::key::{Claim, Standing};
 use super::log::{Entry, Log, action_name};
@@ -44,19 +44,32 @@ pub(crate) struct World {
     pub(crate) log: Log,
 }
 
-/// What the parameters of an authentic request ask for: a role's key, or licences.
+/// What the parameters of an authentic request ask for.
+pub(crate) enum Asked {
+    /// The key of a role.
+    Role(Wish),
+    /// The licences.
+    Licences,
+    /// What the scenario has for a further action: a page, if the answer is a list.
+    Scripted(Page),
+}
+
+/// Reads the parameters of an authentic request.
 ///
 /// # Errors
 ///
 /// The refusal that the API would answer with.
-pub(crate) fn read(action: Action, body: &[u8]) -> Result<Option<Wish>, Refusal> {
+pub(crate) fn read(action: &Action, body: &[u8]) -> Result<Asked, Refusal> {
     let parameters = verify::parameters(body)?;
-    if action.service() == "sts" {
-        return Wish::read(action, &parameters).map(Some);
-    }
-    match parameters.keys().next() {
-        Some(name) => Err(Refusal::unknown_parameter(name)),
-        None => Ok(None),
+    match action {
+        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
+            Wish::read(action, &parameters).map(Asked::Role)
+        }
+        Action::Scripted(_) => Page::read(&parameters).map(Asked::Scripted),
+        Action::DescribeLicenseGeneral => match parameters.keys().next() {
+            Some(name) => Err(Refusal::unknown_parameter(name)),
+            None => Ok(Asked::Licences),
+        },
     }
 }
 
@@ -95,8 +108,8 @@ impl World {
     /// The refusal that the API would answer with.
     pub(crate) fn serve(
         &mut self,
-        action: Action,
-        asked: Result<Option<Wish>, Refusal>,
+        action: &Action,
+        asked: Result<Asked, Refusal>,
         tenant: Option<usize>,
         (at, now): (Instant, Timestamp),
     ) -> Result<(Answer, Content), Refusal> {
@@ -112,12 +125,13 @@ impl World {
                 .admit(place, action, limit, at)
                 .map_err(|count| Refusal::rate(count, limit))?;
         }
-        if let Some(wish) = asked? {
+        let asked = asked?;
+        if let Asked::Role(wish) = &asked {
             let place = self.tenants.of_role(&wish.role_arn);
             let place = place.ok_or_else(Refusal::role_not_found)?;
             let caller = self.name(tenant).unwrap_or_default();
             if let Some(tenant) = self.tenants.get(place) {
-                tenant.account.admit(caller, &wish)?;
+                tenant.account.admit(caller, wish)?;
             }
             let (answer, mut fields) = self.sts.answer("sts", elapsed);
             if answer.is_good() {
@@ -132,6 +146,13 @@ impl World {
         let tenant = tenant.and_then(|place| self.tenants.get_mut(place));
         let tenant = tenant.ok_or_else(Refusal::secret_id_not_found)?;
         let (answer, fields) = tenant.player.answer(tenant.account.name(), elapsed);
+        let fields = match asked {
+            Asked::Scripted(page) => {
+                let known = tenant.account.answers.get(action.name());
+                Arc::new(page.of(known.ok_or_else(|| Refusal::no_such_action(action))?))
+            }
+            _ => fields,
+        };
         Ok((answer, Content::Fields(fields)))
     }
 
@@ -198,7 +219,7 @@ impl World {
         }
         let action = headers::action(request.headers);
         if action
-            .and_then(Action::named)
+            .and_then(Action::built_in)
             .is_some_and(|action| action.service() == "sts")
         {
             self.log.sts = self.log.sts.saturating_add(1);

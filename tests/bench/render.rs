@@ -1,19 +1,13 @@
 //! What it costs to write the accounts' part of a scrape, for each series.
-//!
-//! `cargo bench --bench render` measures the time, with `-- --instructions` instead the
-//! instructions, which no other load on the machine disturbs; that needs valgrind.
 
 #![allow(
-    clippy::cast_precision_loss,
     clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a report for a person"
+    reason = "a benchmark fails by panicking"
 )]
 
 use std::hint::black_box;
-use std::process::Command;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +16,9 @@ use cwp_exporter::cloud::Fields;
 use cwp_exporter::collection::snapshot::{
     AccountState, Attempt, CollectorState, KeySource, Slot, Store, Success,
 };
-use cwp_exporter::collectors::Collector as _;
-use cwp_exporter::collectors::license_general::LicenseGeneral;
-use cwp_exporter::exposition::{Exposition, Format, Page};
+use cwp_exporter::collectors::license_general::{LicenseGeneral, defs};
+use cwp_exporter::collectors::{Collector as _, Next, Sample, Schedule};
+use cwp_exporter::exposition::{Exposition, Format};
 use cwp_exporter::system::clock::Clock;
 use jiff::Timestamp;
 use prometheus::Registry;
@@ -33,16 +27,27 @@ const EXAMPLE: &str = include_str!("../fixtures/api/license_general/documented-e
 
 const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("openmetrics", Format::OpenMetrics)];
 
-/// An exposition of so many accounts, each collected a moment ago.
-fn exposition(count: usize) -> Exposition {
+/// An exposition of so many accounts, each collected a moment ago, with so many rows of a list
+/// beside the usual series.
+fn exposition(count: usize, rows: usize) -> Exposition {
     let now = Timestamp::from_millisecond(1_763_913_600_123).unwrap();
     let document: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
     let fields = document["Response"].to_string();
     let fields: Fields = serde_json::from_str(&fields).unwrap();
     let clock = Clock::new(move || now);
-    let store = Store::new(Vec::new(), Duration::from_secs(600));
+    let store = Store::new(Vec::new());
+    let Next::Done(collected) = LicenseGeneral.reading().read(&fields) else {
+        unreachable!("one answer is all");
+    };
+    let (mut samples, _) = collected.into_samples(0);
+    samples.extend((0..rows).map(|row| {
+        let label = format!("cwplic-{row:08}");
+        Sample::new(defs::EDITION, [label.into()], 1_800_843_063.0)
+    }));
     let account = |number| {
-        let slot = Slot::new(&LicenseGeneral, store.revision());
+        let name = format!("account-{number:05}");
+        let schedule = Schedule::default();
+        let slot = Slot::new(&LicenseGeneral, &name, schedule, store.revision());
         slot.store(CollectorState {
             last_attempt: Some(Attempt {
                 at: clock.moment(),
@@ -51,100 +56,67 @@ fn exposition(count: usize) -> Exposition {
             }),
             last_success: Some(Success {
                 at: clock.moment(),
-                samples: LicenseGeneral.parse(&fields).samples,
+                samples: samples.clone().into(),
+                rows_hidden: None,
             }),
             ..CollectorState::default()
         });
         Arc::new(AccountState {
-            name: format!("account-{number:05}"),
+            name,
             identity: String::new(),
             endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
             region: Some("ap-guangzhou".to_owned()),
             labels: [("team".to_owned(), "security".to_owned())].into(),
             key_source: KeySource::new(String::new),
-            slots: vec![Arc::new(slot)],
+            slots: vec![slot],
         })
     };
     let accounts = (0..count).map(account).collect();
-    store.replace(accounts, Duration::from_secs(600));
+    store.replace(accounts);
     Exposition::new(Registry::new(), Arc::new(store), clock, None)
 }
 
-/// Writes all pages into one buffer after the other; returns how many series there are.
-fn render(exposition: &Exposition, format: Format, page: &mut Page) -> usize {
-    let (mut pages, _) = exposition.accounts(format);
-    let mut bytes = 0;
-    loop {
-        page.clear();
-        pages.next_page(page);
-        if page.is_empty() {
-            return bytes;
-        }
-        bytes += black_box(page.text()).len();
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0 += black_box(text).len();
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
+fn render(exposition: &Exposition, format: Format) -> usize {
+    let mut counter = Counter(0);
+    exposition.write_accounts(format, &mut counter).unwrap();
+    counter.0
+}
+
 fn series(exposition: &Exposition) -> usize {
-    let (pages, _) = exposition.accounts(Format::Text);
-    let text: Vec<u8> = pages.flatten().collect();
+    let mut text = Vec::new();
+    exposition.write_accounts(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     text.lines().filter(|line| !line.starts_with('#')).count()
 }
 
-/// How many instructions a process of this program takes to render so often.
-fn instructions(format: &str, accounts: usize, times: usize) -> u64 {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--times", format, &accounts.to_string(), &times.to_string()])
-        .output()
-        .unwrap_or_else(|error| panic!("cannot run valgrind: {error}; install it"));
-    let report = String::from_utf8_lossy(&output.stderr);
-    let total = report.lines().find_map(|line| line.split_once("refs:"));
-    let (_, total) = total.unwrap_or_else(|| panic!("valgrind said: {report}"));
-    total.trim().replace(',', "").parse().unwrap()
-}
-
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["--times", format, accounts, times] => {
-            let (_, format) = FORMATS.iter().find(|(name, _)| name == format).unwrap();
-            let exposition = exposition(accounts.parse().unwrap());
-            let mut page = Page::default();
-            for _ in 0..times.parse().unwrap() {
-                render(&exposition, *format, &mut page);
+    let mut criterion = Criterion::default().configure_from_args();
+    for (name, format) in FORMATS {
+        for rows in [0, 50] {
+            let mut group = criterion.benchmark_group(format!("{name}, {rows} further rows"));
+            for accounts in [1, 100, 1_000, 10_000] {
+                let exposition = exposition(accounts, rows);
+                group.throughput(Throughput::Elements(series(&exposition) as u64));
+                group.bench_function(format!("{accounts} accounts"), |bencher| {
+                    bencher.iter(|| render(&exposition, format));
+                });
             }
-        }
-        all if all.contains(&"--instructions") => {
-            println!("| Format | Accounts | Instructions a series |");
-            println!("|---|---|---|");
-            for accounts in [1, 100, 1_000] {
-                let (series, times) = (series(&exposition(accounts)), 10_000 / accounts);
-                for (name, _) in FORMATS {
-                    let once = instructions(name, accounts, 1);
-                    let often = instructions(name, accounts, times + 1);
-                    let each = (often - once) as f64 / (times * series) as f64;
-                    println!("| {name} | {accounts} | {each:.0} |");
-                }
-            }
-        }
-        _ => {
-            let mut criterion = Criterion::default().configure_from_args();
-            for (name, format) in FORMATS {
-                let mut group = criterion.benchmark_group(name);
-                for accounts in [1, 100, 1_000, 10_000] {
-                    let exposition = exposition(accounts);
-                    let mut page = Page::default();
-                    group.throughput(Throughput::Elements(series(&exposition) as u64));
-                    group.bench_function(format!("{accounts} accounts"), |bencher| {
-                        bencher.iter(|| render(&exposition, format, &mut page));
-                    });
-                }
-                group.finish();
-            }
-            criterion.final_summary();
+            group.finish();
         }
     }
+    criterion.final_summary();
 }

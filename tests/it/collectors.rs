@@ -6,19 +6,19 @@
 use std::path::Path;
 
 use cwp_exporter::cloud::Fields;
-use cwp_exporter::collectors::{self, Parsed};
+use cwp_exporter::collectors::{self, Collected, Next};
 use cwp_exporter::simulator::documented_example;
 
-fn lines(parsed: &Parsed) -> Vec<String> {
-    let samples = parsed.samples.iter().map(|sample| {
+fn lines(collected: &Collected) -> Vec<String> {
+    let samples = collected.samples.iter().map(|sample| {
         let label = match sample.metric.labels.get(1) {
-            Some(name) => format!(",{name}=\"{}\"", sample.label),
+            Some(name) => format!(",{name}=\"{}\"", sample.label()),
             None => String::new(),
         };
         let name = sample.metric.name;
         format!("{name}{{account=\"ACCOUNT\"{label}}} {}", sample.value)
     });
-    let drift = parsed
+    let drift = collected
         .drift
         .iter()
         .map(|drift| format!("drift {} {}", drift.field, drift.kind.as_str()));
@@ -49,10 +49,12 @@ fn answers_mean_what_their_fixtures_say() {
             }
             let answer = std::fs::read_to_string(&path).unwrap();
             let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
-            let parsed = collector.parse(&fields(&answer));
+            let Next::Done(collected) = collector.reading().read(&fields(&answer)) else {
+                panic!("{} is not all", path.display());
+            };
             let expected: Vec<&str> = expected.lines().collect();
-            assert_eq!(lines(&parsed), expected, "{}", path.display());
-            assert!(parsed.recognized, "{}", path.display());
+            assert_eq!(lines(&collected), expected, "{}", path.display());
+            assert!(collected.recognized, "{}", path.display());
             cases += 1;
         }
     }

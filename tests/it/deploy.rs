@@ -42,7 +42,7 @@ fn load(text: &str, folder: &str) -> Config {
     }
     let path = place.path().join("cwp-exporter.yml");
     std::fs::write(&path, text.replace(folder, place.path().to_str().unwrap())).unwrap();
-    Config::load(Some(&path), &Environment::default()).unwrap()
+    Config::load(Some(&path), &Environment::default(), &[]).unwrap()
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_example_configuration_loads_and_says_the_defaults() {
     let example = repository_file("deploy/cwp-exporter.example.yml");
     std::fs::write(&path, &example).unwrap();
     std::fs::write(folder.path().join("production.key"), "key").unwrap();
-    let config = Config::load(Some(&path), &Environment::default()).unwrap();
+    let config = Config::load(Some(&path), &Environment::default(), &[]).unwrap();
     assert_eq!(config.poll, Poll::default());
     assert_eq!(config.api, Api::default());
     assert_eq!(config.accounts.len(), 2);

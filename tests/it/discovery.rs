@@ -46,9 +46,13 @@ async fn a_probe_shows_all_that_is_known_of_one_account_and_nothing_else() {
     );
     let scrape = Scrape::parse(&probe.text().await.unwrap());
     assert_eq!(scrape.licence_series("a 1&主").len(), 25);
-    // What the whole scrape says of the account, and no more.
+    // What the whole scrape says of the account and of when it is collected, and no more.
     let all = exporter.scrape().await;
-    let of_account = |series: &&String| series.contains("account=\"a 1&主\"");
+    let of_account = |series: &&String| {
+        series.contains("account=\"a 1&主\"")
+            || series.starts_with("cwp_exporter_collector_interval_seconds{")
+            || series.starts_with("cwp_exporter_collector_max_age_seconds{")
+    };
     let expected: Vec<&String> = all.samples.keys().filter(of_account).collect();
     assert_eq!(scrape.samples.keys().collect::<Vec<_>>(), expected);
     assert_eq!(scrape.succeeded("a 1&主"), Some(true));

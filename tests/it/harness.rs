@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use cwp_exporter::collectors;
 use cwp_exporter::commands::daemon::{App, AppOptions};
 use cwp_exporter::config::{Environment, Source};
 use cwp_exporter::server::Limits;
@@ -126,6 +127,7 @@ impl Exporter {
             ..Source::default()
         };
         let mut options = AppOptions {
+            collectors: collectors::all(),
             listen_addresses: vec!["127.0.0.1:0".parse().unwrap()],
             systemd_socket: false,
             limits: Limits {

@@ -22,6 +22,7 @@ mod doctor;
 mod drift;
 mod failure;
 mod formats;
+mod further_collector;
 mod harness;
 mod hostile;
 mod program;

@@ -107,7 +107,7 @@ async fn a_file_that_was_refused_is_put_aside_and_never_overwritten() {
     for refused in [
         "{\"cwp_exporter_snapshots\":",
         "{\"cwp_exporter_snapshots\":99,\"accounts\":[]}",
-        "{\"cwp_exporter_snapshots\":2,\"series\":[],\"accounts\":[],\"more\":1}",
+        "{\"cwp_exporter_snapshots\":3,\"series\":[],\"accounts\":[],\"more\":1}",
     ] {
         std::fs::write(setup.saved(), refused).unwrap();
         let mut program = setup.start();
@@ -121,7 +121,7 @@ async fn a_file_that_was_refused_is_put_aside_and_never_overwritten() {
         assert_eq!(std::fs::read_to_string(&kept_as).unwrap(), refused);
         let saved = std::fs::read_to_string(setup.saved()).unwrap();
         assert!(
-            saved.starts_with("{\"cwp_exporter_snapshots\":2,"),
+            saved.starts_with("{\"cwp_exporter_snapshots\":3,"),
             "{saved}"
         );
         names.push(kept_as);

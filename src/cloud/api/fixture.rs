@@ -18,7 +18,7 @@ use crate::config::RateLimit;
 use crate::config::{Config, Environment};
 use crate::metrics::ExporterMetrics;
 
-/// A client with a timeout of 10 s, for an interval of 16 s.
+/// A client with a timeout of 10 s.
 pub(crate) fn client(
     registry: &Registry,
     http: Arc<Scripted>,
@@ -36,7 +36,6 @@ pub(crate) fn client(
         ),
         clock(),
         Duration::from_secs(10),
-        Duration::from_secs(16),
         ExporterMetrics::register(registry).unwrap(),
     )
 }
@@ -53,7 +52,7 @@ pub(crate) fn target_of(credential: Credential) -> Target {
         ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
         ("TENCENTCLOUD_SECRET_KEY", "unused"),
     ]);
-    let config = Config::load(None, &environment).unwrap();
+    let config = Config::load(None, &environment, &[]).unwrap();
     let endpoint = &config.accounts[0].endpoint;
     Target {
         request: Arc::new(Prepared::new(endpoint, None, LicenseGeneral.request())),

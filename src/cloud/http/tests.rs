@@ -196,7 +196,7 @@ fn behind(proxy: &str) -> Network {
         ("TENCENTCLOUD_SECRET_ID", "AKIDa"),
         ("TENCENTCLOUD_SECRET_KEY", "a"),
     ]);
-    let config = Config::load(None, &environment).unwrap();
+    let config = Config::load(None, &environment, &[]).unwrap();
     Network::new(Trust::Nobody, config.proxies)
 }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cloud::scripted::{self, Scripted, success};
+use crate::collectors;
 
 /// A fleet over a scripted network, and its scheduler.
 struct Running {
@@ -24,7 +25,7 @@ fn environment() -> Environment {
 fn config(yaml: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
-    Config::load(Some(file.path()), &environment()).unwrap()
+    Config::load(Some(file.path()), &environment(), &[]).unwrap()
 }
 
 /// Settings, and an account of a minute's interval for each name.
@@ -43,7 +44,14 @@ impl Running {
         let registry = Registry::new();
         let clock = scripted::clock();
         let config = config(yaml);
-        let fleet = Fleet::on(network, &config, &environment(), &clock, &registry);
+        let fleet = Fleet::on(
+            network,
+            collectors::all(),
+            &config,
+            &environment(),
+            &clock,
+            &registry,
+        );
         let mut running = Self {
             fleet: fleet.unwrap(),
             scheduler: Scheduler::new(0.0),
@@ -161,7 +169,8 @@ async fn another_max_age_holds_at_once_and_changes_nothing_else() {
     running.until(45).await;
     let shorter = format!("poll: {{max_age: 2m}}\n{}", accounts(&["a"]));
     assert_eq!(running.apply(&shorter).kept, 1);
-    let max_age = running.fleet.store().load().max_age();
+    let accounts = running.fleet.store().load();
+    let max_age = accounts.list()[0].slots[0].schedule().max_age;
     assert_eq!(max_age, Duration::from_secs(120));
     running.until(165).await;
     assert_eq!(running.asked("a"), [0, 60, 120]);

@@ -1,18 +1,19 @@
 //! What is in the file: the values of each account's last successes and when they were.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::snapshot::{AccountState, CollectorState, Slot, Store, Success};
-use crate::collectors::Samples;
+use crate::collectors::{Collector, Labels, Sample};
 use crate::system::clock::Moment;
 
 /// The version of the file's form. A file of another version is put aside. Version 1 had
-/// identities that depended on the compiler.
-const VERSION: u32 = 2;
+/// identities that depended on the compiler, version 2 no more than one further label.
+const VERSION: u32 = 3;
 
 /// How far ahead of our clock a snapshot may claim to be.
 const MAX_AHEAD: SignedDuration = SignedDuration::from_secs(300);
@@ -22,8 +23,8 @@ const MAX_AHEAD: SignedDuration = SignedDuration::from_secs(300);
 #[serde(deny_unknown_fields)]
 pub struct Document {
     cwp_exporter_snapshots: u32,
-    /// The series of all accounts, once: metric, and value of its second label.
-    series: Vec<(String, String)>,
+    /// The series of all accounts, once: metric, and values of its labels behind `account`.
+    series: Vec<(String, Vec<String>)>,
     accounts: Vec<SavedAccount>,
 }
 
@@ -47,6 +48,9 @@ struct SavedAccount {
 struct SavedCollector {
     collector: String,
     collected_at: Timestamp,
+    /// How many rows of a list are not among the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_hidden: Option<usize>,
     /// The position of each series in the document's list, and its value.
     samples: Vec<(usize, f64)>,
 }
@@ -82,21 +86,22 @@ pub fn encode(store: &Store, now: Moment) -> serde_json::Result<Vec<u8>> {
 /// Gives each series its position.
 #[derive(Default)]
 struct SeriesList {
-    list: Vec<(String, String)>,
-    /// The labels of each metric, and their positions.
-    known: BTreeMap<&'static str, Vec<(String, usize)>>,
+    list: Vec<(String, Vec<String>)>,
+    /// The position of each series, by its metric's name and the values of its labels.
+    known: HashMap<&'static str, HashMap<Labels, usize>>,
 }
 
 impl SeriesList {
-    fn position(&mut self, metric: &'static str, label: &str) -> usize {
-        let labels = self.known.entry(metric).or_default();
-        let known = labels.iter().find(|(known, _)| known == label);
-        if let Some((_, position)) = known {
+    fn position(&mut self, sample: &Sample) -> usize {
+        let known = self.known.entry(sample.metric.name).or_default();
+        if let Some(position) = known.get(&sample.labels) {
             return *position;
         }
         let position = self.list.len();
-        labels.push((label.to_owned(), position));
-        self.list.push((metric.to_owned(), label.to_owned()));
+        let labels = sample.labels.iter().map(ToString::to_string);
+        let series = (sample.metric.name.to_owned(), labels.collect());
+        self.list.push(series);
+        known.insert(sample.labels.clone(), position);
         position
     }
 }
@@ -105,14 +110,13 @@ fn save(account: &AccountState, series: &mut SeriesList, now: Moment) -> SavedAc
     let collectors = account.slots.iter().filter_map(|slot| {
         let state = slot.load();
         let success = state.last_success.as_ref()?;
-        let samples = success.samples.iter().map(|sample| {
-            let position = series.position(sample.metric.name, sample.label);
-            (position, sample.value)
-        });
+        let samples = success.samples.iter();
+        let samples = samples.map(|sample| (series.position(sample), sample.value));
         Some(SavedCollector {
             collector: slot.collector().name().to_owned(),
             samples: samples.collect(),
             collected_at: now.time_of(success.at),
+            rows_hidden: success.rows_hidden,
         })
     });
     SavedAccount {
@@ -166,27 +170,43 @@ impl Document {
         if slot.load().last_success.is_some() || age < -MAX_AHEAD {
             return false;
         }
-        let samples = saved.samples.iter().map(|(position, value)| {
-            let (metric, label) = self.series.get(*position)?;
-            Some((metric.as_str(), label.as_str(), *value))
-        });
         // A sample that this version does not know makes the rest doubtful.
-        let samples = samples
-            .collect::<Option<Vec<_>>>()
-            .and_then(|samples| Samples::from_named(slot.collector().series(), samples));
-        let Some(samples) = samples else {
+        let samples = saved.samples.iter().map(|(position, value)| {
+            let (metric, labels) = self.series.get(*position)?;
+            restored(slot.collector(), metric, labels, *value)
+        });
+        let Some(samples) = samples.collect::<Option<Arc<[Sample]>>>() else {
             return false;
         };
         slot.store(CollectorState {
             last_success: Some(Success {
                 at: now.earlier_by(age),
                 samples,
+                rows_hidden: saved.rows_hidden,
             }),
             restored: true,
             ..CollectorState::default()
         });
         true
     }
+}
+
+/// A saved sample, if `collector` yields such samples.
+fn restored(
+    collector: &dyn Collector,
+    metric: &str,
+    labels: &[String],
+    value: f64,
+) -> Option<Sample> {
+    let mut metrics = collector.metrics().iter();
+    let metric = metrics.find(|known| known.name == metric)?;
+    let labels: Labels = labels.iter().cloned().map(Cow::Owned).collect();
+    let is_valid = metric.labels.len() == 1 + labels.len() && value.is_finite() && value >= 0.0;
+    is_valid.then_some(Sample {
+        metric,
+        labels,
+        value,
+    })
 }
 
 #[cfg(test)]
@@ -197,7 +217,7 @@ pub(super) mod fixture {
 
     use super::*;
     use crate::collection::snapshot::{KeySource, Revision};
-    use crate::collectors::Collector as _;
+    use crate::collectors::Schedule;
     use crate::collectors::license_general::{LicenseGeneral, defs};
 
     pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
@@ -209,16 +229,22 @@ pub(super) mod fixture {
 
     /// A store of one account, collected if there is a value and a moment.
     pub(super) fn store(name: &str, identity: &str, collected: Option<(f64, Moment)>) -> Store {
-        let slot = Slot::new(&LicenseGeneral, &Revision::default());
+        let slot = Slot::new(
+            &LicenseGeneral,
+            name,
+            Schedule::default(),
+            &Revision::default(),
+        );
         if let Some((value, at)) = collected {
-            let samples = [
-                (defs::LICENSES.name, "", value),
-                (defs::EDITION.name, "ultimate", value),
-            ];
             slot.store(CollectorState {
                 last_success: Some(Success {
                     at,
-                    samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+                    samples: [
+                        Sample::new(defs::EDITION, ["ultimate".into()], value),
+                        Sample::new(defs::LICENSES, [], value),
+                    ]
+                    .into(),
+                    rows_hidden: Some(3),
                 }),
                 ..CollectorState::default()
             });
@@ -228,11 +254,11 @@ pub(super) mod fixture {
             identity: identity.to_owned(),
             endpoint: String::new(),
             region: None,
-            labels: BTreeMap::new(),
+            labels: std::collections::BTreeMap::new(),
             key_source: KeySource::new(String::new),
-            slots: vec![Arc::new(slot)],
+            slots: vec![slot],
         };
-        Store::new(vec![Arc::new(account)], MAX_AGE)
+        Store::new(vec![Arc::new(account)])
     }
 }
 
@@ -243,6 +269,7 @@ mod tests {
     use super::fixture::MAX_AGE;
     use super::*;
     use crate::cloud::scripted::running_clock;
+    use crate::collectors::license_general::defs;
     use crate::system::clock::Clock;
 
     fn noon() -> Timestamp {
@@ -291,7 +318,8 @@ mod tests {
             .collect();
         assert_eq!(samples.len(), 2);
         assert!(samples.iter().all(|sample| sample.value.eq(&7.0)));
-        assert_eq!(samples[0].label, "ultimate");
+        assert_eq!(samples[0].label(), "ultimate");
+        assert_eq!(state.last_success.as_ref().unwrap().rows_hidden, Some(3));
         tokio::time::advance(Duration::from_secs(300)).await;
         assert!(
             state.samples(moment(later), MAX_AGE).is_none(),
@@ -330,6 +358,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_sample_that_the_collector_does_not_yield_makes_the_others_doubtful() {
+        let good = saved(&store("a", "x", Some(7.0)));
+        let licenses = format!("[\"{}\",[]]", defs::LICENSES.name);
+        assert!(good.contains(&licenses), "{good}");
+        for (known, odd) in [
+            (licenses.as_str(), "[\"other\",[]]"),
+            ("_licenses\",[]]", "_licenses\",[\"ultimate\"]]"),
+            ("[\"ultimate\"]]", "[]]"),
+            ("[1,7.0]", "[1,-7.0]"),
+            ("[1,7.0]", "[2,7.0]"),
+        ] {
+            let fresh = store("a", "x", None);
+            let content = good.replace(known, odd);
+            assert_ne!(content, good, "{known}");
+            assert_eq!(restore(&content, &fresh, noon()), 0, "{odd}");
+        }
+    }
+
+    #[tokio::test]
     async fn content_that_is_damaged_or_of_another_version_is_an_error() {
         let good = saved(&store("a", "x", Some(7.0)));
         for (bad, why) in [
@@ -337,28 +384,13 @@ mod tests {
             ("{}".to_owned(), "damaged"),
             ("not json".to_owned(), "damaged"),
             (good[..good.len() / 2].to_owned(), "damaged"),
-            (good.replace("snapshots\":2", "snapshots\":1"), "the form 1"),
-            (good.replace("snapshots\":2", "snapshots\":3"), "the form 3"),
+            (good.replace("snapshots\":3", "snapshots\":2"), "the form 2"),
+            (good.replace("snapshots\":3", "snapshots\":4"), "the form 4"),
             (good.replace("\"accounts\"", "\"acounts\""), "damaged"),
             (good.replace("\"name\"", "\"more\":1,\"name\""), "damaged"),
         ] {
             let error = Document::parse(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_account_with_a_sample_that_is_not_known_is_left_out() {
-        let good = saved(&store("a", "x", Some(7.0)));
-        for (known, other) in [
-            ("tencentcloud_cwp_licenses", "other"),
-            ("7.0", "-7.0"),
-            ("[[0,", "[[99,"),
-        ] {
-            assert!(good.contains(known), "{good}");
-            let fresh = store("a", "x", None);
-            assert_eq!(restore(&good.replace(known, other), &fresh, noon()), 0);
-            assert!(state(&fresh).last_success.is_none());
         }
     }
 }

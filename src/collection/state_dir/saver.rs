@@ -241,7 +241,7 @@ mod tests {
     /// Starts to save by a program of the fixtures.
     async fn start(program: &str, registry: &Registry) -> Saver {
         let dir = folder(program, Path::new("/nowhere"));
-        let store = Arc::new(Store::new(Vec::new(), Duration::from_secs(600)));
+        let store = Arc::new(Store::new(Vec::new()));
         let metrics = ExporterMetrics::register(registry).unwrap();
         let saver = Saver::start(dir, &store, &Clock::system(), &metrics).await;
         saver.unwrap()

@@ -1,9 +1,9 @@
 //! The steps that one real request of each collector settles: clock, signature,
 //! permission and answer.
 
-use super::report::{Step, Subject};
+use super::report::{Status, Step, Subject};
 use crate::cloud::Error;
-use crate::collectors::Parsed;
+use crate::collectors::Collected;
 use crate::metrics::reason::Reason;
 
 /// How far the clocks may differ before every request is refused, in seconds.
@@ -19,12 +19,15 @@ const POLICY: &str = "attach the CAM policy of this report to the key's user or 
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     pub(super) collector: &'static str,
+    /// Whether the collector decides whether the account is up; the failure of another is a
+    /// warning.
+    pub(super) decides: bool,
     /// The request's action as policies write it.
     pub(super) action: String,
     /// The local clock minus the API's, in seconds, if the API said what time it is.
     pub(super) skew: Option<f64>,
     /// What the answer meant and its RequestId.
-    pub(super) outcome: Result<(Parsed, Option<String>), Error>,
+    pub(super) outcome: Result<(Collected, Option<String>), Error>,
 }
 
 /// The steps and a summary in a few words, from the exchanges of all collectors.
@@ -90,13 +93,20 @@ fn clock(skew: Option<f64>) -> Step {
 
 impl Exchange {
     fn values(&self) -> usize {
-        let parsed = self.outcome.as_ref();
-        parsed.map_or(0, |(parsed, _)| parsed.samples.iter().count())
+        let collected = self.outcome.as_ref();
+        collected.map_or(0, |(collected, _)| {
+            let rows = collected.rows.iter().map(Vec::len);
+            collected.samples.len() + rows.sum::<usize>()
+        })
     }
 
     fn steps(&self) -> [Step; 3] {
         [self.signature(), self.permission(), self.answer()].map(|step| Step {
             collector: Some(self.collector),
+            status: match step.status {
+                Status::Failed if !self.decides => Status::Ok,
+                status => status,
+            },
             ..step
         })
     }
@@ -130,15 +140,15 @@ impl Exchange {
 
     fn answer(&self) -> Step {
         let subject = Subject::Answer;
-        let (parsed, request_id) = match &self.outcome {
-            Ok((parsed, request_id)) => (parsed, request_id),
+        let (collected, request_id) = match &self.outcome {
+            Ok((collected, request_id)) => (collected, request_id),
             Err(error) if is_about_the_key(error) || error.reason == Reason::Permission => {
                 return Step::skipped(subject, "the request was refused");
             }
             Err(error) => return failed(subject, error, error.remedy()),
         };
-        let step = if parsed.recognized {
-            let drift = parsed.drift.iter();
+        let step = if collected.recognized {
+            let drift = collected.drift.iter();
             let drift = drift.map(|drift| format!("{} {}", drift.field, drift.kind.as_str()));
             let drift: Vec<String> = drift.collect();
             let values = counted(self.values());
@@ -181,11 +191,11 @@ fn failed(subject: Subject, error: &Error, remedy: &str) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::report::Status;
 
-    fn exchange(outcome: Result<(Parsed, Option<String>), Error>) -> Exchange {
+    fn exchange(outcome: Result<(Collected, Option<String>), Error>) -> Exchange {
         Exchange {
             collector: "license_general",
+            decides: true,
             action: "cwp:DescribeLicenseGeneral".to_owned(),
             skew: Some(0.0),
             outcome,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::collectors;
+use crate::collectors::Collector;
 
 /// A CAM policy, in the shape that the console takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,12 +21,9 @@ struct Statement {
 }
 
 impl Policy {
-    /// What the collectors need, and no more.
-    #[must_use]
-    pub fn of_collectors() -> Self {
-        let requests = collectors::all()
-            .iter()
-            .map(|collector| collector.request());
+    /// What these collectors need, and no more.
+    pub fn of(collectors: impl IntoIterator<Item = &'static dyn Collector>) -> Self {
+        let requests = collectors.into_iter().map(|collector| collector.request());
         let actions = requests.map(|request| format!("{}:{}", request.service, request.action));
         Self {
             version: "2.0",

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use crate::collectors::Collectors;
 use crate::commands::doctor::{self, Finding};
 use crate::commands::{Failure, say};
 use crate::config::Source;
@@ -9,13 +10,14 @@ use crate::system::clock::Clock;
 
 /// Examines all accounts, and prints the report as text or as one `json` document.
 pub(in crate::commands) async fn run(
+    collectors: Collectors,
     source: &Source,
     clock: &Clock,
     json: bool,
 ) -> Result<(), Failure> {
     let mut progress = Progress::new(io::stderr(), io::stderr().is_terminal());
     let mut printed = Ok(());
-    let report = doctor::examine(source, clock, |finding| {
+    let report = doctor::examine(collectors, source, clock, |finding| {
         progress.clear();
         if !json && printed.is_ok() {
             printed = say(finding.to_string());

@@ -127,7 +127,8 @@ impl Report {
         accounts: Vec<AccountReport>,
         policy: &Policy,
     ) -> Self {
-        let refused = |step: &Step| step.step == Subject::Permission && step.has_failed();
+        // Of whichever collector: another one's refusal is a warning.
+        let refused = |step: &Step| step.step == Subject::Permission && step.remedy.is_some();
         let mut steps = accounts.iter().flat_map(|account| &account.steps);
         Self {
             ok: accounts.iter().all(|account| account.ok),

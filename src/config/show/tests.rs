@@ -74,7 +74,7 @@ impl Place {
     fn load(&self, folder: &Path, yaml: &str) -> Config {
         let file = folder.join("cwp.yml");
         std::fs::write(&file, yaml).unwrap();
-        let config = Config::load(Some(&file), &self.environment);
+        let config = Config::load(Some(&file), &self.environment, &[]);
         config.unwrap_or_else(|error| panic!("{error}\n{yaml}"))
     }
 }
@@ -249,7 +249,7 @@ fn whatever_is_configured_what_is_shown_loads_again_as_the_same() {
         let file = place.folder.path().join("cwp.yml");
         std::fs::write(&file, &yaml).unwrap();
         // A profile's name cannot be everything.
-        let Ok(config) = Config::load(Some(&file), &place.environment) else {
+        let Ok(config) = Config::load(Some(&file), &place.environment, &[]) else {
             continue;
         };
         loaded += 1;

@@ -25,7 +25,7 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(Some(&self.0.path().join("cwp.yml")), &environment([]))
+        Config::load(Some(&self.0.path().join("cwp.yml")), &environment([]), &[])
     }
 
     fn names(&self) -> Vec<String> {
@@ -151,10 +151,10 @@ fn a_variable_names_files_from_the_working_directory() {
     let folder = Folder::new("", &[("a.d/a.yml", "- name: a")]);
     let pattern = folder.0.path().join("a.d/*.yml");
     let variables = environment([("CWP_EXPORTER_ACCOUNTS_FILES__0", pattern.to_str().unwrap())]);
-    let config = Config::load(None, &variables).unwrap();
+    let config = Config::load(None, &variables, &[]).unwrap();
     assert_eq!(config.accounts[0].name, "a");
     let variables = environment([("CWP_EXPORTER_ACCOUNTS_FILES__0", "Cargo.tom[l]")]);
-    let error = Config::load(None, &variables).unwrap_err();
+    let error = Config::load(None, &variables, &[]).unwrap_err();
     assert!(error.to_string().contains("  Cargo.toml:"), "{error}");
     assert!(Path::new("Cargo.toml").exists());
 }

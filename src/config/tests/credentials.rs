@@ -83,7 +83,7 @@ fn a_role_can_be_configured_by_variables_alone() {
     ]
     .into_iter()
     .collect();
-    let config = crate::config::Config::load(None, &environment).unwrap();
+    let config = crate::config::Config::load(None, &environment, &[]).unwrap();
     let Credentials::AssumeRole(role) = &config.accounts[0].credentials else {
         panic!("{config:?}");
     };

@@ -61,7 +61,7 @@ fn odd_variables_neither_panic_nor_leak() {
             "CWP_EXPORTER_ACCOUNTS__0__CREDENTIALS__TYPE",
             "CWP_EXPORTER_ACCOUNTS__0__CREDENTIALS__SECRET_ID",
         ] {
-            let shown = match Config::load(None, &environment([(name, value)])) {
+            let shown = match Config::load(None, &environment([(name, value)]), &[]) {
                 Ok(config) => format!("{config:?}"),
                 Err(error) => error.to_string(),
             };
@@ -94,7 +94,7 @@ fn nothing_that_does_not_print_is_in_a_message() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("odd\n\u{202e}name.yml");
         std::fs::write(&file, &yaml).unwrap();
-        let error = Config::load(Some(&file), &environment([])).unwrap_err();
+        let error = Config::load(Some(&file), &environment([]), &[]).unwrap_err();
         let shown = error.to_string();
         assert_eq!(
             shown.lines().count(),
@@ -106,10 +106,10 @@ fn nothing_that_does_not_print_is_in_a_message() {
         assert!(!shown.contains("Hunter2"), "{shown}");
     }
     let variables = environment([("CWP_EXPORTER_POLL__A\n\u{202e}", "1")]);
-    let error = Config::load(None, &variables).unwrap_err().to_string();
+    let error = Config::load(None, &variables, &[]).unwrap_err().to_string();
     assert_eq!(error.lines().count(), 2, "{error:?}");
     let variables = environment([("CWP_EXPORTER_API_ENDPOINT\n\u{202e}", "x")]);
-    let warnings = Config::load(None, &variables).unwrap().warnings();
+    let warnings = Config::load(None, &variables, &[]).unwrap().warnings();
     assert!(
         warnings[0].contains(r"CWP_EXPORTER_API_ENDPOINT\n\u{202e} sets"),
         "{warnings:?}"

@@ -58,7 +58,7 @@ fn more_than_ten_accounts_keep_their_order() {
     });
     let usual = [ID, KEY].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let environment: Environment = usual.into_iter().chain(variables).collect();
-    let config = Config::load(None, &environment).unwrap();
+    let config = Config::load(None, &environment, &[]).unwrap();
     let names: Vec<String> = config.accounts.iter().map(|a| a.name.clone()).collect();
     let expected: Vec<String> = (0..12).map(|index| format!("account {index}")).collect();
     assert_eq!(names, expected);
@@ -108,7 +108,7 @@ fn mistaken_variables_are_named() {
 
 #[test]
 fn variables_of_kubernetes_are_ignored() {
-    let plain = Config::load(None, &environment([])).unwrap();
+    let plain = Config::load(None, &environment([]), &[]).unwrap();
     let injected = environment([
         ("CWP_EXPORTER_SERVICE_HOST", "10.0.0.1"),
         ("CWP_EXPORTER_SERVICE_PORT", "10064"),
@@ -117,7 +117,7 @@ fn variables_of_kubernetes_are_ignored() {
         ("CWP_EXPORTER_PORT_10064_TCP_ADDR", "10.0.0.1"),
         ("CWP_EXPORTER_POLL", "30s"),
     ]);
-    assert_eq!(Config::load(None, &injected).unwrap(), plain);
+    assert_eq!(Config::load(None, &injected, &[]).unwrap(), plain);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_remedy_is_never_refused_itself() {
     }
     for good in ["1s", "90s", "1.5s", "60s", "1h30m"] {
         let variables = environment([("CWP_EXPORTER_POLL__INTERVAL", good)]);
-        assert!(Config::load(None, &variables).is_ok(), "{good}");
+        assert!(Config::load(None, &variables, &[]).is_ok(), "{good}");
     }
 }
 
@@ -167,6 +167,6 @@ fn a_long_environment_is_read_in_time_that_grows_as_it_does() {
         ]
     });
     let unknown = (0..16_000).map(|index| (format!("CWP_EXPORTER_POLL__A{index}"), "1".to_owned()));
-    let error = Config::load(None, &accounts.chain(unknown).collect()).unwrap_err();
+    let error = Config::load(None, &accounts.chain(unknown).collect(), &[]).unwrap_err();
     assert_eq!(error.problems().len(), 16_000);
 }

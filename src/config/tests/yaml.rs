@@ -7,19 +7,19 @@ use crate::config::Config;
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let error = Config::load(Some(Path::new("/nowhere/c.yml")), &environment([])).unwrap_err();
+    let error = Config::load(Some(Path::new("/nowhere/c.yml")), &environment([]), &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "/nowhere/c.yml: 1 problem
   /nowhere/c.yml: cannot read the file: No such file or directory (os error 2); create the file, or correct the path"
     );
     let below_a_file = Path::new("/dev/null/c.yml");
-    let error = Config::load(Some(below_a_file), &environment([])).unwrap_err();
+    let error = Config::load(Some(below_a_file), &environment([]), &[]).unwrap_err();
     assert!(
         error.to_string().ends_with("or correct the path"),
         "{error}"
     );
-    let error = Config::load(Some(&fixtures()), &environment([])).unwrap_err();
+    let error = Config::load(Some(&fixtures()), &environment([]), &[]).unwrap_err();
     assert!(error.to_string().ends_with("; name a file"), "{error}");
 }
 
@@ -42,7 +42,7 @@ fn a_file_that_is_no_utf8_is_told_as_such() {
     ] {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let error = Config::load(Some(file.path()), &environment([])).unwrap_err();
+        let error = Config::load(Some(file.path()), &environment([]), &[]).unwrap_err();
         let problem = error.problems()[0].to_string();
         let expected = format!(
             "{}: {message}; save the file as UTF-8",
@@ -75,7 +75,7 @@ fn a_key_that_is_there_twice_is_told_with_both_lines_wherever_it_is() {
 
 #[test]
 fn null_counts_as_absent() {
-    let plain = Config::load(None, &environment([])).unwrap();
+    let plain = Config::load(None, &environment([]), &[]).unwrap();
     for yaml in [
         "",
         "# nothing\n",

@@ -12,20 +12,21 @@
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use flate2::bufread::GzDecoder;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
 use super::gzip::{Compressor, Start};
 use super::joined::Buffers;
-use crate::exposition::{Exposition, Format, PAGE, Page, Pages};
+use crate::exposition::{Exposition, Format};
 use crate::server::answers::{AnswerLimits, LimitReached, MemoryPermit};
 use crate::server::body::{Body, holding};
 use crate::system::clock::Moment;
@@ -37,9 +38,17 @@ const LIVE_FOR: Duration = Duration::from_millis(10);
 /// millisecond.
 const FEW: usize = 100;
 
-/// With so many accounts at the most, text is kept: about 5 MB. That of more is written
-/// for each scrape while it is sent, from figures that scrapes share.
+/// With so many accounts at the most, text is kept: about 5 MB. With more accounts only the
+/// compressed text is, which is a tenth, and a client that wants plain text gets it
+/// decompressed while it is sent: slow clients would hold too much otherwise.
 const MOST_KEPT_AS_TEXT: usize = 2_000;
+
+/// How much plain text is decompressed at a time, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// How much memory it takes to decompress a body while it is sent, in bytes: a piece, and
+/// the decoder with its window.
+const DECOMPRESSING: usize = PIECE + 48 * 1024;
 
 /// How many bytes the part of an account takes in one kind or another, for the first time
 /// that it is rendered.
@@ -95,27 +104,10 @@ struct AccountsPart {
     instant: Instant,
     /// How long after that moment all of its values are young enough to be shown.
     fresh_for: Duration,
-    content: Content,
-    /// How many bytes it takes.
-    size: usize,
-}
-
-/// What is sent of the accounts. It holds its memory until it is neither kept nor sent.
-#[derive(Debug)]
-enum Content {
-    Text(Bytes),
-    Compressed(Bytes, Start),
-    /// Text that is written while it is sent.
-    Pages {
-        pages: Pages,
-        _memory: MemoryPermit,
-    },
-}
-
-/// Pages that are being sent. They keep the part that they show.
-struct Sending {
-    pages: Pages,
-    _part: Arc<AccountsPart>,
+    /// The text. It holds its memory until it is neither kept nor sent.
+    bytes: Bytes,
+    /// What it takes to go on behind it, if it is compressed.
+    compressed: Option<Start>,
 }
 
 /// There is no body.
@@ -133,7 +125,7 @@ pub(super) enum NoBody {
 #[derive(Debug)]
 struct Whole {
     accounts: Arc<AccountsPart>,
-    /// One after the other, or joined, or what follows the accounts' pages.
+    /// One after the other, or joined.
     pieces: [Bytes; 2],
     /// Until when nothing in it is too old.
     until: Instant,
@@ -182,25 +174,28 @@ impl Bodies {
     /// The body of a scrape in this format, compressed or not, if nothing has to be done
     /// for it `now`.
     pub(super) fn at_hand(&self, format: Format, gzip: bool, now: Instant) -> Option<Body> {
-        self.kept(format, gzip).at_hand(now)
+        self.kept(format, gzip).at_hand(now).map(Body::pieces)
     }
 
     /// The body of a scrape in this format, compressed or not.
     pub(super) async fn body(&self, format: Format, gzip: bool) -> Result<Body, NoBody> {
-        let kept = self.kept(format, gzip);
-        if let Some(body) = kept.at_hand(Instant::now()) {
-            return Ok(body);
-        }
         let accounts = self.exposition.account_count();
-        if accounts > FEW {
-            kept.prepare();
+        let decompressed = !gzip && accounts > MOST_KEPT_AS_TEXT;
+        let kept = self.kept(format, gzip || decompressed);
+        let pieces = match kept.at_hand(Instant::now()) {
+            Some(pieces) => pieces,
+            None => {
+                if accounts > FEW {
+                    kept.prepare();
+                }
+                kept.renewed(accounts).await?.pieces.clone()
+            }
+        };
+        if decompressed {
+            let memory = self.limits.memory(DECOMPRESSING).await?;
+            return Ok(Body::streamed(decompress(pieces)).holding(memory));
         }
-        let whole = kept.renewed(accounts).await?;
-        if matches!(whole.accounts.content, Content::Pages { .. }) {
-            let page = self.limits.memory(PAGE).await?;
-            return Ok(whole.body().holding(page));
-        }
-        Ok(whole.body())
+        Ok(Body::pieces(pieces))
     }
 
     fn kept(&self, format: Format, gzip: bool) -> &Arc<Kept> {
@@ -235,14 +230,13 @@ impl Kept {
         }
     }
 
-    /// The body that there is, if it will do and needs no memory of its own.
-    fn at_hand(&self, now: Instant) -> Option<Body> {
+    /// What there is, if it will do.
+    fn at_hand(&self, now: Instant) -> Option<[Bytes; 2]> {
         let whole = self.whole.load();
         let whole = whole.as_ref()?;
         let is_close = whole.accounts.revision == self.exposition.revision()
             || now < whole.may_be_behind_until;
-        let is_kept = !matches!(whole.accounts.content, Content::Pages { .. });
-        (is_kept && is_close && now < whole.until).then(|| whole.body())
+        (is_close && now < whole.until).then(|| whole.pieces.clone())
     }
 
     /// Both parts after whatever has changed is rendered.
@@ -268,10 +262,9 @@ impl Kept {
         let fresh_for = accounts.fresh_for.saturating_sub(self.age(&accounts));
         let live = self.exposition.live(self.format);
         let whole = Arc::new(Whole {
-            pieces: match &accounts.content {
-                Content::Text(text) => buffers.pieces(text, live),
-                Content::Compressed(bytes, start) => buffers.pieces(bytes, start.end(&live)?),
-                Content::Pages { .. } => [live.into(), Bytes::new()],
+            pieces: match &accounts.compressed {
+                None => buffers.pieces(&accounts.bytes, live),
+                Some(start) => buffers.pieces(&accounts.bytes, start.end(&live)?),
             },
             until: now + LIVE_FOR.min(fresh_for),
             may_be_behind_until: accounts.instant + if many { BEHIND } else { Duration::ZERO },
@@ -292,7 +285,7 @@ impl Kept {
         let size = match before {
             Some(accounts) if self.is_current(&accounts) => return Ok(accounts),
             // Were it a little too small, it would be doubled.
-            Some(accounts) => accounts.size + accounts.size / 16,
+            Some(accounts) => accounts.bytes.len() + accounts.bytes.len() / 16,
             None => 0,
         };
         let (exposition, format, gzip) = (Arc::clone(&self.exposition), self.format, self.gzip);
@@ -314,7 +307,9 @@ impl Kept {
         let before = self.accounts.load();
         before
             .as_ref()
-            .map_or(count.saturating_mul(BYTES_EACH), |before| before.size)
+            .map_or(count.saturating_mul(BYTES_EACH), |before| {
+                before.bytes.len()
+            })
     }
 
     /// Whether nothing has changed since, and nothing has grown too old.
@@ -362,7 +357,6 @@ async fn prepare(kept: Weak<Kept>) {
             kept.whole.store(None);
             kept.accounts.store(None);
             kept.rendering_live.lock().await.clear();
-            kept.exposition.forget();
             kept.preparing.store(false, Ordering::Relaxed);
             return;
         }
@@ -390,49 +384,23 @@ impl AccountsPart {
         // First, so that what changes from here on is not missed.
         let revision = exposition.revision();
         let (at, instant) = (exposition.now(), Instant::now());
-        let (mut pages, fresh_for) = exposition.accounts(format);
-        let (content, size) = if gzip {
+        let (bytes, compressed, fresh_for) = if gzip {
             let mut compressor = Compressor::new(size);
-            let mut page = Page::default();
-            loop {
-                pages.next_page(&mut page);
-                if page.is_empty() {
-                    break;
-                }
-                compressor.write(page.text())?;
-                page.clear();
-            }
+            let fresh_for = exposition.write_accounts(format, &mut compressor)?;
             let (bytes, start) = compressor.finish()?;
-            let size = bytes.len();
-            (
-                Content::Compressed(holding(boxed(bytes), memory), start),
-                size,
-            )
-        } else if exposition.account_count() > MOST_KEPT_AS_TEXT {
-            let (size, _memory) = (pages.kept_bytes(), memory);
-            (Content::Pages { pages, _memory }, size)
+            (bytes, Some(start), fresh_for)
         } else {
-            let mut text = Page::with_capacity(size);
-            let mut length = 0;
-            loop {
-                pages.next_page(&mut text);
-                if text.len() == length {
-                    break;
-                }
-                length = text.len();
-            }
-            (
-                Content::Text(holding(boxed(text.into_text()), memory)),
-                length,
-            )
+            let mut text = Vec::with_capacity(size);
+            let fresh_for = exposition.write_accounts(format, &mut text)?;
+            (text, None, fresh_for)
         };
         Ok(Self {
             revision,
             at,
             instant,
             fresh_for,
-            content,
-            size,
+            bytes: holding(boxed(bytes), memory),
+            compressed,
         })
     }
 }
@@ -442,27 +410,15 @@ fn boxed(bytes: Vec<u8>) -> Bytes {
     bytes.into_boxed_slice().into()
 }
 
-impl Whole {
-    /// A body of it, which keeps the accounts' part until it is sent.
-    fn body(&self) -> Body {
-        match &self.accounts.content {
-            Content::Pages { pages, .. } => {
-                let sending = Sending {
-                    pages: pages.clone(),
-                    _part: Arc::clone(&self.accounts),
-                };
-                let [last, _] = self.pieces.clone();
-                Body::pages(sending, last)
-            }
-            _ => Body::pieces(self.pieces.clone()),
+/// The plain text of a compressed body, a piece at a time.
+fn decompress([first, second]: [Bytes; 2]) -> impl Iterator<Item = io::Result<Bytes>> {
+    let mut decoder = GzDecoder::new(first.chain(second).reader());
+    std::iter::from_fn(move || {
+        let mut piece = Vec::with_capacity(PIECE);
+        match decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(piece.into())),
+            Err(error) => Some(Err(error)),
         }
-    }
-}
-
-impl Iterator for Sending {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        self.pages.next().map(Bytes::from)
-    }
+    })
 }

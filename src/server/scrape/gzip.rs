@@ -4,7 +4,7 @@
 //! Every client reads that. Two members would do as well, had not some clients the
 //! habit of reading the first only.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
@@ -18,7 +18,7 @@ pub(super) struct Start {
     checksum: Crc,
 }
 
-/// Compresses the first part, page by page.
+/// Compresses the first part, which is written to it.
 pub(super) struct Compressor {
     encoder: DeflateEncoder<Vec<u8>>,
     checksum: Crc,
@@ -35,17 +35,25 @@ impl Compressor {
         }
     }
 
-    pub(super) fn write(&mut self, page: &[u8]) -> io::Result<()> {
-        self.checksum.update(page);
-        self.encoder.write_all(page)
-    }
-
     /// The first part, up to a byte's boundary.
     pub(super) fn finish(mut self) -> io::Result<(Vec<u8>, Start)> {
         self.encoder.flush()?;
         let bytes = std::mem::take(self.encoder.get_mut());
         let checksum = self.checksum;
         Ok((bytes, Start { checksum }))
+    }
+}
+
+impl Write for Compressor {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let written = self.encoder.write(text)?;
+        self.checksum
+            .update(text.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.flush()
     }
 }
 
@@ -78,7 +86,7 @@ mod tests {
     fn joined(pages: &[&str], rest: &str) -> Vec<u8> {
         let mut compressor = Compressor::new(0);
         for page in pages {
-            compressor.write(page.as_bytes()).unwrap();
+            compressor.write_all(page.as_bytes()).unwrap();
         }
         let (bytes, start) = compressor.finish().unwrap();
         [bytes, start.end(rest.as_bytes()).unwrap()].concat()
@@ -109,7 +117,7 @@ mod tests {
     #[test]
     fn the_start_is_the_same_whatever_follows() {
         let mut compressor = Compressor::new(64);
-        compressor.write(b"start").unwrap();
+        compressor.write_all(b"start").unwrap();
         let (first, start) = compressor.finish().unwrap();
         let long = "long ".repeat(10_000);
         for rest in ["one", long.as_str()] {

@@ -1,7 +1,6 @@
 //! One account in full.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,8 +8,8 @@ use tokio::time::Instant;
 
 use super::health::Health;
 use crate::collection::snapshot::{AccountState, CollectorState, Plan, Slot};
+use crate::collectors::Sample;
 use crate::collectors::license_general::defs;
-use crate::collectors::{Sample, Samples};
 use crate::system::clock::Moment;
 
 /// One account.
@@ -111,6 +110,10 @@ pub struct CollectorReport {
     pub collector: &'static str,
     /// The API action that it calls.
     pub action: &'static str,
+    /// From one collection to the next.
+    pub interval_seconds: f64,
+    /// How long values are kept without a success.
+    pub max_age_seconds: f64,
     /// Whether the last collection succeeded; nothing before the first has ended.
     pub success: Option<bool>,
     /// Why it failed, if it did.
@@ -123,6 +126,11 @@ pub struct CollectorReport {
     pub age_seconds: Option<f64>,
     /// Whether these are too old to be shown.
     pub withdrawn: bool,
+    /// How many series are shown.
+    pub series: usize,
+    /// How many rows of a list have no series, if it collects a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_hidden: Option<usize>,
     /// Whether these are another process's, read from the state folder.
     pub restored: bool,
     /// How long the last collection took.
@@ -174,7 +182,7 @@ pub struct Budget {
 
 impl Licences {
     /// Takes the count that `sample` is, if it is one of these.
-    pub(super) fn add(&mut self, sample: Sample<'_>) {
+    pub(super) fn add(&mut self, sample: &Sample) {
         let count = match sample.metric.name {
             name if name == defs::LICENSES.name => &mut self.total,
             name if name == defs::AVAILABLE.name => &mut self.available,
@@ -200,10 +208,10 @@ impl Licences {
 const AUTO_RENEWAL: &str = "auto_renewal";
 
 /// Whether `samples` say that licences are renewed by themselves.
-pub(super) fn auto_renewal(samples: &Samples) -> Option<bool> {
+pub(super) fn auto_renewal(samples: &[Sample]) -> Option<bool> {
     let mut samples = samples.iter();
     let switch = samples
-        .find(|sample| sample.label == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
+        .find(|sample| sample.label() == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
     switch
         .and_then(|switch| whole(switch.value))
         .map(|value| value != 0)
@@ -214,24 +222,12 @@ impl AccountReport {
         account: &AccountState,
         health: Health,
         now: Moment,
-        max_age: Duration,
         limit_per_second: f64,
     ) -> Self {
-        let states: Vec<_> = account
-            .slots
-            .iter()
-            .map(|slot| (slot, slot.load()))
-            .collect();
-        let fresh = |state: &CollectorState| state.samples(now, max_age).is_some();
-        let expiry = states
-            .iter()
-            .filter_map(|(_, state)| state.credential_expires_at);
         let mut report = Self {
             account: account.name.clone(),
             health,
-            up: states
-                .iter()
-                .all(|(_, state)| state.succeeded() == Some(true) && fresh(state)),
+            up: account.is_up(now),
             endpoint: account.endpoint.clone(),
             region: account.region.clone(),
             labels: account.labels.clone(),
@@ -241,13 +237,14 @@ impl AccountReport {
             protect_type: None,
             credential: Credential {
                 source: account.key_source.text(),
-                expires_at: expiry.max(),
+                expires_at: account.key_source.expires_at(),
             },
             collectors: Vec::new(),
         };
-        for (slot, state) in &states {
-            let samples = state.samples(now, max_age);
-            for sample in samples.into_iter().flat_map(Samples::iter) {
+        for slot in &account.slots {
+            let state = slot.load();
+            let samples = slot.samples(&state, now);
+            for sample in samples.unwrap_or_default() {
                 report.add(sample);
             }
             let action = slot.collector().request().action;
@@ -255,16 +252,15 @@ impl AccountReport {
                 requests_last_minute: account.key_source.spent(action),
                 limit_per_second,
             };
-            let fresh = fresh(state);
-            let collector = CollectorReport::new(slot, state, now, fresh, budget);
+            let collector = CollectorReport::new(slot, &state, now, samples, budget);
             report.collectors.push(collector);
         }
         report
     }
 
-    fn add(&mut self, sample: Sample<'_>) {
+    fn add(&mut self, sample: &Sample) {
         self.licences.add(sample);
-        let (label, value) = (sample.label, whole(sample.value));
+        let (label, value) = (sample.label(), whole(sample.value));
         match sample.metric.name {
             name if name == defs::EDITION.name => self.edition(label).licences = value,
             name if name == defs::EDITION_AVAILABLE.name => self.edition(label).available = value,
@@ -306,7 +302,13 @@ impl AccountReport {
 }
 
 impl CollectorReport {
-    fn new(slot: &Slot, state: &CollectorState, now: Moment, fresh: bool, budget: Budget) -> Self {
+    fn new(
+        slot: &Slot,
+        state: &CollectorState,
+        now: Moment,
+        samples: Option<&[Sample]>,
+        budget: Budget,
+    ) -> Self {
         let attempt = state.last_attempt.as_ref();
         let success = state.last_success.as_ref();
         let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
@@ -321,6 +323,8 @@ impl CollectorReport {
         Self {
             collector: slot.collector().name(),
             action: slot.collector().request().action,
+            interval_seconds: slot.schedule().interval.as_secs_f64(),
+            max_age_seconds: slot.schedule().max_age.as_secs_f64(),
             success: state.succeeded(),
             failure: failure.map(|error| Failure {
                 reason: error.reason.as_str(),
@@ -332,7 +336,9 @@ impl CollectorReport {
             last_attempt_at: attempt.map(|attempt| now.time_of(attempt.at)),
             last_success_at: success.map(|success| now.time_of(success.at)),
             age_seconds: success.map(|success| now.since(success.at).as_secs_f64()),
-            withdrawn: success.is_some() && !fresh,
+            withdrawn: success.is_some() && samples.is_none(),
+            series: samples.map_or(0, <[Sample]>::len),
+            rows_hidden: success.and_then(|success| success.rows_hidden),
             restored: state.restored,
             duration_seconds: attempt.map(|attempt| attempt.duration.as_secs_f64()),
             failures: state.failures,

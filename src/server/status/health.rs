@@ -1,12 +1,9 @@
 //! How an account is, in one word, and how urgent that is.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::account::{Licences, auto_renewal};
 use crate::collection::snapshot::AccountState;
-use crate::collectors::Samples;
 use crate::system::clock::Moment;
 
 /// How an account is. What needs attention most comes first.
@@ -106,22 +103,24 @@ pub(super) struct Standing {
 
 impl Standing {
     /// The standing of `account` at `now`.
-    pub(super) fn of(account: &AccountState, now: Moment, max_age: Duration) -> Self {
+    pub(super) fn of(account: &AccountState, now: Moment) -> Self {
         let mut values = Licences::default();
         let (mut failing, mut waiting) = (false, false);
         for slot in &account.slots {
             let state = slot.load();
-            let samples = state.samples(now, max_age);
-            // Those that decide come first, so that there is no need to look at them all.
-            for sample in samples.into_iter().flat_map(Samples::iter) {
+            let samples = slot.samples(&state, now);
+            for sample in samples.unwrap_or_default() {
                 values.add(sample);
                 if values.decide() {
                     break;
                 }
             }
-            match state.succeeded() {
-                None => waiting = true,
-                Some(succeeded) => failing |= !succeeded || samples.is_none(),
+            // Another collector's failure shows beside that collector only.
+            if slot.decides() {
+                match state.succeeded() {
+                    None => waiting = true,
+                    Some(succeeded) => failing |= !succeeded || samples.is_none(),
+                }
             }
         }
         let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
@@ -144,7 +143,7 @@ impl Standing {
                 Health::Failing => values.total.is_some(),
                 Health::NearExpiry => !account.slots.iter().any(|slot| {
                     let state = slot.load();
-                    let samples = state.samples(now, max_age);
+                    let samples = slot.samples(&state, now);
                     samples.and_then(auto_renewal) == Some(false)
                 }),
                 _ => false,

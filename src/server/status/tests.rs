@@ -12,7 +12,7 @@ use crate::collection::snapshot::{
     Attempt, CollectorState, KeySource, Plan, Revision, Slot, Success,
 };
 use crate::collectors::license_general::{LicenseGeneral, defs};
-use crate::collectors::{Collector as _, Samples};
+use crate::collectors::{Sample, Schedule};
 use crate::config::{Config, Environment};
 use crate::metrics::MetricDef;
 use crate::metrics::reason::Reason;
@@ -32,7 +32,12 @@ fn account(name: &str) -> Arc<AccountState> {
         region: None,
         labels: BTreeMap::new(),
         key_source: KeySource::new(|| "a test".to_owned()).with_spent(|_| 7),
-        slots: vec![Arc::new(Slot::new(&LicenseGeneral, &Revision::default()))],
+        slots: vec![Slot::new(
+            &LicenseGeneral,
+            name,
+            Schedule::default(),
+            &Revision::default(),
+        )],
     })
 }
 
@@ -41,13 +46,13 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
         ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
         ("TENCENTCLOUD_SECRET_KEY", "unused"),
     ]);
-    let config = Config::load(None, &environment).unwrap();
+    let config = Config::load(None, &environment, &[]).unwrap();
     let started = Instant::now();
     let clock = Clock::new(move || noon().checked_add(started.elapsed()).unwrap());
     Status::new(
-        Arc::new(Store::new(accounts, MAX_AGE)),
+        Arc::new(Store::new(accounts)),
         Arc::new(Running::new(config, clock.moment())),
-        Scheduler::new(0.0).heart(),
+        Scheduler::new(0.0).liveness(),
         clock.clone(),
         clock.moment(),
     )
@@ -56,7 +61,7 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
 /// The state after a success with these counts, just now.
 fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
     let samples = counts.iter();
-    let samples = samples.map(|(metric, value)| (metric.name, "", *value));
+    let samples = samples.map(|(metric, value)| Sample::new(metric, [], *value));
     CollectorState {
         last_attempt: Some(Attempt {
             at: Clock::new(noon).moment(),
@@ -65,7 +70,8 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
         }),
         last_success: Some(Success {
             at: Clock::new(noon).moment(),
-            samples: Samples::from_named(LicenseGeneral.series(), samples).unwrap(),
+            samples: samples.collect(),
+            rows_hidden: None,
         }),
         ..CollectorState::default()
     }
@@ -116,12 +122,9 @@ async fn among_those_that_fail_the_ones_without_values_come_first() {
     bare.slots[0].store(failure(CollectorState::default()));
     for (account, renewal) in [(&near, 0.0), (&renewed, 1.0)] {
         let mut state = success(&[(defs::NEAR_EXPIRY, 1.0)]);
-        let samples = &state.last_success.as_ref().unwrap().samples;
-        let named = samples.iter();
-        let named = named.map(|sample| (sample.metric.name, sample.label, sample.value));
-        let switch = (defs::SWITCH.name, "auto_renewal", renewal);
-        let samples = Samples::from_named(samples.series(), named.chain([switch]));
-        state.last_success.as_mut().unwrap().samples = samples.unwrap();
+        let success = state.last_success.as_mut().unwrap();
+        let switch = Sample::new(defs::SWITCH, ["auto_renewal".into()], renewal);
+        success.samples = success.samples.iter().cloned().chain([switch]).collect();
         account.slots[0].store(state);
     }
     let status = status(vec![renewed, near, kept, bare, account("a")]);

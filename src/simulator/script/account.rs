@@ -1,10 +1,11 @@
 //! Accounts as they are written, one by one or many at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::answer::documented_example;
+use super::super::action::Action;
+use super::super::answer::{Fields, documented_example};
 use super::super::key::{Key, Permissions};
 use super::super::scenario::{Account, Part, Role};
 use super::super::sts::is_role_arn;
@@ -36,6 +37,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration
             "role",
             "web_identity",
             "fields",
+            "answers",
             "timeline",
         ],
     );
@@ -102,7 +104,9 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Acc
         reader.report_missing(section, "role", fault);
     }
     let role = role.and_then(|node| role_of(reader, &node, web_identity, many));
+    let answers = answers(reader, section.get("answers"));
     Some(Account {
+        answers: Arc::new(answers),
         name: name?,
         secret_id: id.unwrap_or_default(),
         secret_key: key.unwrap_or_default(),
@@ -111,6 +115,24 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Acc
         rate_limit: reader.value(section.get("rate_limit"), rate_limit),
         role,
     })
+}
+
+/// Reads the answers to further actions.
+fn answers(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<Arc<str>, Fields> {
+    let section = reader.map(node);
+    let mut answers = BTreeMap::new();
+    for (name, node) in section.entries() {
+        if Action::built_in(name).is_some() {
+            let fault = Fault::new(
+                "this action has answers of its own",
+                "write `fields` for the licences; keys of roles are handed out by themselves",
+            );
+            reader.report(&node, fault);
+        } else if let Some(fields) = reader.value(Some(node), fields) {
+            answers.insert(name.into(), fields);
+        }
+    }
+    answers
 }
 
 /// `text`, if it can be the own one of each account.
@@ -260,6 +282,7 @@ impl Template {
             }),
             permissions: written.permissions.clone(),
             rate_limit: written.rate_limit,
+            answers: Arc::clone(&written.answers),
         }
     }
 }

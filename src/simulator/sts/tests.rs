@@ -6,7 +6,7 @@ fn read(action: Action, parameters: Value) -> Result<Wish, &'static str> {
     let Value::Object(parameters) = parameters else {
         panic!("not an object: {parameters}");
     };
-    Wish::read(action, &parameters).map_err(|refusal| refusal.code)
+    Wish::read(&action, &parameters).map_err(|refusal| refusal.code)
 }
 
 /// The verdict on AssumeRole's good parameters with one of them changed or, by null, removed.

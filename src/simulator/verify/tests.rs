@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -132,8 +133,8 @@ impl Sample {
             body: &self.body,
         };
         let now = Timestamp::from_second(self.now).unwrap();
-        match authenticate(&request, now, self.claim.as_ref())
-            .and_then(|action| world::read(action, &self.body))
+        match authenticate(&request, now, self.claim.as_ref(), &HashSet::new())
+            .and_then(|action| world::read(&action, &self.body))
         {
             Ok(_) => "ok",
             Err(refusal) => refusal.code,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cwp_exporter::collectors;
 use cwp_exporter::exposition::catalogue;
 use cwp_exporter::metrics::MetricDef;
 use serde_json::{Value, json};
@@ -23,10 +24,22 @@ const LABELS_OF_PROMETHEUS: [&str; 6] = [
 ];
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 3] = [
+const NOT_SHOWN: [(&str, &str); 6] = [
+    (
+        "cwp_exporter_collector_interval_seconds",
+        "a setting, for rules to compare ages with",
+    ),
+    (
+        "cwp_exporter_collector_max_age_seconds",
+        "a setting, for rules to compare ages with",
+    ),
     (
         "cwp_exporter_collector_success",
         "the reason of a failure is there for as long, and says more",
+    ),
+    (
+        "cwp_exporter_collector_rows_hidden",
+        "no collector of lists exists yet",
     ),
     (
         "cwp_exporter_state_saves_total",
@@ -40,7 +53,7 @@ const NOT_SHOWN: [(&str, &str); 3] = [
 
 /// The metric that a series of this name belongs to.
 pub(super) fn metric(name: &str) -> Option<&'static MetricDef> {
-    catalogue().into_iter().find(|metric| {
+    catalogue(collectors::all()).into_iter().find(|metric| {
         let suffix = name.strip_prefix(metric.name);
         let part = matches!(suffix, Some("_bucket" | "_sum" | "_count"));
         suffix == Some("") || part && metric.kind.as_str() == "histogram"
@@ -60,7 +73,11 @@ fn all_queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
 fn name_problems(query: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut labels = BTreeSet::from(LABELS_OF_PROMETHEUS);
-    labels.extend(catalogue().iter().flat_map(|metric| metric.labels));
+    labels.extend(
+        catalogue(collectors::all())
+            .iter()
+            .flat_map(|metric| metric.labels),
+    );
     for selector in selectors(query) {
         let name = selector.name;
         let known = metric(name);
@@ -100,7 +117,10 @@ fn every_metric_is_on_a_dashboard_but_those_with_a_reason() {
     let all = dashboards.iter().flat_map(all_queries);
     let shown = all.flat_map(|query| words(query.text)).filter_map(metric);
     let shown: BTreeSet<&str> = shown.map(|metric| metric.name).collect();
-    let rest: Vec<&str> = catalogue().iter().map(|metric| metric.name).collect();
+    let rest: Vec<&str> = catalogue(collectors::all())
+        .iter()
+        .map(|metric| metric.name)
+        .collect();
     let rest: Vec<&str> = rest
         .into_iter()
         .filter(|name| !shown.contains(name))

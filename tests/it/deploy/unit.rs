@@ -43,7 +43,7 @@ fn the_unit_starts_the_program_with_the_configuration_of_the_package() {
 #[test]
 fn the_configuration_of_the_package_works_as_it_is_and_with_its_comments_taken_away() {
     let path = repository("deploy/deb/cwp-exporter.yml");
-    let config = Config::load(Some(&path), &Environment::default()).unwrap();
+    let config = Config::load(Some(&path), &Environment::default(), &[]).unwrap();
     assert_eq!(config.accounts.len(), 1);
 
     let text = repository_file("deploy/deb/cwp-exporter.yml");

@@ -62,13 +62,11 @@ fn every_benchmark_is_named_with_its_commands() {
 fn the_tables_have_the_heads_and_rows_that_the_benchmarks_print() {
     let readme = readme();
     let serve = repository_file("tests/bench/serve.rs");
-    let render = repository_file("tests/bench/render.rs");
     let many = repository_file("tests/bench/serve/many.rs");
     let program = repository_file("tests/bench/program.rs");
     for (name, source) in [
         ("Accounts", &serve),
         ("Against node_exporter", &serve),
-        ("Format", &render),
         ("Figure", &program),
     ] {
         let head = format!("| {name} | ");
@@ -100,15 +98,4 @@ fn the_tables_have_the_heads_and_rows_that_the_benchmarks_print() {
     let scale = figures(&repository_file("tests/bench/scale.rs"));
     let known = |row: &&(String, String)| !printed.contains(row) && !scale.contains(row);
     assert_eq!(rows.iter().find(known), None);
-
-    let rows = readme.rows("Format").into_iter();
-    let rows: Vec<_> = rows.map(|row| [row[1].clone(), row[0].clone()]).collect();
-    let mut expected = Vec::new();
-    for accounts in list(&render, "for accounts in [") {
-        for format in ["text", "openmetrics"] {
-            assert!(render.contains(&format!("(\"{format}\", ")));
-            expected.push([accounts.clone(), format.to_owned()]);
-        }
-    }
-    assert_eq!(rows, expected);
 }

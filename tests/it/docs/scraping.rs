@@ -89,7 +89,8 @@ async fn a_job_of_accounts_sees_each_as_a_target() {
     sees_accounts(&prometheus, "cwp-accounts", [ODD, "a1"]).await;
     let of_each = "count(cwp_exporter_collector_success)";
     prometheus.until(of_each, &[2.0]).await;
-    let of_the_process = "count({__name__=~'cwp_exporter_.+', account=''})";
+    // When collectors collect is told with each account, for rules to compare ages with.
+    let of_the_process = "count({__name__=~'cwp_exporter_.+', account='', collector=''})";
     prometheus.until(of_the_process, &[]).await;
 }
 

@@ -70,7 +70,7 @@ fn trusting(pem: &str, api: &str) -> Network {
     );
     std::fs::write(&config, text).unwrap();
     let environment = Environment::default();
-    let config = Config::load(Some(&config), &environment).unwrap();
+    let config = Config::load(Some(&config), &environment, &[]).unwrap();
     let trust = Trust::of(&config, &environment);
     Network::new(trust, config.proxies)
 }

@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::cloud::scripted::{Scripted, failure, running_clock, success};
 use crate::collection::Collection;
 use crate::collection::fleet::Fleet;
+use crate::collectors;
 use crate::config::{Config, Environment};
 use crate::exposition::{Exposition, Format};
 use crate::system::clock::Clock;
@@ -83,10 +84,18 @@ fn pipeline(cloud: &Cloud, clock: &Clock, credentials: &[&str]) -> Pipeline {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
     let environment = Environment::from(ENVIRONMENT);
-    let config = Config::load(Some(file.path()), &environment).unwrap();
+    let config = Config::load(Some(file.path()), &environment, &[]).unwrap();
     let registry = Registry::new();
     let http = cloud.http.clone();
-    let fleet = Fleet::on(http, &config, &environment, clock, &registry).unwrap();
+    let fleet = Fleet::on(
+        http,
+        collectors::all(),
+        &config,
+        &environment,
+        clock,
+        &registry,
+    )
+    .unwrap();
     let mut collections: Vec<_> = fleet.collections().cloned().collect();
     collections.sort_by(|a, b| a.account().cmp(b.account()));
     let store = Arc::clone(fleet.store());
@@ -124,7 +133,7 @@ async fn only_temporary_credentials_have_an_expiry_and_no_secret_is_exposed() {
     let cloud = Cloud::new(&clock);
     let pipeline = pipeline(&cloud, &clock, &[ROLE, "{type: env}", "{type: default}"]);
     let exposed = |text: &str| {
-        let page = pipeline.exposition.render(Format::Text);
+        let page = pipeline.exposition.render(Format::Text).unwrap();
         String::from_utf8(page).unwrap().contains(text)
     };
     let expiry = "cwp_exporter_credential_expiry_timestamp_seconds";
@@ -165,7 +174,7 @@ async fn when_it_was_collected_is_told_by_the_clock_of_now_though_that_was_wrong
     assert_eq!(collect(&pipeline).await, [true]);
     tokio::time::advance(Duration::from_secs(60)).await;
     *wall.lock().unwrap() = Timestamp::from_second(1_795_718_060).unwrap();
-    let page = String::from_utf8(pipeline.exposition.render(Format::Text)).unwrap();
+    let page = String::from_utf8(pipeline.exposition.render(Format::Text).unwrap()).unwrap();
     for name in ["last_attempt", "last_success"] {
         let line = format!(
             "cwp_exporter_collector_{name}_timestamp_seconds{{account=\"a0\",collector=\"license_general\"}} 1795718000\n"

@@ -1,0 +1,118 @@
+//! What a scrape shows of one collector's state for one account, as text.
+//!
+//! The text is written once, when a collection ends, and each scrape copies it: an account
+//! is collected once a minute, but there can be thousands of accounts in a scrape.
+
+use super::CollectorState;
+use crate::collectors::Collector;
+use crate::metrics::MetricDef;
+use crate::metrics::format::line;
+
+/// The definitions of the metrics that describe a collector's state.
+pub mod defs {
+    crate::metrics::define_metrics! {
+        SUCCESS = Gauge "cwp_exporter_collector_success" ["account", "collector"]
+            "1 if the last collection succeeded, 0 if it failed; absent before the first has ended."
+        FAILURE_REASON = Gauge "cwp_exporter_collector_failure_reason" ["account", "collector", "reason"]
+            "Why the last collection failed; always 1, absent while collections succeed."
+        FAILURES = Counter "cwp_exporter_collector_failures_total" ["account", "collector"]
+            "Collections that failed."
+        DURATION = Gauge "cwp_exporter_collector_duration_seconds" ["account", "collector"]
+            "How long the last collection took, retries and waits included, in seconds."
+        RESTORED = Gauge "cwp_exporter_collector_restored" ["account", "collector"]
+            "1 while the values come from the state folder and have not been collected anew; absent otherwise."
+        ROWS_HIDDEN = Gauge "cwp_exporter_collector_rows_hidden" ["account", "collector"]
+            "Rows of the cloud's list without series because of max_rows, else 0; absent for collectors without lists and before the first success."
+        SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
+            "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
+    }
+}
+
+/// The lines of each family of one collector's state: first of the families of the
+/// collector, then of those in [`defs::ALL`].
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    text: Box<[u8]>,
+    /// Where the lines of each family end.
+    ends: Box<[u32]>,
+}
+
+impl Lines {
+    /// The lines of `state`, which is what `collector` knows of `account`.
+    pub(super) fn new(collector: &dyn Collector, account: &str, state: &CollectorState) -> Self {
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        let samples = state.last_success.as_ref();
+        let samples = samples.map_or(&[][..], |success| &success.samples);
+        for metric in collector.metrics() {
+            for sample in samples.iter().filter(|sample| sample.metric == *metric) {
+                let names = metric.labels.iter().copied();
+                let labels = sample.labels.iter().map(AsRef::as_ref);
+                let labels = names.zip([account].into_iter().chain(labels));
+                line(&mut text, metric.name, labels, sample.value);
+            }
+            ends.push(end(&text));
+        }
+        for metric in defs::ALL {
+            write_state(&mut text, metric, [account, collector.name()], state);
+            ends.push(end(&text));
+        }
+        Self {
+            text: text.into(),
+            ends: ends.into(),
+        }
+    }
+
+    /// The lines of the family with this number.
+    #[must_use]
+    pub fn family(&self, number: usize) -> &[u8] {
+        let end = |number: usize| self.ends.get(number).copied().unwrap_or_default() as usize;
+        let start = number.checked_sub(1).map_or(0, end);
+        self.text.get(start..end(number)).unwrap_or_default()
+    }
+}
+
+/// No text is longer: an answer has 16 MiB at most, and rows are bounded.
+fn end(text: &[u8]) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
+}
+
+fn write_state(
+    text: &mut Vec<u8>,
+    metric: &MetricDef,
+    [account, collector]: [&str; 2],
+    state: &CollectorState,
+) {
+    let mut line = |labels: &[(&str, &str)], value: f64| {
+        let own = [("account", account), ("collector", collector)];
+        let labels = own.into_iter().chain(labels.iter().copied());
+        line(text, metric.name, labels, value);
+    };
+    let (attempt, success) = (state.last_attempt.as_ref(), state.last_success.as_ref());
+    let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let value = match metric {
+        metric if metric == defs::FAILURE_REASON => {
+            if let Some(failure) = failure {
+                line(&[("reason", failure.reason.as_str())], 1.0);
+            }
+            None
+        }
+        metric if metric == defs::SCHEMA_DRIFT => {
+            for drift in &*state.drift {
+                let labels = [("field", &*drift.field), ("kind", drift.kind.as_str())];
+                line(&labels, 1.0);
+            }
+            None
+        }
+        metric if metric == defs::SUCCESS => state.succeeded().map(|it| f64::from(u8::from(it))),
+        metric if metric == defs::FAILURES => Some(state.failures as f64),
+        metric if metric == defs::DURATION => attempt.map(|attempt| attempt.duration.as_secs_f64()),
+        metric if metric == defs::ROWS_HIDDEN => {
+            success.and_then(|success| Some(success.rows_hidden? as f64))
+        }
+        _ => state.restored.then_some(1.0),
+    };
+    if let Some(value) = value {
+        line(&[], value);
+    }
+}

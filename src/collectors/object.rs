@@ -1,0 +1,133 @@
+//! Reads one object of an answer, field by field.
+
+use super::{Drift, DriftKind};
+use crate::cloud::Fields;
+
+/// The largest count that a sample, a 64-bit float, holds exactly.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// The longest text that becomes a label, in bytes.
+const MAX_TEXT: usize = 128;
+
+/// How many unknown fields of one object are reported, those with the shortest names.
+pub const MAX_UNKNOWN_FIELDS: usize = 20;
+
+/// How many bytes of an unknown field's name are reported.
+pub const MAX_FIELD_NAME: usize = 64;
+
+/// An object of an answer that is being read. It keeps where the object differs from its
+/// documentation.
+#[derive(Debug)]
+pub struct Object<'a> {
+    fields: &'a Fields,
+    /// What stands before the names of its fields, such as `List[].`.
+    path: &'static str,
+    read: Vec<&'static str>,
+    drift: Vec<Drift>,
+    recognized: bool,
+}
+
+/// Whether a field is in the document of 2024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documented {
+    /// Its absence is drift.
+    Yes,
+    /// It came later, so its absence is no drift.
+    Later,
+}
+
+impl<'a> Object<'a> {
+    /// The object with these `fields`, whose names are reported behind `path`.
+    #[must_use]
+    pub fn new(fields: &'a Fields, path: &'static str) -> Self {
+        Self {
+            fields,
+            path,
+            read: Vec::new(),
+            drift: Vec::new(),
+            recognized: false,
+        }
+    }
+
+    /// An unsigned integer, without a fraction or an exponent.
+    pub fn count(&mut self, name: &'static str, documented: Documented) -> Option<f64> {
+        self.read(name, documented, |json| {
+            // It is JSON, so that this takes digits and no other way to write a number.
+            let count: u64 = json.parse().ok()?;
+            #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
+            (count <= MAX_EXACT).then_some(count as f64)
+        })
+    }
+
+    /// `true` as 1, `false` as 0.
+    pub fn switch(&mut self, name: &'static str, documented: Documented) -> Option<f64> {
+        self.read(name, documented, |json| match json {
+            "true" => Some(1.0),
+            "false" => Some(0.0),
+            _ => None,
+        })
+    }
+
+    /// A text of at most 128 bytes.
+    pub fn text(&mut self, name: &'static str, documented: Documented) -> Option<String> {
+        self.read(name, documented, |json| {
+            let text: String = serde_json::from_str(json).ok()?;
+            (text.len() <= MAX_TEXT).then_some(text)
+        })
+    }
+
+    /// The field `name` as `read` reads its JSON. One that `read` does not take is drift,
+    /// and so is an absent one, if it is documented.
+    pub fn read<T>(
+        &mut self,
+        name: &'static str,
+        documented: Documented,
+        read: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Option<T> {
+        self.read.push(name);
+        let json = self.fields.get(name);
+        let value = json.and_then(read);
+        match (json, &value) {
+            (_, Some(_)) => self.recognized |= documented == Documented::Yes,
+            (Some(_), None) => self.differs(name, DriftKind::Invalid),
+            (None, None) if documented == Documented::Yes => {
+                self.differs(name, DriftKind::Missing);
+            }
+            (None, None) => {}
+        }
+        value
+    }
+
+    /// Whether at least one documented field was valid.
+    #[must_use]
+    pub fn is_recognized(&self) -> bool {
+        self.recognized
+    }
+
+    /// Where the object differs from its documentation; what was not read is unknown.
+    #[must_use]
+    pub fn drift(mut self) -> Vec<Drift> {
+        let names = self.fields.names();
+        let mut unknown: Vec<&str> = names.filter(|name| !self.read.contains(name)).collect();
+        unknown.sort_by_key(|name| name.len());
+        for name in unknown.into_iter().take(MAX_UNKNOWN_FIELDS) {
+            self.differs(shortened(name), DriftKind::Unknown);
+        }
+        self.drift.sort();
+        self.drift.dedup();
+        self.drift
+    }
+
+    fn differs(&mut self, name: &str, kind: DriftKind) {
+        self.drift.push(Drift {
+            field: format!("{}{name}", self.path).into(),
+            kind,
+        });
+    }
+}
+
+/// The first [`MAX_FIELD_NAME`] bytes, without a part of a character.
+fn shortened(name: &str) -> &str {
+    let mut ends = (0..=MAX_FIELD_NAME.min(name.len())).rev();
+    ends.find_map(|end| name.get(..end)).unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! One value of an account.
+
+use std::borrow::Cow;
+
+use crate::metrics::MetricDef;
+
+/// The values of a metric's labels behind `account`, in their order.
+pub type Labels = Box<[Cow<'static, str>]>;
+
+/// One value of one account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Which metric.
+    pub metric: &'static MetricDef,
+    /// The values of its labels.
+    pub labels: Labels,
+    /// The value, exact: never rounded, never derived from another.
+    pub value: f64,
+}
+
+impl Sample {
+    /// A sample of `metric`, with the values of its labels behind `account`.
+    #[must_use]
+    pub fn new<const N: usize>(
+        metric: &'static MetricDef,
+        labels: [Cow<'static, str>; N],
+        value: f64,
+    ) -> Self {
+        Self {
+            metric,
+            labels: Box::new(labels),
+            value,
+        }
+    }
+
+    /// The value of the metric's first label behind `account`, empty when it has none.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.labels.first().map_or("", |label| label)
+    }
+}
