@@ -165,7 +165,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, sha
 async fn speak_tls(
     mut stream: TcpStream,
     pulse: &Arc<Pulse>,
-    file: &WebConfigFile,
+    file: &Arc<WebConfigFile>,
     shared: &Shared,
     responder: Responder,
 ) -> Result<(), End> {
@@ -184,9 +184,8 @@ async fn speak_tls(
         read.map_err(End::Io)?;
         return Err(End::Refused("the client does not speak TLS".to_owned()));
     }
-    let config = file
-        .tls()
-        .map_err(|error| End::Refused(error.to_string()))?;
+    let config = file.tls().await;
+    let config = config.map_err(|error| End::Refused(error.to_string()))?;
     let stream = Metered::new(stream, Arc::clone(pulse));
     let handshake = TlsAcceptor::from(config).accept(stream);
     let mut stream = handshake.await.map_err(End::Io)?;

@@ -1,13 +1,18 @@
 //! The file as it is now: looked at for every request and handshake, and read only
 //! when it or a file that it names has changed.
+//!
+//! The thread that serves does not look itself, as the disk could hang.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
+use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use super::{TlsSettings, WebConfig};
@@ -15,10 +20,17 @@ use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Environment};
 use crate::system::reading;
 
+/// How long a request waits for a look at the files, before what they said last is used.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The file of `--web.config.file`.
 #[derive(Debug)]
 pub struct WebConfigFile {
     path: PathBuf,
+    /// Held by the one look that is under way.
+    turn: Arc<Semaphore>,
+    /// Whether that look takes so long that nobody waits for it.
+    hangs: AtomicBool,
     /// As it was at the start: these two do not change while clients are connected.
     first: Arc<WebConfig>,
     /// Who vouches for clients where the file names nobody.
@@ -99,6 +111,8 @@ impl WebConfigFile {
         };
         Ok(Self {
             path: path.to_owned(),
+            turn: Arc::new(Semaphore::new(1)),
+            hangs: AtomicBool::new(false),
             first,
             system,
             state: Mutex::new(state),
@@ -112,34 +126,64 @@ impl WebConfigFile {
         &self.first
     }
 
-    /// What it says now.
+    /// What it says now, or what it said last if its disk hangs.
     ///
     /// # Errors
     ///
     /// When it cannot be used as it is; the log has said why.
-    pub fn settings(&self) -> Result<Arc<WebConfig>, ConfigError> {
-        self.look().settings.clone()
+    pub async fn settings(self: &Arc<Self>) -> Result<Arc<WebConfig>, ConfigError> {
+        self.look(Self::look_at_settings).await;
+        self.state().settings.clone()
     }
 
-    /// How to speak TLS now.
+    /// How to speak TLS now, or as it was last if the disk with the files hangs.
     ///
     /// # Errors
     ///
     /// When the file cannot be used as it is, has no TLS any more, or the clients'
     /// authorities cannot be read; the log has said why. A certificate or key that
     /// cannot be used is none: the one before is used on.
-    pub fn tls(&self) -> Result<Arc<ServerConfig>, ConfigError> {
-        let mut state = self.look();
+    pub async fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, ConfigError> {
+        self.look(Self::look_at_tls).await;
+        let state = self.state();
         let settings = state.settings.clone()?;
-        let (Some(tls), Some(settings)) = (&mut state.tls, &settings.tls) else {
-            return Err(self.no_tls());
-        };
-        let stamps = Some(stamps(settings));
-        if tls.stamps != stamps {
-            tls.stamps = stamps;
-            self.reload(settings, tls);
+        match (&state.tls, &settings.tls) {
+            (Some(tls), Some(_)) => tls.config.clone(),
+            _ => Err(self.no_tls()),
         }
-        tls.config.clone()
+    }
+
+    /// Lets a thread of its own `look`, which keeps what it sees, and waits for it for a
+    /// moment. There is never more than one such thread.
+    async fn look(self: &Arc<Self>, look: fn(&Self)) {
+        let looking = async {
+            // It is never closed.
+            let turn = Arc::clone(&self.turn).acquire_owned().await;
+            let file = Arc::clone(self);
+            let looking = tokio::task::spawn_blocking(move || {
+                look(&file);
+                file.hangs.store(false, Ordering::Relaxed);
+                drop(turn);
+            });
+            // A panic leaves what was known.
+            let _ = looking.await;
+        };
+        let patience = match self.hangs.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => PATIENCE,
+        };
+        let looked = tokio::time::timeout(patience, looking).await;
+        if looked.is_err() && !self.hangs.swap(true, Ordering::Relaxed) {
+            warn!(
+                file = %self.path.display(),
+                remedy = "check the disks and mounts that it and the files it names are on",
+                "looking at the web configuration does not end: what it said last stays in use"
+            );
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn no_tls(&self) -> ConfigError {
@@ -150,54 +194,75 @@ impl WebConfigFile {
         )
     }
 
-    /// The state, with the settings as they are now.
-    fn look(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Blocks for as long as the file's disk does. Only the look whose turn it is changes
+    /// the state, which is not locked meanwhile.
+    fn look_at_settings(&self) {
         let stamp = Stamp::of(&self.path);
-        if state.stamp != stamp {
-            state.stamp = stamp;
-            state.settings = WebConfig::read(&self.path).map(Arc::new);
-            match &state.settings {
-                Ok(_) => info!(file = %self.path.display(), "web configuration read again"),
-                Err(error) => {
-                    error!(%error, "the web configuration cannot be used: every request is refused until the file is correct");
-                }
-            }
-            if let Some(tls) = &mut state.tls {
-                tls.stamps = None;
+        if self.state().stamp == stamp {
+            return;
+        }
+        let settings = WebConfig::read(&self.path).map(Arc::new);
+        match &settings {
+            Ok(_) => info!(file = %self.path.display(), "web configuration read again"),
+            Err(error) => {
+                error!(%error, "the web configuration cannot be used: every request is refused until the file is correct");
             }
         }
-        state
+        let mut state = self.state();
+        state.stamp = stamp;
+        state.settings = settings;
+        if let Some(tls) = &mut state.tls {
+            tls.stamps = None;
+        }
     }
 
-    fn reload(&self, settings: &TlsSettings, tls: &mut Tls) {
-        match settings.identity() {
-            Ok(identity) => {
-                if identity.cert != tls.identity.cert {
+    /// The same for the files of TLS.
+    fn look_at_tls(&self) {
+        self.look_at_settings();
+        let state = self.state();
+        let (Ok(settings), Some(tls)) = (state.settings.clone(), &state.tls) else {
+            return;
+        };
+        let (before, identity) = (tls.stamps.clone(), Arc::clone(&tls.identity));
+        drop(state);
+        let Some(settings) = &settings.tls else {
+            return;
+        };
+        let stamps = Some(stamps(settings));
+        if before == stamps {
+            return;
+        }
+        let identity = match settings.identity() {
+            Ok(new) => {
+                if new.cert != identity.cert {
                     info!("the server's certificate has been replaced");
                 }
-                tls.identity = identity;
+                new
             }
             Err(error) => {
                 warn!(%error, "the new certificate cannot be used: the previous certificate stays in use");
+                identity
             }
-        }
-        let identity = Arc::clone(&tls.identity);
-        tls.config = settings
-            .server_config(identity, self.first.http2, &self.system)
-            .map(Arc::new);
-        if let Err(error) = &tls.config {
+        };
+        let config = settings.server_config(Arc::clone(&identity), self.first.http2, &self.system);
+        if let Err(error) = &config {
             error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
         }
+        self.state().tls = Some(Tls {
+            stamps,
+            identity,
+            config: config.map(Arc::new),
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::logging::fixture::CapturedLog;
 
-    #[test]
-    fn a_file_is_read_again_when_it_has_changed_and_only_then() {
+    #[tokio::test]
+    async fn a_file_is_read_again_when_it_has_changed_and_only_then() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         let write = |text: &str| {
@@ -206,19 +271,42 @@ mod tests {
             std::fs::rename(new, &path).unwrap();
         };
         write("http_server_config: {http2: false}");
-        let file = WebConfigFile::open(&path, &Environment::default()).unwrap();
-        let before = file.settings().unwrap();
-        assert!(Arc::ptr_eq(&before, &file.settings().unwrap()));
+        let file = Arc::new(WebConfigFile::open(&path, &Environment::default()).unwrap());
+        let before = file.settings().await.unwrap();
+        assert!(Arc::ptr_eq(&before, &file.settings().await.unwrap()));
 
         write("http_server_config: {http2: true}");
-        assert!(file.settings().unwrap().http2);
+        assert!(file.settings().await.unwrap().http2);
         assert!(!file.first().http2);
         write("nonsense");
-        assert!(file.settings().is_err() && file.settings().is_err());
+        assert!(file.settings().await.is_err() && file.settings().await.is_err());
         std::fs::remove_file(&path).unwrap();
-        assert!(file.settings().is_err());
+        assert!(file.settings().await.is_err());
         write("");
-        assert!(file.settings().is_ok());
-        assert!(file.tls().is_err());
+        assert!(file.settings().await.is_ok());
+        assert!(file.tls().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_hangs_leaves_what_it_said_in_use_until_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        std::fs::write(&path, "http_server_config: {http2: false}").unwrap();
+        let file = Arc::new(WebConfigFile::open(&path, &Environment::default()).unwrap());
+        let before = file.settings().await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let log = CapturedLog::start();
+        for _ in 0..50 {
+            let settings = file.settings().await.unwrap();
+            assert!(Arc::ptr_eq(&before, &settings));
+        }
+        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+        // Whoever opens it to write lets the look go on, which reads this.
+        std::fs::write(&path, "http_server_config: {http2: true}").unwrap();
+        drop(file.turn.acquire().await);
+        assert!(file.state().settings.as_ref().unwrap().http2);
+        assert!(!file.hangs.load(Ordering::Relaxed));
     }
 }
