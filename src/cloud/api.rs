@@ -12,11 +12,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::cloud::budget::{Budgets, Pace, Permit};
+use crate::cloud::budget::{Budgets, Lane, Permit};
 use crate::cloud::credentials::Provider;
 use crate::cloud::deadline;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Credential, Error, Prepared, Reply};
+use crate::cloud::{Answer, Credential, Error, Reply, RequestTemplate};
 use crate::metrics::reason::Reason;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
@@ -45,7 +45,7 @@ const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Target {
     /// The request; the same for all accounts whose requests are alike.
-    pub request: Arc<Prepared>,
+    pub request: Arc<RequestTemplate>,
     /// Where the key comes from.
     pub credentials: Arc<dyn Provider>,
 }
@@ -118,7 +118,7 @@ impl ApiClient {
         &self,
         target: &Target,
         metrics: &ActionMetrics,
-        pace: Pace,
+        pace: Lane,
         patience: Duration,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
@@ -126,8 +126,8 @@ impl ApiClient {
         let mut attempt = 1;
         // An API that hung the last time is asked, but not asked again.
         let attempts = match pace {
-            Pace::Prompt => MAX_ATTEMPTS,
-            Pace::Slow => 1,
+            Lane::Prompt => MAX_ATTEMPTS,
+            Lane::Slow => 1,
         };
         let mut pace = pace;
         let mut renewals = 0;
@@ -153,7 +153,7 @@ impl ApiClient {
                 result => return result,
             };
             if error.reason == Reason::Timeout {
-                pace = Pace::Slow;
+                pace = Lane::Slow;
             }
             let pause = backoff(error.reason, attempt, fastrand::f64());
             let left = deadline::left().unwrap_or(Duration::MAX);
@@ -178,7 +178,7 @@ impl ApiClient {
     /// Sends `request` once.
     async fn attempt(
         &self,
-        request: &Prepared,
+        request: &RequestTemplate,
         credential: &Credential,
         metrics: &ActionMetrics,
         mut permit: Permit,
@@ -245,7 +245,7 @@ mod tests {
         let instruments = client.instruments(LicenseGeneral.request().action).unwrap();
         let target = fixture::target("AKIDtest");
         let answer = client
-            .call(&target, &instruments, Pace::Prompt, Duration::from_secs(16))
+            .call(&target, &instruments, Lane::Prompt, Duration::from_secs(16))
             .await;
         (answer, registry)
     }

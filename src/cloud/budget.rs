@@ -41,7 +41,7 @@ pub struct Budgets {
 
 /// Whether an answer is to be expected soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum Lane {
     /// As far as is known.
     Prompt,
     /// No: the last time there was none.
@@ -60,7 +60,7 @@ pub struct Permit {
     /// How long the request waited for its turn.
     pub waited: Duration,
     lanes: Arc<Lanes>,
-    pace: Pace,
+    pace: Lane,
     place: Option<OwnedSemaphorePermit>,
     since: Instant,
 }
@@ -100,12 +100,12 @@ impl Budgets {
     /// Requests of one bucket and pace go in the order in which they asked. The place
     /// in flight is taken before the rate is spent: the other way round, requests that
     /// had already spent their rate would leave together when places become free.
-    pub async fn permit(&self, credential: &str, action: &'static str, pace: Pace) -> Permit {
+    pub async fn permit(&self, credential: &str, action: &'static str, pace: Lane) -> Permit {
         let asked = Instant::now();
         let bucket = self.bucket(credential, action);
         let _turn = match pace {
-            Pace::Prompt => bucket.prompt_turn.lock().await,
-            Pace::Slow => bucket.slow_turn.lock().await,
+            Lane::Prompt => bucket.prompt_turn.lock().await,
+            Lane::Slow => bucket.slow_turn.lock().await,
         };
         let place = self.lanes.place(pace).await;
         while let Err(not_yet) = bucket.limiter.check() {
@@ -178,12 +178,12 @@ impl Lanes {
         }
     }
 
-    async fn place(&self, pace: Pace) -> Option<OwnedSemaphorePermit> {
+    async fn place(&self, pace: Lane) -> Option<OwnedSemaphorePermit> {
         // The semaphores are never closed, so there is always a place in the end.
         match pace {
-            Pace::Slow => Arc::clone(&self.slow).acquire_owned().await.ok(),
-            Pace::Prompt => {
-                let _waiting = Waiting::new(&self.waiting);
+            Lane::Slow => Arc::clone(&self.slow).acquire_owned().await.ok(),
+            Lane::Prompt => {
+                let _waiting = WaitingCount::new(&self.waiting);
                 Arc::clone(&self.prompt).acquire_owned().await.ok()
             }
         }
@@ -209,7 +209,7 @@ impl Permit {
     /// Returns when the request, still unanswered, must be given up because it holds
     /// up others. Before that it moves to the slow lane, if there is a place.
     pub async fn outstayed(&mut self) {
-        if self.pace == Pace::Slow {
+        if self.pace == Lane::Slow {
             return std::future::pending().await;
         }
         let patience = self.lanes.patience();
@@ -217,7 +217,7 @@ impl Permit {
         loop {
             if let Ok(place) = Arc::clone(&self.lanes.slow).try_acquire_owned() {
                 self.place = Some(place);
-                self.pace = Pace::Slow;
+                self.pace = Lane::Slow;
                 return std::future::pending().await;
             }
             if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
@@ -233,23 +233,23 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.pace == Pace::Prompt {
+        if self.pace == Lane::Prompt {
             self.lanes.note(self.since.elapsed());
         }
     }
 }
 
 /// Counts itself for as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingCount<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingCount<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,19 +10,19 @@ use crate::metrics::reason::Reason;
 
 tokio::task_local! {
     /// What the collection of this task is at.
-    static PROGRESS: Progress;
+    static PROGRESS: Deadline;
 }
 
 #[derive(Clone)]
-struct Progress(Arc<Mutex<State>>);
+struct Deadline(Arc<Mutex<DeadlineState>>);
 
-struct State {
+struct DeadlineState {
     ends: Instant,
-    step: Option<Step>,
+    step: Option<WaitStep>,
 }
 
 /// Something that is waited for.
-struct Step {
+struct WaitStep {
     what: String,
     remedy: Option<&'static str>,
 }
@@ -38,7 +38,7 @@ pub async fn within<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let started = Instant::now();
-    let progress = Progress(Arc::new(Mutex::new(State {
+    let progress = Deadline(Arc::new(Mutex::new(DeadlineState {
         ends: started + allowed,
         step: None,
     })));
@@ -55,7 +55,7 @@ pub async fn within<T>(
 
 /// Gives the work of this task at least `further` from now on, if it has a deadline.
 pub fn extend(further: Duration) {
-    // Work without a deadline needs no more time.
+    // ConfigVersion without a deadline needs no more time.
     let _ = PROGRESS.try_with(|progress| {
         let mut state = progress.state();
         state.ends = state.ends.max(Instant::now() + further);
@@ -69,7 +69,7 @@ pub async fn step<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let what = what.into();
-    let outer = note(Some(Step { what, remedy }));
+    let outer = note(Some(WaitStep { what, remedy }));
     let outcome = work.await;
     note(outer);
     outcome
@@ -83,13 +83,13 @@ pub fn left() -> Option<Duration> {
 }
 
 /// Replaces the step of this task, if its work has a deadline.
-fn note(step: Option<Step>) -> Option<Step> {
-    let replace = |progress: &Progress| std::mem::replace(&mut progress.state().step, step);
+fn note(step: Option<WaitStep>) -> Option<WaitStep> {
+    let replace = |progress: &Deadline| std::mem::replace(&mut progress.state().step, step);
     PROGRESS.try_with(replace).ok().flatten()
 }
 
-impl Progress {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl Deadline {
+    fn state(&self) -> MutexGuard<'_, DeadlineState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -74,11 +74,11 @@ struct Setup {
     max_age: Duration,
     /// Made with the first request: reading the system's certificates takes milliseconds.
     ready: OnceCell<Ready>,
-    refusal: Mutex<Option<Refusal>>,
+    refusal: Mutex<Option<ProxyRefusal>>,
 }
 
 /// What a proxy answered to a request for a tunnel.
-struct Refusal {
+struct ProxyRefusal {
     service: Url,
     status: u16,
     at: Instant,
@@ -212,7 +212,7 @@ impl Setup {
         let status = tunnel::status(proxy, url, connections.tls()).await;
         // It may have opened a tunnel this time.
         let status = status.filter(|status| !(200..300).contains(status))?;
-        *refusal() = Some(Refusal {
+        *refusal() = Some(ProxyRefusal {
             service: url.clone(),
             status,
             at: Instant::now(),

@@ -11,7 +11,7 @@ mod envelope;
 mod fields;
 mod foreign;
 pub mod http;
-mod prepared;
+mod request_template;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod tc3;
@@ -27,7 +27,7 @@ use jiff::Timestamp;
 pub use credential::Credential;
 pub use envelope::Answer;
 pub use fields::Fields;
-pub use prepared::Prepared;
+pub use request_template::RequestTemplate;
 
 use self::foreign::Secrets;
 use crate::metrics::reason::Reason;

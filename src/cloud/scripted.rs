@@ -11,8 +11,8 @@ use super::Error;
 use super::http::HttpSend;
 use crate::system::clock::Clock;
 
-type Script = dyn Fn(&Sent, usize) -> Reply + Send + Sync;
-type Reply = BoxFuture<'static, Result<Response<Bytes>, Error>>;
+type Script = dyn Fn(&Sent, usize) -> ScriptedReply + Send + Sync;
+type ScriptedReply = BoxFuture<'static, Result<Response<Bytes>, Error>>;
 
 /// Answers each request as its script says, and remembers it.
 pub(crate) struct Scripted {
@@ -51,7 +51,7 @@ impl Scripted {
     }
 
     pub(crate) fn with(
-        script: impl Fn(&Sent, usize) -> Reply + Send + Sync + 'static,
+        script: impl Fn(&Sent, usize) -> ScriptedReply + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             script: Box::new(script),

@@ -21,16 +21,16 @@ const KINDS: usize = 8;
 #[derive(Debug, Default)]
 pub struct FailureLog {
     /// The failure that the log's last word is about, unless that is a success.
-    told: Option<Kind>,
+    told: Option<LoggedFailure>,
     /// Failures since the log has told a success.
     failures: u64,
     /// The kinds of failures so far.
-    limits: Vec<(Kind, LogLimit)>,
+    limits: Vec<(LoggedFailure, LogLimit)>,
 }
 
 /// Failures with the same cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kind {
+struct LoggedFailure {
     reason: Reason,
     code: Option<String>,
 }
@@ -39,14 +39,14 @@ impl FailureLog {
     /// Logs the outcome of a collection, if it is news.
     pub fn note(&mut self, account: &str, collector: &str, outcome: &Result<(), Error>) {
         let Err(error) = outcome else {
-            if let Some(Kind { reason, .. }) = self.told.take() {
+            if let Some(LoggedFailure { reason, .. }) = self.told.take() {
                 let failures = std::mem::take(&mut self.failures);
                 info!(account, collector, %reason, failures, "collection works again");
             }
             return;
         };
         self.failures += 1;
-        let kind = Kind {
+        let kind = LoggedFailure {
             reason: error.reason,
             code: error.code.clone(),
         };
@@ -65,7 +65,7 @@ impl FailureLog {
     }
 
     /// How many of its kind were not told before, if this failure may be told.
-    fn admit(&mut self, kind: &Kind) -> Option<u64> {
+    fn admit(&mut self, kind: &LoggedFailure) -> Option<u64> {
         let known = self.limits.iter().any(|(known, _)| known == kind);
         if !known && self.limits.len() < KINDS {
             self.limits.push((kind.clone(), LogLimit::new(SILENCE)));

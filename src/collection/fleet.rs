@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio_util::sync::DropGuard;
 
-use crate::cloud::Prepared;
+use crate::cloud::RequestTemplate;
 use crate::cloud::api::{ApiClient, Target};
 use crate::cloud::budget::Budgets;
 use crate::cloud::credentials::{Context, Provider, Providers};
@@ -39,7 +39,7 @@ pub struct Fleet {
     store: Arc<Store>,
     /// None in tests that script it.
     network: Option<Arc<Network>>,
-    shared: Shared,
+    shared: FleetContext,
     providers: Providers,
     /// In the order of the configuration.
     members: Vec<Member>,
@@ -47,7 +47,7 @@ pub struct Fleet {
 
 /// What all accounts share, and the settings that it was made from.
 #[derive(Clone)]
-struct Shared {
+struct FleetContext {
     timeout: Duration,
     /// The collectors that are enabled, with their schedules, in the order of the table.
     enabled: Vec<(&'static dyn Collector, Schedule)>,
@@ -122,7 +122,7 @@ impl Fleet {
             metrics.set_shard(shard.index(), shard.total().get());
         }
         let enabled = enabled(collectors, config);
-        let shared = Shared::new(config, enabled, environment, clock, &metrics, http);
+        let shared = FleetContext::new(config, enabled, environment, clock, &metrics, http);
         let mut fleet = Self {
             collectors,
             environment: environment.clone(),
@@ -198,7 +198,7 @@ impl Fleet {
         let mut requests = shared
             .enabled
             .iter()
-            .map(|(collector, _)| RequestTemplate::new(*collector, &shared.client))
+            .map(|(collector, _)| FirstRequest::new(*collector, &shared.client))
             .collect::<prometheus::Result<Vec<_>>>()?;
         let same_schedules = shared.enabled == self.shared.enabled;
 
@@ -313,7 +313,7 @@ fn enabled(collectors: Collectors, config: &Config) -> Vec<(&'static dyn Collect
     schedules.collect()
 }
 
-impl Shared {
+impl FleetContext {
     fn new(
         config: &Config,
         enabled: Vec<(&'static dyn Collector, Schedule)>,
@@ -409,7 +409,7 @@ impl Job {
 fn account_state(
     account: &Account,
     provider: &Arc<dyn Provider>,
-    shared: &Shared,
+    shared: &FleetContext,
     before: Option<&AccountState>,
     revision: &Revision,
 ) -> AccountState {
@@ -440,14 +440,14 @@ fn account_state(
 }
 
 /// The first request of a collector, of whichever account.
-struct RequestTemplate {
+struct FirstRequest {
     collector: &'static dyn Collector,
     instruments: ActionMetrics,
     /// By where it is asked.
-    prepared: HashMap<(Endpoint, Option<String>), Arc<Prepared>>,
+    prepared: HashMap<(Endpoint, Option<String>), Arc<RequestTemplate>>,
 }
 
-impl RequestTemplate {
+impl FirstRequest {
     fn new(collector: &'static dyn Collector, client: &ApiClient) -> prometheus::Result<Self> {
         Ok(Self {
             collector,
@@ -457,11 +457,15 @@ impl RequestTemplate {
     }
 
     /// The request for `account`, shared with all others of the same place.
-    fn to(&mut self, account: &Account) -> Arc<Prepared> {
+    fn to(&mut self, account: &Account) -> Arc<RequestTemplate> {
         let place = (account.endpoint.clone(), account.region.clone());
         let prepared = self.prepared.entry(place).or_insert_with(|| {
             let (endpoint, region) = (&account.endpoint, account.region.as_deref());
-            Arc::new(Prepared::new(endpoint, region, self.collector.request()))
+            Arc::new(RequestTemplate::new(
+                endpoint,
+                region,
+                self.collector.request(),
+            ))
         });
         Arc::clone(prepared)
     }

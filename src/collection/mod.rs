@@ -16,13 +16,13 @@ use tracing::{debug, warn};
 
 use crate::cloud::Error;
 use crate::cloud::api::{ApiClient, Target};
-use crate::cloud::budget::Pace;
+use crate::cloud::budget::Lane;
 use crate::cloud::deadline;
-use crate::collection::snapshot::{Attempt, CollectorState, Plan, Slot, Success};
+use crate::collection::snapshot::{Attempt, CollectorState, Slot, Success, TaskState};
 use crate::collectors::{self, Collected};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
-use crate::system::clock::{Clock, Moment};
+use crate::system::clock::{Clock, TimePoint};
 use crate::system::log_limit::{self, LogLimit};
 
 /// Collects one account with one collector, over and over.
@@ -81,7 +81,7 @@ impl Collection {
 
     /// Takes note of when the next collection is due.
     pub fn note_due(&self, at: Instant) {
-        self.slot.note(Plan::At(at));
+        self.slot.note(TaskState::At(at));
     }
 
     /// Collects once. The snapshot is replaced either way.
@@ -100,7 +100,7 @@ impl Collection {
     /// See [`run`](Self::run).
     pub async fn run_within(&self, deadline: Duration) -> Result<(), Error> {
         let started = Instant::now();
-        self.slot.note(Plan::Since(started));
+        self.slot.note(TaskState::Since(started));
         let outcome = AssertUnwindSafe(deadline::within(deadline, self.ask()))
             .catch_unwind()
             .await
@@ -161,7 +161,7 @@ impl Collection {
     }
 
     /// What was collected, with no more rows than may be shown.
-    fn success(&self, collected: Collected, now: Moment) -> Success {
+    fn success(&self, collected: Collected, now: TimePoint) -> Success {
         let max_rows = self.slot.schedule().max_rows;
         let (samples, hidden) = collected.into_samples(max_rows.unwrap_or(usize::MAX));
         let rows_hidden = max_rows.map(|_| hidden);
@@ -188,8 +188,8 @@ impl Collection {
         let state = self.slot.load();
         let last = state.last_attempt.as_ref();
         let pace = match last.and_then(|last| last.failure.as_ref()) {
-            Some(failure) if failure.reason == Reason::Timeout => Pace::Slow,
-            _ => Pace::Prompt,
+            Some(failure) if failure.reason == Reason::Timeout => Lane::Slow,
+            _ => Lane::Prompt,
         };
         let schedule = self.slot.schedule();
         let ask = |parameters| async move {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::cloud::Error;
 use crate::collectors::{Collector, Drift, Sample, Schedule};
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 pub use lines::{Lines, defs};
 
 /// The accounts of this process. The set is replaced whole, too.
@@ -143,20 +143,20 @@ impl std::fmt::Debug for KeySource {
 pub struct Slot {
     collector: &'static dyn Collector,
     schedule: Schedule,
-    content: Arc<Content>,
+    content: Arc<SlotContent>,
 }
 
 /// What all handles of a slot share.
-struct Content {
+struct SlotContent {
     account: String,
     state: ArcSwap<CollectorState>,
     revision: Revision,
-    plan: Mutex<Plan>,
+    plan: Mutex<TaskState>,
 }
 
 /// What a slot's collection task does next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Plan {
+pub enum TaskState {
     /// Nothing: it has no task yet.
     #[default]
     None,
@@ -187,7 +187,7 @@ pub struct CollectorState {
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// When it ended.
-    pub at: Moment,
+    pub at: TimePoint,
     /// How long it took, retries and waits included.
     pub duration: Duration,
     /// Why it failed, if it did.
@@ -198,7 +198,7 @@ pub struct Attempt {
 #[derive(Debug, Clone)]
 pub struct Success {
     /// When it ended.
-    pub at: Moment,
+    pub at: TimePoint,
     /// What it found.
     pub samples: Arc<[Sample]>,
     /// How many rows of a list are not among the samples; `None` without a list.
@@ -271,7 +271,7 @@ impl Accounts {
 impl AccountState {
     /// Whether the account is up at `now`: the value of `tencentcloud_cwp_up`.
     #[must_use]
-    pub fn is_up(&self, now: Moment) -> bool {
+    pub fn is_up(&self, now: TimePoint) -> bool {
         let states: Vec<_> = self.slots.iter().map(|slot| (slot, slot.load())).collect();
         is_up(states.iter().map(|(slot, state)| (*slot, &**state)), now)
     }
@@ -282,7 +282,7 @@ impl AccountState {
 /// to show are not, whatever their collection said.
 pub fn is_up<'a>(
     states: impl IntoIterator<Item = (&'a Slot, &'a CollectorState)>,
-    now: Moment,
+    now: TimePoint,
 ) -> bool {
     let states = states.into_iter();
     let mut deciding = states.filter(|(slot, _)| slot.decides());
@@ -303,7 +303,7 @@ impl Slot {
         let slot = Self {
             collector,
             schedule,
-            content: Arc::new(Content {
+            content: Arc::new(SlotContent {
                 account: account.to_owned(),
                 state: ArcSwap::default(),
                 plan: Mutex::default(),
@@ -344,7 +344,7 @@ impl Slot {
     /// The values of `state`, which was in this slot, to expose at `now`: those of the last
     /// success, unless they are too old.
     #[must_use]
-    pub fn samples<'s>(&self, state: &'s CollectorState, now: Moment) -> Option<&'s [Sample]> {
+    pub fn samples<'s>(&self, state: &'s CollectorState, now: TimePoint) -> Option<&'s [Sample]> {
         state.samples(now, self.schedule.max_age)
     }
 
@@ -363,16 +363,16 @@ impl Slot {
 
     /// What the slot's collection task does next.
     #[must_use]
-    pub fn plan(&self) -> Plan {
+    pub fn plan(&self) -> TaskState {
         *self.lock_plan()
     }
 
     /// Takes note of what the slot's collection task does next.
-    pub fn note(&self, plan: Plan) {
+    pub fn note(&self, plan: TaskState) {
         *self.lock_plan() = plan;
     }
 
-    fn lock_plan(&self) -> MutexGuard<'_, Plan> {
+    fn lock_plan(&self) -> MutexGuard<'_, TaskState> {
         let plan = self.content.plan.lock();
         plan.unwrap_or_else(PoisonError::into_inner)
     }
@@ -399,7 +399,7 @@ impl CollectorState {
     /// The values to expose at `now`: those of the last success, unless they are
     /// older than `max_age`.
     #[must_use]
-    pub fn samples(&self, now: Moment, max_age: Duration) -> Option<&[Sample]> {
+    pub fn samples(&self, now: TimePoint, max_age: Duration) -> Option<&[Sample]> {
         self.fresh_for(now, max_age)?;
         self.last_success.as_ref().map(|success| &*success.samples)
     }
@@ -407,7 +407,7 @@ impl CollectorState {
     /// How much longer than `now` there are values to expose; nothing if there are
     /// none any more, or none yet.
     #[must_use]
-    pub fn fresh_for(&self, now: Moment, max_age: Duration) -> Option<Duration> {
+    pub fn fresh_for(&self, now: TimePoint, max_age: Duration) -> Option<Duration> {
         let age = now.since(self.last_success.as_ref()?.at);
         max_age.checked_sub(age).filter(|left| !left.is_zero())
     }
@@ -425,7 +425,7 @@ mod tests {
     const MAX_AGE: Duration = Duration::from_secs(600);
 
     /// This moment, with that time of day.
-    fn moment(wall: Timestamp) -> Moment {
+    fn moment(wall: Timestamp) -> TimePoint {
         Clock::new(move || wall).moment()
     }
 

@@ -45,7 +45,7 @@ pub mod defs {
 pub struct LicenseGeneral;
 
 /// A field of the answer.
-struct Field {
+struct FieldRule {
     name: &'static str,
     kind: FieldKind,
     documented: Documented,
@@ -65,7 +65,7 @@ enum FieldKind {
 /// A field a line: whether the document of 2024 has it, how it is read, and what it becomes.
 macro_rules! fields {
     ($($documented:ident $kind:ident $name:ident => $metric:ident $label:literal;)*) => {
-        [$(Field {
+        [$(FieldRule {
             name: stringify!($name),
             kind: FieldKind::$kind,
             documented: Documented::$documented,
@@ -76,7 +76,7 @@ macro_rules! fields {
 }
 
 /// All fields of the answer.
-static FIELDS: [Field; 25] = fields! {
+static FIELDS: [FieldRule; 25] = fields! {
     Later Count  ApplicationAvailableLicenseCnt => APPLICATION_AVAILABLE "";
     Yes   Count  ProVersionLicenseCnt => EDITION "professional";
     Yes   Count  FlagshipVersionLicenseCnt => EDITION "ultimate";
@@ -143,7 +143,7 @@ fn read(answer: &Fields) -> Collected {
     }
 }
 
-impl Field {
+impl FieldRule {
     fn read(&self, answer: &mut Object<'_>) -> Option<Sample> {
         let (label, value) = match self.kind {
             FieldKind::Count => (None, answer.count(self.name, self.documented)?),

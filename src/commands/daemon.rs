@@ -20,18 +20,18 @@ use crate::collection::snapshot::Store;
 use crate::collection::state_dir::{Saver, StateDir, StateError};
 use crate::collectors::{self, Collectors};
 use crate::commands::service_manager;
-use crate::config::{Config, ConfigError, Running, Source, shown_path};
+use crate::config::{ActiveConfig, Config, ConfigError, Source, shown_path};
 use crate::exposition::Exposition;
 use crate::exposition::process::ProcessMetrics;
 use crate::server::listen::{self, ListenAddress, ListenError};
 use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
+use crate::server::router::Router;
 use crate::server::scrape::bodies::Bodies;
-use crate::server::site::Site;
 use crate::server::status::Status;
 use crate::server::thread::ServingThread;
 use crate::server::web_config::WebConfigFile;
 use crate::server::{Limits, Server};
-use crate::system::clock::{Clock, Moment};
+use crate::system::clock::{Clock, TimePoint};
 use crate::system::reading::{self, PATIENCE, Progress};
 use crate::system::signals::{Hangups, StopSignals};
 use reload::{Read, Reloads};
@@ -104,8 +104,8 @@ pub struct App {
     thread: ServingThread,
     server: Server,
     fleet: Fleet,
-    running: Arc<Running>,
-    started_at: Moment,
+    running: Arc<ActiveConfig>,
+    started_at: TimePoint,
     exposition: Exposition,
     options: AppOptions,
     saver: Option<Saver>,
@@ -158,7 +158,7 @@ impl App {
             }
             None => None,
         };
-        let running = Arc::new(Running::new(config, started_at));
+        let running = Arc::new(ActiveConfig::new(config, started_at));
         Ok(Self {
             exposition: Exposition::new(
                 registry,
@@ -195,7 +195,7 @@ impl App {
         let (requests, mut requested) = mpsc::channel(1);
         let scheduler = Scheduler::new(fastrand::f64());
         let bodies = Bodies::new(self.exposition, self.options.limits.scrapes);
-        let site = Arc::new(Site {
+        let site = Arc::new(Router {
             telemetry_path: self.options.telemetry_path,
             pages: Renderer::new(WAITING_PAGES, &bodies),
             probes: Renderer::new(WAITING_PROBES, &bodies),
@@ -338,7 +338,7 @@ async fn tell_first_collections(store: Arc<Store>) {
 struct Collecting {
     clock: Clock,
     fleet: Fleet,
-    running: Arc<Running>,
+    running: Arc<ActiveConfig>,
     scheduler: Scheduler,
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, say};
+use super::{CommandFailure, say};
 use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::commands::stack::{self, Stack, StackError, receiver};
 use crate::config::{Environment, Source};
@@ -30,7 +30,7 @@ pub(super) async fn run(
     clock: &Clock,
     options: AppOptions,
     with_stack: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let signals = StopSignals::catch().map_err(StartError::Signals)?;
     let mut hangups = Hangups::catch().map_err(StartError::Signals)?;
     let mut stopped = pin!(async {
@@ -42,14 +42,14 @@ pub(super) async fn run(
     });
     let scheme = match &options.web_config {
         Some(_) if with_stack => {
-            return Err(Failure::usage(
+            return Err(CommandFailure::usage(
                 "demo --stack does not take --web.config.file, as the Prometheus that it starts \
                  knows no password and no certificate; leave one of them out",
             ));
         }
         Some(file) => {
-            let file =
-                WebConfigFile::open(file, &Environment::default()).map_err(Failure::usage)?;
+            let file = WebConfigFile::open(file, &Environment::default())
+                .map_err(CommandFailure::usage)?;
             if file.first().tls.is_some() {
                 "https"
             } else {
@@ -58,12 +58,14 @@ pub(super) async fn run(
         }
         None => "http",
     };
-    let scenario = Scenario::demo().map_err(Failure::running)?;
+    let scenario = Scenario::demo().map_err(CommandFailure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let simulator = Simulator::bind(anywhere, scenario, clock.clone())
         .await
-        .map_err(|error| Failure::Running(format!("cannot start the simulated API: {error}")))?;
+        .map_err(|error| {
+            CommandFailure::ActiveConfig(format!("cannot start the simulated API: {error}"))
+        })?;
     let api = format!("http://{}", simulator.local_addr());
     let source = source(&accounts, &api);
     let telemetry_path = options.telemetry_path.clone();
@@ -73,7 +75,7 @@ pub(super) async fn run(
     let mut stack = match addresses.first() {
         Some(exporter) if with_stack => tokio::select! {
             started = start_stack(*exporter, &telemetry_path) => {
-                Some(started.map_err(Failure::running)?)
+                Some(started.map_err(CommandFailure::running)?)
             }
             () = &mut stopped => return Ok(()),
         },
@@ -114,8 +116,8 @@ pub(super) async fn run(
     // The simulator has nothing to report.
     let _ = simulation.await;
     match broken {
-        Some(error) => Err(Failure::running(error)),
-        None => outcome.map_err(Failure::running),
+        Some(error) => Err(CommandFailure::running(error)),
+        None => outcome.map_err(CommandFailure::running),
     }
 }
 
@@ -162,7 +164,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// Starts a stack whose notifications are printed.
 async fn start_stack(exporter: SocketAddr, telemetry_path: &str) -> Result<Stack, StackError> {
     let webhook = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let settings = stack::Settings {
+    let settings = stack::StackSettings {
         exporter,
         telemetry_path: telemetry_path.to_owned(),
         webhook: format!("http://{}/", webhook.local_addr()?),

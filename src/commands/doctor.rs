@@ -23,11 +23,11 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared, join, join_al
 use futures_util::stream::FuturesUnordered;
 use prometheus::Registry;
 
-use crate::cloud::budget::{Budgets, Pace};
+use crate::cloud::budget::{Budgets, Lane};
 use crate::cloud::credentials::{Context, Provider, Providers};
 use crate::cloud::http::{ClientError, HttpSend, Network};
 use crate::cloud::trust::Trust;
-use crate::cloud::{Credential, Prepared};
+use crate::cloud::{Credential, RequestTemplate};
 use crate::collectors::{self, Collector, Collectors, Schedule};
 use crate::config::{Account, Config, Endpoint, Environment, Source};
 use crate::metrics::ExporterMetrics;
@@ -35,9 +35,11 @@ use crate::system::clock::Clock;
 
 use exchange::Exchange;
 pub use policy::Policy;
-pub use report::{AccountReport, Configuration, Report, Status, Step, Subject, Trouble};
-use route::{Route, Surveyor};
-use tls::Tls;
+pub use report::{
+    AccountDiagnosis, Check, CheckResult, CheckStatus, ConfigFinding, Configuration, Diagnosis,
+};
+use route::{Route, RouteProbe};
+use tls::TlsProbe;
 
 /// Why nothing was asked, where the way is closed.
 const NO_WAY: &str = "the endpoint cannot be reached";
@@ -48,7 +50,7 @@ pub enum Finding<'a> {
     /// Whether the configuration can be used, and how many accounts are examined if so.
     Configuration(&'a Configuration, usize),
     /// Everything about one account.
-    Account(&'a AccountReport),
+    Account(&'a AccountDiagnosis),
 }
 
 /// Examines the configuration and every account of it. Each finding is `told` at once.
@@ -61,9 +63,9 @@ pub async fn examine(
     source: &Source,
     clock: &Clock,
     mut told: impl FnMut(Finding<'_>),
-) -> prometheus::Result<Report> {
+) -> prometheus::Result<Diagnosis> {
     let mut unusable = |troubles| {
-        let report = Report::unusable(troubles);
+        let report = Diagnosis::unusable(troubles);
         told(Finding::Configuration(&report.configuration, 0));
         report
     };
@@ -72,12 +74,12 @@ pub async fn examine(
         Err(error) => {
             // All that is wrong, the keys' files included.
             let error = source.check().err().unwrap_or(error);
-            return Ok(unusable(Trouble::all(&error)));
+            return Ok(unusable(ConfigFinding::all(&error)));
         }
     };
     let (network, surveyor) = match equipment(&config, &source.environment) {
         Ok(equipment) => equipment,
-        Err(error) => return Ok(unusable(vec![Trouble::from(&error)])),
+        Err(error) => return Ok(unusable(vec![ConfigFinding::from(&error)])),
     };
     let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
     let http: Arc<dyn HttpSend> = Arc::new(network);
@@ -124,7 +126,7 @@ pub async fn examine(
     while let Some((positions, report)) = examinations.next().await {
         for position in positions {
             let account = config.accounts.get(position);
-            let report = AccountReport {
+            let report = AccountDiagnosis {
                 account: account.map_or_else(String::new, |account| account.name.clone()),
                 ..report.clone()
             };
@@ -132,7 +134,7 @@ pub async fn examine(
             reports.insert(position, report);
         }
     }
-    Ok(Report::new(
+    Ok(Diagnosis::new(
         configuration,
         reports.into_values().collect(),
         &Policy::of(doctor.enabled.iter().map(|(collector, _)| *collector)),
@@ -171,11 +173,11 @@ fn groups<'a>(accounts: &'a [Arc<Account>], providers: &mut Providers) -> Vec<Gr
 fn equipment(
     config: &Config,
     environment: &Environment,
-) -> Result<(Network, Surveyor), ClientError> {
+) -> Result<(Network, RouteProbe), ClientError> {
     let trust = Trust::of(config, environment);
-    let surveyor = Surveyor {
+    let surveyor = RouteProbe {
         proxies: config.proxies.clone(),
-        tls: Tls::new(&trust)?,
+        tls: TlsProbe::new(&trust)?,
         timeout: config.poll.timeout,
     };
     Ok((Network::new(trust, config.proxies.clone()), surveyor))
@@ -187,7 +189,7 @@ type SharedRoute<'a> = Shared<LocalBoxFuture<'a, Arc<Route>>>;
 /// The way to each endpoint.
 fn routes<'a>(
     config: &'a Config,
-    surveyor: &'a Surveyor,
+    surveyor: &'a RouteProbe,
 ) -> HashMap<&'a Endpoint, SharedRoute<'a>> {
     let endpoints = config.accounts.iter().map(|account| &account.endpoint);
     let routes = endpoints.map(|endpoint| {
@@ -213,7 +215,7 @@ impl Doctor<'_> {
         account: &Account,
         provider: Arc<dyn Provider>,
         route: SharedRoute<'_>,
-    ) -> AccountReport {
+    ) -> AccountDiagnosis {
         let poll = &self.config.poll;
         let allowed = poll.deadline(poll.interval);
         let key = key::ask(&*provider, || self.clock.now(), allowed);
@@ -231,9 +233,9 @@ impl Doctor<'_> {
                 let exchanges = join_all(exchanges).await;
                 let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
                 if tunnel.is_some() {
-                    steps.retain(|step| step.step != Subject::Tls);
+                    steps.retain(|step| step.step != Check::TlsProbe);
                 }
-                let is_closed = tunnel.as_ref().is_some_and(Step::has_failed);
+                let is_closed = tunnel.as_ref().is_some_and(CheckResult::has_failed);
                 steps.extend(tunnel);
                 if is_closed {
                     steps.extend(exchange::skip(NO_WAY));
@@ -246,9 +248,9 @@ impl Doctor<'_> {
             Some(_) => steps.extend(exchange::skip(NO_WAY)),
             None => steps.extend(exchange::skip("there is no key to sign with")),
         }
-        AccountReport {
+        AccountDiagnosis {
             account: account.name.clone(),
-            ok: !steps.iter().any(Step::has_failed),
+            ok: !steps.iter().any(CheckResult::has_failed),
             endpoint: account.endpoint.url().to_owned(),
             region: account.region.clone(),
             proxy,
@@ -267,7 +269,7 @@ impl Doctor<'_> {
     ) -> Exchange {
         let request = collector.request();
         let (endpoint, region) = (&account.endpoint, account.region.as_deref());
-        let prepared = Prepared::new(endpoint, region, request.clone());
+        let prepared = RequestTemplate::new(endpoint, region, request.clone());
         let (first, skew) = (&prepared, &Cell::new(None));
         let ask = |parameters| async move {
             let prepared = match parameters {
@@ -275,7 +277,7 @@ impl Doctor<'_> {
                 Some(parameters) => &first.with_parameters(parameters),
             };
             let quota = credential.quota_key();
-            let permit = self.budgets.permit(quota, request.action, Pace::Prompt);
+            let permit = self.budgets.permit(quota, request.action, Lane::Prompt);
             let permit = permit.await;
             let (now, timeout) = (self.clock.now(), self.config.poll.timeout);
             let reply = prepared

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::collectors;
 use crate::commands::daemon::AppOptions;
-use crate::config::{Environment, Shard, Share};
+use crate::config::{Environment, Partition, Shard};
 use crate::server::Limits;
 use crate::server::listen::ListenAddress;
-use crate::server::site::PATHS;
+use crate::server::router::PATHS;
 use crate::system::logging::{Format, Threshold};
 
 /// How many shards there may be: finding the owner of an account asks each of them.
@@ -150,21 +150,21 @@ enum ShardIndex {
 
 impl Flags {
     /// This process's part of the accounts and the budget.
-    pub(super) fn share(&self, environment: &Environment) -> Result<Share, Failure> {
+    pub(super) fn share(&self, environment: &Environment) -> Result<Partition, CommandFailure> {
         let shard = match (self.shard_index, self.shard_total) {
             (None, None) => None,
             (Some(index), Some(total)) => Some(shard(index, total, environment)?),
             (Some(_), None) => {
                 let text =
                     "--shard.index: --shard.total is missing, which says how many shards there are";
-                return Err(Failure::usage(text));
+                return Err(CommandFailure::usage(text));
             }
             (None, Some(_)) => {
                 let text = "--shard.total: --shard.index is missing, which says which shard this process is";
-                return Err(Failure::usage(text));
+                return Err(CommandFailure::usage(text));
             }
         };
-        Ok(Share {
+        Ok(Partition {
             shard,
             replicas: self.replica_count,
         })
@@ -195,11 +195,11 @@ fn shard(
     index: ShardIndex,
     total: NonZeroU32,
     environment: &Environment,
-) -> Result<Shard, Failure> {
+) -> Result<Shard, CommandFailure> {
     let last = total.get() - 1;
     match index {
         ShardIndex::Number(index) => Shard::new(index, total).ok_or_else(|| {
-            Failure::Usage(format!(
+            CommandFailure::Usage(format!(
                 "--shard.index: there is no shard {index} of {total}; shards are counted from 0 to {last}"
             ))
         }),
@@ -207,13 +207,13 @@ fn shard(
             let (source, name) = name_of_this_process(environment);
             let index = name.rsplit_once('-').and_then(|(_, end)| end.parse().ok());
             let index = index.ok_or_else(|| {
-                Failure::Usage(format!(
+                CommandFailure::Usage(format!(
                     "--shard.index=auto: {source} is {name:?} and does not end in a hyphen and a \
                      number, as cwp-exporter-0 does; write the number instead of auto"
                 ))
             })?;
             Shard::new(index, total).ok_or_else(|| {
-                Failure::Usage(format!(
+                CommandFailure::Usage(format!(
                     "--shard.index=auto: {source} is {name:?}, but --shard.total={total} allows 0 to \
                      {last} only; raise --shard.total, or write the number instead of auto"
                 ))

@@ -120,18 +120,18 @@ enum Command {
 const READABLE: u32 = 0o644;
 
 /// Why a command did not do what was asked, as an exit code.
-enum Failure {
+enum CommandFailure {
     /// Exit code 1: it failed while running.
-    Running(String),
+    ActiveConfig(String),
     /// Exit code 1: it has said why already.
     Said,
     /// Exit code 2: usage or configuration.
     Usage(String),
 }
 
-impl Failure {
+impl CommandFailure {
     fn running(error: impl ToString) -> Self {
-        Self::Running(error.to_string())
+        Self::ActiveConfig(error.to_string())
     }
 
     fn usage(error: impl ToString) -> Self {
@@ -139,7 +139,7 @@ impl Failure {
     }
 }
 
-impl From<StartError> for Failure {
+impl From<StartError> for CommandFailure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Fleet(error) => error.into(),
@@ -149,7 +149,7 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<FleetError> for Failure {
+impl From<FleetError> for CommandFailure {
     fn from(error: FleetError) -> Self {
         Self::running(error)
     }
@@ -189,7 +189,7 @@ pub fn run() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            return exit(Err(Failure::Running(format!(
+            return exit(Err(CommandFailure::ActiveConfig(format!(
                 "cannot start: {error}; check how many files this process may open"
             ))));
         }
@@ -200,12 +200,12 @@ pub fn run() -> ExitCode {
     exit(outcome)
 }
 
-fn exit(outcome: Result<(), Failure>) -> ExitCode {
+fn exit(outcome: Result<(), CommandFailure>) -> ExitCode {
     let (code, message) = match outcome {
         Ok(()) => (0, None),
-        Err(Failure::Said) => (1, None),
-        Err(Failure::Running(message)) => (1, Some(message)),
-        Err(Failure::Usage(message)) => (2, Some(message)),
+        Err(CommandFailure::Said) => (1, None),
+        Err(CommandFailure::ActiveConfig(message)) => (1, Some(message)),
+        Err(CommandFailure::Usage(message)) => (2, Some(message)),
     };
     if let Some(message) = message {
         // There is nowhere to tell that standard error is closed.
@@ -214,7 +214,7 @@ fn exit(outcome: Result<(), Failure>) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), Failure> {
+async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(), CommandFailure> {
     let Cli { flags, command } = cli;
     let source = Source {
         file: flags.config_file.clone(),
@@ -222,13 +222,13 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
         share: flags.share(environment)?,
         collectors: collectors::defaults(collectors::all()),
     };
-    let load = || source.load().map_err(Failure::usage);
+    let load = || source.load().map_err(CommandFailure::usage);
     match command {
         None if flags.config_check => {
             let (web, state_dir) = (flags.web_config_file.clone(), flags.state_dir.clone());
             let checking = move || check(&source, web.as_deref(), state_dir.as_deref());
             let checked = reading::within(PATIENCE, checking).await;
-            let config = checked.unwrap_or_else(|path| Err(Failure::Usage(hangs(&path))))?;
+            let config = checked.unwrap_or_else(|path| Err(CommandFailure::Usage(hangs(&path))))?;
             for warning in config.warnings() {
                 warn!("{warning}");
             }
@@ -255,22 +255,26 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
 
 /// The configuration, if the web configuration, the state folder and the certificates that
 /// are trusted are good too; the problems of both configurations if not. Blocks for as long as their files do.
-fn check(source: &Source, web: Option<&Path>, state_dir: Option<&Path>) -> Result<Config, Failure> {
+fn check(
+    source: &Source,
+    web: Option<&Path>,
+    state_dir: Option<&Path>,
+) -> Result<Config, CommandFailure> {
     let environment = &source.environment;
     let open = |file| WebConfigFile::open(file, environment).map(|_| ());
     let web = web.map_or(Ok(()), open);
     let config = match (source.check(), web) {
         (Ok(config), Ok(())) => config,
-        (Ok(_), Err(web)) => return Err(Failure::usage(web)),
-        (Err(config), Ok(())) => return Err(Failure::usage(config)),
-        (Err(config), Err(web)) => return Err(Failure::Usage(format!("{config}\n{web}"))),
+        (Ok(_), Err(web)) => return Err(CommandFailure::usage(web)),
+        (Err(config), Ok(())) => return Err(CommandFailure::usage(config)),
+        (Err(config), Err(web)) => return Err(CommandFailure::Usage(format!("{config}\n{web}"))),
     };
     state_dir
         .map_or(Ok(()), StateDir::check)
-        .map_err(Failure::usage)?;
+        .map_err(CommandFailure::usage)?;
     // Without certificates to trust, every collection would fail.
     let trust = Trust::of(&config, environment);
-    trust.read().map_err(Failure::usage)?;
+    trust.read().map_err(CommandFailure::usage)?;
     Ok(config)
 }
 
@@ -284,7 +288,7 @@ fn hangs(path: &Path) -> String {
     )
 }
 
-async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), Failure> {
+async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(), CommandFailure> {
     let signals = StopSignals::catch().map_err(StartError::Signals)?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -294,7 +298,7 @@ async fn serve(source: Source, clock: &Clock, options: AppOptions) -> Result<(),
     let app = App::bind(source, clock, options).await?;
     app.run_until(signals.received())
         .await
-        .map_err(Failure::running)
+        .map_err(CommandFailure::running)
 }
 
 async fn once(
@@ -302,14 +306,14 @@ async fn once(
     environment: &Environment,
     clock: &Clock,
     output: Option<&Path>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let path = output.unwrap_or(Path::new("-"));
     // Before anything is asked of the cloud.
     let output = Output::at(path).map_err(|unsuitable| {
         let message = format!("--output: {} {unsuitable}", path.display());
         match unsuitable {
-            Unsuitable::Io(_) => Failure::Running(message),
-            Unsuitable::Kind(_) | Unsuitable::NoReader => Failure::Usage(message),
+            Unsuitable::Io(_) => CommandFailure::ActiveConfig(message),
+            Unsuitable::Kind(_) | Unsuitable::NoReader => CommandFailure::Usage(message),
         }
     })?;
     let (exposition, all_succeeded) =
@@ -322,7 +326,7 @@ async fn once(
             exposition.render_accounts(exposition::Format::Text)
         }
     };
-    let text = rendered.map_err(Failure::running)?;
+    let text = rendered.map_err(CommandFailure::running)?;
     let name = match output {
         Output::Standard => "standard output".to_owned(),
         Output::File(_) | Output::Through(_) => path.display().to_string(),
@@ -332,7 +336,7 @@ async fn once(
     if all_succeeded {
         Ok(())
     } else {
-        Err(Failure::Said)
+        Err(CommandFailure::Said)
     }
 }
 
@@ -340,13 +344,16 @@ async fn simulate(
     listen: ListenAddress,
     scenario: Option<&Path>,
     clock: &Clock,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let scenario = match scenario {
-        Some(path) => Scenario::read(path).map_err(|error| Failure::Usage(error.to_string()))?,
-        None => Scenario::demo().map_err(Failure::running)?,
+        Some(path) => {
+            Scenario::read(path).map_err(|error| CommandFailure::Usage(error.to_string()))?
+        }
+        None => Scenario::demo().map_err(CommandFailure::running)?,
     };
     let signals = StopSignals::catch().map_err(StartError::Signals)?;
-    let unable = |error| Failure::Running(format!("cannot listen on {listen}: {error}"));
+    let unable =
+        |error| CommandFailure::ActiveConfig(format!("cannot listen on {listen}: {error}"));
     let addresses = listen.resolve().await.map_err(unable)?;
     let Some(address) = addresses.first() else {
         return Err(unable(io::ErrorKind::AddrNotAvailable.into()));
@@ -354,7 +361,7 @@ async fn simulate(
     let simulator = Simulator::bind(*address, scenario, clock.clone())
         .await
         .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => Failure::Usage(format!("--listen: {error}")),
+            io::ErrorKind::InvalidInput => CommandFailure::Usage(format!("--listen: {error}")),
             _ => unable(error),
         })?;
     simulator.run_until(signals.received()).await;
@@ -374,12 +381,12 @@ fn loopback_address(text: &str) -> Result<ListenAddress, String> {
 }
 
 /// Writes to standard output.
-fn say(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+fn say(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
     let written = Output::Standard.write(text.as_ref(), READABLE);
     written.map_err(|error| not_written("standard output", &error))
 }
 
-fn not_written(name: &str, error: &io::Error) -> Failure {
+fn not_written(name: &str, error: &io::Error) -> CommandFailure {
     let remedy = remedy(error);
-    Failure::Running(format!("cannot write to {name}: {error}; {remedy}"))
+    CommandFailure::ActiveConfig(format!("cannot write to {name}: {error}; {remedy}"))
 }

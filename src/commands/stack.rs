@@ -101,7 +101,7 @@ pub enum StackError {
 
 /// What a stack watches, and how.
 #[derive(Debug)]
-pub struct Settings {
+pub struct StackSettings {
     /// Where the exporter serves its metrics.
     pub exporter: SocketAddr,
     /// The path of its metrics.
@@ -130,7 +130,7 @@ impl Stack {
     /// # Errors
     ///
     /// When a program is not on PATH or does not come up.
-    pub async fn start(settings: &Settings) -> Result<Self, StackError> {
+    pub async fn start(settings: &StackSettings) -> Result<Self, StackError> {
         let folder = tempfile::tempdir()?;
         let file = |name: &str| folder.path().join(name);
         std::fs::write(file("rules.json"), rules(settings)?.to_string())?;
@@ -262,7 +262,7 @@ fn flag(name: &str, path: &Path) -> String {
 }
 
 /// Prometheus' configuration. JSON is YAML.
-fn prometheus(settings: &Settings, alertmanager: &str, rules: &Path) -> Value {
+fn prometheus(settings: &StackSettings, alertmanager: &str, rules: &Path) -> Value {
     let interval = format!("{}ms", settings.interval.as_millis());
     let alertmanager = alertmanager.trim_start_matches("http://");
     json!({
@@ -282,14 +282,14 @@ fn prometheus(settings: &Settings, alertmanager: &str, rules: &Path) -> Value {
 }
 
 /// The shipped rules at the stack's pace.
-fn rules(settings: &Settings) -> Result<Value, StackError> {
+fn rules(settings: &StackSettings) -> Result<Value, StackError> {
     let mut rules = shipped("rules.yml", RULES)?;
     pace::quicken(&mut rules, settings.pace);
     Ok(rules)
 }
 
 /// The shipped routes at the stack's pace, with the webhook for whoever they notify.
-fn routes(settings: &Settings) -> Result<Value, StackError> {
+fn routes(settings: &StackSettings) -> Result<Value, StackError> {
     let file = "alertmanager.yml";
     let mut routes = shipped(file, ROUTES)?;
     pace::quicken(&mut routes, settings.pace);

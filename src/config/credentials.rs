@@ -20,7 +20,7 @@ pub(super) use self::form::literal_id;
 pub use self::key::{Key, NoKey};
 pub use self::profile::{CREDENTIALS_FILE_VARIABLE, Profile};
 pub(super) use self::secret::open_file;
-pub use self::secret::{IdSource, NoText, SecretSource, Texts, read_text};
+pub use self::secret::{IdSource, NoText, ReadText, SecretSource, read_text};
 pub use self::static_key::StaticKey;
 pub(super) use self::tccli::is_profile;
 pub use self::tccli::{Tccli, TccliKey};

@@ -10,6 +10,7 @@
 //! variable counts as not set. Text that looks like a number, `true`, a list or a
 //! map needs double quotes inside the variable.
 
+mod active;
 mod ca_file;
 mod collectors;
 mod credentials;
@@ -17,14 +18,13 @@ mod endpoint;
 mod environment;
 mod identity;
 mod layers;
+mod partition;
 mod path;
 mod problem;
 mod proxy;
 mod rate_limit;
 mod read;
 mod reader;
-mod running;
-mod share;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -40,21 +40,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::active::{ActiveConfig, ConfigVersion};
 pub use self::ca_file::CaFile;
 pub use self::collectors::{CollectorDefaults, CollectorSettings};
 pub use self::credentials::{
     AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, NoText,
-    Profile, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey, TKE_VARIABLES,
-    TOKEN_VARIABLES, Tccli, TccliKey, Texts, TkeOidc, is_role_name, is_usual_id, read_text,
+    Profile, ReadText, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey,
+    TKE_VARIABLES, TOKEN_VARIABLES, Tccli, TccliKey, TkeOidc, is_role_name, is_usual_id, read_text,
 };
 pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
+pub use self::partition::{Partition, Shard, Source};
 pub(crate) use self::path::{path, shown_path};
 pub use self::problem::{ConfigError, Fault, Problem, SourceLocation};
 pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::rate_limit::RateLimit;
-pub use self::running::{Running, Work};
-pub use self::share::{Shard, Share, Source};
 
 // The web configuration is a file of its own, read in the same way.
 pub(crate) use self::layers::Settings;
@@ -85,7 +85,7 @@ pub struct Config {
     /// `accounts_files` is set, and without such a file.
     pub accounts_files: Option<Vec<Arc<Path>>>,
     /// Which part of it all is this process's.
-    pub share: Share,
+    pub share: Partition,
     /// Which requests go through a proxy: `api.proxy_url` or the environment's.
     pub proxies: Proxies,
     /// What the environment says in vain, a sentence each.

@@ -20,7 +20,7 @@ use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, text};
 use super::tree::{Node, Tree, Value};
 use super::variables;
-use super::{Account, Api, Config, Poll, Share};
+use super::{Account, Api, Config, Partition, Poll};
 
 pub(super) use self::credentials::keys as credential_keys;
 
@@ -73,7 +73,7 @@ pub(super) fn config(
         collectors,
         accounts,
         accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
-        share: Share::default(),
+        share: Partition::default(),
         proxies,
         warnings,
     };

@@ -81,7 +81,7 @@ fn two_variables_are_a_configuration() {
         })],
         collectors: BTreeMap::new(),
         accounts_files: None,
-        share: Share::default(),
+        share: Partition::default(),
         proxies: Proxies::default(),
         warnings: Vec::new(),
     };

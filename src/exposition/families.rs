@@ -9,7 +9,7 @@ use crate::collection::snapshot::{self, Accounts, CollectorState, Slot};
 use crate::collectors::Schedule;
 use crate::metrics::format::{Format, line};
 use crate::metrics::{MetricDef, unix_seconds};
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// How much text is written at a time, in bytes.
 const PAGE: usize = 32 * 1024;
@@ -42,7 +42,7 @@ enum Source {
     CredentialExpiry,
     /// One line for each account and collector, if it has a value. Times are told by the
     /// clock at the scrape, which may have been set since.
-    Collector(fn(&CollectorState, Moment) -> Option<f64>),
+    Collector(fn(&CollectorState, TimePoint) -> Option<f64>),
     /// The lines that were written when collections ended.
     Written(Vec<Written>),
 }
@@ -101,7 +101,7 @@ impl Families {
     pub(super) fn write(
         &self,
         format: Format,
-        now: Moment,
+        now: TimePoint,
         out: &mut impl Write,
     ) -> io::Result<Duration> {
         let mut fresh_for = Duration::MAX;
@@ -137,7 +137,7 @@ impl Families {
         &self,
         source: &Source,
         states: &[SlotState],
-        now: Moment,
+        now: TimePoint,
         lines: &mut FamilyLines<'_, impl Write>,
     ) -> io::Result<()> {
         let slots = slots(&self.of);
@@ -196,7 +196,7 @@ struct FamilyLines<'a, W> {
     def: &'static MetricDef,
     /// What stands before the first line, until it is written.
     head: Option<&'a [u8]>,
-    /// Memory for a line.
+    /// NegotiationCache for a line.
     line: Vec<u8>,
     out: &'a mut W,
 }

@@ -23,7 +23,7 @@ use crate::collection::snapshot::{self, Accounts, Store};
 use crate::collectors::Collectors;
 pub use crate::metrics::format::Format;
 use crate::metrics::{self, MetricDef};
-use crate::system::clock::{Clock, Moment};
+use crate::system::clock::{Clock, TimePoint};
 use families::Families;
 use process::ProcessMetrics;
 
@@ -120,7 +120,7 @@ impl Exposition {
 
     /// The moment from which ages are told.
     #[must_use]
-    pub fn now(&self) -> Moment {
+    pub fn now(&self) -> TimePoint {
         self.clock.moment()
     }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-use crate::config::Running;
+use crate::config::ActiveConfig;
 use crate::metrics::defs::RELOAD_SUCCESS_TIMESTAMP;
 use crate::metrics::{MetricDef, unix_seconds};
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// The definitions of the process metrics.
 pub mod defs {
@@ -36,14 +36,14 @@ pub mod defs {
 /// Reads this process's figures from `/proc/self`.
 #[derive(Debug)]
 pub struct ProcessMetrics {
-    started: Moment,
-    running: Arc<Running>,
+    started: TimePoint,
+    running: Arc<ActiveConfig>,
 }
 
 impl ProcessMetrics {
     /// Metrics of a process that started at `started` and has read `running`.
     #[must_use]
-    pub fn new(started: Moment, running: Arc<Running>) -> Self {
+    pub fn new(started: TimePoint, running: Arc<ActiveConfig>) -> Self {
         Self { started, running }
     }
 
@@ -51,7 +51,7 @@ impl ProcessMetrics {
     /// have been set since. One that cannot be read is left out.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    pub fn read(&self, now: Moment) -> Vec<(&'static MetricDef, f64)> {
+    pub fn read(&self, now: TimePoint) -> Vec<(&'static MetricDef, f64)> {
         let told = |moment| unix_seconds(now.time_of(moment));
         let mut figures = vec![
             (defs::START_TIME, told(self.started)),
@@ -110,13 +110,13 @@ mod tests {
     use crate::config::{Config, Environment};
     use crate::system::clock::Clock;
 
-    fn running(since: Moment) -> Arc<Running> {
+    fn running(since: TimePoint) -> Arc<ActiveConfig> {
         let environment = Environment::from([
             ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
             ("TENCENTCLOUD_SECRET_KEY", "unused"),
         ]);
         let config = Config::load(None, &environment, &[]).unwrap();
-        Arc::new(Running::new(config, since))
+        Arc::new(ActiveConfig::new(config, since))
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ pub(super) enum LimitReached {
     Scrapes,
     /// Too much memory is held.
     #[error("Answers that other clients have not read yet hold too much memory. Try again later.")]
-    Memory,
+    NegotiationCache,
     /// Too many different pages or probes wait to be computed.
     #[error("Too many pages are asked for at a time. Try again later.")]
     Pages,
@@ -100,7 +100,7 @@ impl AnswerLimits {
         }
         let memory = Arc::clone(&self.memory);
         let permit = self.wait(memory.acquire_many_owned(counted(bytes)));
-        permit.await.ok_or(LimitReached::Memory)
+        permit.await.ok_or(LimitReached::NegotiationCache)
     }
 
     /// How many bytes may be held beside those that are.
@@ -121,7 +121,7 @@ impl AnswerLimits {
         &self,
         permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
     ) -> Option<OwnedSemaphorePermit> {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = WaitingRequest::new(&self.waiting);
         tokio::time::timeout(PATIENCE, permit).await.ok()?.ok()
     }
 }
@@ -133,16 +133,16 @@ fn counted(bytes: usize) -> u32 {
 }
 
 /// A request that waits, until it is dropped.
-struct Waiting<'w>(&'w AtomicUsize);
+struct WaitingRequest<'w>(&'w AtomicUsize);
 
-impl<'w> Waiting<'w> {
+impl<'w> WaitingRequest<'w> {
     fn new(waiting: &'w AtomicUsize) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -179,7 +179,7 @@ mod tests {
         }
         assert_eq!(
             limits.memory(LARGE).await.unwrap_err(),
-            LimitReached::Memory
+            LimitReached::NegotiationCache
         );
         held.pop();
         assert!(limits.memory(LARGE).await.is_ok());

@@ -20,14 +20,14 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::activity_stream::ActivityStream;
 use super::answers::AnswerLimits;
 use super::body::Body;
-use super::connections::{Place, Pulse};
-use super::gate::Gate;
+use super::connections::{ConnectionActivity, ConnectionPermit};
 use super::http2::{self, Sender};
-use super::metered::Metered;
 use super::reply::{PLAIN, answer};
-use super::scrape::Memory;
+use super::request_limiter::RequestLimiter;
+use super::scrape::NegotiationCache;
 use super::{MAX_HEAD, host};
 use crate::server::web_config::WebConfigFile;
 use crate::system::clock::Clock;
@@ -43,8 +43,8 @@ const HANDSHAKE: u8 = 22;
 
 /// What all connections of a server have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
-    pub(super) gate: Arc<Gate>,
+pub(super) struct ConnectionContext {
+    pub(super) request_limiter: Arc<RequestLimiter>,
     pub(super) limits: Arc<AnswerLimits>,
     pub(super) clock: Clock,
     /// How to speak TLS, if it is spoken.
@@ -73,10 +73,10 @@ impl fmt::Display for End {
 /// Answers the requests of one connection.
 #[derive(Debug)]
 pub(super) struct Responder {
-    gate: Arc<Gate>,
-    pulse: Arc<Pulse>,
+    request_limiter: Arc<RequestLimiter>,
+    activity: Arc<ConnectionActivity>,
     peer: IpAddr,
-    memory: Memory,
+    memory: NegotiationCache,
 }
 
 impl Responder {
@@ -86,15 +86,21 @@ impl Responder {
         request: Request<T>,
     ) -> impl Future<Output = Response<Body>> + Send + use<T> {
         let now = Instant::now();
-        self.pulse.asked(now);
-        if let Some(response) = self.gate.answer_at_hand(&request, &self.memory, now) {
+        self.activity.asked(now);
+        if let Some(response) = self
+            .request_limiter
+            .answer_at_hand(&request, &self.memory, now)
+        {
             return Either::Left(ready(response));
         }
-        let (gate, pulse) = (Arc::clone(&self.gate), Arc::clone(&self.pulse));
+        let (request_limiter, activity) = (
+            Arc::clone(&self.request_limiter),
+            Arc::clone(&self.activity),
+        );
         let (peer, (head, _)) = (self.peer, request.into_parts());
         Either::Right(Box::pin(async move {
-            let _answering = pulse.answering();
-            let response = gate.answer(&head, peer).await;
+            let _answering = activity.answering();
+            let response = request_limiter.answer(&head, peer).await;
             match head.method {
                 Method::HEAD => without_body(response),
                 _ => response,
@@ -108,7 +114,7 @@ impl Responder {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         if let Err(wrong) = host::check(request.version(), request.headers()) {
-            self.pulse.asked(Instant::now());
+            self.activity.asked(Instant::now());
             let mut refusal = answer(StatusCode::BAD_REQUEST, PLAIN, wrong.to_string());
             let close = HeaderValue::from_static("close");
             refusal.headers_mut().insert(header::CONNECTION, close);
@@ -129,31 +135,36 @@ fn without_body(response: Response<Body>) -> Response<Body> {
 }
 
 /// Serves one connection until its client leaves, it is cut, or the server stops.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, shared: Shared) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: ConnectionPermit,
+    shared: ConnectionContext,
+) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
-    let pulse = place.pulse();
+    let activity = place.activity();
     let responder = Responder {
-        gate: Arc::clone(&shared.gate),
-        pulse: Arc::clone(pulse),
+        request_limiter: Arc::clone(&shared.request_limiter),
+        activity: Arc::clone(activity),
         peer: peer.ip(),
-        memory: Memory::default(),
+        memory: NegotiationCache::default(),
     };
     let serving = async {
         match &shared.tls {
             None => {
-                let stream = Metered::new(stream, Arc::clone(pulse));
-                speak_http1(stream, pulse, responder).await
+                let stream = ActivityStream::new(stream, Arc::clone(activity));
+                speak_http1(stream, activity, responder).await
             }
             Some(file) => {
                 // Much larger, and needed by few.
-                Box::pin(speak_tls(stream, pulse, file, &shared, responder)).await
+                Box::pin(speak_tls(stream, activity, file, &shared, responder)).await
             }
         }
     };
     tokio::select! {
         biased;
-        () = pulse.until_cut() => debug!(%peer, "connection cut"),
+        () = activity.until_cut() => debug!(%peer, "connection cut"),
         served = serving => {
             if let Err(error) = served {
                 debug!(%peer, %error, "connection ended early");
@@ -164,9 +175,9 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, sha
 
 async fn speak_tls(
     mut stream: TcpStream,
-    pulse: &Arc<Pulse>,
+    activity: &Arc<ConnectionActivity>,
     file: &Arc<WebConfigFile>,
-    shared: &Shared,
+    shared: &ConnectionContext,
     responder: Responder,
 ) -> Result<(), End> {
     let mut first = [0];
@@ -186,15 +197,15 @@ async fn speak_tls(
     }
     let config = file.tls().await;
     let config = config.map_err(|error| End::Refused(error.to_string()))?;
-    let stream = Metered::new(stream, Arc::clone(pulse));
+    let stream = ActivityStream::new(stream, Arc::clone(activity));
     let handshake = TlsAcceptor::from(config).accept(stream);
     let mut stream = handshake.await.map_err(End::Io)?;
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
-        return speak_http1(stream, pulse, responder).await;
+        return speak_http1(stream, activity, responder).await;
     }
     let sender = Sender {
-        pulse: Arc::clone(pulse),
+        activity: Arc::clone(activity),
         limits: Arc::clone(&shared.limits),
         clock: shared.clock.clone(),
     };
@@ -203,7 +214,11 @@ async fn speak_tls(
 }
 
 /// Goes on until the client leaves, or all is answered and the connection is to finish.
-async fn speak_http1<T>(stream: T, pulse: &Pulse, responder: Responder) -> Result<(), End>
+async fn speak_http1<T>(
+    stream: T,
+    activity: &ConnectionActivity,
+    responder: Responder,
+) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -217,7 +232,7 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let (mut serving, mut told) = (pin!(serving), false);
     let served = poll_fn(|context| {
-        if !told && pulse.is_to_finish() {
+        if !told && activity.is_to_finish() {
             told = true;
             serving.as_mut().graceful_shutdown();
         }

@@ -6,7 +6,7 @@
 //! reads is thereby safe from those who only hold connections open, however many they
 //! are, and from those of other networks whatever they do.
 
-mod pulse;
+mod activity;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::answers::AnswerLimits;
 use super::{HEAD_TIME, IDLE_TIME, SEND_TIME};
-pub(super) use pulse::Pulse;
+pub(super) use activity::ConnectionActivity;
 
 /// How often connections are looked through for clients that have taken too long.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -39,18 +39,18 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     /// In the order in which they were opened.
-    pulses: BTreeMap<u64, Arc<Pulse>>,
+    pulses: BTreeMap<u64, Arc<ConnectionActivity>>,
     /// How many connections each network has.
-    by_network: HashMap<Network, Arc<AtomicUsize>>,
+    by_network: HashMap<ClientNetwork, Arc<AtomicUsize>>,
     next: u64,
 }
 
 /// Whose connections compete: an IPv4 address, or the first half of an IPv6 address,
 /// as one client has all of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Network(u64);
+pub(super) struct ClientNetwork(u64);
 
-impl From<IpAddr> for Network {
+impl From<IpAddr> for ClientNetwork {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => u64::from(address.to_bits()),
@@ -61,10 +61,10 @@ impl From<IpAddr> for Network {
 
 /// An open connection's place among them; it is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     id: u64,
     all: Arc<Connections>,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -82,7 +82,7 @@ impl Connections {
 
     /// A place for a connection that has just been accepted from `peer`, for which
     /// another one is cut if need be.
-    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         let places = Arc::clone(&self.places);
         let permit = match Arc::clone(&places).try_acquire_owned() {
             Ok(permit) => permit,
@@ -92,11 +92,11 @@ impl Connections {
                 places.acquire_owned().await.ok()?
             }
         };
-        let (id, pulse) = self.open().insert(peer.into(), self.epoch);
-        Some(Place {
+        let (id, activity) = self.open().insert(peer.into(), self.epoch);
+        Some(ConnectionPermit {
             id,
             all: Arc::clone(self),
-            pulse,
+            activity,
             _permit: permit,
         })
     }
@@ -112,9 +112,9 @@ impl Connections {
     fn cut_useless(&self, count: usize) {
         let open = self.open();
         for _ in 0..count {
-            let uncut = open.pulses.values().filter(|pulse| !pulse.is_cut());
-            match uncut.min_by_key(|pulse| pulse.worth()) {
-                Some(pulse) => pulse.cut(),
+            let uncut = open.pulses.values().filter(|activity| !activity.is_cut());
+            match uncut.min_by_key(|activity| activity.worth()) {
+                Some(activity) => activity.cut(),
                 None => break,
             }
         }
@@ -134,9 +134,9 @@ impl Connections {
                 continue;
             }
             let stall = limits.stall_time();
-            for pulse in self.open().pulses.values() {
-                if pulse.is_overdue(stall) {
-                    pulse.cut();
+            for activity in self.open().pulses.values() {
+                if activity.is_overdue(stall) {
+                    activity.cut();
                 }
             }
         }
@@ -144,8 +144,8 @@ impl Connections {
 
     /// Ends each connection once nothing is being answered, and returns when all are gone.
     pub(super) async fn drain(&self) {
-        for pulse in self.open().pulses.values() {
-            pulse.finish();
+        for activity in self.open().pulses.values() {
+            activity.finish();
         }
         // The semaphore is never closed.
         let _ = self.places.acquire_many(self.limit).await;
@@ -157,33 +157,33 @@ impl Connections {
 }
 
 impl Open {
-    fn insert(&mut self, network: Network, epoch: Instant) -> (u64, Arc<Pulse>) {
+    fn insert(&mut self, network: ClientNetwork, epoch: Instant) -> (u64, Arc<ConnectionActivity>) {
         let neighbours = Arc::clone(self.by_network.entry(network).or_default());
         neighbours.fetch_add(1, Ordering::Relaxed);
-        let pulse = Arc::new(Pulse::new(network, neighbours, epoch));
+        let activity = Arc::new(ConnectionActivity::new(network, neighbours, epoch));
         let id = self.next;
         self.next += 1;
-        self.pulses.insert(id, Arc::clone(&pulse));
-        (id, pulse)
+        self.pulses.insert(id, Arc::clone(&activity));
+        (id, activity)
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(pulse) = self.pulses.remove(&id) else {
+        let Some(activity) = self.pulses.remove(&id) else {
             return;
         };
-        if pulse.neighbours.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.by_network.remove(&pulse.network);
+        if activity.neighbours.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.by_network.remove(&activity.network);
         }
     }
 }
 
-impl Place {
-    pub(super) fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
+impl ConnectionPermit {
+    pub(super) fn activity(&self) -> &Arc<ConnectionActivity> {
+        &self.activity
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.all.open().remove(self.id);
     }

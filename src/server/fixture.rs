@@ -1,4 +1,4 @@
-//! A site of accounts that were never collected, for tests.
+//! A router of accounts that were never collected, for tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::Registry;
 
-use super::gate::Gate;
 use super::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
+use super::request_limiter::RequestLimiter;
+use super::router::Router;
 use super::scrape::bodies::Bodies;
-use super::site::Site;
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::{AccountState, KeySource, Slot, Store};
 use crate::collectors::Schedule;
 use crate::collectors::license_general::LicenseGeneral;
-use crate::config::{Config, Environment, Running};
+use crate::config::{ActiveConfig, Config, Environment};
 use crate::exposition::Exposition;
 use crate::server::status::Status;
 use crate::system::clock::Clock;
@@ -49,13 +49,13 @@ pub(super) fn store(accounts: usize) -> Arc<Store> {
     Arc::new(store)
 }
 
-/// A gate in front of a site of so many accounts, which answers so many scrapes at a time.
-pub(super) fn gate(accounts: usize, scrapes: usize) -> Gate {
-    Gate::new(Arc::new(site(accounts, scrapes)))
+/// A request_limiter in front of a router of so many accounts, which answers so many scrapes at a time.
+pub(super) fn request_limiter(accounts: usize, scrapes: usize) -> RequestLimiter {
+    RequestLimiter::new(Arc::new(router(accounts, scrapes)))
 }
 
-/// A site of so many accounts, which answers so many scrapes at a time.
-pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
+/// A router of so many accounts, which answers so many scrapes at a time.
+pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
     let store = store(accounts);
     let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
     let now = clock.moment();
@@ -64,11 +64,11 @@ pub(super) fn site(accounts: usize, scrapes: usize) -> Site {
         ("TENCENTCLOUD_SECRET_KEY", "x"),
     ];
     let config = Config::load(None, &Environment::from(key), &[]).unwrap();
-    let running = Arc::new(Running::new(config, now));
+    let running = Arc::new(ActiveConfig::new(config, now));
     let liveness = Scheduler::new(0.0).liveness();
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
     let bodies = Bodies::new(exposition, scrapes);
-    Site {
+    Router {
         telemetry_path: "/metrics".to_owned(),
         pages: Renderer::new(WAITING_PAGES, &bodies),
         probes: Renderer::new(WAITING_PROBES, &bodies),

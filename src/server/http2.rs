@@ -18,7 +18,7 @@ use tokio_util::io::InspectReader;
 use super::answers::AnswerLimits;
 use super::body::Body;
 use super::connection::Responder;
-use super::connections::Pulse;
+use super::connections::ConnectionActivity;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
 use crate::system::clock::Clock;
 use heads::Heads;
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What it takes to send the answers of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) activity: Arc<ConnectionActivity>,
     pub(super) limits: Arc<AnswerLimits>,
     pub(super) clock: Clock,
 }
@@ -47,7 +47,7 @@ pub(super) async fn serve<T>(
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut heads = Heads::new(Arc::clone(&sender.pulse));
+    let mut heads = Heads::new(Arc::clone(&sender.activity));
     let stream = InspectReader::new(stream, move |bytes: &[u8]| heads.received(bytes));
     // That streams are begun and given up in a flood is limited by the library.
     let mut connection = h2::server::Builder::new()
@@ -56,7 +56,7 @@ where
         .max_send_buffer_size(SEND_BUFFER)
         .handshake::<_, Bytes>(stream)
         .await?;
-    sender.pulse.speaks_http2(Instant::now());
+    sender.activity.speaks_http2(Instant::now());
     let mut streams = JoinSet::new();
     let (mut told, mut given_up) = (false, false);
     // Until when a client that has been given up may take the rest, and leave.
@@ -70,7 +70,7 @@ where
         let leave = tokio::time::sleep_until(until.unwrap_or_else(Instant::now));
         let accepted = tokio::select! {
             biased;
-            () = sender.pulse.until_to_finish(), if !told => {
+            () = sender.activity.until_to_finish(), if !told => {
                 told = true;
                 connection.graceful_shutdown();
                 continue;
@@ -191,7 +191,7 @@ impl Sender {
             let capacity = poll_fn(|context| stream.poll_capacity(context));
             match tokio::time::timeout_at(look, capacity).await {
                 Ok(Some(Ok(capacity))) => {
-                    self.pulse.read();
+                    self.activity.read();
                     return Ok(Some(capacity));
                 }
                 Ok(_) => return Ok(None),

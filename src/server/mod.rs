@@ -1,25 +1,25 @@
 //! The HTTP server: listeners, connections and their limits. What is answered is
-//! decided in [`site`]; nothing a client sends reaches the cloud.
+//! decided in [`router`]; nothing a client sends reaches the cloud.
 
+mod activity_stream;
 mod answers;
+mod auth_layer;
 mod body;
 mod connection;
 mod connections;
 mod discovery;
 #[cfg(test)]
 mod fixture;
-mod gate;
-mod guard;
 mod host;
 mod http2;
 pub mod listen;
-mod metered;
 mod negotiation;
 mod passwords;
 pub mod renderer;
 mod reply;
+mod request_limiter;
+pub mod router;
 pub mod scrape;
-pub mod site;
 pub mod status;
 mod status_page;
 pub mod thread;
@@ -35,11 +35,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use connection::Shared;
+use auth_layer::AuthLayer;
+use connection::ConnectionContext;
 use connections::Connections;
-use gate::Gate;
-use guard::Guard;
-use site::Site;
+use request_limiter::RequestLimiter;
+use router::Router;
 
 use crate::server::web_config::WebConfigFile;
 use crate::system::log_limit::{LogLimit, hidden};
@@ -92,7 +92,7 @@ pub struct Limits {
 pub struct Server {
     listeners: Vec<TcpListener>,
     connections: NonZeroUsize,
-    guard: Option<Arc<WebConfigFile>>,
+    auth_layer: Option<Arc<WebConfigFile>>,
     health_is_open: bool,
 }
 
@@ -104,7 +104,7 @@ impl Server {
         Self {
             listeners,
             connections,
-            guard: None,
+            auth_layer: None,
             health_is_open: false,
         }
     }
@@ -114,7 +114,7 @@ impl Server {
     #[must_use]
     pub fn guarded_by(self, file: WebConfigFile, health_is_open: bool) -> Self {
         Self {
-            guard: Some(Arc::new(file)),
+            auth_layer: Some(Arc::new(file)),
             health_is_open,
             ..self
         }
@@ -122,8 +122,8 @@ impl Server {
 
     /// The web configuration of a server that speaks TLS.
     fn tls(&self) -> Option<&Arc<WebConfigFile>> {
-        let guard = self.guard.as_ref();
-        guard.filter(|file| file.first().tls.is_some())
+        let auth_layer = self.auth_layer.as_ref();
+        auth_layer.filter(|file| file.first().tls.is_some())
     }
 
     /// The addresses it is bound to.
@@ -146,19 +146,19 @@ impl Server {
         }
     }
 
-    /// Serves `site` until `stop`, then lets requests in progress finish.
-    pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
+    /// Serves `router` until `stop`, then lets requests in progress finish.
+    pub async fn serve(self, router: Arc<Router>, stop: CancellationToken) {
         let open = Arc::new(Connections::new(self.connections));
         let tls = self.tls().cloned();
-        let limits = Arc::clone(site.bodies.limits());
-        let clock = site.bodies.exposition().clock().clone();
-        let gate = Gate::new(site);
-        let gate = match self.guard {
-            Some(file) => gate.guarded_by(Guard::new(file, self.health_is_open)),
-            None => gate,
+        let limits = Arc::clone(router.bodies.limits());
+        let clock = router.bodies.exposition().clock().clone();
+        let request_limiter = RequestLimiter::new(router);
+        let request_limiter = match self.auth_layer {
+            Some(file) => request_limiter.guarded_by(AuthLayer::new(file, self.health_is_open)),
+            None => request_limiter,
         };
-        let shared = Shared {
-            gate: Arc::new(gate),
+        let shared = ConnectionContext {
+            request_limiter: Arc::new(request_limiter),
             limits: Arc::clone(&limits),
             clock,
             tls,
@@ -179,7 +179,7 @@ impl Server {
 }
 
 /// Accepts connections for ever: no error of the kernel's ends it.
-async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Shared) {
+async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &ConnectionContext) {
     let log_limit = LogLimit::minute();
     loop {
         let (stream, peer) = match listener.accept().await {

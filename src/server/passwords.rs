@@ -42,21 +42,21 @@ pub(super) struct Passwords {
     /// Of this process only. Without one nobody can be let in.
     key: Option<[u8; 32]>,
     check: Check,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PasswordCache>>,
 }
 
-struct State {
+struct PasswordCache {
     /// Each user's password that was right.
     right: HashMap<String, Digest>,
     /// The oldest first.
     wrong: VecDeque<Digest>,
-    waiting: Queue<Question>,
+    waiting: Queue<PasswordCheck>,
     /// The one that is being checked.
     checked: Option<(Digest, watch::Sender<Verdict>)>,
 }
 
 /// A password to be checked, and where the verdict goes.
-struct Question {
+struct PasswordCheck {
     user: String,
     hash: PasswordHash,
     password: Box<[u8]>,
@@ -86,7 +86,7 @@ impl Passwords {
         Self {
             key: random.fill(&mut key).is_ok().then_some(key),
             check,
-            state: Arc::new(Mutex::new(State {
+            state: Arc::new(Mutex::new(PasswordCache {
                 right: HashMap::new(),
                 wrong: VecDeque::new(),
                 waiting: Queue::new(),
@@ -116,7 +116,7 @@ impl Passwords {
             if let Some(known) = state.verdict(user, digest) {
                 return known;
             }
-            state.ask(digest, peer, || Question {
+            state.ask(digest, peer, || PasswordCheck {
                 user: user.to_owned(),
                 hash,
                 password: password.get(..COUNTED).unwrap_or(password).into(),
@@ -142,7 +142,7 @@ impl Passwords {
         };
         tokio::spawn(async move {
             let mut next = Some(first);
-            while let Some(Question {
+            while let Some(PasswordCheck {
                 user,
                 hash,
                 password,
@@ -173,11 +173,11 @@ fn bcrypt(hash: PasswordHash, password: Box<[u8]>) -> BoxFuture<'static, bool> {
     asked.map(|right| matches!(right, Ok(true))).boxed()
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<PasswordCache>) -> MutexGuard<'_, PasswordCache> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl State {
+impl PasswordCache {
     fn verdict(&self, user: &str, digest: Digest) -> Option<Verdict> {
         if self.right.get(user) == Some(&digest) {
             return Some(Verdict::Right);
@@ -190,7 +190,7 @@ impl State {
         &mut self,
         digest: Digest,
         peer: IpAddr,
-        question: impl FnOnce() -> Question,
+        question: impl FnOnce() -> PasswordCheck,
     ) -> Option<watch::Receiver<Verdict>> {
         if let Some((checked, verdict)) = &self.checked
             && *checked == digest
@@ -207,7 +207,7 @@ impl State {
     }
 
     /// What is to be checked now; nothing if a check is under way.
-    fn begin(&mut self) -> Option<Question> {
+    fn begin(&mut self) -> Option<PasswordCheck> {
         if self.checked.is_some() {
             return None;
         }

@@ -28,9 +28,9 @@ pub const WAITING_PROBES: usize = 64;
 
 /// Computes answers.
 #[derive(Debug)]
-pub struct Renderer(Arc<Shared>);
+pub struct Renderer(Arc<RenderQueue>);
 
-struct Shared {
+struct RenderQueue {
     /// How many different requests may wait.
     limit: usize,
     /// Those whose answer is not being computed yet, with where it goes.
@@ -49,7 +49,7 @@ impl Renderer {
     }
 
     fn within(limit: usize, limits: Arc<AnswerLimits>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(RenderQueue {
             limit,
             waiting: Mutex::default(),
             turn: Semaphore::new(1),
@@ -77,7 +77,7 @@ impl Renderer {
     }
 }
 
-impl Shared {
+impl RenderQueue {
     /// Where the answer will be, or nothing if too many wait.
     ///
     /// A request never joins one that is being computed: it must see what happened before
@@ -128,7 +128,7 @@ impl Shared {
     fn hold(&self, answer: Response<Bytes>) -> Response<Bytes> {
         match self.limits.try_memory(answer.body().len()) {
             Some(permit) => answer.map(|bytes| holding(bytes, permit)),
-            None => refused(LimitReached::Memory),
+            None => refused(LimitReached::NegotiationCache),
         }
     }
 
@@ -137,7 +137,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for RenderQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Renderer")
             .field("limit", &self.limit)

@@ -1,9 +1,9 @@
 //! What Prometheus scrapes: `/metrics` and `/probe`.
 
 pub mod bodies;
+mod buffer_pool;
 mod gzip;
-mod joined;
-mod memory;
+mod negotiation_cache;
 
 use std::io;
 
@@ -18,13 +18,13 @@ use super::negotiation::Dialect;
 use super::reply::{self, PLAIN, page};
 use crate::exposition::Exposition;
 use bodies::{Bodies, NoBody};
-pub(super) use memory::Memory;
+pub(super) use negotiation_cache::NegotiationCache;
 
 /// All metrics, if nothing has to be rendered for them.
 pub(super) fn at_hand(
     bodies: &Bodies,
     headers: &HeaderMap,
-    memory: &Memory,
+    memory: &NegotiationCache,
     now: Instant,
 ) -> Option<Response<Body>> {
     let wanted = memory.wanted(headers);

@@ -18,32 +18,32 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use self::account::{
-    AccountReport, Budget, CollectorReport, Credential, Edition, Failure, FailureKind, Field,
-    Licences,
+    AccountReport, Budget, CollectorReport, Credential, DriftReport, Edition, FailureKind,
+    FailureReport, Licences,
 };
 pub use self::health::{Counts, Health};
 pub use self::query::{PER_PAGE, Query, Sort};
 
 use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::{AccountState, Store};
-use crate::config::{Running, Work};
-use crate::system::clock::{Clock, Moment};
-use health::Standing;
+use crate::config::{ActiveConfig, ConfigVersion};
+use crate::system::clock::{Clock, TimePoint};
+use health::Urgency;
 use natural::NaturalName;
 
 /// Tells how the exporter and its accounts are.
 #[derive(Debug)]
 pub struct Status {
     store: Arc<Store>,
-    running: Arc<Running>,
+    running: Arc<ActiveConfig>,
     liveness: Liveness,
     clock: Clock,
-    started_at: Moment,
+    started_at: TimePoint,
 }
 
 /// How everything is at a moment, with one page of the accounts.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct StatusReport {
     /// That moment.
     pub time: Timestamp,
     /// The process.
@@ -69,7 +69,7 @@ pub struct Report {
 
 /// An account that the query selects.
 struct Selected<'a> {
-    standing: Standing,
+    standing: Urgency,
     failure: Option<FailureKind>,
     account: &'a Arc<AccountState>,
 }
@@ -108,7 +108,7 @@ pub struct ConfigurationReport {
     /// Since when it is at work.
     pub since: Timestamp,
     /// Why a newer one was refused, if that was the last that was tried.
-    pub refused: Option<Refusal>,
+    pub refused: Option<RefusedConfig>,
     /// From one poll of an account to the next.
     pub poll_interval_seconds: f64,
     /// How long one request may take.
@@ -123,7 +123,7 @@ pub struct ConfigurationReport {
 
 /// A configuration that was not put to work.
 #[derive(Debug, Serialize)]
-pub struct Refusal {
+pub struct RefusedConfig {
     /// When it was tried.
     pub at: Timestamp,
     /// Its problems.
@@ -135,10 +135,10 @@ impl Status {
     #[must_use]
     pub fn new(
         store: Arc<Store>,
-        running: Arc<Running>,
+        running: Arc<ActiveConfig>,
         liveness: Liveness,
         clock: Clock,
-        started_at: Moment,
+        started_at: TimePoint,
     ) -> Self {
         Self {
             store,
@@ -151,23 +151,23 @@ impl Status {
 
     /// How everything is now.
     #[must_use]
-    pub fn report(&self, query: &Query) -> Report {
+    pub fn report(&self, query: &Query) -> StatusReport {
         self.tell(query, false)
     }
 
     /// The same for people: unless `query` asks for some accounts only or for their names'
     /// order, accounts that fail alike are left out but for the first few.
     #[must_use]
-    pub fn report_in_brief(&self, query: &Query) -> Report {
+    pub fn report_in_brief(&self, query: &Query) -> StatusReport {
         self.tell(query, query.is_overview())
     }
 
-    fn tell(&self, query: &Query, in_brief: bool) -> Report {
+    fn tell(&self, query: &Query, in_brief: bool) -> StatusReport {
         let (now, accounts, work) = (self.clock.moment(), self.store.load(), self.running.load());
         let mut counts = Counts::default();
         let mut selected = Vec::new();
         for account in accounts.list() {
-            let standing = Standing::of(account, now);
+            let standing = Urgency::of(account, now);
             counts.count(standing.health);
             if query.selects(account, standing.health) {
                 let is_failing = standing.health == Health::Failing;
@@ -191,7 +191,7 @@ impl Status {
             Sort::Attention => part(selected, shown, |a, b| a.urgency().cmp(&b.urgency())),
             Sort::Name => part(selected, shown, |a, b| a.name().cmp(&b.name())),
         };
-        Report {
+        StatusReport {
             time: now.wall,
             exporter: self.exporter(&work, now),
             configuration: configuration(&work, now),
@@ -220,15 +220,15 @@ impl Status {
     fn account(
         &self,
         account: &AccountState,
-        standing: Standing,
-        now: Moment,
-        work: &Work,
+        standing: Urgency,
+        now: TimePoint,
+        work: &ConfigVersion,
     ) -> AccountReport {
         let limit = work.config.rate_limit().share();
         AccountReport::new(account, standing.health, now, limit)
     }
 
-    fn exporter(&self, work: &Work, now: Moment) -> ExporterReport {
+    fn exporter(&self, work: &ConfigVersion, now: TimePoint) -> ExporterReport {
         let share = work.config.share;
         ExporterReport {
             version: env!("CARGO_PKG_VERSION"),
@@ -247,7 +247,7 @@ impl Status {
 
 impl Selected<'_> {
     /// What needs attention most is least; accounts that fail alike are together.
-    fn urgency(&self) -> (Health, Option<&FailureKind>, Standing, NaturalName<'_>) {
+    fn urgency(&self) -> (Health, Option<&FailureKind>, Urgency, NaturalName<'_>) {
         let health = self.standing.health;
         (health, self.failure.as_ref(), self.standing, self.name())
     }
@@ -303,11 +303,11 @@ fn part<T>(mut items: Vec<T>, range: Range<usize>, order: impl Fn(&T, &T) -> Ord
     items
 }
 
-fn configuration(work: &Work, now: Moment) -> ConfigurationReport {
+fn configuration(work: &ConfigVersion, now: TimePoint) -> ConfigurationReport {
     let config = &work.config;
     ConfigurationReport {
         since: now.time_of(work.since),
-        refused: work.refused.as_ref().map(|(at, error)| Refusal {
+        refused: work.refused.as_ref().map(|(at, error)| RefusedConfig {
             at: now.time_of(*at),
             error: error.clone(),
         }),

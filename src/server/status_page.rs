@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::reply;
 use super::reply::{HTML, JSON, PLAIN};
-use crate::server::status::{Query, Report, Status};
+use crate::server::status::{Query, Status, StatusReport};
 
 /// What a browser may do with the page: apply its one style sheet, show its icon, and
 /// send its form back.
@@ -32,7 +32,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 #[derive(Serialize)]
 struct Envelope<'a> {
     status: &'static str,
-    data: &'a Report,
+    data: &'a StatusReport,
 }
 
 /// The page that `query` asks for, with the metrics at `telemetry_path`.

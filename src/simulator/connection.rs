@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::headers;
 use super::refusal::Refusal;
-use super::reply::{Body, Reply};
-use super::state::State;
-use super::verify::{self, Request};
+use super::reply::{Body, ConnectionReply};
+use super::state::SimulatorState;
+use super::verify::{self, ReceivedRequest};
 
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ enum Interruption {
 }
 
 /// Serves one connection until either side ends it.
-pub(crate) async fn serve(stream: TcpStream, state: Arc<State>) {
+pub(crate) async fn serve(stream: TcpStream, state: Arc<SimulatorState>) {
     let (interrupt, mut interrupted) = mpsc::channel(1);
     let service = service_fn(move |request| {
         let (state, interrupt) = (Arc::clone(&state), interrupt.clone());
@@ -66,7 +66,7 @@ pub(crate) async fn serve(stream: TcpStream, state: Arc<State>) {
 /// Answers one request, or interrupts its connection and never returns.
 async fn answer(
     request: http::Request<Incoming>,
-    state: &State,
+    state: &SimulatorState,
     interrupt: &mpsc::Sender<Interruption>,
 ) -> Response<Body> {
     let at = Instant::now();
@@ -81,7 +81,7 @@ async fn answer(
             "The request's body could not be read to its end.",
         )),
     };
-    let request = Request {
+    let request = ReceivedRequest {
         method: &parts.method,
         uri: &parts.uri,
         headers: &parts.headers,
@@ -107,7 +107,7 @@ async fn answer(
         sleep(delay).await;
     }
     let interruption = match reply {
-        Reply::Respond(mut response) => {
+        ConnectionReply::Respond(mut response) => {
             if unread {
                 let close = HeaderValue::from_static("close");
                 response
@@ -116,9 +116,9 @@ async fn answer(
             }
             return response;
         }
-        Reply::Hang => return pending().await,
-        Reply::Reset => Interruption::Reset,
-        Reply::Break(bytes) => Interruption::Break(bytes),
+        ConnectionReply::Hang => return pending().await,
+        ConnectionReply::Reset => Interruption::Reset,
+        ConnectionReply::Break(bytes) => Interruption::Break(bytes),
     };
     // Fails only when the connection has ended already.
     let _ = interrupt.send(interruption).await;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::state::{Received, State, UnknownAccount};
+use super::state::{Received, SimulatorState, UnknownAccount};
 
 /// Steers a [`Simulator`](super::Simulator) and tells what it has received.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    pub(crate) state: Arc<State>,
+    pub(crate) state: Arc<SimulatorState>,
 }
 
 impl Handle {
@@ -129,7 +129,7 @@ impl Handle {
         self.wait(|state| state.service_counts().1 >= count).await;
     }
 
-    async fn wait(&self, is_over: impl Fn(&State) -> bool) {
+    async fn wait(&self, is_over: impl Fn(&SimulatorState) -> bool) {
         loop {
             let mut arrived = std::pin::pin!(self.state.arrived.notified());
             arrived.as_mut().enable();

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 /// A key and, if it is a temporary one, its token.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Key {
+pub(crate) struct SimulatedKey {
     pub(crate) secret_id: String,
     pub(crate) secret_key: String,
     pub(crate) token: Option<String>,
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SimulatedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
+        f.debug_struct("SimulatedKey")
             .field("secret_id", &self.secret_id)
             .finish_non_exhaustive()
     }
@@ -21,7 +21,7 @@ impl fmt::Debug for Key {
 
 /// What a key is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum KeyStatus {
     Good,
     /// Its time is over.
     Expired,
@@ -34,8 +34,8 @@ pub(crate) enum Standing {
 pub(crate) struct Claim {
     /// The account that it belongs to, by its place in the scenario.
     pub(crate) tenant: usize,
-    pub(crate) key: Arc<Key>,
-    pub(crate) standing: Standing,
+    pub(crate) key: Arc<SimulatedKey>,
+    pub(crate) standing: KeyStatus,
     pub(crate) permissions: Permissions,
 }
 

@@ -12,8 +12,8 @@ const MEMORY: usize = 65_536;
 
 /// The latest requests, and how many there were.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
-    entries: VecDeque<Entry>,
+pub(crate) struct RequestLog {
+    entries: VecDeque<RequestEntry>,
     /// Requests to the token service so far.
     pub(crate) sts: usize,
     /// Requests to the metadata service so far.
@@ -22,7 +22,7 @@ pub(crate) struct Log {
 
 /// One request.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct RequestEntry {
     pub(crate) at: Instant,
     /// The account's place in the scenario.
     pub(crate) tenant: Option<usize>,
@@ -30,8 +30,8 @@ pub(crate) struct Entry {
     pub(crate) verdict: &'static str,
 }
 
-impl Log {
-    pub(crate) fn push(&mut self, entry: Entry) {
+impl RequestLog {
+    pub(crate) fn push(&mut self, entry: RequestEntry) {
         if self.entries.len() >= MEMORY {
             self.entries.pop_front();
         }
@@ -39,7 +39,7 @@ impl Log {
     }
 
     /// The latest requests in the order of their verdicts.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RequestEntry> {
         self.entries.iter()
     }
 }
@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn only_the_latest_requests_are_remembered() {
-        let (mut log, at) = (Log::default(), Instant::now());
+        let (mut log, at) = (RequestLog::default(), Instant::now());
         for number in 0..=MEMORY {
-            log.push(Entry {
+            log.push(RequestEntry {
                 at,
                 tenant: Some(number),
                 action: None,

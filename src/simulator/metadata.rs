@@ -3,8 +3,8 @@
 use http::{Method, StatusCode, Uri};
 use serde_json::json;
 
-use super::reply::Content;
-use super::temporary::Temporary;
+use super::reply::ReplyContent;
+use super::temporary::IssuedKey;
 
 /// Where the name of the instance's role is told.
 const ROLES: &str = "/latest/meta-data/cam/security-credentials";
@@ -13,39 +13,39 @@ const ROOT: &str = "/latest/meta-data";
 
 /// A question to the service.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Question<'a> {
+pub(crate) enum MetadataRequest<'a> {
     /// What the role is called.
     Role,
     /// A key of the role of this name.
-    Key(&'a str),
+    SimulatedKey(&'a str),
     /// Something else, which is not played.
     Other,
 }
 
 /// The question that a request asks; none if it is for another service.
-pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<Question<'a>> {
+pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataRequest<'a>> {
     let path = uri.path();
     let rest = path.strip_prefix(ROOT)?;
     if method != Method::GET || !(rest.is_empty() || rest.starts_with('/')) {
         return None;
     }
     Some(match path.strip_prefix(ROLES) {
-        Some("" | "/") => Question::Role,
+        Some("" | "/") => MetadataRequest::Role,
         Some(rest) => match rest.strip_prefix('/') {
-            Some(role) => Question::Key(role),
-            None => Question::Other,
+            Some(role) => MetadataRequest::SimulatedKey(role),
+            None => MetadataRequest::Other,
         },
-        None => Question::Other,
+        None => MetadataRequest::Other,
     })
 }
 
 /// The answer that tells the role's name.
-pub(crate) fn role(name: &str) -> Content {
-    Content::Plain(StatusCode::OK, name.to_owned())
+pub(crate) fn role(name: &str) -> ReplyContent {
+    ReplyContent::Plain(StatusCode::OK, name.to_owned())
 }
 
 /// The answer that hands out a key.
-pub(crate) fn key(temporary: &Temporary) -> Content {
+pub(crate) fn key(temporary: &IssuedKey) -> ReplyContent {
     let key = &temporary.key;
     let body = json!({
         "TmpSecretId": key.secret_id,
@@ -55,13 +55,13 @@ pub(crate) fn key(temporary: &Temporary) -> Content {
         "Expiration": temporary.expiration(),
         "Code": "Success",
     });
-    Content::Plain(StatusCode::OK, body.to_string())
+    ReplyContent::Plain(StatusCode::OK, body.to_string())
 }
 
 /// The answer to a question about something that is not there.
-pub(crate) fn nothing() -> Content {
+pub(crate) fn nothing() -> ReplyContent {
     let body = "<html><body><h1>404 - Not Found</h1></body></html>";
-    Content::Plain(StatusCode::NOT_FOUND, body.to_owned())
+    ReplyContent::Plain(StatusCode::NOT_FOUND, body.to_owned())
 }
 
 #[cfg(test)]
@@ -78,8 +78,11 @@ mod tests {
         for (path, expected) in [
             (format!("{ROLES}/"), "Some(Role)"),
             (ROLES.to_owned(), "Some(Role)"),
-            (format!("{ROLES}/Exporter"), "Some(Key(\"Exporter\"))"),
-            (format!("{ROLES}/a/b"), "Some(Key(\"a/b\"))"),
+            (
+                format!("{ROLES}/Exporter"),
+                "Some(SimulatedKey(\"Exporter\"))",
+            ),
+            (format!("{ROLES}/a/b"), "Some(SimulatedKey(\"a/b\"))"),
             (format!("{ROLES}2/"), "Some(Other)"),
             ("/latest/meta-data/".to_owned(), "Some(Other)"),
             ("/latest/meta-data".to_owned(), "Some(Other)"),

@@ -11,16 +11,17 @@
 
 mod action;
 mod answer;
+mod cloud_state;
 mod connection;
 mod handle;
 mod headers;
 mod key;
 mod log;
 mod metadata;
-mod player;
 mod rate;
 mod refusal;
 mod reply;
+mod response_script;
 mod scenario;
 mod script;
 mod state;
@@ -29,7 +30,6 @@ mod temporary;
 mod tenants;
 mod timeline;
 mod verify;
-mod world;
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ use tokio::time::{Instant, sleep};
 pub use self::answer::{Answer, Fields, documented_example};
 pub use self::handle::Handle;
 pub use self::scenario::{Account, Scenario};
-use self::state::State;
+use self::state::SimulatorState;
 pub use self::state::{Received, UnknownAccount};
 use crate::system::clock::Clock;
 use crate::system::log_limit::{LogLimit, hidden};
@@ -57,7 +57,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Simulator {
     listener: TcpListener,
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<SimulatorState>,
 }
 
 impl Simulator {
@@ -83,7 +83,7 @@ impl Simulator {
         Ok(Self {
             address: listener.local_addr()?,
             listener,
-            state: Arc::new(State::new(scenario, clock)),
+            state: Arc::new(SimulatorState::new(scenario, clock)),
         })
     }
 

@@ -32,7 +32,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// What becomes of a request's connection.
 #[derive(Debug)]
-pub(crate) enum Reply {
+pub(crate) enum ConnectionReply {
     /// A response, well-formed as HTTP.
     Respond(Response<Body>),
     /// Nothing, ever.
@@ -45,7 +45,7 @@ pub(crate) enum Reply {
 
 /// What is answered where no fault is played.
 #[derive(Debug, Clone)]
-pub(crate) enum Content {
+pub(crate) enum ReplyContent {
     /// The fields of an API's answer.
     Fields(Arc<Fields>),
     /// The whole body of an answer that is not the API's, but instance metadata.
@@ -62,12 +62,16 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     /// How long `answer` takes, and what it is.
-    pub(crate) fn reply(&self, answer: &Answer, content: &Content) -> (Duration, Reply) {
+    pub(crate) fn reply(
+        &self,
+        answer: &Answer,
+        content: &ReplyContent,
+    ) -> (Duration, ConnectionReply) {
         let reply = match answer {
             Answer::Ok => self.good(content),
             Answer::Gzip => self.gzip(&self.body(content)),
             Answer::Fields(fields) => self.respond(JSON, self.ok(fields)),
-            Answer::Error { code, message } if matches!(content, Content::Plain(..)) => {
+            Answer::Error { code, message } if matches!(content, ReplyContent::Plain(..)) => {
                 let body = json!({"Code": code, "Message": message});
                 self.respond(TEXT, body.to_string())
             }
@@ -86,8 +90,8 @@ impl Envelope {
                 content_type,
                 location,
             } => self.http(*status, body, content_type.as_deref(), location.as_deref()),
-            Answer::Hang => Reply::Hang,
-            Answer::Reset => Reply::Reset,
+            Answer::Hang => ConnectionReply::Hang,
+            Answer::Reset => ConnectionReply::Reset,
             Answer::Cut(bytes) => self.cut(&self.body(content), *bytes),
             Answer::Body(text) => self.respond(JSON, text.clone()),
             Answer::Oversized(size) => self.oversized(content, *size),
@@ -108,25 +112,25 @@ impl Envelope {
     }
 
     /// An API error, which like all of them has HTTP status 200.
-    pub(crate) fn refuse(&self, code: &str, message: &str) -> Reply {
+    pub(crate) fn refuse(&self, code: &str, message: &str) -> ConnectionReply {
         self.respond(JSON, self.error(code, message))
     }
 
-    fn good(&self, content: &Content) -> Reply {
+    fn good(&self, content: &ReplyContent) -> ConnectionReply {
         let body = Full::new(Bytes::from(self.body(content))).boxed_unsync();
         let (status, content_type) = match content {
-            Content::Fields(_) => (StatusCode::OK, JSON),
-            Content::Plain(status, _) => (*status, TEXT),
+            ReplyContent::Fields(_) => (StatusCode::OK, JSON),
+            ReplyContent::Plain(status, _) => (*status, TEXT),
         };
         let mut response = self.response(content_type, body);
         *response.status_mut() = status;
-        Reply::Respond(response)
+        ConnectionReply::Respond(response)
     }
 
-    fn body(&self, content: &Content) -> String {
+    fn body(&self, content: &ReplyContent) -> String {
         match content {
-            Content::Fields(fields) => self.ok(fields),
-            Content::Plain(_, text) => text.clone(),
+            ReplyContent::Fields(fields) => self.ok(fields),
+            ReplyContent::Plain(_, text) => text.clone(),
         }
     }
 
@@ -148,8 +152,10 @@ impl Envelope {
         .to_string()
     }
 
-    fn respond(&self, content_type: HeaderValue, body: String) -> Reply {
-        Reply::Respond(self.response(content_type, Full::new(Bytes::from(body)).boxed_unsync()))
+    fn respond(&self, content_type: HeaderValue, body: String) -> ConnectionReply {
+        ConnectionReply::Respond(
+            self.response(content_type, Full::new(Bytes::from(body)).boxed_unsync()),
+        )
     }
 
     fn response(&self, content_type: HeaderValue, body: Body) -> Response<Body> {
@@ -168,7 +174,7 @@ impl Envelope {
         httpdate::fmt_http_date(time.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    fn gzip(&self, body: &str) -> Reply {
+    fn gzip(&self, body: &str) -> ConnectionReply {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         // Writing to a Vec does not fail.
         let _ = encoder.write_all(body.as_bytes());
@@ -176,7 +182,7 @@ impl Envelope {
         let mut response = self.response(JSON, Full::new(Bytes::from(bytes)).boxed_unsync());
         let gzip = HeaderValue::from_static("gzip");
         response.headers_mut().insert(CONTENT_ENCODING, gzip);
-        Reply::Respond(response)
+        ConnectionReply::Respond(response)
     }
 
     fn http(
@@ -185,17 +191,17 @@ impl Envelope {
         body: &str,
         content_type: Option<&str>,
         location: Option<&str>,
-    ) -> Reply {
+    ) -> ConnectionReply {
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes())).boxed_unsync();
         let mut response = self.response(HTML, body);
         *response.status_mut() = status;
         insert(response.headers_mut(), CONTENT_TYPE, content_type);
         insert(response.headers_mut(), LOCATION, location);
-        Reply::Respond(response)
+        ConnectionReply::Respond(response)
     }
 
     /// A hand-written response, as no server library would write it.
-    fn cut(&self, body: &str, bytes: usize) -> Reply {
+    fn cut(&self, body: &str, bytes: usize) -> ConnectionReply {
         let sent = bytes.min(body.len().saturating_sub(1));
         let mut raw = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ndate: {}\r\n\
@@ -205,17 +211,17 @@ impl Envelope {
         )
         .into_bytes();
         raw.extend(body.bytes().take(sent));
-        Reply::Break(Bytes::from(raw))
+        ConnectionReply::Break(Bytes::from(raw))
     }
 
     /// A good answer, and as much more as makes it `size` bytes in all.
-    fn oversized(&self, content: &Content, size: u64) -> Reply {
+    fn oversized(&self, content: &ReplyContent, size: u64) -> ConnectionReply {
         const OPEN: &str = ",\"~Padding\":\"";
         const CLOSE: &str = "\"}}";
         let body = self.body(content);
         // There is a RequestId before the comma.
         let (start, fill, end) = match body.strip_suffix("}}") {
-            Some(fields) if matches!(content, Content::Fields(_)) => {
+            Some(fields) if matches!(content, ReplyContent::Fields(_)) => {
                 (format!("{fields}{OPEN}"), b'x', CLOSE)
             }
             _ => (body, b' ', ""),
@@ -232,7 +238,7 @@ impl Envelope {
             .chain([rest, Bytes::from_static(end.as_bytes())])
             .map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
         let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-        Reply::Respond(self.response(JSON, body))
+        ConnectionReply::Respond(self.response(JSON, body))
     }
 }
 

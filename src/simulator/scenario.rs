@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::answer::Fields;
-use super::key::{Key, Permissions};
+use super::key::{Permissions, SimulatedKey};
 use super::refusal::Refusal;
-use super::sts::Wish;
+use super::sts::AssumeRoleRequest;
 use super::timeline::Timeline;
 
 /// A scripted stand-in for the cloud.
@@ -108,19 +108,19 @@ pub struct Scenario {
     /// How far the API's clock is ahead of ours.
     pub(crate) clock_offset: SignedDuration,
     /// The accounts and what becomes of them.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<ScenarioAccount>,
     pub(crate) sts: TokenService,
     pub(crate) metadata: MetadataService,
 }
 
 /// An account's part in a scenario.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct ScenarioAccount {
     pub(crate) account: Account,
     /// Shared by accounts that are written as one.
     pub(crate) timeline: Arc<Timeline>,
     /// The keys that replace its first one, in the order of their times.
-    pub(crate) rotations: Vec<(Duration, Key)>,
+    pub(crate) rotations: Vec<(Duration, SimulatedKey)>,
 }
 
 /// What hands out keys of roles.
@@ -138,12 +138,12 @@ pub(crate) struct TokenService {
 pub(crate) struct MetadataService {
     pub(crate) timeline: Arc<Timeline>,
     /// The instance's role, if it has one.
-    pub(crate) binding: Option<Binding>,
+    pub(crate) binding: Option<RoleBinding>,
 }
 
 /// The role of an instance.
 #[derive(Debug, Clone)]
-pub(crate) struct Binding {
+pub(crate) struct RoleBinding {
     pub(crate) role: String,
     /// The role's account, by its place in the scenario.
     pub(crate) tenant: usize,
@@ -223,8 +223,8 @@ impl Account {
     }
 
     /// Its own key, if it has one.
-    pub(crate) fn key(&self) -> Option<Key> {
-        (!self.secret_id.is_empty()).then(|| Key {
+    pub(crate) fn key(&self) -> Option<SimulatedKey> {
+        (!self.secret_id.is_empty()).then(|| SimulatedKey {
             secret_id: self.secret_id.clone(),
             secret_key: self.secret_key.clone(),
             token: self.token.clone(),
@@ -247,7 +247,7 @@ impl Account {
     /// # Errors
     ///
     /// The refusal that the API would answer with.
-    pub(crate) fn admit(&self, caller: &str, wish: &Wish) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, caller: &str, wish: &AssumeRoleRequest) -> Result<(), Refusal> {
         let role = self.role.as_ref().ok_or_else(Refusal::role_not_found)?;
         if wish.web_identity.is_some() {
             return match role.web_identity == wish.web_identity {

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use self::step::Kind;
+use self::step::TimelineOwner;
 use super::answer::Fields;
-use super::scenario::{Binding, MetadataService, Part, Scenario, TokenService};
+use super::scenario::{MetadataService, RoleBinding, Scenario, ScenarioAccount, TokenService};
 use super::timeline::Timeline;
 use crate::config::{
     ConfigError, Fault, MAX_DURATION, Node, Reader, Tree, Value, duration, list, signed_duration,
@@ -125,7 +125,7 @@ fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
         account::check_trusts(&entries, reader);
     }
     let parts = entries.into_iter().flat_map(|(_, parts)| parts);
-    let parts: Vec<Part> = parts.collect();
+    let parts: Vec<ScenarioAccount> = parts.collect();
     let metadata = metadata_service(reader, section.get("metadata"), &parts, repeat);
     Some(Scenario {
         rate_limit: limit.unwrap_or(per_second(RATE_LIMIT)),
@@ -188,7 +188,7 @@ fn token_service(
 fn metadata_service(
     reader: &mut Reader,
     node: Option<Node<'_>>,
-    parts: &[Part],
+    parts: &[ScenarioAccount],
     repeat: Option<Duration>,
 ) -> MetadataService {
     let section = reader.section(node, &["account", "role", "lifetime", "timeline"]);
@@ -224,7 +224,7 @@ fn metadata_service(
             reader.report_missing(&section, "role", fault);
             return None;
         };
-        Some(Binding {
+        Some(RoleBinding {
             role,
             tenant,
             lifetime: lifetime.unwrap_or(METADATA_LIFETIME),
@@ -251,7 +251,7 @@ fn timeline(
     node: Option<Node<'_>>,
     repeat: Option<Duration>,
 ) -> Arc<Timeline> {
-    let read = step::read(reader, node, Kind::Service, repeat);
+    let read = step::read(reader, node, TimelineOwner::Service, repeat);
     Arc::new(Timeline::new(Fields::new(), read.steps, repeat))
 }
 

@@ -10,31 +10,31 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::cloud_state::{self, Asked, CloudState};
 use super::headers;
 use super::key::Claim;
 use super::metadata;
 use super::refusal::Refusal;
-use super::reply::{Content, Envelope};
+use super::reply::{Envelope, ReplyContent};
 use super::scenario::Scenario;
 use super::tenants::Tenant;
-use super::verify::{self, Request};
-use super::world::{self, Asked, World};
+use super::verify::{self, ReceivedRequest};
 use crate::system::clock::Clock;
 
 /// Shared by all connections and handles.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct SimulatorState {
     clock: Clock,
     clock_offset: SignedDuration,
     /// Told whenever a request has arrived.
     pub(crate) arrived: Notify,
-    /// Request ids given out.
+    /// ReceivedRequest ids given out.
     serial: AtomicU64,
     /// Connections accepted.
     connections: AtomicU64,
     /// The further actions that the scenario has answers to.
     scripted: HashSet<Arc<str>>,
-    world: Mutex<World>,
+    cloud_state: Mutex<CloudState>,
 }
 
 /// A request, answered or refused.
@@ -60,7 +60,7 @@ pub struct Received {
 #[error("the scenario has no account `{0}`: use the name of one of its accounts")]
 pub struct UnknownAccount(pub(crate) String);
 
-impl State {
+impl SimulatorState {
     pub(crate) fn new(scenario: Scenario, clock: Clock) -> Self {
         Self {
             clock,
@@ -69,7 +69,7 @@ impl State {
             serial: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             scripted: scenario.scripted_actions(),
-            world: Mutex::new(World::new(scenario)),
+            cloud_state: Mutex::new(CloudState::new(scenario)),
         }
     }
 
@@ -117,50 +117,54 @@ impl State {
     /// The refusal to answer with.
     pub(crate) fn judge(
         &self,
-        request: &Request<'_>,
+        request: &ReceivedRequest<'_>,
         at: Instant,
-    ) -> Result<(Answer, Content), Refusal> {
+    ) -> Result<(Answer, ReplyContent), Refusal> {
         let now = self.now();
         if let Some(question) = metadata::question(request.method, request.uri) {
             let path = request.uri.path();
-            return Ok(self.lock_and_tell(|world| world.inform(&question, path, at, now)));
+            return Ok(
+                self.lock_and_tell(|cloud_state| cloud_state.inform(&question, path, at, now))
+            );
         }
         let claim = self.claim(request, at, now);
         // Out of the lock: a large body takes time to hash and to read.
         let authentic =
             verify::authenticate(request, now, claim.as_ref(), &self.scripted).map(|action| {
-                let asked = world::read(&action, request.body);
+                let asked = cloud_state::read(&action, request.body);
                 (action, asked)
             });
-        self.lock_and_tell(|world| {
+        self.lock_and_tell(|cloud_state| {
             let wish = match &authentic {
                 Ok((_, Ok(Asked::Role(wish)))) => Some(wish),
                 _ => None,
             };
-            let asked_for = wish.and_then(|wish| world.tenants.of_role(&wish.role_arn));
+            let asked_for = wish.and_then(|wish| cloud_state.tenants.of_role(&wish.role_arn));
             let tenant = claim.as_ref().map(|claim| claim.tenant).or(asked_for);
             let result = authentic
-                .and_then(|(action, asked)| world.serve(&action, asked, tenant, (at, now)));
+                .and_then(|(action, asked)| cloud_state.serve(&action, asked, tenant, (at, now)));
             let refusal = result.as_ref().err();
-            world.remember(request, at, claim.as_ref(), tenant, refusal);
+            cloud_state.remember(request, at, claim.as_ref(), tenant, refusal);
             result
         })
     }
 
     /// Remembers a request that is refused before it was read to its end.
-    pub(crate) fn refuse(&self, request: &Request<'_>, at: Instant, refusal: &Refusal) {
+    pub(crate) fn refuse(&self, request: &ReceivedRequest<'_>, at: Instant, refusal: &Refusal) {
         let claim = self.claim(request, at, self.now());
         let tenant = claim.as_ref().map(|claim| claim.tenant);
-        self.lock_and_tell(|world| {
-            world.remember(request, at, claim.as_ref(), tenant, Some(refusal));
+        self.lock_and_tell(|cloud_state| {
+            cloud_state.remember(request, at, claim.as_ref(), tenant, Some(refusal));
         });
     }
 
     /// The key whose id a request claims.
-    fn claim(&self, request: &Request<'_>, at: Instant, now: Timestamp) -> Option<Claim> {
+    fn claim(&self, request: &ReceivedRequest<'_>, at: Instant, now: Timestamp) -> Option<Claim> {
         let secret_id = headers::secret_id(request.headers)?;
-        let world = self.lock();
-        world.tenants.claim(secret_id, world.elapsed(at), now)
+        let cloud_state = self.lock();
+        cloud_state
+            .tenants
+            .claim(secret_id, cloud_state.elapsed(at), now)
     }
 
     /// Plays `answer` for an account, or its timeline again.
@@ -211,10 +215,10 @@ impl State {
         name: &str,
         change: impl FnOnce(&mut Tenant, Duration) -> bool,
     ) -> Result<(), UnknownAccount> {
-        let mut world = self.lock();
-        let elapsed = world.elapsed(Instant::now());
-        let place = world.tenants.named(name);
-        let tenant = place.and_then(|place| world.tenants.get_mut(place));
+        let mut cloud_state = self.lock();
+        let elapsed = cloud_state.elapsed(Instant::now());
+        let place = cloud_state.tenants.named(name);
+        let tenant = place.and_then(|place| cloud_state.tenants.get_mut(place));
         match tenant.map(|tenant| change(tenant, elapsed)) {
             Some(true) => Ok(()),
             _ => Err(UnknownAccount(name.to_owned())),
@@ -222,10 +226,10 @@ impl State {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        let world = self.lock();
-        let received = world.log.entries().map(|entry| Received {
+        let cloud_state = self.lock();
+        let received = cloud_state.log.entries().map(|entry| Received {
             at: entry.at,
-            account: world.name(entry.tenant).map(str::to_owned),
+            account: cloud_state.name(entry.tenant).map(str::to_owned),
             action: entry.action.as_deref().map(str::to_owned),
             verdict: entry.verdict,
         });
@@ -243,26 +247,28 @@ impl State {
     }
 
     fn look<T>(&self, name: &str, look: impl FnOnce(&Tenant) -> T) -> Option<T> {
-        let world = self.lock();
-        let place = world.tenants.named(name)?;
-        world.tenants.get(place).map(look)
+        let cloud_state = self.lock();
+        let place = cloud_state.tenants.named(name)?;
+        cloud_state.tenants.get(place).map(look)
     }
 
     /// How many requests the token service and the metadata service have had.
     pub(crate) fn service_counts(&self) -> (usize, usize) {
-        let world = self.lock();
-        (world.log.sts, world.log.metadata)
+        let cloud_state = self.lock();
+        (cloud_state.log.sts, cloud_state.log.metadata)
     }
 
     /// Decides, and tells whoever waits for requests.
-    fn lock_and_tell<T>(&self, decide: impl FnOnce(&mut World) -> T) -> T {
+    fn lock_and_tell<T>(&self, decide: impl FnOnce(&mut CloudState) -> T) -> T {
         let decided = decide(&mut self.lock());
         self.arrived.notify_waiters();
         decided
     }
 
     /// No holder panics; if one did, what it left would still be whole.
-    fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, CloudState> {
+        self.cloud_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::action::Action;
 use super::answer::Fields;
 use super::refusal::Refusal;
-use super::temporary::Temporary;
+use super::temporary::IssuedKey;
 
 /// How long a key lives if its caller does not say, in seconds.
 const DEFAULT_DURATION: u64 = 7_200;
@@ -37,7 +37,7 @@ const WEB_IDENTITY: [&str; 5] = [
 /// A well-formed wish for a role.
 #[derive(PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(crate) struct Wish {
+pub(crate) struct AssumeRoleRequest {
     pub(crate) role_arn: String,
     pub(crate) duration: Duration,
     pub(crate) external_id: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Wish {
     pub(crate) web_identity: Option<(String, String)>,
 }
 
-impl Wish {
+impl AssumeRoleRequest {
     /// Reads the parameters of `action`.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Wish {
 }
 
 /// The answer that hands out a key.
-pub(crate) fn fields(temporary: &Temporary) -> Fields {
+pub(crate) fn fields(temporary: &IssuedKey) -> Fields {
     let key = &temporary.key;
     let credentials = json!({
         "TmpSecretId": key.secret_id,

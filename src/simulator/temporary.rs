@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::key::Key;
+use super::key::SimulatedKey;
 
 /// Expired keys are forgotten when there are more keys than this.
 const SWEEP_FROM: usize = 65_536;
@@ -18,14 +18,14 @@ pub(crate) struct TemporaryKeys {
     /// Sets the keys of one simulator apart from those of any other.
     seed: u64,
     issued: u64,
-    by_secret_id: HashMap<String, Temporary>,
+    by_secret_id: HashMap<String, IssuedKey>,
     sweep_at: usize,
 }
 
 /// A key with a life.
 #[derive(Debug, Clone)]
-pub(crate) struct Temporary {
-    pub(crate) key: Arc<Key>,
+pub(crate) struct IssuedKey {
+    pub(crate) key: Arc<SimulatedKey>,
     /// The account it belongs to, by its place in the scenario.
     pub(crate) tenant: usize,
     /// Counted from 1.
@@ -38,7 +38,7 @@ pub(crate) struct Temporary {
     pub(crate) half: i64,
 }
 
-impl Temporary {
+impl IssuedKey {
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         now.as_second() >= self.expires
     }
@@ -70,7 +70,7 @@ impl TemporaryKeys {
         born: Duration,
         now: Timestamp,
         lifetime: Duration,
-    ) -> Temporary {
+    ) -> IssuedKey {
         if self.by_secret_id.len() >= self.sweep_at {
             self.by_secret_id.retain(|_, key| !key.is_expired(now));
             let left = self.by_secret_id.len();
@@ -80,12 +80,12 @@ impl TemporaryKeys {
         let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
         let expires = end.as_second() + i64::from(end.subsec_nanosecond() > 0);
         let life = expires.saturating_sub(now.as_second());
-        let key = Key {
+        let key = SimulatedKey {
             secret_id: format!("AKID{}", self.text("id")),
             secret_key: self.text("key"),
             token: Some(["a", "b", "c", "d"].map(|part| self.text(part)).concat()),
         };
-        let temporary = Temporary {
+        let temporary = IssuedKey {
             key: Arc::new(key),
             tenant,
             serial: self.issued,
@@ -99,7 +99,7 @@ impl TemporaryKeys {
     }
 
     /// The key of an id, dead or alive.
-    pub(crate) fn find(&self, secret_id: &str) -> Option<&Temporary> {
+    pub(crate) fn find(&self, secret_id: &str) -> Option<&IssuedKey> {
         self.by_secret_id.get(secret_id)
     }
 
@@ -123,7 +123,7 @@ mod tests {
         Timestamp::from_second(seconds).unwrap()
     }
 
-    fn issue(keys: &mut TemporaryKeys, now: Timestamp, lifetime_ms: u64) -> Temporary {
+    fn issue(keys: &mut TemporaryKeys, now: Timestamp, lifetime_ms: u64) -> IssuedKey {
         keys.issue(0, Duration::ZERO, now, Duration::from_millis(lifetime_ms))
     }
 

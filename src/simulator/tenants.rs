@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::key::{Claim, Key, Standing};
-use super::player::Player;
-use super::scenario::{Account, Part};
-use super::temporary::{Temporary, TemporaryKeys};
+use super::key::{Claim, KeyStatus, SimulatedKey};
+use super::response_script::ResponseScript;
+use super::scenario::{Account, ScenarioAccount};
+use super::temporary::{IssuedKey, TemporaryKeys};
 
 /// All accounts, each at its place in the scenario.
 #[derive(Debug)]
@@ -26,21 +26,21 @@ pub(crate) struct Tenants {
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) account: Account,
-    pub(crate) player: Player,
+    pub(crate) player: ResponseScript,
     /// Its own keys, each with the scenario time from which on it is the one.
-    keys: Vec<(Duration, Arc<Key>)>,
+    keys: Vec<(Duration, Arc<SimulatedKey>)>,
     /// Its own key at all times, once it has been set by hand.
-    set: Option<Arc<Key>>,
+    set: Option<Arc<SimulatedKey>>,
     /// The serial of the latest temporary key that was revoked by hand.
     revoked: u64,
     /// Requests signed with its keys so far.
     pub(crate) requests: usize,
-    /// Temporary keys so far.
+    /// IssuedKey keys so far.
     pub(crate) handed_out: usize,
 }
 
 impl Tenants {
-    pub(crate) fn new(parts: Vec<Part>) -> Self {
+    pub(crate) fn new(parts: Vec<ScenarioAccount>) -> Self {
         let mut tenants = Self {
             list: Vec::with_capacity(parts.len()),
             by_name: HashMap::with_capacity(parts.len()),
@@ -90,7 +90,7 @@ impl Tenants {
         let (place, key, standing) = match self.by_secret_id.get(secret_id) {
             Some(place) => {
                 let key = self.list.get(*place)?.key(elapsed)?;
-                (*place, key, Standing::Good)
+                (*place, key, KeyStatus::Good)
             }
             None => {
                 let temporary = self.temporary.find(secret_id)?;
@@ -112,20 +112,20 @@ impl Tenants {
     /// What a temporary key is worth now.
     pub(crate) fn standing(
         &self,
-        temporary: &Temporary,
+        temporary: &IssuedKey,
         elapsed: Duration,
         now: Timestamp,
-    ) -> Standing {
+    ) -> KeyStatus {
         let is_revoked = |tenant: &Tenant| {
             let revoked = tenant.player.timeline.revoked(elapsed);
             temporary.serial <= tenant.revoked || revoked.is_some_and(|at| temporary.born < at)
         };
         if temporary.is_expired(now) {
-            Standing::Expired
+            KeyStatus::Expired
         } else if self.list.get(temporary.tenant).is_some_and(is_revoked) {
-            Standing::Revoked
+            KeyStatus::Revoked
         } else {
-            Standing::Good
+            KeyStatus::Good
         }
     }
 
@@ -136,7 +136,7 @@ impl Tenants {
         elapsed: Duration,
         now: Timestamp,
         lifetime: Duration,
-    ) -> Temporary {
+    ) -> IssuedKey {
         if let Some(tenant) = self.list.get_mut(place) {
             tenant.handed_out = tenant.handed_out.saturating_add(1);
         }
@@ -152,14 +152,14 @@ impl Tenants {
 }
 
 impl Tenant {
-    fn new(part: Part) -> Self {
+    fn new(part: ScenarioAccount) -> Self {
         let own = part.account.key();
         let keys = own.map(|key| (Duration::ZERO, key)).into_iter();
         let keys = keys.chain(part.rotations);
         Self {
             keys: keys.map(|(at, key)| (at, Arc::new(key))).collect(),
             account: part.account,
-            player: Player::new(part.timeline),
+            player: ResponseScript::new(part.timeline),
             set: None,
             revoked: 0,
             requests: 0,
@@ -168,7 +168,7 @@ impl Tenant {
     }
 
     /// Its own key, `elapsed` after the scenario's beginning.
-    pub(crate) fn key(&self, elapsed: Duration) -> Option<&Arc<Key>> {
+    pub(crate) fn key(&self, elapsed: Duration) -> Option<&Arc<SimulatedKey>> {
         let time = self.player.timeline.time(elapsed);
         let in_force = || self.keys.iter().rev().find(|(at, _)| *at <= time);
         self.set.as_ref().or_else(|| Some(&in_force()?.1))
@@ -181,7 +181,7 @@ impl Tenant {
         token: Option<&str>,
         elapsed: Duration,
     ) -> bool {
-        let key = self.key(elapsed).map(|key| Key {
+        let key = self.key(elapsed).map(|key| SimulatedKey {
             secret_id: key.secret_id.clone(),
             secret_key: secret_key.to_owned(),
             token: token.map(str::to_owned),

@@ -30,14 +30,14 @@ accounts:
 
 const NOW: i64 = 1_717_200_000;
 
-struct Running {
+struct RunningSimulator {
     address: SocketAddr,
     handle: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningSimulator {
     async fn start(scenario: &str) -> Self {
         let clock = Clock::new(|| Timestamp::from_second(NOW).unwrap());
         Self::start_at(scenario, clock).await
@@ -134,7 +134,7 @@ fn code(answer: &[u8]) -> Value {
 
 #[tokio::test]
 async fn good_request_gets_the_accounts_fields() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     let (head, body) = running.ask().await;
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(
@@ -150,7 +150,7 @@ async fn good_request_gets_the_accounts_fields() {
 
 #[tokio::test]
 async fn refused_request_gets_status_200_and_is_remembered() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     let forged = running
         .exchange(&request("prod", "wrong", ""))
         .await
@@ -184,7 +184,7 @@ async fn refused_request_gets_status_200_and_is_remembered() {
 
 #[tokio::test]
 async fn rotated_secret_replaces_the_old_one() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running
         .handle
         .set_secret("prod", "new-key", Some("new-token"))
@@ -204,7 +204,7 @@ async fn rotated_secret_replaces_the_old_one() {
 
 #[tokio::test]
 async fn rate_is_limited_per_secret_id() {
-    let running = Running::start(&SCENARIO.replace("1000", "1")).await;
+    let running = RunningSimulator::start(&SCENARIO.replace("1000", "1")).await;
     let one = request("prod", "key-of-prod", "");
     let kept = String::from_utf8(one.clone())
         .unwrap()
@@ -226,7 +226,7 @@ async fn rate_is_limited_per_secret_id() {
 
 #[tokio::test]
 async fn played_answer_holds_until_resumed() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Error {
         code: "InternalError".to_owned(),
         message: String::new(),
@@ -248,7 +248,7 @@ async fn played_answer_holds_until_resumed() {
 
 #[tokio::test]
 async fn unknown_account_is_an_error() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     let error = running.handle.play("nobody", Answer::Hang).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -261,7 +261,7 @@ async fn unknown_account_is_an_error() {
 
 #[tokio::test]
 async fn cut_answer_ends_before_the_length_it_promised() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Cut(13));
     let (head, body) = running.ask().await;
     assert_eq!(body, br#"{"Response":{"#);
@@ -271,7 +271,7 @@ async fn cut_answer_ends_before_the_length_it_promised() {
 
 #[tokio::test]
 async fn reset_connection_ends_without_an_answer() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Reset);
     let error = running
         .exchange(&request("prod", "key-of-prod", ""))
@@ -282,7 +282,7 @@ async fn reset_connection_ends_without_an_answer() {
 
 #[tokio::test]
 async fn hanging_connections_block_neither_others_nor_the_end() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Hang);
     let mut hanging = running.connect().await;
     hanging
@@ -308,7 +308,7 @@ async fn hanging_connections_block_neither_others_nor_the_end() {
 
 #[tokio::test]
 async fn oversized_answer_is_streamed_whole() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Oversized(8 << 20));
     let (head, body) = running.ask().await;
     assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
@@ -318,7 +318,7 @@ async fn oversized_answer_is_streamed_whole() {
 
 #[tokio::test]
 async fn compressed_answer_unpacks_to_the_fields() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     running.play(Answer::Gzip);
     let (head, body) = running.ask().await;
     assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
@@ -332,7 +332,7 @@ async fn compressed_answer_unpacks_to_the_fields() {
 
 #[tokio::test]
 async fn clock_of_the_api_can_be_off() {
-    let running = Running::start(&format!("clock_offset: 6m{SCENARIO}")).await;
+    let running = RunningSimulator::start(&format!("clock_offset: 6m{SCENARIO}")).await;
     let (head, body) = running.ask().await;
     assert!(
         head.contains("date: Sat, 01 Jun 2024 00:06:00 GMT\r\n"),
@@ -347,7 +347,7 @@ async fn clock_of_the_api_can_be_off() {
 
 #[tokio::test]
 async fn body_over_ten_megabytes_is_refused() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     let mut stream = running.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -369,7 +369,7 @@ async fn body_over_ten_megabytes_is_refused() {
 
 #[tokio::test]
 async fn nonsense_is_survived() {
-    let running = Running::start(SCENARIO).await;
+    let running = RunningSimulator::start(SCENARIO).await;
     for nonsense in [
         &b"\x16\x03\x01\x02\x00\x01"[..],
         b"GET / HTTP/0.9\r\n\r\n",

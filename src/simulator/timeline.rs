@@ -8,9 +8,9 @@ use super::answer::{Answer, Fields};
 /// Answers over time, worked out beforehand: 10,000 accounts may share one timeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
-    first: Moment,
+    first: Keyframe,
     /// In the order of their times.
-    rest: Vec<Moment>,
+    rest: Vec<Keyframe>,
     /// When temporary keys are revoked, in order.
     revocations: Vec<Duration>,
     /// When time begins anew; later than every moment.
@@ -19,7 +19,7 @@ pub(crate) struct Timeline {
 
 /// One change, in force until the next one.
 #[derive(Debug, Clone)]
-pub(crate) struct Step {
+pub(crate) struct TimelineStep {
     /// Scenario time.
     pub(crate) at: Duration,
     /// Merged over the fields that hold.
@@ -34,7 +34,7 @@ pub(crate) struct Step {
 
 /// What holds from one time on.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Moment {
+pub(crate) struct Keyframe {
     pub(crate) at: Duration,
     pub(crate) answer: Answer,
     pub(crate) fields: Arc<Fields>,
@@ -42,11 +42,11 @@ pub(crate) struct Moment {
 
 impl Timeline {
     /// A timeline that begins with `fields` and good answers; `steps` are in order.
-    pub(crate) fn new(fields: Fields, steps: Vec<Step>, repeat: Option<Duration>) -> Self {
+    pub(crate) fn new(fields: Fields, steps: Vec<TimelineStep>, repeat: Option<Duration>) -> Self {
         let revocations = steps.iter().filter(|step| step.revoke);
         let revocations = revocations.map(|step| step.at).collect();
         let mut fields = Arc::new(fields);
-        let first = Moment {
+        let first = Keyframe {
             at: Duration::ZERO,
             answer: Answer::Ok,
             fields: Arc::clone(&fields),
@@ -59,7 +59,7 @@ impl Timeline {
                 }
                 fields.extend(step.set);
             }
-            Moment {
+            Keyframe {
                 at: step.at,
                 answer: step.answer,
                 fields: Arc::clone(&fields),
@@ -75,7 +75,7 @@ impl Timeline {
     }
 
     /// What holds `elapsed` after the scenario's beginning, and how many steps it took.
-    pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Moment) {
+    pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Keyframe) {
         let time = self.time(elapsed);
         let step = self.rest.partition_point(|moment| moment.at <= time);
         let moment = step.checked_sub(1).and_then(|last| self.rest.get(last));
@@ -110,7 +110,7 @@ impl Timeline {
 
     /// What changes, in order.
     #[cfg(test)]
-    pub(crate) fn steps(&self) -> &[Moment] {
+    pub(crate) fn steps(&self) -> &[Keyframe] {
         &self.rest
     }
 }
@@ -137,8 +137,8 @@ mod tests {
         }
     }
 
-    fn step(at: u64, set: Value, unset: &[&str], answer: Answer) -> Step {
-        Step {
+    fn step(at: u64, set: Value, unset: &[&str], answer: Answer) -> TimelineStep {
+        TimelineStep {
             at: Duration::from_secs(at),
             set: fields(set),
             unset: unset.iter().map(|&name| name.to_owned()).collect(),
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn last_revocation_is_found_in_every_round() {
         let second = Duration::from_secs;
-        let revoke = |at| Step {
+        let revoke = |at| TimelineStep {
             revoke: true,
             ..step(at, json!({}), &[], Answer::Ok)
         };

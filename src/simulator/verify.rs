@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::action::Action;
 use super::headers::{Authorization, UNSIGNED, required, single};
-use super::key::{Claim, Standing};
+use super::key::{Claim, KeyStatus};
 use super::refusal::Refusal;
 use crate::cloud::tc3::{self, CanonicalRequest, CredentialScope};
 
@@ -25,7 +25,7 @@ pub(crate) const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Request<'a> {
+pub(crate) struct ReceivedRequest<'a> {
     pub(crate) method: &'a Method,
     pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
@@ -41,7 +41,7 @@ pub(crate) struct Request<'a> {
 ///
 /// The refusal that the API would answer with.
 pub(crate) fn authenticate(
-    request: &Request<'_>,
+    request: &ReceivedRequest<'_>,
     now: Timestamp,
     claim: Option<&Claim>,
     scripted: &HashSet<Arc<str>>,
@@ -81,9 +81,9 @@ pub(crate) fn authenticate(
         ));
     }
     match claim.standing {
-        Standing::Good => {}
-        Standing::Expired => return Err(Refusal::token("it has expired")),
-        Standing::Revoked => return Err(Refusal::token("it has been revoked")),
+        KeyStatus::Good => {}
+        KeyStatus::Expired => return Err(Refusal::token("it has expired")),
+        KeyStatus::Revoked => return Err(Refusal::token("it has been revoked")),
     }
     if !claim.permissions.allow(action.service(), action.name()) {
         return Err(Refusal::unauthorized(action.service(), action.name(), "*"));
@@ -101,7 +101,7 @@ pub(crate) fn parameters(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         .map_err(|_| Refusal::new("InvalidParameter", "The request body is not a JSON object."))
 }
 
-fn check_form(request: &Request<'_>) -> Result<(), Refusal> {
+fn check_form(request: &ReceivedRequest<'_>) -> Result<(), Refusal> {
     if request.method == Method::GET {
         let message = "The simulated API takes POST only.";
         return Err(Refusal::new("InvalidRequest", message));
@@ -152,7 +152,7 @@ fn check_time(headers: &HeaderMap, now: Timestamp) -> Result<Timestamp, Refusal>
 }
 
 fn check_signature(
-    request: &Request<'_>,
+    request: &ReceivedRequest<'_>,
     scope: &CredentialScope,
     authorization: &Authorization<'_>,
     secret_key: &str,

@@ -1,7 +1,7 @@
 //! The wall clock, passed in wherever a time of day is needed.
 //!
 //! Intervals that a changed clock must not disturb use tokio's [`Instant`], which tests
-//! can pause. When something happened is kept as a [`Moment`].
+//! can pause. When something happened is kept as a [`TimePoint`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,14 +30,14 @@ struct Inner {
 /// A moment by both clocks: the wall clock, which may be set, and the machine's uptime, which
 /// nobody sets and which goes on while the machine sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct TimePoint {
     /// The time of day, by the wall clock of that moment.
     pub wall: Timestamp,
     /// The time since the machine started; negative for what was before.
     pub uptime: SignedDuration,
 }
 
-impl Moment {
+impl TimePoint {
     /// How long it is since `earlier`: the larger of what the two clocks say.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -117,7 +117,7 @@ impl Clock {
 
     /// This moment, by both clocks.
     #[must_use]
-    pub fn moment(&self) -> Moment {
+    pub fn moment(&self) -> TimePoint {
         let (uptime, wall) = ((self.0.uptime)(), self.now());
         let mut origin = self.0.origin.lock().unwrap_or_else(PoisonError::into_inner);
         let told = origin.and_then(|origin| origin.checked_add(uptime).ok());
@@ -125,7 +125,7 @@ impl Clock {
         if told.is_none() {
             *origin = wall.checked_sub(uptime).ok();
         }
-        Moment {
+        TimePoint {
             wall: told.unwrap_or(wall),
             uptime,
         }

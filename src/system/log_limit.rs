@@ -12,11 +12,11 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct LogLimit {
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<LogLimitState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LogLimitState {
     shown_at: Option<Instant>,
     hidden: u64,
 }
@@ -25,7 +25,7 @@ impl LogLimit {
     /// One line in `interval`. The first is shown at once.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        let state = State {
+        let state = LogLimitState {
             shown_at: None,
             hidden: 0,
         };

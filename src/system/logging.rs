@@ -50,7 +50,7 @@ pub fn init(format: Format, threshold: Threshold, clock: Clock) {
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_default(LevelFilter::WARN.min(level));
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(Lines { format, clock })
+        .event_format(LogLines { format, clock })
         .with_writer(std::io::stderr)
         // Complaining about a closed standard error on standard error would panic.
         .log_internal_errors(false);
@@ -68,12 +68,12 @@ pub fn init(format: Format, threshold: Threshold, clock: Clock) {
     }));
 }
 
-struct Lines {
+struct LogLines {
     format: Format,
     clock: Clock,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LogLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -84,7 +84,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = EventFields::default();
         event.record(&mut fields);
         let head = [
             ("time", Value::from(format!("{:.3}", self.clock.now()))),
@@ -148,12 +148,12 @@ fn is_plain(text: &str) -> bool {
 
 /// The fields of an event, in their order.
 #[derive(Default)]
-struct Fields {
+struct EventFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl Fields {
+impl EventFields {
     fn add(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
@@ -162,7 +162,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format!("{value:?}").into());
     }
@@ -201,7 +201,7 @@ mod tests {
         let clock = Clock::new(|| "2026-11-23T12:00:00.25Z".parse().unwrap());
         let subscriber = tracing_subscriber::registry().with(
             tracing_subscriber::fmt::layer()
-                .event_format(Lines { format, clock })
+                .event_format(LogLines { format, clock })
                 .with_writer(Arc::new(file.try_clone().unwrap())),
         );
         tracing::subscriber::with_default(subscriber, log);

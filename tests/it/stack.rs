@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use cwp_exporter::commands::stack::{Settings, Stack};
+use cwp_exporter::commands::stack::{Stack, StackSettings};
 use cwp_exporter::simulator::{Answer, Fields};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
@@ -161,7 +161,7 @@ async fn whoever_renews_is_notified_of_what_happened_and_of_nothing_else() {
     let exporter = Exporter::start(&config, variables).await;
     exporter.ready().await;
     let inbox = Inbox::open().await;
-    let stack = Stack::start(&Settings {
+    let stack = Stack::start(&StackSettings {
         exporter: exporter.url.trim_start_matches("http://").parse().unwrap(),
         telemetry_path: "/metrics".to_owned(),
         webhook: inbox.url.clone(),

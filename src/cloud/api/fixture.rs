@@ -11,7 +11,7 @@ use super::{ApiClient, Target};
 use crate::cloud::budget::Budgets;
 use crate::cloud::credentials::{Provider, Unavailable};
 use crate::cloud::scripted::{Scripted, clock};
-use crate::cloud::{Credential, Prepared};
+use crate::cloud::{Credential, RequestTemplate};
 use crate::collectors::Collector as _;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::config::RateLimit;
@@ -55,7 +55,11 @@ pub(crate) fn target_of(credential: Credential) -> Target {
     let config = Config::load(None, &environment, &[]).unwrap();
     let endpoint = &config.accounts[0].endpoint;
     Target {
-        request: Arc::new(Prepared::new(endpoint, None, LicenseGeneral.request())),
+        request: Arc::new(RequestTemplate::new(
+            endpoint,
+            None,
+            LicenseGeneral.request(),
+        )),
         credentials: Arc::new(Fixed(Arc::new(credential))),
     }
 }

@@ -23,7 +23,7 @@ async fn grants(budgets: &Arc<Budgets>, credential: &'static str, count: usize) 
             let budgets = Arc::clone(budgets);
             tokio::spawn(async move {
                 budgets
-                    .permit(credential, "DescribeLicenseGeneral", Pace::Prompt)
+                    .permit(credential, "DescribeLicenseGeneral", Lane::Prompt)
                     .await;
                 start.elapsed().as_secs_f64()
             })
@@ -78,7 +78,7 @@ async fn no_more_requests_are_in_flight_than_allowed() {
     for places in [1, 2, 3, 4, 5, 64] {
         let budgets = budgets(1000, places);
         let mut permits = Vec::new();
-        for pace in [Pace::Prompt, Pace::Slow] {
+        for pace in [Lane::Prompt, Lane::Slow] {
             for key in 0..100 {
                 let key = format!("AKID{pace:?}{key}");
                 let permit = budgets.permit(&key, "A", pace);
@@ -96,12 +96,12 @@ async fn the_slow_never_take_the_places_of_the_prompt() {
     let budgets = budgets(1000, 8);
     let mut slow = Vec::new();
     for key in ["AKIDa", "AKIDb"] {
-        slow.push(budgets.permit(key, "A", Pace::Slow).await);
+        slow.push(budgets.permit(key, "A", Lane::Slow).await);
     }
-    let third = budgets.permit("AKIDc", "A", Pace::Slow);
+    let third = budgets.permit("AKIDc", "A", Lane::Slow);
     assert!(tokio::time::timeout(PROMPT, third).await.is_err());
     assert_eq!(
-        budgets.permit("AKIDd", "A", Pace::Prompt).await.waited,
+        budgets.permit("AKIDd", "A", Lane::Prompt).await.waited,
         Duration::ZERO
     );
 }
@@ -109,28 +109,28 @@ async fn the_slow_never_take_the_places_of_the_prompt() {
 #[tokio::test(start_paused = true)]
 async fn an_overdue_request_moves_to_the_slow_lane_and_makes_room() {
     let budgets = budgets(1000, 4);
-    let mut hung = budgets.permit("AKIDa", "A", Pace::Prompt).await;
-    let _second = budgets.permit("AKIDb", "A", Pace::Prompt).await;
-    let _third = budgets.permit("AKIDc", "A", Pace::Prompt).await;
+    let mut hung = budgets.permit("AKIDa", "A", Lane::Prompt).await;
+    let _second = budgets.permit("AKIDb", "A", Lane::Prompt).await;
+    let _third = budgets.permit("AKIDc", "A", Lane::Prompt).await;
     tokio::spawn(async move { hung.outstayed().await });
-    let fourth = budgets.permit("AKIDd", "A", Pace::Prompt).await;
+    let fourth = budgets.permit("AKIDd", "A", Lane::Prompt).await;
     assert!(fourth.waited <= PROMPT + LOOK, "{:?}", fourth.waited);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_overdue_request_is_given_up_only_when_others_wait() {
     let budgets = budgets(1000, 4);
-    let _slow = budgets.permit("AKIDa", "A", Pace::Slow).await;
+    let _slow = budgets.permit("AKIDa", "A", Lane::Slow).await;
     let mut hung = Vec::new();
     for key in ["AKIDb", "AKIDc", "AKIDd"] {
-        hung.push(budgets.permit(key, "A", Pace::Prompt).await);
+        hung.push(budgets.permit(key, "A", Lane::Prompt).await);
     }
     let mut first = hung.remove(0);
     let alone = tokio::time::timeout(PROMPT * 60, first.outstayed()).await;
     assert!(alone.is_err(), "nobody waits");
     let waiting = Arc::clone(&budgets);
     let waiting =
-        tokio::spawn(async move { waiting.permit("AKIDe", "A", Pace::Prompt).await.waited });
+        tokio::spawn(async move { waiting.permit("AKIDe", "A", Lane::Prompt).await.waited });
     first.outstayed().await;
     drop(first);
     assert!(waiting.await.unwrap() <= LOOK * 2);
@@ -141,9 +141,9 @@ async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
     let budgets = budgets(1000, 1);
     let mut given_up = 0;
     for _ in 0..50 {
-        let mut permit = budgets.permit("AKIDa", "A", Pace::Prompt).await;
+        let mut permit = budgets.permit("AKIDa", "A", Lane::Prompt).await;
         let other = Arc::clone(&budgets);
-        let waiting = tokio::spawn(async move { other.permit("AKIDb", "A", Pace::Prompt).await });
+        let waiting = tokio::spawn(async move { other.permit("AKIDb", "A", Lane::Prompt).await });
         tokio::select! {
             () = permit.outstayed() => given_up += 1,
             () = tokio::time::sleep(PROMPT * 3) => {}
@@ -158,10 +158,10 @@ async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
 async fn a_permit_says_how_long_it_waited() {
     let budgets = budgets(2, 64);
     assert_eq!(
-        budgets.permit("AKIDa", "A", Pace::Prompt).await.waited,
+        budgets.permit("AKIDa", "A", Lane::Prompt).await.waited,
         Duration::ZERO
     );
-    let waited = budgets.permit("AKIDa", "A", Pace::Prompt).await.waited;
+    let waited = budgets.permit("AKIDa", "A", Lane::Prompt).await.waited;
     assert!((0.5..0.6).contains(&waited.as_secs_f64()), "{waited:?}");
 }
 
@@ -170,7 +170,7 @@ async fn buckets_of_rotated_keys_do_not_pile_up() {
     let budgets = budgets(10, 64);
     for key in 0..1000 {
         budgets
-            .permit(&format!("AKID{key}"), "A", Pace::Prompt)
+            .permit(&format!("AKID{key}"), "A", Lane::Prompt)
             .await;
         tokio::time::advance(Duration::from_secs(1)).await;
     }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::files::Files;
-use super::sts::{Question, Sts};
+use super::sts::{Sts, StsRequest};
 use super::temporary::Issuer;
 use super::{Context, Provider, Unavailable, of_key};
 use crate::cloud::Credential;
@@ -28,7 +28,7 @@ pub(super) struct AssumedRole {
 /// The parameters of `AssumeRole`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Parameters<'a> {
+struct AssumeRoleParameters<'a> {
     role_arn: &'a str,
     role_session_name: &'a str,
     duration_seconds: u64,
@@ -49,7 +49,7 @@ impl AssumedRole {
 
     async fn assume(&self) -> Result<Credential, Unavailable> {
         let external_id = self.external_id().await?;
-        let body = Parameters {
+        let body = AssumeRoleParameters {
             role_arn: &self.role.role_arn,
             role_session_name: &self.role.session_name,
             duration_seconds: self.role.duration.as_secs(),
@@ -58,7 +58,7 @@ impl AssumedRole {
         let mut renewed = false;
         loop {
             let source = self.source.credential().await?;
-            let question = Question {
+            let question = StsRequest {
                 region: REGION,
                 credential: Some(&source),
                 role_arn: &self.role.role_arn,

@@ -39,7 +39,7 @@ pub(super) struct CvmRole {
 /// The metadata service's answer, but for the key itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Head {
+struct MetadataStatus {
     code: String,
     #[serde(default)]
     expired_time: Option<i64>,
@@ -67,7 +67,7 @@ impl CvmRole {
                 "bind this role to the instance in the CVM console",
             ));
         };
-        let head: Head = serde_json::from_slice(&body).map_err(|_| unreadable())?;
+        let head: MetadataStatus = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         if head.code != "Success" {
             let word = |c: char| c.is_ascii_alphanumeric() || c == '.';
             let known = head.code.len() <= 64 && head.code.chars().all(word);

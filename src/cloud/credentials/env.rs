@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::local::Place;
+use super::local::KeyLocation;
 use super::{Unavailable, credential_of};
 use crate::cloud::Credential;
-use crate::config::{EnvKey, Environment, Texts};
+use crate::config::{EnvKey, Environment, ReadText};
 
-impl Place for EnvKey {
+impl KeyLocation for EnvKey {
     fn files(&self, _: &Environment) -> Vec<PathBuf> {
         Vec::new()
     }
@@ -18,7 +18,7 @@ impl Place for EnvKey {
         &self,
         environment: &Environment,
         _: Timestamp,
-        _: &Texts<'_>,
+        _: &ReadText<'_>,
     ) -> Result<Credential, Unavailable> {
         Ok(credential_of(Self::read(environment)?))
     }

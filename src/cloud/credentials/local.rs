@@ -12,12 +12,12 @@ use tracing::{info, warn};
 use super::files::Files;
 use super::{Context, Provider, Unavailable};
 use crate::cloud::{Credential, Error};
-use crate::config::{Environment, Texts, is_usual_id};
+use crate::config::{Environment, ReadText, is_usual_id};
 use crate::metrics::ExporterMetrics;
 use crate::system::clock::Clock;
 
 /// Where a key lies.
-pub(super) trait Place: Send + Sync + 'static {
+pub(super) trait KeyLocation: Send + Sync + 'static {
     /// The files to read. Without any, the key cannot change while the process runs.
     fn files(&self, environment: &Environment) -> Vec<PathBuf>;
 
@@ -26,7 +26,7 @@ pub(super) trait Place: Send + Sync + 'static {
         &self,
         environment: &Environment,
         now: Timestamp,
-        texts: &Texts<'_>,
+        texts: &ReadText<'_>,
     ) -> Result<Credential, Unavailable>;
 
     /// The place in words.
@@ -52,7 +52,7 @@ struct Known {
     notice: Option<Error>,
 }
 
-impl<P: Place> Local<P> {
+impl<P: KeyLocation> Local<P> {
     pub(super) fn new(place: P, context: &Context) -> Self {
         Self {
             place,
@@ -121,7 +121,7 @@ impl<P: Place> Local<P> {
     }
 }
 
-impl<P: Place> Provider for Local<P> {
+impl<P: KeyLocation> Provider for Local<P> {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
             let files = self.place.files(&self.environment);

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::local::Place;
+use super::local::KeyLocation;
 use super::{Unavailable, credential_of};
 use crate::cloud::Credential;
-use crate::config::{Environment, Profile, Texts};
+use crate::config::{Environment, Profile, ReadText};
 
-impl Place for Profile {
+impl KeyLocation for Profile {
     fn files(&self, environment: &Environment) -> Vec<PathBuf> {
         Self::files(self, environment)
     }
@@ -21,7 +21,7 @@ impl Place for Profile {
         &self,
         environment: &Environment,
         _: Timestamp,
-        texts: &Texts<'_>,
+        texts: &ReadText<'_>,
     ) -> Result<Credential, Unavailable> {
         Ok(credential_of(Self::read(self, environment, texts)?))
     }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::local::Place;
+use super::local::KeyLocation;
 use super::{Unavailable, credential_of, of_key};
 use crate::cloud::Credential;
-use crate::config::{Environment, StaticKey, Texts};
+use crate::config::{Environment, ReadText, StaticKey};
 
-impl Place for StaticKey {
+impl KeyLocation for StaticKey {
     fn files(&self, _: &Environment) -> Vec<PathBuf> {
         Self::files(self)
     }
@@ -18,7 +18,7 @@ impl Place for StaticKey {
         &self,
         environment: &Environment,
         _: Timestamp,
-        texts: &Texts<'_>,
+        texts: &ReadText<'_>,
     ) -> Result<Credential, Unavailable> {
         let key = Self::read(self, environment, texts);
         let key = key.map_err(|fault| Unavailable::Broken(of_key(fault)));

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::temporary::Keys;
-use crate::cloud::budget::{Budgets, Pace};
+use crate::cloud::budget::{Budgets, Lane};
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Credential, Error, Fields, Prepared, Request};
+use crate::cloud::{Answer, Credential, Error, Fields, Request, RequestTemplate};
 use crate::config::Endpoint;
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
@@ -36,7 +36,7 @@ pub(super) struct Sts {
 }
 
 /// What to ask.
-pub(super) struct Question<'a, B> {
+pub(super) struct StsRequest<'a, B> {
     /// The value of `X-TC-Region`.
     pub(super) region: &'a str,
     /// Who asks; nobody for an action that takes no signature.
@@ -66,7 +66,7 @@ impl Sts {
     /// The role's key, after a retry where the failure is transient.
     pub(super) async fn ask<B: Serialize>(
         &self,
-        question: &Question<'_, B>,
+        question: &StsRequest<'_, B>,
     ) -> Result<Credential, Error> {
         let body = serde_json::to_vec(question.body).map_err(|_| {
             // Its words could quote a parameter.
@@ -82,7 +82,7 @@ impl Sts {
             body: Bytes::from(body),
             secret: question.secret.map(Into::into),
         };
-        let request = Prepared::new(&self.endpoint, Some(question.region), request);
+        let request = RequestTemplate::new(&self.endpoint, Some(question.region), request);
         let budget = question
             .credential
             .map_or(question.role_arn, Credential::quota_key);
@@ -107,11 +107,11 @@ impl Sts {
 
     async fn attempt(
         &self,
-        request: &Prepared,
+        request: &RequestTemplate,
         credential: Option<&Credential>,
         budget: &str,
     ) -> Result<Answer, Error> {
-        let permit = self.budgets.permit(budget, self.action, Pace::Prompt).await;
+        let permit = self.budgets.permit(budget, self.action, Lane::Prompt).await;
         let sent = Instant::now();
         let now = self.clock.now();
         let reply = request

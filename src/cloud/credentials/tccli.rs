@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::local::Place;
+use super::local::KeyLocation;
 use super::{Unavailable, credential_of};
 use crate::cloud::{Credential, Error};
-use crate::config::{Environment, Tccli, Texts};
+use crate::config::{Environment, ReadText, Tccli};
 use crate::metrics::reason::Reason;
 
-impl Place for Tccli {
+impl KeyLocation for Tccli {
     fn files(&self, environment: &Environment) -> Vec<PathBuf> {
         self.file(environment).into_iter().collect()
     }
@@ -22,7 +22,7 @@ impl Place for Tccli {
         &self,
         environment: &Environment,
         now: Timestamp,
-        texts: &Texts<'_>,
+        texts: &ReadText<'_>,
     ) -> Result<Credential, Unavailable> {
         let read = Self::read(self, environment, texts)?;
         let key = credential_of(read.key);

@@ -68,21 +68,21 @@ impl Keys {
 }
 
 /// Keeps a key fresh.
-pub(super) struct Temporary<I>(Arc<Shared<I>>);
+pub(super) struct Temporary<I>(Arc<Renewal<I>>);
 
-struct Shared<I> {
+struct Renewal<I> {
     issuer: I,
     clock: Clock,
     metrics: ExporterMetrics,
     /// Held by the one request that is under way.
     flight: Arc<tokio::sync::Mutex<()>>,
-    state: Mutex<State>,
+    state: Mutex<KeyState>,
 }
 
 #[derive(Default)]
-struct State {
+struct KeyState {
     issued: Option<Issued>,
-    failure: Option<Failure>,
+    failure: Option<RecentFailures>,
     /// Why the key was not renewed, until somebody takes it to tell.
     notice: Option<Error>,
 }
@@ -97,14 +97,14 @@ struct Issued {
 }
 
 /// The failures since the last success.
-struct Failure {
+struct RecentFailures {
     error: Unavailable,
     count: u32,
     retry: Instant,
 }
 
 /// What there is to hand out.
-enum Look {
+enum Availability {
     Fresh(Arc<Credential>),
     /// Good, but it is time for the next.
     Due(Arc<Credential>),
@@ -113,8 +113,8 @@ enum Look {
     Gone,
 }
 
-impl State {
-    fn look(&self, now: Timestamp) -> Look {
+impl KeyState {
+    fn look(&self, now: Timestamp) -> Availability {
         let failure = self.failure.as_ref();
         let failure = failure.filter(|failure| Instant::now() < failure.retry);
         match (&self.issued, failure) {
@@ -123,20 +123,20 @@ impl State {
                 let (instant, at) = issued.due;
                 let is_due = Instant::now() >= instant || now >= at;
                 if is_due && failure.is_none() {
-                    Look::Due(credential)
+                    Availability::Due(credential)
                 } else {
-                    Look::Fresh(credential)
+                    Availability::Fresh(credential)
                 }
             }
-            (_, Some(failure)) => Look::Failed(failure.error.clone()),
-            (_, None) => Look::Gone,
+            (_, Some(failure)) => Availability::Failed(failure.error.clone()),
+            (_, None) => Availability::Gone,
         }
     }
 }
 
 impl<I: Issuer> Temporary<I> {
     pub(super) fn new(issuer: I, context: &Context) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Renewal {
             issuer,
             clock: context.clock.clone(),
             metrics: context.metrics.clone(),
@@ -146,12 +146,12 @@ impl<I: Issuer> Temporary<I> {
     }
 }
 
-impl<I: Issuer> Shared<I> {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<I: Issuer> Renewal<I> {
+    fn state(&self) -> MutexGuard<'_, KeyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> Availability {
         self.state().look(self.clock.now())
     }
 
@@ -228,7 +228,7 @@ impl<I: Issuer> Shared<I> {
             state.notice = Some(error.error().clone());
         }
         let count = earlier.saturating_add(1);
-        state.failure = Some(Failure {
+        state.failure = Some(RecentFailures {
             error: error.clone(),
             count,
             retry: Instant::now() + backoff(count, fastrand::f64()),
@@ -239,7 +239,7 @@ impl<I: Issuer> Shared<I> {
     /// Whether `rejected` is to be replaced before its time.
     fn wants_renewal(&self, rejected: &Credential) -> bool {
         let state = self.state();
-        let rested = |failure: &Failure| Instant::now() >= failure.retry;
+        let rested = |failure: &RecentFailures| Instant::now() >= failure.retry;
         let refused =
             |issued: &Issued| *issued.credential == *rejected && Instant::now() >= issued.stays;
         state.issued.as_ref().is_some_and(refused) && state.failure.as_ref().is_none_or(rested)
@@ -251,8 +251,8 @@ impl<I: Issuer> Provider for Temporary<I> {
         Box::pin(async {
             let Self(shared) = self;
             match shared.look() {
-                Look::Fresh(credential) => return Ok(credential),
-                Look::Due(credential) => {
+                Availability::Fresh(credential) => return Ok(credential),
+                Availability::Due(credential) => {
                     if let Ok(turn) = Arc::clone(&shared.flight).try_lock_owned() {
                         let shared = Arc::clone(shared);
                         tokio::spawn(async move {
@@ -263,14 +263,14 @@ impl<I: Issuer> Provider for Temporary<I> {
                     }
                     return Ok(credential);
                 }
-                Look::Failed(error) => return Err(error),
-                Look::Gone => {}
+                Availability::Failed(error) => return Err(error),
+                Availability::Gone => {}
             }
             let _turn = shared.flight.lock().await;
             match shared.look() {
-                Look::Fresh(credential) | Look::Due(credential) => Ok(credential),
-                Look::Failed(error) => Err(error),
-                Look::Gone => shared.refresh(Duration::ZERO).await,
+                Availability::Fresh(credential) | Availability::Due(credential) => Ok(credential),
+                Availability::Failed(error) => Err(error),
+                Availability::Gone => shared.refresh(Duration::ZERO).await,
             }
         })
     }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::files::Files;
-use super::sts::{Question, Sts};
+use super::sts::{Sts, StsRequest};
 use super::temporary::Issuer;
 use super::{Context, Unavailable, of_key};
 use crate::cloud::{Credential, Error};
@@ -30,7 +30,7 @@ pub(super) struct WebIdentity {
 /// The parameters of `AssumeRoleWithWebIdentity`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Parameters<'a> {
+struct WebIdentityParameters<'a> {
     provider_id: &'a str,
     web_identity_token: &'a str,
     role_arn: &'a str,
@@ -60,11 +60,11 @@ impl WebIdentity {
         let files = self.files.read([pod.token_file.clone()]).await;
         let token = pod.token(&|path| files.text(path));
         let token = token.map_err(|fault| Unavailable::Broken(of_key(fault)))?;
-        let question = Question {
+        let question = StsRequest {
             region: &pod.region,
             credential: None,
             role_arn: &pod.role_arn,
-            body: &Parameters {
+            body: &WebIdentityParameters {
                 provider_id: &pod.provider_id,
                 web_identity_token: &token,
                 role_arn: &pod.role_arn,

@@ -37,7 +37,7 @@ impl Way<'_> {
             let message = format!("no answer from {}: {}", self.service(), root(error));
             return Error::new(Reason::Response, message);
         }
-        let step = Step::of(error);
+        let step = FailedStep::of(error);
         // Before there is a tunnel, it is the proxy that is spoken to.
         let peer = match (self.proxy, step.is_in_tunnel) {
             (Some(proxy), true) => format!("the proxy {}", proxy.place()),
@@ -45,16 +45,18 @@ impl Way<'_> {
         };
         let root = root(error);
         let (reason, problem) = match step.kind {
-            Kind::Name => (
+            FailureCategory::Name => (
                 Reason::Network,
                 format!("the name of {peer} does not resolve: {root}"),
             ),
-            Kind::Connect => (Reason::Network, format!("cannot connect to {peer}: {root}")),
-            Kind::Tls => tls(error, &peer, &root),
-            Kind::Other if step.is_in_tunnel => {
+            FailureCategory::Connect => {
+                (Reason::Network, format!("cannot connect to {peer}: {root}"))
+            }
+            FailureCategory::Tls => tls(error, &peer, &root),
+            FailureCategory::Other if step.is_in_tunnel => {
                 (Reason::Network, format!("{peer} opened no tunnel: {root}"))
             }
-            Kind::Other => (
+            FailureCategory::Other => (
                 Reason::Network,
                 format!("the connection to {peer} broke before an answer came: {root}"),
             ),
@@ -102,28 +104,28 @@ impl Way<'_> {
 
 /// Whether a proxy was reached and gave no tunnel.
 pub(super) fn is_refused_tunnel(error: &reqwest::Error) -> bool {
-    let step = Step::of(error);
-    step.is_in_tunnel && matches!(step.kind, Kind::Other)
+    let step = FailedStep::of(error);
+    step.is_in_tunnel && matches!(step.kind, FailureCategory::Other)
 }
 
 /// On which step a request failed.
-struct Step {
-    kind: Kind,
+struct FailedStep {
+    kind: FailureCategory,
     is_in_tunnel: bool,
 }
 
-enum Kind {
+enum FailureCategory {
     Name,
     Connect,
     Tls,
     Other,
 }
 
-impl Step {
+impl FailedStep {
     /// The client's own types are hidden, but not their words.
     fn of(error: &reqwest::Error) -> Self {
         let mut step = Self {
-            kind: Kind::Other,
+            kind: FailureCategory::Other,
             is_in_tunnel: false,
         };
         for cause in causes(error) {
@@ -131,11 +133,11 @@ impl Step {
             if words.starts_with("tunnel error") {
                 step.is_in_tunnel = true;
             } else if words == "dns error" {
-                step.kind = Kind::Name;
+                step.kind = FailureCategory::Name;
             } else if words.starts_with("tcp ") {
-                step.kind = Kind::Connect;
+                step.kind = FailureCategory::Connect;
             } else if tls_error(cause).is_some() {
-                step.kind = Kind::Tls;
+                step.kind = FailureCategory::Tls;
             }
         }
         step

@@ -11,7 +11,7 @@ use crate::cloud::scripted::{self, Scripted, success};
 use crate::collectors;
 
 /// A fleet over a scripted network, and its scheduler.
-struct Running {
+struct RunningFleet {
     fleet: Fleet,
     scheduler: Scheduler,
     http: Arc<Scripted>,
@@ -37,7 +37,7 @@ fn accounts(names: &[&str]) -> String {
     format!("accounts:\n{accounts}")
 }
 
-impl Running {
+impl RunningFleet {
     fn start(yaml: &str) -> Self {
         let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
         let network = Arc::clone(&http);
@@ -96,7 +96,7 @@ impl Running {
 
 #[tokio::test(start_paused = true)]
 async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
-    let mut running = Running::start(&accounts(&["a", "b"]));
+    let mut running = RunningFleet::start(&accounts(&["a", "b"]));
     running.until(45).await;
     let changes = running.apply(&accounts(&["a", "b", "c"]));
     let expected = Changes {
@@ -118,7 +118,7 @@ async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
-    let mut running = Running::start(&accounts(&["a", "b"]));
+    let mut running = RunningFleet::start(&accounts(&["a", "b"]));
     running.until(45).await;
     assert_eq!(running.apply(&accounts(&["b"])).removed, 1);
     assert_eq!(running.names(), ["b"]);
@@ -129,7 +129,7 @@ async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn another_key_or_endpoint_makes_it_another_account() {
-    let mut running = Running::start(&accounts(&["a"]));
+    let mut running = RunningFleet::start(&accounts(&["a"]));
     running.until(45).await;
     assert!(running.has_values("a"));
     let other_key = accounts(&["a"]).replace("KEY", "OTHER");
@@ -141,7 +141,7 @@ async fn another_key_or_endpoint_makes_it_another_account() {
 
 #[tokio::test(start_paused = true)]
 async fn other_labels_leave_values_and_schedule_alone() {
-    let mut running = Running::start(&accounts(&["a"]));
+    let mut running = RunningFleet::start(&accounts(&["a"]));
     running.until(45).await;
     let labelled = accounts(&["a"]).replace("name: a,", "name: a, labels: {team: x},");
     assert_eq!(running.apply(&labelled).changed, 1);
@@ -154,7 +154,7 @@ async fn other_labels_leave_values_and_schedule_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
-    let mut running = Running::start(&accounts(&["a"]));
+    let mut running = RunningFleet::start(&accounts(&["a"]));
     running.until(45).await;
     let faster = format!("poll: {{interval: 10s}}\n{}", accounts(&["a"]));
     assert_eq!(running.apply(&faster).changed, 1);
@@ -165,7 +165,7 @@ async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
 
 #[tokio::test(start_paused = true)]
 async fn another_max_age_holds_at_once_and_changes_nothing_else() {
-    let mut running = Running::start(&accounts(&["a"]));
+    let mut running = RunningFleet::start(&accounts(&["a"]));
     running.until(45).await;
     let shorter = format!("poll: {{max_age: 2m}}\n{}", accounts(&["a"]));
     assert_eq!(running.apply(&shorter).kept, 1);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collection::snapshot::{AccountState, CollectorState, Slot, Store, Success};
 use crate::collectors::{Collector, Labels, Sample};
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// The version of the file's form. A file of another version is put aside. Version 1 had
 /// identities that depended on the compiler, version 2 no more than one further label.
@@ -30,7 +30,7 @@ pub struct Document {
 
 /// What all versions have.
 #[derive(Deserialize)]
-struct Head {
+struct VersionHead {
     cwp_exporter_snapshots: u32,
 }
 
@@ -60,7 +60,7 @@ struct SavedCollector {
 pub enum Unusable {
     /// It is not what this exporter writes.
     #[error("it is damaged, or no file of saved values: {0}")]
-    Form(#[from] serde_json::Error),
+    TemplateParts(#[from] serde_json::Error),
     /// It was written by an older or a newer exporter.
     #[error("it has the form {0} of another version of the exporter; this one reads {VERSION}")]
     Version(u32),
@@ -71,7 +71,7 @@ pub enum Unusable {
 /// # Errors
 ///
 /// None in practice: all of it can be written as JSON.
-pub fn encode(store: &Store, now: Moment) -> serde_json::Result<Vec<u8>> {
+pub fn encode(store: &Store, now: TimePoint) -> serde_json::Result<Vec<u8>> {
     let accounts = store.load();
     let mut series = SeriesList::default();
     let accounts = accounts.list().iter();
@@ -106,7 +106,7 @@ impl SeriesList {
     }
 }
 
-fn save(account: &AccountState, series: &mut SeriesList, now: Moment) -> SavedAccount {
+fn save(account: &AccountState, series: &mut SeriesList, now: TimePoint) -> SavedAccount {
     let collectors = account.slots.iter().filter_map(|slot| {
         let state = slot.load();
         let success = state.last_success.as_ref()?;
@@ -133,7 +133,7 @@ impl Document {
     ///
     /// When the content is damaged, or of another version.
     pub fn parse(content: &[u8]) -> Result<Self, Unusable> {
-        let head: Head = serde_json::from_slice(content)?;
+        let head: VersionHead = serde_json::from_slice(content)?;
         if head.cwp_exporter_snapshots != VERSION {
             return Err(Unusable::Version(head.cwp_exporter_snapshots));
         }
@@ -142,7 +142,7 @@ impl Document {
 
     /// Puts the snapshots into those slots of `store` that have none, and returns how many.
     #[must_use]
-    pub fn restore(&self, store: &Store, now: Moment) -> usize {
+    pub fn restore(&self, store: &Store, now: TimePoint) -> usize {
         let accounts = store.load();
         let accounts = accounts.list().iter();
         let by_name: HashMap<&str, &Arc<AccountState>> =
@@ -165,7 +165,7 @@ impl Document {
     }
 
     /// Puts a saved snapshot into a slot that has none; says whether it did.
-    fn restore_slot(&self, slot: &Slot, saved: &SavedCollector, now: Moment) -> bool {
+    fn restore_slot(&self, slot: &Slot, saved: &SavedCollector, now: TimePoint) -> bool {
         let age = now.wall.duration_since(saved.collected_at);
         if slot.load().last_success.is_some() || age < -MAX_AHEAD {
             return false;
@@ -223,12 +223,12 @@ pub(super) mod fixture {
     pub(super) const MAX_AGE: Duration = Duration::from_secs(600);
 
     /// A store of one account, of which `value` was collected at that moment.
-    pub(in super::super) fn store_of(value: f64, at: Moment) -> Store {
+    pub(in super::super) fn store_of(value: f64, at: TimePoint) -> Store {
         store("a", "x", Some((value, at)))
     }
 
     /// A store of one account, collected if there is a value and a moment.
-    pub(super) fn store(name: &str, identity: &str, collected: Option<(f64, Moment)>) -> Store {
+    pub(super) fn store(name: &str, identity: &str, collected: Option<(f64, TimePoint)>) -> Store {
         let slot = Slot::new(
             &LicenseGeneral,
             name,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     /// This moment, with that time of day.
-    fn moment(wall: Timestamp) -> Moment {
+    fn moment(wall: Timestamp) -> TimePoint {
         Clock::new(move || wall).moment()
     }
 

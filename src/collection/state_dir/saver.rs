@@ -50,7 +50,7 @@ impl Saver {
         metrics: &ExporterMetrics,
     ) -> Result<Self, StateError> {
         metrics.start_state_saves();
-        let mut work = Work::new(dir, store, clock, metrics);
+        let mut work = SaveTask::new(dir, store, clock, metrics);
         let mut loading = work.load();
         let loading = match tokio::time::timeout(LOAD_TIME, &mut loading).await {
             Ok(Err(error @ StateError::Folder(_))) => return Err(error),
@@ -96,7 +96,7 @@ fn tell_refused(loaded: &Loaded) {
 }
 
 /// What the task works on.
-struct Work {
+struct SaveTask {
     dir: StateDir,
     store: Arc<Store>,
     clock: Clock,
@@ -107,7 +107,7 @@ struct Work {
     failures: u64,
 }
 
-impl Work {
+impl SaveTask {
     fn new(dir: StateDir, store: &Arc<Store>, clock: &Clock, metrics: &ExporterMetrics) -> Self {
         Self {
             dir,
@@ -230,12 +230,12 @@ mod tests {
     }
 
     /// What saves a store with one account's value of now into `dir`.
-    fn work(dir: StateDir, registry: &Registry) -> Work {
+    fn work(dir: StateDir, registry: &Registry) -> SaveTask {
         let metrics = ExporterMetrics::register(registry).unwrap();
         metrics.start_state_saves();
         let clock = Clock::system();
         let store = Arc::new(store_of(7.0, clock.moment()));
-        Work::new(dir, &store, &clock, &metrics)
+        SaveTask::new(dir, &store, &clock, &metrics)
     }
 
     /// Starts to save by a program of the fixtures.

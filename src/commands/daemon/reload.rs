@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::cloud::http::{Network, Reconfigured};
 use crate::cloud::trust::Trust;
 use crate::config::{Config, Source};
-use crate::server::site::ReloadRequest;
+use crate::server::router::ReloadRequest;
 
 /// What was asked for, and what is under way.
 pub(super) struct Reloads {

@@ -1,7 +1,7 @@
 //! The steps that one real request of each collector settles: clock, signature,
 //! permission and answer.
 
-use super::report::{Status, Step, Subject};
+use super::report::{Check, CheckResult, CheckStatus};
 use crate::cloud::Error;
 use crate::collectors::Collected;
 use crate::metrics::reason::Reason;
@@ -31,7 +31,7 @@ pub(super) struct Exchange {
 }
 
 /// The steps and a summary in a few words, from the exchanges of all collectors.
-pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<Step>, Vec<String>) {
+pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<CheckResult>, Vec<String>) {
     let skew = exchanges.iter().find_map(|exchange| exchange.skew);
     let mut steps = vec![clock(skew)];
     let mut values = 0;
@@ -45,29 +45,29 @@ pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<Step>, Vec<String>) {
 }
 
 /// The same steps when nothing could be sent.
-pub(super) fn skip(why: &str) -> Vec<Step> {
+pub(super) fn skip(why: &str) -> Vec<CheckResult> {
     let subjects = [
-        Subject::Clock,
-        Subject::Signature,
-        Subject::Permission,
-        Subject::Answer,
+        Check::Clock,
+        Check::Signature,
+        Check::Permission,
+        Check::Answer,
     ];
-    let steps = subjects.map(|subject| Step::skipped(subject, why));
+    let steps = subjects.map(|subject| CheckResult::skipped(subject, why));
     steps.to_vec()
 }
 
 /// What the exchanges tell of a tunnel that could not be tried otherwise. It is there
 /// if anything came through.
-pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<Step> {
+pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<CheckResult> {
     let step = exchanges.iter().map(|exchange| match &exchange.outcome {
         Err(error) if error.reason == Reason::Network => {
-            Step::failed(Subject::Tls, &error.message, Reason::Network.remedy())
+            CheckResult::failed(Check::TlsProbe, &error.message, Reason::Network.remedy())
         }
         Err(error) if error.reason == Reason::Timeout => {
-            Step::skipped(Subject::Tls, "nothing came through the proxy's tunnel")
+            CheckResult::skipped(Check::TlsProbe, "nothing came through the proxy's tunnel")
         }
-        _ => Step::ok(
-            Subject::Tls,
+        _ => CheckResult::ok(
+            Check::TlsProbe,
             "certificate trusted, through the proxy's tunnel",
         ),
     });
@@ -78,16 +78,16 @@ pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<Step> {
     )
 }
 
-fn clock(skew: Option<f64>) -> Step {
+fn clock(skew: Option<f64>) -> CheckResult {
     let Some(skew) = skew else {
-        return Step::skipped(Subject::Clock, "no answer had a Date header");
+        return CheckResult::skipped(Check::Clock, "no answer had a Date header");
     };
     let side = if skew < 0.0 { "behind" } else { "ahead of" };
     let detail = format!("this machine is {:.1} s {side} the API", skew.abs());
     match skew.abs() {
-        off if off > REFUSED => Step::failed(Subject::Clock, detail, Reason::Clock.remedy()),
-        off if off > NOTED => Step::warning(Subject::Clock, detail, Reason::Clock.remedy()),
-        _ => Step::ok(Subject::Clock, detail),
+        off if off > REFUSED => CheckResult::failed(Check::Clock, detail, Reason::Clock.remedy()),
+        off if off > NOTED => CheckResult::warning(Check::Clock, detail, Reason::Clock.remedy()),
+        _ => CheckResult::ok(Check::Clock, detail),
     }
 }
 
@@ -100,50 +100,50 @@ impl Exchange {
         })
     }
 
-    fn steps(&self) -> [Step; 3] {
-        [self.signature(), self.permission(), self.answer()].map(|step| Step {
+    fn steps(&self) -> [CheckResult; 3] {
+        [self.signature(), self.permission(), self.answer()].map(|step| CheckResult {
             collector: Some(self.collector),
             status: match step.status {
-                Status::Failed if !self.decides => Status::Ok,
+                CheckStatus::Failed if !self.decides => CheckStatus::Ok,
                 status => status,
             },
             ..step
         })
     }
 
-    fn signature(&self) -> Step {
-        let subject = Subject::Signature;
+    fn signature(&self) -> CheckResult {
+        let subject = Check::Signature;
         match &self.outcome {
-            Ok(_) => Step::ok(subject, "the API accepts the signature"),
+            Ok(_) => CheckResult::ok(subject, "the API accepts the signature"),
             Err(error) if is_about_the_key(error) => failed(subject, error, error.remedy()),
             Err(error) if error.code.is_some() => {
-                Step::ok(subject, "the API does not refuse the signature")
+                CheckResult::ok(subject, "the API does not refuse the signature")
             }
-            Err(_) => Step::skipped(subject, "the API did not answer"),
+            Err(_) => CheckResult::skipped(subject, "the API did not answer"),
         }
     }
 
-    fn permission(&self) -> Step {
-        let subject = Subject::Permission;
+    fn permission(&self) -> CheckResult {
+        let subject = Check::Permission;
         match &self.outcome {
-            Ok(_) => Step::ok(subject, format!("{} is allowed", self.action)),
+            Ok(_) => CheckResult::ok(subject, format!("{} is allowed", self.action)),
             Err(error) if error.reason == Reason::Permission => failed(subject, error, POLICY),
             Err(error) if is_about_the_key(error) => {
-                Step::skipped(subject, "the signature was refused")
+                CheckResult::skipped(subject, "the signature was refused")
             }
             Err(error) if error.code.is_some() => {
-                Step::ok(subject, "the API does not refuse the action")
+                CheckResult::ok(subject, "the API does not refuse the action")
             }
-            Err(_) => Step::skipped(subject, "the API did not answer"),
+            Err(_) => CheckResult::skipped(subject, "the API did not answer"),
         }
     }
 
-    fn answer(&self) -> Step {
-        let subject = Subject::Answer;
+    fn answer(&self) -> CheckResult {
+        let subject = Check::Answer;
         let (collected, request_id) = match &self.outcome {
             Ok((collected, request_id)) => (collected, request_id),
             Err(error) if is_about_the_key(error) || error.reason == Reason::Permission => {
-                return Step::skipped(subject, "the request was refused");
+                return CheckResult::skipped(subject, "the request was refused");
             }
             Err(error) => return failed(subject, error, error.remedy()),
         };
@@ -156,12 +156,12 @@ impl Exchange {
                 [] => values,
                 drift => format!("{values}; not as documented: {}", drift.join(", ")),
             };
-            Step::ok(subject, detail)
+            CheckResult::ok(subject, detail)
         } else {
             let detail = "the answer has no documented field with a valid value";
-            Step::failed(subject, detail, Reason::Response.remedy())
+            CheckResult::failed(subject, detail, Reason::Response.remedy())
         };
-        Step {
+        CheckResult {
             request_id: request_id.clone(),
             ..step
         }
@@ -180,11 +180,11 @@ fn is_about_the_key(error: &Error) -> bool {
     matches!(error.reason, Reason::Credentials | Reason::Clock)
 }
 
-fn failed(subject: Subject, error: &Error, remedy: &str) -> Step {
-    Step {
+fn failed(subject: Check, error: &Error, remedy: &str) -> CheckResult {
+    CheckResult {
         code: error.code.clone(),
         request_id: error.request_id.clone(),
-        ..Step::failed(subject, &error.message, remedy)
+        ..CheckResult::failed(subject, &error.message, remedy)
     }
 }
 
@@ -209,14 +209,14 @@ mod tests {
         }))
     }
 
-    fn statuses(exchange: Exchange) -> Vec<Status> {
+    fn statuses(exchange: Exchange) -> Vec<CheckStatus> {
         let (steps, _) = judge(&[exchange]);
         steps.into_iter().map(|step| step.status).collect()
     }
 
     #[test]
     fn each_reason_is_the_failure_of_one_step() {
-        use Status::{Failed, Ok, Skipped};
+        use CheckStatus::{Failed, Ok, Skipped};
         for (reason, code, expected) in [
             (
                 Reason::Credentials,
@@ -240,11 +240,11 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_is_noted_before_it_is_refused() {
         for (skew, status, has_remedy) in [
-            (Some(29.0), Status::Ok, false),
-            (Some(-31.0), Status::Ok, true),
-            (Some(299.0), Status::Ok, true),
-            (Some(-301.0), Status::Failed, true),
-            (None, Status::Skipped, false),
+            (Some(29.0), CheckStatus::Ok, false),
+            (Some(-31.0), CheckStatus::Ok, true),
+            (Some(299.0), CheckStatus::Ok, true),
+            (Some(-301.0), CheckStatus::Failed, true),
+            (None, CheckStatus::Skipped, false),
         ] {
             let step = clock(skew);
             assert_eq!(step.status, status, "{skew:?}");
@@ -258,15 +258,15 @@ mod tests {
     fn a_tunnel_is_judged_by_what_came_through() {
         let status = |exchange| tunnel(&[exchange]).map(|step| step.status);
         let broken = refused(Reason::Network, None);
-        assert_eq!(status(broken), Some(Status::Failed));
+        assert_eq!(status(broken), Some(CheckStatus::Failed));
         let silent = refused(Reason::Timeout, None);
-        assert_eq!(status(silent), Some(Status::Skipped));
+        assert_eq!(status(silent), Some(CheckStatus::Skipped));
         let refusing = refused(Reason::Permission, Some("A"));
-        assert_eq!(status(refusing.clone()), Some(Status::Ok));
+        assert_eq!(status(refusing.clone()), Some(CheckStatus::Ok));
         let broken = refused(Reason::Network, None);
         for both in [[broken.clone(), refusing.clone()], [refusing, broken]] {
             let step = tunnel(&both).unwrap();
-            assert_eq!(step.status, Status::Ok, "something came through");
+            assert_eq!(step.status, CheckStatus::Ok, "something came through");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::report::{Step, Subject};
+use super::report::{Check, CheckResult};
 use crate::cloud::Credential;
 use crate::cloud::credentials::Provider;
 use crate::cloud::deadline;
@@ -15,8 +15,8 @@ use crate::config::is_usual_id;
 const SHOWN: usize = 8;
 
 /// What came of asking for the key.
-pub(super) struct Key {
-    pub(super) step: Step,
+pub(super) struct KeyCheck {
+    pub(super) step: CheckResult,
     /// The key, if there is a usable one.
     pub(super) credential: Option<Arc<Credential>>,
     /// The key in a few words.
@@ -28,7 +28,7 @@ pub(super) async fn ask(
     provider: &dyn Provider,
     now: impl Fn() -> Timestamp,
     allowed: Duration,
-) -> Key {
+) -> KeyCheck {
     let answer = async { Ok(provider.credential().await?) };
     let answer = deadline::within(allowed, answer).await;
     // Not before: the chain knows its place only once it has found one.
@@ -37,9 +37,9 @@ pub(super) async fn ask(
         Ok(credential) => credential,
         Err(error) => {
             let detail = format!("cannot get a key from {source}: {error}");
-            let step = Step::failed(Subject::Credentials, detail, error.remedy());
-            return Key {
-                step: Step {
+            let step = CheckResult::failed(Check::Credentials, detail, error.remedy());
+            return KeyCheck {
+                step: CheckResult {
                     code: error.code,
                     request_id: error.request_id,
                     ..step
@@ -55,23 +55,23 @@ pub(super) async fn ask(
     };
     let left = credential.expires_at().map(|at| at.duration_since(now()));
     let step = match left {
-        Some(left) if !left.is_positive() => Step::failed(
-            Subject::Credentials,
+        Some(left) if !left.is_positive() => CheckResult::failed(
+            Check::Credentials,
             format!("{summary}, expired {} ago", span(left.abs())),
             "renew the temporary key where it comes from",
         ),
-        Some(left) => Step::ok(
-            Subject::Credentials,
+        Some(left) => CheckResult::ok(
+            Check::Credentials,
             format!("{summary}, valid for {}", span(left)),
         ),
-        None if credential.token().is_some() => Step::ok(
-            Subject::Credentials,
+        None if credential.token().is_some() => CheckResult::ok(
+            Check::Credentials,
             format!("{summary}, temporary, but it does not say until when"),
         ),
-        None => Step::ok(Subject::Credentials, summary.clone()),
+        None => CheckResult::ok(Check::Credentials, summary.clone()),
     };
     let credential = (!step.has_failed()).then_some(credential);
-    Key {
+    KeyCheck {
         step,
         credential,
         summary,
@@ -103,15 +103,15 @@ mod tests {
     use super::*;
     use crate::cloud::Error;
     use crate::cloud::credentials::Unavailable;
-    use crate::commands::doctor::report::Status;
+    use crate::commands::doctor::report::CheckStatus;
     use crate::metrics::reason::Reason;
 
     const ALLOWED: Duration = Duration::from_secs(60);
 
     /// A source with a temporary key, or with none.
-    struct Temporary(Result<Arc<Credential>, Unavailable>);
+    struct TemporarySource(Result<Arc<Credential>, Unavailable>);
 
-    impl Provider for Temporary {
+    impl Provider for TemporarySource {
         fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
             Box::pin(async { self.0.clone() })
         }
@@ -129,11 +129,11 @@ mod tests {
         }
     }
 
-    async fn ask_for_key_until(second: i64) -> Key {
+    async fn ask_for_key_until(second: i64) -> KeyCheck {
         let at = |second| Timestamp::from_second(second).unwrap();
         let key = Credential::new("AKIDtemporary".to_owned(), "s3cr3t".to_owned(), None);
         let key = key.temporary("role".to_owned(), at(second));
-        ask(&Temporary(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
+        ask(&TemporarySource(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
     }
 
     #[tokio::test]
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn an_expired_key_is_a_failure_and_not_used() {
         let key = ask_for_key_until(10_000 - 61).await;
-        assert_eq!(key.step.status, Status::Failed);
+        assert_eq!(key.step.status, CheckStatus::Failed);
         assert_eq!(key.step.detail, "a role AKIDtemp…, expired 1 min ago");
         assert!(key.credential.is_none());
     }
@@ -155,9 +155,14 @@ mod tests {
     async fn a_source_without_a_key_says_why() {
         let error = Error::new(Reason::Timeout, "the metadata service is silent");
         let error = Unavailable::Broken(error.with_remedy("wake it"));
-        let key = ask(&Temporary(Err(error)), || Timestamp::UNIX_EPOCH, ALLOWED).await;
+        let key = ask(
+            &TemporarySource(Err(error)),
+            || Timestamp::UNIX_EPOCH,
+            ALLOWED,
+        )
+        .await;
         assert_eq!(key.step.remedy.as_deref(), Some("wake it"));
-        assert_eq!(key.step.status, Status::Failed);
+        assert_eq!(key.step.status, CheckStatus::Failed);
         let expected = "cannot get a key from a role: the metadata service is silent";
         assert_eq!(key.step.detail, expected);
     }

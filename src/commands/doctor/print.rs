@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use crate::collectors::Collectors;
 use crate::commands::doctor::{self, Finding};
-use crate::commands::{Failure, say};
+use crate::commands::{CommandFailure, say};
 use crate::config::Source;
 use crate::system::clock::Clock;
 
@@ -14,8 +14,8 @@ pub(in crate::commands) async fn run(
     source: &Source,
     clock: &Clock,
     json: bool,
-) -> Result<(), Failure> {
-    let mut progress = Progress::new(io::stderr(), io::stderr().is_terminal());
+) -> Result<(), CommandFailure> {
+    let mut progress = ProgressLine::new(io::stderr(), io::stderr().is_terminal());
     let mut printed = Ok(());
     let report = doctor::examine(collectors, source, clock, |finding| {
         progress.clear();
@@ -25,11 +25,11 @@ pub(in crate::commands) async fn run(
         progress.show(&finding);
     })
     .await
-    .map_err(Failure::running)?;
+    .map_err(CommandFailure::running)?;
     progress.clear();
     printed?;
     if json {
-        let document = serde_json::to_string_pretty(&report).map_err(Failure::running)?;
+        let document = serde_json::to_string_pretty(&report).map_err(CommandFailure::running)?;
         say(format!("{document}\n"))?;
     } else {
         say(report.summary())?;
@@ -37,19 +37,19 @@ pub(in crate::commands) async fn run(
     if report.ok {
         Ok(())
     } else {
-        Err(Failure::Said)
+        Err(CommandFailure::Said)
     }
 }
 
 /// How many accounts have been checked, on one line of a terminal that is rewritten.
-struct Progress<W> {
+struct ProgressLine<W> {
     writer: W,
     is_terminal: bool,
     done: usize,
     total: usize,
 }
 
-impl<W: Write> Progress<W> {
+impl<W: Write> ProgressLine<W> {
     /// Writes nothing unless `writer` is a terminal.
     fn new(writer: W, is_terminal: bool) -> Self {
         Self {
@@ -92,12 +92,12 @@ mod tests {
 
     fn written(is_terminal: bool) -> String {
         let report = doctor::Configuration {
-            status: doctor::Status::Ok,
+            status: doctor::CheckStatus::Ok,
             problems: Vec::new(),
             warnings: Vec::new(),
         };
         let mut bytes = Vec::new();
-        let mut progress = Progress::new(&mut bytes, is_terminal);
+        let mut progress = ProgressLine::new(&mut bytes, is_terminal);
         progress.show(&Finding::Configuration(&report, 12));
         progress.clear();
         String::from_utf8(bytes).unwrap()

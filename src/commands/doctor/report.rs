@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Problem};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Diagnosis {
     /// Whether no step failed.
     pub ok: bool,
     /// The step that concerns all accounts.
@@ -16,7 +16,7 @@ pub struct Report {
     /// Requests that collecting all accounts costs a day, without retries.
     pub requests_per_day: u64,
     /// The accounts in the order of the configuration.
-    pub accounts: Vec<AccountReport>,
+    pub accounts: Vec<AccountDiagnosis>,
     /// What to attach to the key's user or role, if some account lacks permission.
     pub policy: Option<Policy>,
 }
@@ -25,16 +25,16 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 pub struct Configuration {
     /// `ok` or `failed`.
-    pub status: Status,
+    pub status: CheckStatus,
     /// Everything that is wrong with it.
-    pub problems: Vec<Trouble>,
+    pub problems: Vec<ConfigFinding>,
     /// What is allowed but likely not meant.
     pub warnings: Vec<String>,
 }
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Serialize)]
-pub struct Trouble {
+pub struct ConfigFinding {
     /// The file and line or the variable, empty if there is none to name.
     pub place: String,
     /// The key, empty if it is none in particular.
@@ -47,7 +47,7 @@ pub struct Trouble {
 
 /// One account.
 #[derive(Debug, Clone, Serialize)]
-pub struct AccountReport {
+pub struct AccountDiagnosis {
     /// Its name.
     pub account: String,
     /// Whether none of its steps failed.
@@ -61,7 +61,7 @@ pub struct AccountReport {
     /// Requests that collecting it costs a day, without retries.
     pub requests_per_day: u64,
     /// The steps, each in its turn.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CheckResult>,
     /// The findings that matter when all is well.
     #[serde(skip)]
     pub summary: Vec<String>,
@@ -69,13 +69,13 @@ pub struct AccountReport {
 
 /// One step of one account.
 #[derive(Debug, Clone, Serialize)]
-pub struct Step {
+pub struct CheckResult {
     /// What was checked.
-    pub step: Subject,
+    pub step: Check,
     /// Whose request it was, if each collector has its own.
     pub collector: Option<&'static str>,
     /// What came of it.
-    pub status: Status,
+    pub status: CheckStatus,
     /// What was found, or why the step was skipped.
     pub detail: String,
     /// What to do. A step that is `ok` and has one is a warning.
@@ -89,7 +89,7 @@ pub struct Step {
 /// What a step checks, in the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Subject {
+pub enum Check {
     /// Whether the source of the key gives one that is valid.
     Credentials,
     /// Whether the name of the endpoint or its proxy resolves.
@@ -97,7 +97,7 @@ pub enum Subject {
     /// Whether it takes connections.
     Tcp,
     /// Whether its certificate is trusted.
-    Tls,
+    TlsProbe,
     /// Whether the local clock is the API's.
     Clock,
     /// Whether the key signs as the API expects.
@@ -111,7 +111,7 @@ pub enum Subject {
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum CheckStatus {
     /// It is as it should be.
     Ok,
     /// It is not.
@@ -120,15 +120,15 @@ pub enum Status {
     Skipped,
 }
 
-impl Report {
+impl Diagnosis {
     /// A report of accounts whose configuration is good.
     pub(super) fn new(
         configuration: Configuration,
-        accounts: Vec<AccountReport>,
+        accounts: Vec<AccountDiagnosis>,
         policy: &Policy,
     ) -> Self {
         // Of whichever collector: another one's refusal is a warning.
-        let refused = |step: &Step| step.step == Subject::Permission && step.remedy.is_some();
+        let refused = |step: &CheckResult| step.step == Check::Permission && step.remedy.is_some();
         let mut steps = accounts.iter().flat_map(|account| &account.steps);
         Self {
             ok: accounts.iter().all(|account| account.ok),
@@ -140,11 +140,11 @@ impl Report {
     }
 
     /// A report of a configuration that cannot be put to work.
-    pub(super) fn unusable(problems: Vec<Trouble>) -> Self {
+    pub(super) fn unusable(problems: Vec<ConfigFinding>) -> Self {
         Self {
             ok: false,
             configuration: Configuration {
-                status: Status::Failed,
+                status: CheckStatus::Failed,
                 problems,
                 warnings: Vec::new(),
             },
@@ -155,7 +155,7 @@ impl Report {
     }
 }
 
-impl Trouble {
+impl ConfigFinding {
     /// All that is wrong with a configuration.
     pub(super) fn all(error: &ConfigError) -> Vec<Self> {
         error.problems().iter().map(Self::from).collect()
@@ -163,7 +163,7 @@ impl Trouble {
 }
 
 /// What is wrong with the settings of the network.
-impl From<&ClientError> for Trouble {
+impl From<&ClientError> for ConfigFinding {
     fn from(error: &ClientError) -> Self {
         Self {
             place: String::new(),
@@ -178,14 +178,14 @@ impl Configuration {
     /// A configuration that can be used.
     pub(super) fn usable(warnings: Vec<String>) -> Self {
         Self {
-            status: Status::Ok,
+            status: CheckStatus::Ok,
             problems: Vec::new(),
             warnings,
         }
     }
 }
 
-impl From<&Problem> for Trouble {
+impl From<&Problem> for ConfigFinding {
     fn from(problem: &Problem) -> Self {
         Self {
             place: problem.location.to_string(),
@@ -196,12 +196,12 @@ impl From<&Problem> for Trouble {
     }
 }
 
-impl Step {
-    pub(super) fn ok(step: Subject, detail: impl Into<String>) -> Self {
+impl CheckResult {
+    pub(super) fn ok(step: Check, detail: impl Into<String>) -> Self {
         Self {
             step,
             collector: None,
-            status: Status::Ok,
+            status: CheckStatus::Ok,
             detail: detail.into(),
             remedy: None,
             code: None,
@@ -210,40 +210,40 @@ impl Step {
     }
 
     /// Good enough, but something is to be done about it.
-    pub(super) fn warning(step: Subject, detail: String, remedy: &str) -> Self {
+    pub(super) fn warning(step: Check, detail: String, remedy: &str) -> Self {
         Self {
             remedy: Some(remedy.to_owned()),
             ..Self::ok(step, detail)
         }
     }
 
-    pub(super) fn failed(step: Subject, detail: impl Into<String>, remedy: &str) -> Self {
+    pub(super) fn failed(step: Check, detail: impl Into<String>, remedy: &str) -> Self {
         Self {
-            status: Status::Failed,
+            status: CheckStatus::Failed,
             remedy: Some(remedy.to_owned()),
             ..Self::ok(step, detail)
         }
     }
 
-    pub(super) fn skipped(step: Subject, why: impl Into<String>) -> Self {
+    pub(super) fn skipped(step: Check, why: impl Into<String>) -> Self {
         Self {
-            status: Status::Skipped,
+            status: CheckStatus::Skipped,
             ..Self::ok(step, why)
         }
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.status == Status::Failed
+        self.status == CheckStatus::Failed
     }
 }
 
-impl Subject {
+impl Check {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Credentials => "credentials",
             Self::Dns => "dns",
             Self::Tcp => "tcp",
-            Self::Tls => "tls",
+            Self::TlsProbe => "tls",
             Self::Clock => "clock",
             Self::Signature => "signature",
             Self::Permission => "permission",
@@ -252,7 +252,7 @@ impl Subject {
     }
 }
 
-impl Status {
+impl CheckStatus {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",

@@ -11,8 +11,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-use super::report::{Step, Subject};
-use super::tls::Tls;
+use super::report::{Check, CheckResult};
+use super::tls::TlsProbe;
 use crate::config::{Endpoint, Proxies, ProxyUrl};
 
 const NO_NAME: &str =
@@ -24,7 +24,7 @@ pub(super) struct Route {
     /// The proxy, if the way leads through one.
     pub(super) proxy: Option<String>,
     /// The steps, all of them.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<CheckResult>,
 }
 
 /// Someone to connect to.
@@ -34,19 +34,19 @@ struct Peer {
 }
 
 /// What it takes to try a way.
-pub(super) struct Surveyor {
+pub(super) struct RouteProbe {
     pub(super) proxies: Proxies,
-    pub(super) tls: Tls,
+    pub(super) tls: TlsProbe,
     pub(super) timeout: Duration,
 }
 
 impl Route {
     pub(super) fn is_open(&self) -> bool {
-        !self.steps.iter().any(Step::has_failed)
+        !self.steps.iter().any(CheckResult::has_failed)
     }
 }
 
-impl Surveyor {
+impl RouteProbe {
     /// Tries the way to `endpoint`.
     pub(super) async fn survey(&self, endpoint: &Endpoint) -> Route {
         let proxy = Url::parse(endpoint.url()).ok();
@@ -58,19 +58,21 @@ impl Surveyor {
             Some(peer) => self.reach(&peer, proxy.is_some(), &mut steps).await,
             None => {
                 let detail = format!("{url} names no host");
-                steps.push(Step::failed(Subject::Dns, detail, NO_NAME));
+                steps.push(CheckResult::failed(Check::Dns, detail, NO_NAME));
                 None
             }
         };
         if steps.len() == 1 {
-            steps.push(Step::skipped(Subject::Tcp, "there is no address"));
+            steps.push(CheckResult::skipped(Check::Tcp, "there is no address"));
         }
         steps.push(match (stream, Peer::of(endpoint.url())) {
-            _ if !endpoint.is_https() => Step::skipped(Subject::Tls, "the endpoint is http://"),
-            (None, _) => Step::skipped(Subject::Tls, "there is no connection"),
+            _ if !endpoint.is_https() => {
+                CheckResult::skipped(Check::TlsProbe, "the endpoint is http://")
+            }
+            (None, _) => CheckResult::skipped(Check::TlsProbe, "there is no connection"),
             // It would take another tunnel. The request itself tells.
-            (Some(_), _) if proxy.is_some() => Step::skipped(
-                Subject::Tls,
+            (Some(_), _) if proxy.is_some() => CheckResult::skipped(
+                Check::TlsProbe,
                 "the request itself checks this, through the proxy's tunnel",
             ),
             (Some(stream), Some(peer)) => match peer.server_name() {
@@ -79,22 +81,29 @@ impl Surveyor {
                     .await
                     .unwrap_or_else(|| {
                         let detail = format!("no TLS handshake within {:?}", self.timeout);
-                        Step::failed(Subject::Tls, detail, NO_CONNECTION)
+                        CheckResult::failed(Check::TlsProbe, detail, NO_CONNECTION)
                     }),
-                None => Step::skipped(Subject::Tls, "no certificate can be for this name"),
+                None => {
+                    CheckResult::skipped(Check::TlsProbe, "no certificate can be for this name")
+                }
             },
-            (Some(_), None) => Step::skipped(Subject::Tls, "the endpoint has no host"),
+            (Some(_), None) => CheckResult::skipped(Check::TlsProbe, "the endpoint has no host"),
         });
         Route { proxy, steps }
     }
 
     /// Looks the peer up and connects to it.
-    async fn reach(&self, peer: &Peer, is_proxy: bool, steps: &mut Vec<Step>) -> Option<TcpStream> {
+    async fn reach(
+        &self,
+        peer: &Peer,
+        is_proxy: bool,
+        steps: &mut Vec<CheckResult>,
+    ) -> Option<TcpStream> {
         let whose = if is_proxy { "the proxy " } else { "" };
         let addresses = match peer.literal() {
             Some(address) => {
                 let detail = format!("{whose}{address} is an address, not a name");
-                steps.push(Step::skipped(Subject::Dns, detail));
+                steps.push(CheckResult::skipped(Check::Dns, detail));
                 vec![SocketAddr::new(address, peer.port)]
             }
             None => {
@@ -112,7 +121,7 @@ impl Surveyor {
         stream
     }
 
-    async fn look_up(&self, whose: &str, host: &str, port: u16) -> (Step, Vec<SocketAddr>) {
+    async fn look_up(&self, whose: &str, host: &str, port: u16) -> (CheckResult, Vec<SocketAddr>) {
         let why = match self.within(lookup_host((host, port))).await {
             Some(Ok(addresses)) => {
                 let addresses: Vec<SocketAddr> = addresses.collect();
@@ -120,7 +129,7 @@ impl Surveyor {
                     let shown = addresses.iter().map(|address| address.ip().to_string());
                     let shown: Vec<String> = shown.collect();
                     let detail = format!("{whose}{host} is {}", shown.join(", "));
-                    return (Step::ok(Subject::Dns, detail), addresses);
+                    return (CheckResult::ok(Check::Dns, detail), addresses);
                 }
                 "it has no address".to_owned()
             }
@@ -128,12 +137,16 @@ impl Surveyor {
             None => format!("no answer within {:?}", self.timeout),
         };
         let detail = format!("{whose}{host} does not resolve: {why}");
-        (Step::failed(Subject::Dns, detail, NO_NAME), Vec::new())
+        (CheckResult::failed(Check::Dns, detail, NO_NAME), Vec::new())
     }
 
     /// Connects to the first address that takes a connection. One that is silent must
     /// leave time for the others.
-    async fn connect(&self, whose: &str, addresses: &[SocketAddr]) -> (Step, Option<TcpStream>) {
+    async fn connect(
+        &self,
+        whose: &str,
+        addresses: &[SocketAddr],
+    ) -> (CheckResult, Option<TcpStream>) {
         let patience = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         let mut failures = Vec::new();
         for address in addresses {
@@ -142,7 +155,7 @@ impl Surveyor {
                 Ok(Ok(stream)) => {
                     let took = started.elapsed().as_secs_f64() * 1_000.0;
                     let detail = format!("connected to {whose}{address} in {took:.1} ms");
-                    return (Step::ok(Subject::Tcp, detail), Some(stream));
+                    return (CheckResult::ok(Check::Tcp, detail), Some(stream));
                 }
                 Ok(Err(error)) => error,
                 Err(_) => io::Error::other(format!("no answer within {patience:?}")),
@@ -150,7 +163,7 @@ impl Surveyor {
             failures.push(format!("{address}: {why}"));
         }
         let detail = format!("cannot connect to {whose}{}", failures.join("; "));
-        (Step::failed(Subject::Tcp, detail, NO_CONNECTION), None)
+        (CheckResult::failed(Check::Tcp, detail, NO_CONNECTION), None)
     }
 
     async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {

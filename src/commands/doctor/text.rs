@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::Finding;
-use super::report::{AccountReport, Configuration, Report, Status, Step};
+use super::report::{AccountDiagnosis, CheckResult, CheckStatus, Configuration, Diagnosis};
 
 /// Where the remedies are written below the details.
 const INDENT: &str = "                         ";
@@ -21,7 +21,7 @@ impl fmt::Display for Finding<'_> {
 /// The problems, or the warnings of a configuration that can be used.
 impl fmt::Display for Configuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.status != Status::Ok {
+        if self.status != CheckStatus::Ok {
             writeln!(f, "configuration: FAILED")?;
         }
         for problem in &self.problems {
@@ -38,12 +38,12 @@ impl fmt::Display for Configuration {
     }
 }
 
-impl Report {
+impl Diagnosis {
     /// What is printed below the findings: the policy, if it is needed, and the numbers.
     /// Nothing if the configuration cannot be used.
     #[must_use]
     pub fn summary(&self) -> String {
-        if self.configuration.status != Status::Ok {
+        if self.configuration.status != CheckStatus::Ok {
             return String::new();
         }
         let policy = self.policy.as_ref();
@@ -61,7 +61,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for AccountReport {
+impl fmt::Display for AccountDiagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = plain(&self.account);
         let mut way = vec![self.endpoint.clone()];
@@ -78,7 +78,7 @@ impl fmt::Display for AccountReport {
             way.push(format!("{} requests a day", self.requests_per_day));
             writeln!(f, "{name}: FAILED ({})", plain(&way.join(", ")))?;
         }
-        let is_shown = |step: &&Step| !self.ok || step.remedy.is_some();
+        let is_shown = |step: &&CheckResult| !self.ok || step.remedy.is_some();
         for step in self.steps.iter().filter(is_shown) {
             step.write(f)?;
         }
@@ -86,9 +86,11 @@ impl fmt::Display for AccountReport {
     }
 }
 
-impl Step {
+impl CheckResult {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let collector = self.collector.filter(|_| self.status == Status::Failed);
+        let collector = self
+            .collector
+            .filter(|_| self.status == CheckStatus::Failed);
         let request_id = self.request_id.as_ref();
         let handles = [
             collector.map(str::to_owned),

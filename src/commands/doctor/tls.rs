@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::certificate::last_day;
-use super::report::{Step, Subject};
+use super::report::{Check, CheckResult};
 use crate::cloud::http::ClientError;
 use crate::cloud::trust::Trust;
 
@@ -27,13 +27,13 @@ const OTHER: &str =
     "check that the endpoint's port takes TLS, and that no firewall closes the connection";
 
 /// Greets servers over TLS.
-pub(super) struct Tls {
+pub(super) struct TlsProbe {
     connector: TlsConnector,
     /// What to do about an authority that is not trusted.
     untrusted: &'static str,
 }
 
-impl Tls {
+impl TlsProbe {
     /// Trusts as `trust` says, which the API client does as well.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Tls {
     }
 
     /// Greets the server `name` at the other end of `stream`.
-    pub(super) async fn greet(&self, name: ServerName<'static>, stream: TcpStream) -> Step {
+    pub(super) async fn greet(&self, name: ServerName<'static>, stream: TcpStream) -> CheckResult {
         match self.connector.connect(name, stream).await {
             Ok(stream) => {
                 let (_, connection) = stream.get_ref();
@@ -65,19 +65,19 @@ impl Tls {
                 let until = last_day.map(|day| format!(", valid until {day}"));
                 let until = until.unwrap_or_default();
                 let detail = format!("{version}, certificate trusted{until}");
-                Step::ok(Subject::Tls, detail)
+                CheckResult::ok(Check::TlsProbe, detail)
             }
             Err(error) => {
                 let cause = error.get_ref();
                 match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(error)) => self.refused(error),
-                    _ => Step::failed(Subject::Tls, error.to_string(), OTHER),
+                    _ => CheckResult::failed(Check::TlsProbe, error.to_string(), OTHER),
                 }
             }
         }
     }
 
-    fn refused(&self, error: &CertificateError) -> Step {
+    fn refused(&self, error: &CertificateError) -> CheckResult {
         let (what, remedy) = match error {
             CertificateError::UnknownIssuer => (
                 "the certificate's issuer is not trusted on this machine".to_owned(),
@@ -101,6 +101,6 @@ impl Tls {
                 self.untrusted,
             ),
         };
-        Step::failed(Subject::Tls, what, remedy)
+        CheckResult::failed(Check::TlsProbe, what, remedy)
     }
 }

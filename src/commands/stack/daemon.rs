@@ -21,12 +21,12 @@ const KEPT_LINES: usize = 10;
 pub(super) struct Daemon {
     name: &'static str,
     child: Child,
-    log: Log,
+    log: LastLines,
 }
 
 /// The last lines that a program wrote.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
+struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
 impl Daemon {
     /// Starts the first of `names` that is on PATH, and waits until its log says that it
@@ -42,7 +42,7 @@ impl Daemon {
         let mut child = spawn(name, arguments)
             .await
             .map_err(|source| StackError::Start { program, source })?;
-        let log = Log::default();
+        let log = LastLines::default();
         let stderr = child.stderr.take();
         let Some(mut lines) = stderr.map(|stderr| BufReader::new(stderr).lines()) else {
             return Err(StackError::Silent { program });
@@ -79,7 +79,7 @@ impl Daemon {
     }
 }
 
-impl Log {
+impl LastLines {
     fn keep(&self, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT_LINES {
@@ -137,7 +137,7 @@ fn silent(name: &str) -> Command {
 }
 
 /// Whether the log says that the program listens, before it ends.
-async fn listens(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> bool {
+async fn listens(lines: &mut Lines<BufReader<ChildStderr>>, log: &LastLines) -> bool {
     while let Ok(Some(line)) = lines.next_line().await {
         let listens = line.contains(r#"msg="Listening on""#);
         log.keep(line);
@@ -148,7 +148,7 @@ async fn listens(lines: &mut Lines<BufReader<ChildStderr>>, log: &Log) -> bool {
     false
 }
 
-fn ended(program: &'static str, status: Option<ExitStatus>, log: &Log) -> StackError {
+fn ended(program: &'static str, status: Option<ExitStatus>, log: &LastLines) -> StackError {
     StackError::Ended {
         program,
         status: status.map_or_else(|| "unknown".to_owned(), |status| status.to_string()),

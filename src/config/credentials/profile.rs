@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::key::{Key, NoKey};
 use super::other_identity;
-use super::secret::Texts;
+use super::secret::ReadText;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
@@ -72,7 +72,7 @@ impl Profile {
     /// [`NoKey::Absent`] when no file was named and none is at the usual places;
     /// otherwise [`NoKey::Broken`] when there is no whole key. Nothing of the file's
     /// content is in the error.
-    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<Key, NoKey> {
+    pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<Key, NoKey> {
         let files = self.files(environment);
         let by_variable =
             self.file.is_none() && environment.get(CREDENTIALS_FILE_VARIABLE).is_some();

@@ -40,7 +40,7 @@ impl IdSource {
     /// # Errors
     ///
     /// As [`SecretSource::read`].
-    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<String, Fault> {
+    pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<String, Fault> {
         match self {
             Self::Literal(id) => word(id).map(str::to_owned),
             Self::File(path) => read_file(path, texts),
@@ -86,7 +86,7 @@ impl SecretSource {
     ///
     /// When it is missing, unreadable, empty, too long or cannot be a secret. The error
     /// names the file or the variable, unless that name may be the secret, put in its place.
-    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<String, Fault> {
+    pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<String, Fault> {
         match self {
             Self::File(path) => read_file(path, texts),
             Self::Env(name) => read_variable(name, environment),
@@ -95,7 +95,7 @@ impl SecretSource {
 }
 
 /// Gives the text of a file.
-pub type Texts<'a> = dyn Fn(&Path) -> Result<String, NoText> + 'a;
+pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, NoText> + 'a;
 
 /// Why a file gives no text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ fn read_variable(name: &str, environment: &Environment) -> Result<String, Fault>
 }
 
 /// Reads a file that holds one secret.
-pub(super) fn read_file(path: &Path, texts: &Texts<'_>) -> Result<String, Fault> {
+pub(super) fn read_file(path: &Path, texts: &ReadText<'_>) -> Result<String, Fault> {
     let text = texts(path)?;
     let secret = word(&text).map(str::to_owned);
     secret.map_err(|fault| fault.within(&format!("the file {}", shown_path(path))))

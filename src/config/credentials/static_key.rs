@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::key::Key;
-use super::secret::{IdSource, SecretSource, Texts};
+use super::secret::{IdSource, ReadText, SecretSource};
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
 
@@ -33,7 +33,7 @@ impl StaticKey {
     /// # Errors
     ///
     /// When a part cannot be read, or the parts cannot be those of one key.
-    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<Key, Fault> {
+    pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<Key, Fault> {
         let key = self.parts(environment, texts)?;
         key.check_pair()
             .map_err(|fault| fault.within("secret id"))?;
@@ -44,7 +44,7 @@ impl StaticKey {
     pub(in crate::config) fn parts(
         &self,
         environment: &Environment,
-        texts: &Texts<'_>,
+        texts: &ReadText<'_>,
     ) -> Result<Key, Fault> {
         let secret = |name: &str, source: &SecretSource| {
             let read = source.read(environment, texts);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::key::{Key, NoKey};
 use super::other_identity;
-use super::secret::Texts;
+use super::secret::ReadText;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
@@ -80,7 +80,7 @@ impl Tccli {
     ///
     /// [`NoKey::Absent`] when there is no such file, [`NoKey::Broken`] when it holds
     /// no whole key. Nothing of its content is in the error.
-    pub fn read(&self, environment: &Environment, texts: &Texts<'_>) -> Result<TccliKey, NoKey> {
+    pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<TccliKey, NoKey> {
         let name = self.name(environment);
         if !is_profile(name) {
             return Err(NoKey::Broken(Fault::new(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::key::NoKey;
-use super::secret::{Texts, read_file};
+use super::secret::{ReadText, read_file};
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
 
@@ -80,7 +80,7 @@ impl TkeOidc {
     /// # Errors
     ///
     /// When there is no token in the file.
-    pub fn token(&self, texts: &Texts<'_>) -> Result<String, Fault> {
+    pub fn token(&self, texts: &ReadText<'_>) -> Result<String, Fault> {
         let token = read_file(&self.token_file, texts);
         token.map_err(|fault| fault.within("TKE_WEB_IDENTITY_TOKEN_FILE"))
     }

@@ -22,20 +22,20 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// A server whose clients are in this process.
 struct Server {
-    shared: Shared,
+    shared: ConnectionContext,
     open: Arc<Connections>,
 }
 
 impl Server {
     fn new(accounts: usize, scrapes: usize) -> Self {
-        let site = fixture::site(accounts, scrapes);
-        let limits = Arc::clone(site.bodies.limits());
-        let clock = site.bodies.exposition().clock().clone();
+        let router = fixture::router(accounts, scrapes);
+        let limits = Arc::clone(router.bodies.limits());
+        let clock = router.bodies.exposition().clock().clone();
         let open = Arc::new(Connections::new(NonZeroUsize::new(512).unwrap()));
         let (sweeping, stalls) = (Arc::clone(&open), Arc::clone(&limits));
         tokio::spawn(async move { sweeping.sweep(&stalls).await });
-        let shared = Shared {
-            gate: Arc::new(Gate::new(Arc::new(site))),
+        let shared = ConnectionContext {
+            request_limiter: Arc::new(RequestLimiter::new(Arc::new(router))),
             limits,
             clock,
             tls: None,
@@ -50,28 +50,28 @@ impl Server {
         let place = self.open.admit(peer).await.unwrap();
         let shared = self.shared.clone();
         tokio::spawn(async move {
-            let pulse = place.pulse();
-            let stream = Metered::new(server, Arc::clone(pulse));
+            let activity = place.activity();
+            let stream = ActivityStream::new(server, Arc::clone(activity));
             let responder = Responder {
-                gate: Arc::clone(&shared.gate),
-                pulse: Arc::clone(pulse),
+                request_limiter: Arc::clone(&shared.request_limiter),
+                activity: Arc::clone(activity),
                 peer,
-                memory: Memory::default(),
+                memory: NegotiationCache::default(),
             };
             let serving = async {
                 if is_http2 {
                     let sender = Sender {
-                        pulse: Arc::clone(pulse),
+                        activity: Arc::clone(activity),
                         limits: Arc::clone(&shared.limits),
                         clock: shared.clock.clone(),
                     };
                     let _ = http2::serve(stream, responder, sender).await;
                 } else {
-                    let _ = speak_http1(stream, pulse, responder).await;
+                    let _ = speak_http1(stream, activity, responder).await;
                 }
             };
             tokio::select! {
-                () = pulse.until_cut() => {}
+                () = activity.until_cut() => {}
                 () = serving => {}
             }
         });

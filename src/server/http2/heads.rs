@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::server::connections::Pulse;
+use crate::server::connections::ConnectionActivity;
 
 /// How many bytes a client sends before its first frame.
 const PREFACE: usize = 24;
@@ -19,7 +19,7 @@ const END_HEADERS: u8 = 4;
 /// Looks at what a client sends, from its first byte.
 #[derive(Debug)]
 pub(super) struct Heads {
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     /// What has come of a frame's header.
     header: Vec<u8>,
     /// How many bytes are missing of a frame's content, or of what comes before the first.
@@ -29,10 +29,10 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// Tells `pulse` of the heads.
-    pub(super) fn new(pulse: Arc<Pulse>) -> Self {
+    /// Tells `activity` of the heads.
+    pub(super) fn new(activity: Arc<ConnectionActivity>) -> Self {
         Self {
-            pulse,
+            activity,
             header: Vec::with_capacity(FRAME_HEADER),
             missing: PREFACE,
             is_last: false,
@@ -53,7 +53,7 @@ impl Heads {
             }
             if self.missing == 0 && self.is_last {
                 self.is_last = false;
-                self.pulse.head_ends();
+                self.activity.head_ends();
             }
         }
     }
@@ -68,7 +68,7 @@ impl Heads {
         self.header.clear();
         self.missing = u32::from_be_bytes([0, high, middle, low]) as usize;
         if matches!(kind, HEADERS | CONTINUATION) {
-            self.pulse.head_begins();
+            self.activity.head_begins();
             self.is_last = flags & END_HEADERS != 0;
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::Digest;
-use crate::server::connections::Network;
+use crate::server::connections::ClientNetwork;
 
 /// How many passwords may wait.
 pub(super) const MOST: usize = 256;
@@ -26,12 +26,12 @@ pub(super) struct Queue<T> {
 }
 
 struct Line<T> {
-    network: Network,
+    network: ClientNetwork,
     /// In the order in which they were asked for.
-    entries: Vec<Entry<T>>,
+    entries: Vec<QueueEntry<T>>,
 }
 
-struct Entry<T> {
+struct QueueEntry<T> {
     digest: Digest,
     again: bool,
     check: T,
@@ -55,13 +55,13 @@ impl<T> Queue<T> {
 
     /// Lets a password of `network` wait that does not yet. Returns whether it does now;
     /// for it another one may have been dropped.
-    pub(super) fn push(&mut self, network: Network, digest: Digest, check: T) -> bool {
+    pub(super) fn push(&mut self, network: ClientNetwork, digest: Digest, check: T) -> bool {
         let again = self.refused.has(&digest);
         if !self.makes_room(network, again) {
             self.refused.add(&digest);
             return false;
         }
-        let entry = Entry {
+        let entry = QueueEntry {
             digest,
             again,
             check,
@@ -79,7 +79,7 @@ impl<T> Queue<T> {
     /// Whether there is room for one more of `network`, if need be because another one that
     /// was asked for once is dropped: of the same network for one that is asked for again,
     /// or of the network that has most.
-    fn makes_room(&mut self, network: Network, again: bool) -> bool {
+    fn makes_room(&mut self, network: ClientNetwork, again: bool) -> bool {
         let of = |line: &Line<T>| line.entries.len();
         let own = self.lines.iter().find(|line| line.network == network);
         let own = own.map_or(0, of);
@@ -129,7 +129,7 @@ impl Refused {
     }
 
     fn add(&mut self, digest: &Digest) {
-        // Memory is taken only once somebody is refused.
+        // NegotiationCache is taken only once somebody is refused.
         self.0.resize(RECOGNIZED, 0);
         let (index, mark) = Self::place(digest);
         if let Some(place) = self.0.get_mut(index) {
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn network(number: u8) -> Network {
+    fn network(number: u8) -> ClientNetwork {
         IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into()
     }
 

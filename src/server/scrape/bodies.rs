@@ -1,7 +1,7 @@
 //! Bodies of scrapes, each rendered and compressed at most once for a change, whatever
 //! the number of scrapers, and not at all while there are none.
 //!
-//! A body has two parts, which are joined where they are small. That of the accounts is
+//! A body has two parts, which are buffer_pool where they are small. That of the accounts is
 //! kept until a snapshot changes or a value grows too old. The live part is rendered anew
 //! with it, or once it is `LIVE_FOR` old.
 //!
@@ -24,12 +24,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::buffer_pool::BufferPool;
 use super::gzip::{Compressor, Start};
-use super::joined::Buffers;
 use crate::exposition::{Exposition, Format};
 use crate::server::answers::{AnswerLimits, LimitReached, MemoryPermit};
 use crate::server::body::{Body, holding};
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// How long a live part is used while no snapshot changes.
 const LIVE_FOR: Duration = Duration::from_millis(10);
@@ -70,25 +70,25 @@ const PREPARE_FOR: Duration = Duration::from_secs(35);
 pub struct Bodies {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
-    text: Arc<Kept>,
-    text_gzip: Arc<Kept>,
-    openmetrics: Arc<Kept>,
-    openmetrics_gzip: Arc<Kept>,
+    text: Arc<CachedBody>,
+    text_gzip: Arc<CachedBody>,
+    openmetrics: Arc<CachedBody>,
+    openmetrics_gzip: Arc<CachedBody>,
 }
 
 /// What is kept in one format and coding.
 #[derive(Debug)]
-struct Kept {
+struct CachedBody {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
     format: Format,
     gzip: bool,
     created: Instant,
     accounts: ArcSwapOption<AccountsPart>,
-    whole: ArcSwapOption<Whole>,
+    whole: ArcSwapOption<FullBody>,
     /// Held by who renders, for others to wait for.
     rendering_accounts: Mutex<()>,
-    rendering_live: Mutex<Buffers>,
+    rendering_live: Mutex<BufferPool>,
     /// Whether a task prepares for the next scrape.
     preparing: AtomicBool,
     /// When the last scrape came, in milliseconds since the creation.
@@ -99,7 +99,7 @@ struct Kept {
 #[derive(Debug)]
 struct AccountsPart {
     revision: u64,
-    at: Moment,
+    at: TimePoint,
     /// The same by tokio's clock.
     instant: Instant,
     /// How long after that moment all of its values are young enough to be shown.
@@ -123,9 +123,9 @@ pub(super) enum NoBody {
 
 /// Both parts.
 #[derive(Debug)]
-struct Whole {
+struct FullBody {
     accounts: Arc<AccountsPart>,
-    /// One after the other, or joined.
+    /// One after the other, or buffer_pool.
     pieces: [Bytes; 2],
     /// Until when nothing in it is too old.
     until: Instant,
@@ -149,7 +149,7 @@ impl Bodies {
     pub fn new(exposition: Exposition, scrapes: usize) -> Self {
         let exposition = Arc::new(exposition);
         let limits = Arc::new(AnswerLimits::new(scrapes));
-        let kept = |format, gzip| Arc::new(Kept::new(&exposition, &limits, format, gzip));
+        let kept = |format, gzip| Arc::new(CachedBody::new(&exposition, &limits, format, gzip));
         Self {
             text: kept(Format::Text, false),
             text_gzip: kept(Format::Text, true),
@@ -198,7 +198,7 @@ impl Bodies {
         Ok(Body::pieces(pieces))
     }
 
-    fn kept(&self, format: Format, gzip: bool) -> &Arc<Kept> {
+    fn kept(&self, format: Format, gzip: bool) -> &Arc<CachedBody> {
         match (format, gzip) {
             (Format::Text, false) => &self.text,
             (Format::Text, true) => &self.text_gzip,
@@ -208,7 +208,7 @@ impl Bodies {
     }
 }
 
-impl Kept {
+impl CachedBody {
     fn new(
         exposition: &Arc<Exposition>,
         limits: &Arc<AnswerLimits>,
@@ -240,7 +240,7 @@ impl Kept {
     }
 
     /// Both parts after whatever has changed is rendered.
-    async fn renewed(&self, count: usize) -> Result<Arc<Whole>, NoBody> {
+    async fn renewed(&self, count: usize) -> Result<Arc<FullBody>, NoBody> {
         let many = count > FEW;
         let accounts = match self.accounts.load_full() {
             Some(accounts) if many && self.is_close(&accounts) => accounts,
@@ -261,7 +261,7 @@ impl Kept {
         }
         let fresh_for = accounts.fresh_for.saturating_sub(self.age(&accounts));
         let live = self.exposition.live(self.format);
-        let whole = Arc::new(Whole {
+        let whole = Arc::new(FullBody {
             pieces: match &accounts.compressed {
                 None => buffers.pieces(&accounts.bytes, live),
                 Some(start) => buffers.pieces(&accounts.bytes, start.end(&live)?),
@@ -344,7 +344,7 @@ impl Kept {
 }
 
 /// Renders again and again until there was no scrape for a while; then lets go of all.
-async fn prepare(kept: Weak<Kept>) {
+async fn prepare(kept: Weak<CachedBody>) {
     let mut next = Instant::now() + RENDER_EVERY;
     loop {
         tokio::time::sleep_until(next).await;

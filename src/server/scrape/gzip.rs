@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn joined(pages: &[&str], rest: &str) -> Vec<u8> {
+    fn buffer_pool(pages: &[&str], rest: &str) -> Vec<u8> {
         let mut compressor = Compressor::new(0);
         for page in pages {
             compressor.write_all(page.as_bytes()).unwrap();
@@ -104,7 +104,7 @@ mod tests {
             (vec!["alone\n"], ""),
             (vec![], ""),
         ] {
-            let bytes = joined(&pages, rest);
+            let bytes = buffer_pool(&pages, rest);
             // It checks the sum and the length, and reads one member.
             let mut decoder = GzDecoder::new(bytes.as_slice());
             let mut text = String::new();

@@ -7,10 +7,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::health::Health;
-use crate::collection::snapshot::{AccountState, CollectorState, Plan, Slot};
+use crate::collection::snapshot::{AccountState, CollectorState, Slot, TaskState};
 use crate::collectors::Sample;
 use crate::collectors::license_general::defs;
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// One account.
 #[derive(Debug, Serialize)]
@@ -117,7 +117,7 @@ pub struct CollectorReport {
     /// Whether the last collection succeeded; nothing before the first has ended.
     pub success: Option<bool>,
     /// Why it failed, if it did.
-    pub failure: Option<Failure>,
+    pub failure: Option<FailureReport>,
     /// When the last collection ended.
     pub last_attempt_at: Option<Timestamp>,
     /// When the last successful collection ended.
@@ -142,14 +142,14 @@ pub struct CollectorReport {
     /// When the next collection begins, unless one is under way.
     pub next_at: Option<Timestamp>,
     /// Fields that differed from their documentation.
-    pub drift: Vec<Field>,
+    pub drift: Vec<DriftReport>,
     /// What the account's key has used of the budget for this action.
     pub budget: Budget,
 }
 
 /// Why a collection failed.
 #[derive(Debug, Serialize)]
-pub struct Failure {
+pub struct FailureReport {
     /// The closed class.
     pub reason: &'static str,
     /// What happened, in words.
@@ -164,7 +164,7 @@ pub struct Failure {
 
 /// A field that differed from its documentation.
 #[derive(Debug, Serialize)]
-pub struct Field {
+pub struct DriftReport {
     /// The API's name of the field.
     pub field: String,
     /// `missing`, `invalid` or `unknown`.
@@ -221,7 +221,7 @@ impl AccountReport {
     pub(super) fn new(
         account: &AccountState,
         health: Health,
-        now: Moment,
+        now: TimePoint,
         limit_per_second: f64,
     ) -> Self {
         let mut report = Self {
@@ -289,7 +289,7 @@ impl AccountReport {
 
     /// Why it fails: the failure of its first collector that does.
     #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
+    pub fn failure(&self) -> Option<&FailureReport> {
         let mut collectors = self.collectors.iter();
         collectors.find_map(|collector| collector.failure.as_ref())
     }
@@ -305,7 +305,7 @@ impl CollectorReport {
     fn new(
         slot: &Slot,
         state: &CollectorState,
-        now: Moment,
+        now: TimePoint,
         samples: Option<&[Sample]>,
         budget: Budget,
     ) -> Self {
@@ -313,9 +313,9 @@ impl CollectorReport {
         let success = state.last_success.as_ref();
         let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
         let (collecting_since, next_at) = match slot.plan() {
-            Plan::None => (None, None),
-            Plan::Since(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
-            Plan::At(at) => {
+            TaskState::None => (None, None),
+            TaskState::Since(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
+            TaskState::At(at) => {
                 let wait = at.saturating_duration_since(Instant::now());
                 (None, now.wall.checked_add(wait).ok())
             }
@@ -326,7 +326,7 @@ impl CollectorReport {
             interval_seconds: slot.schedule().interval.as_secs_f64(),
             max_age_seconds: slot.schedule().max_age.as_secs_f64(),
             success: state.succeeded(),
-            failure: failure.map(|error| Failure {
+            failure: failure.map(|error| FailureReport {
                 reason: error.reason.as_str(),
                 message: error.message.clone(),
                 code: error.code.clone(),
@@ -347,7 +347,7 @@ impl CollectorReport {
             drift: state
                 .drift
                 .iter()
-                .map(|drift| Field {
+                .map(|drift| DriftReport {
                     field: drift.field.to_string(),
                     kind: drift.kind.as_str(),
                 })

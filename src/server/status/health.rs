@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::account::{Licences, auto_renewal};
 use crate::collection::snapshot::AccountState;
-use crate::system::clock::Moment;
+use crate::system::clock::TimePoint;
 
 /// How an account is. What needs attention most comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -95,15 +95,15 @@ impl Counts {
 
 /// An account's place among the others: what needs attention most is least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Standing {
+pub(super) struct Urgency {
     pub(super) health: Health,
     /// Whether it can wait a little, compared to others of the same health.
     can_wait: bool,
 }
 
-impl Standing {
+impl Urgency {
     /// The standing of `account` at `now`.
-    pub(super) fn of(account: &AccountState, now: Moment) -> Self {
+    pub(super) fn of(account: &AccountState, now: TimePoint) -> Self {
         let mut values = Licences::default();
         let (mut failing, mut waiting) = (false, false);
         for slot in &account.slots {

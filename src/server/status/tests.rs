@@ -9,7 +9,7 @@ use super::*;
 use crate::cloud::Error;
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::{
-    Attempt, CollectorState, KeySource, Plan, Revision, Slot, Success,
+    Attempt, CollectorState, KeySource, Revision, Slot, Success, TaskState,
 };
 use crate::collectors::license_general::{LicenseGeneral, defs};
 use crate::collectors::{Sample, Schedule};
@@ -51,7 +51,7 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
     let clock = Clock::new(move || noon().checked_add(started.elapsed()).unwrap());
     Status::new(
         Arc::new(Store::new(accounts)),
-        Arc::new(Running::new(config, clock.moment())),
+        Arc::new(ActiveConfig::new(config, clock.moment())),
         Scheduler::new(0.0).liveness(),
         clock.clone(),
         clock.moment(),
@@ -89,7 +89,7 @@ fn failure(before: CollectorState) -> CollectorState {
     }
 }
 
-fn names(report: &Report) -> Vec<&str> {
+fn names(report: &StatusReport) -> Vec<&str> {
     let accounts = report.accounts.iter();
     accounts.map(|account| account.account.as_str()).collect()
 }
@@ -194,12 +194,12 @@ async fn the_next_poll_is_told_by_the_wall_clock() {
         (collector.collecting_since, collector.next_at)
     };
     assert_eq!(told(), (None, None));
-    a.slots[0].note(Plan::At(Instant::now() + Duration::from_secs(30)));
+    a.slots[0].note(TaskState::At(Instant::now() + Duration::from_secs(30)));
     tokio::time::advance(Duration::from_secs(10)).await;
     let due: Timestamp = "2026-11-23T12:00:30Z".parse().unwrap();
     assert_eq!(told(), (None, Some(due)));
     tokio::time::advance(Duration::from_secs(20)).await;
-    a.slots[0].note(Plan::Since(Instant::now()));
+    a.slots[0].note(TaskState::Since(Instant::now()));
     tokio::time::advance(Duration::from_secs(5)).await;
     assert_eq!(told(), (Some(due), None));
 }

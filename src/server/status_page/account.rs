@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::words::{ago, count, health, span, until};
-use crate::server::status::{AccountReport, CollectorReport, Failure, Health};
+use crate::server::status::{AccountReport, CollectorReport, FailureReport, Health};
 
 /// The names of the columns, where there is room for them.
 const COLUMNS: [&str; 8] = [
@@ -173,7 +173,7 @@ fn unknown() -> Markup {
 }
 
 /// What `accounts` that fail alike have in common, with the message of one of them.
-pub(super) fn failed_alike(accounts: usize, example: &str, failure: &Failure) -> Markup {
+pub(super) fn failed_alike(accounts: usize, example: &str, failure: &FailureReport) -> Markup {
     html! {
         div.failure {
             p.what {
@@ -189,7 +189,7 @@ pub(super) fn failed_alike(accounts: usize, example: &str, failure: &Failure) ->
     }
 }
 
-fn failed(failure: &Failure, collector: &CollectorReport, now: Timestamp) -> Markup {
+fn failed(failure: &FailureReport, collector: &CollectorReport, now: Timestamp) -> Markup {
     html! {
         div.failure {
             p.what { b { (failure.reason) } ": " (failure.message) }

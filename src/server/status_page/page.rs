@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
 use super::words::{ago, count, health, span};
-use crate::server::status::{AccountReport, FailureKind, Health, Query, Report, Sort};
+use crate::server::status::{AccountReport, FailureKind, Health, Query, Sort, StatusReport};
 
 /// The one style sheet, which the Content-Security-Policy names by its hash.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -23,7 +23,7 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// The page of `report`, which answers `query`.
-pub(super) fn render(report: &Report, query: &Query, telemetry_path: &str) -> Markup {
+pub(super) fn render(report: &StatusReport, query: &Query, telemetry_path: &str) -> Markup {
     let failing = report.health.failing;
     html! {
         (DOCTYPE)
@@ -58,7 +58,7 @@ pub(super) fn render(report: &Report, query: &Query, telemetry_path: &str) -> Ma
     }
 }
 
-fn icon(report: &Report) -> String {
+fn icon(report: &StatusReport) -> String {
     let colour = match Health::ALL
         .into_iter()
         .find(|health| report.health.of(*health) > 0)
@@ -72,7 +72,7 @@ fn icon(report: &Report) -> String {
 }
 
 /// What is wrong with the exporter itself.
-fn warnings(report: &Report) -> Markup {
+fn warnings(report: &StatusReport) -> Markup {
     html! {
         @if !report.exporter.healthy {
             section.warning role="alert" {
@@ -92,7 +92,7 @@ fn warnings(report: &Report) -> Markup {
     }
 }
 
-fn facts(report: &Report) -> Markup {
+fn facts(report: &StatusReport) -> Markup {
     let (exporter, configuration) = (&report.exporter, &report.configuration);
     html! {
         dl.facts {
@@ -147,7 +147,7 @@ fn link(query: &Query) -> String {
     }
 }
 
-fn filter(report: &Report, query: &Query) -> Markup {
+fn filter(report: &StatusReport, query: &Query) -> Markup {
     let of_health = |health| Query {
         health,
         page: 1,
@@ -197,7 +197,7 @@ fn filter(report: &Report, query: &Query) -> Markup {
     }
 }
 
-fn list(report: &Report, query: &Query) -> Markup {
+fn list(report: &StatusReport, query: &Query) -> Markup {
     html! {
         section.accounts aria-label="Accounts" {
             @if report.accounts.is_empty() {
@@ -223,7 +223,7 @@ fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
 }
 
 /// One account, or several that fail alike, with what they have in common told once.
-fn accounts(alike: &[AccountReport], report: &Report) -> Markup {
+fn accounts(alike: &[AccountReport], report: &StatusReport) -> Markup {
     let [first, others @ ..] = alike else {
         return html! {};
     };
@@ -256,7 +256,7 @@ fn all_alike(kind: FailureKind) -> Query {
     }
 }
 
-fn pages(report: &Report, query: &Query) -> Markup {
+fn pages(report: &StatusReport, query: &Query) -> Markup {
     let to = |page| {
         link(&Query {
             page,

@@ -20,7 +20,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 /// Judges the certificates of clients.
-pub(super) struct Judge {
+pub(super) struct ClientVerifier {
     provider: Arc<CryptoProvider>,
     mandatory: bool,
     /// Who vouches for a client; without, anybody may.
@@ -35,7 +35,7 @@ struct Vouching {
     themselves: Vec<CertificateDer<'static>>,
 }
 
-impl Judge {
+impl ClientVerifier {
     /// One that takes any certificate, or only those that `trusted` vouch for.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
@@ -141,7 +141,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical())
 }
 
-impl ClientCertVerifier for Judge {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         // A list of names is of no use if a client may have none.
         self.mandatory || self.allowed_sans.is_some()
@@ -197,9 +197,9 @@ impl ClientCertVerifier for Judge {
     }
 }
 
-impl fmt::Debug for Judge {
+impl fmt::Debug for ClientVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge")
+        f.debug_struct("ClientVerifier")
             .field("mandatory", &self.mandatory)
             .field("allowed_sans", &self.allowed_sans)
             .finish_non_exhaustive()

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
-use super::client_certificate::Judge;
+use super::client_certificate::ClientVerifier;
 use crate::cloud::http::ClientError;
 use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Fault, Problem, SourceLocation};
@@ -241,7 +241,7 @@ impl TlsSettings {
         &self,
         provider: &Arc<CryptoProvider>,
         system: &Trust,
-    ) -> Result<Option<Judge>, ConfigError> {
+    ) -> Result<Option<ClientVerifier>, ConfigError> {
         let (mandatory, verify) = match self.client_auth {
             ClientAuth::None => return Ok(None),
             ClientAuth::Request => (false, false),
@@ -261,7 +261,9 @@ impl TlsSettings {
             }
         };
         let allowed = self.allowed_sans.clone();
-        Ok(Some(Judge::new(provider, mandatory, trusted, allowed)))
+        Ok(Some(ClientVerifier::new(
+            provider, mandatory, trusted, allowed,
+        )))
     }
 
     fn systems_authorities(

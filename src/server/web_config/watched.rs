@@ -35,19 +35,19 @@ pub struct WebConfigFile {
     first: Arc<WebConfig>,
     /// Who vouches for clients where the file names nobody.
     system: Trust,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct WatchState {
     stamp: Stamp,
     settings: Result<Arc<WebConfig>, ConfigError>,
-    tls: Option<Tls>,
+    tls: Option<LoadedTls>,
 }
 
 /// What handshakes need.
 #[derive(Debug)]
-struct Tls {
+struct LoadedTls {
     /// Of the files that the settings name; nothing once the settings have changed.
     stamps: Option<Vec<Stamp>>,
     identity: Arc<CertifiedKey>,
@@ -97,14 +97,14 @@ impl WebConfigFile {
                 let identity = settings.identity()?;
                 let config = settings.server_config(Arc::clone(&identity), first.http2, &system)?;
                 let config = Ok(Arc::new(config));
-                Some(Tls {
+                Some(LoadedTls {
                     stamps,
                     identity,
                     config,
                 })
             }
         };
-        let state = State {
+        let state = WatchState {
             stamp,
             settings: Ok(Arc::clone(&first)),
             tls,
@@ -182,7 +182,7 @@ impl WebConfigFile {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -248,7 +248,7 @@ impl WebConfigFile {
         if let Err(error) = &config {
             error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
         }
-        self.state().tls = Some(Tls {
+        self.state().tls = Some(LoadedTls {
             stamps,
             identity,
             config: config.map(Arc::new),

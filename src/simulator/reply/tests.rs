@@ -9,23 +9,23 @@ fn envelope() -> Envelope {
     }
 }
 
-fn content() -> Content {
+fn content() -> ReplyContent {
     let mut fields = Fields::new();
     fields.insert("LicenseCnt".to_owned(), Value::from(5));
-    Content::Fields(Arc::new(fields))
+    ReplyContent::Fields(Arc::new(fields))
 }
 
-fn metadata() -> Content {
-    Content::Plain(StatusCode::OK, r#"{"Code":"Success"}"#.to_owned())
+fn metadata() -> ReplyContent {
+    ReplyContent::Plain(StatusCode::OK, r#"{"Code":"Success"}"#.to_owned())
 }
 
 async fn respond(answer: &Answer) -> (http::response::Parts, Bytes) {
     respond_with(answer, &content()).await
 }
 
-async fn respond_with(answer: &Answer, content: &Content) -> (http::response::Parts, Bytes) {
+async fn respond_with(answer: &Answer, content: &ReplyContent) -> (http::response::Parts, Bytes) {
     match envelope().reply(answer, content) {
-        (_, Reply::Respond(response)) => {
+        (_, ConnectionReply::Respond(response)) => {
             let (parts, body) = response.into_parts();
             (parts, body.collect().await.unwrap().to_bytes())
         }
@@ -114,7 +114,8 @@ fn cut_answer_is_never_whole() {
         (13, r#"{"Response":{"#),
         (9_999, r#"{"Response":{"LicenseCnt":5,"RequestId":"id-1"}"#),
     ] {
-        let (_, Reply::Break(raw)) = envelope().reply(&Answer::Cut(bytes), &content()) else {
+        let (_, ConnectionReply::Break(raw)) = envelope().reply(&Answer::Cut(bytes), &content())
+        else {
             panic!("not cut");
         };
         let raw = String::from_utf8(raw.to_vec()).unwrap();
@@ -130,7 +131,7 @@ fn delays_add_up() {
     let answer = Answer::Delayed(second, Box::new(answer));
     let (delay, reply) = envelope().reply(&answer, &content());
     assert_eq!(delay, 2 * second);
-    assert!(matches!(reply, Reply::Hang));
+    assert!(matches!(reply, ConnectionReply::Hang));
 }
 
 #[tokio::test]
@@ -158,6 +159,6 @@ async fn metadata_is_answered_as_it_is_and_without_an_envelope() {
         serde_json::from_slice::<Value>(&body).unwrap()["Code"],
         "Success"
     );
-    let nothing = Content::Plain(StatusCode::NOT_FOUND, String::new());
+    let nothing = ReplyContent::Plain(StatusCode::NOT_FOUND, String::new());
     assert_eq!(respond_with(&Answer::Ok, &nothing).await.0.status, 404);
 }

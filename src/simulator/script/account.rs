@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::super::action::Action;
 use super::super::answer::{Fields, documented_example};
-use super::super::key::{Key, Permissions};
-use super::super::scenario::{Account, Part, Role};
+use super::super::key::{Permissions, SimulatedKey};
+use super::super::scenario::{Account, Role, ScenarioAccount};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
-use super::step::{self, Kind, Rotation};
+use super::step::{self, Rotation, TimelineOwner};
 use super::{any_text, fields, rate_limit, some_text};
 use crate::config::{Fault, Node, Reader, Section, list, text, whole};
 
@@ -20,10 +20,14 @@ const MAX_COUNT: u32 = 100_000;
 const NUMBER: &str = "{n}";
 
 /// Items of the scenario's list, and the accounts that each stands for.
-pub(crate) type Entries<'n> = [(Node<'n>, Vec<Part>)];
+pub(crate) type Entries<'n> = [(Node<'n>, Vec<ScenarioAccount>)];
 
 /// Reads the accounts that `node` stands for: one, or as many as its `count` says.
-pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration>) -> Vec<Part> {
+pub(crate) fn read(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    repeat: Option<Duration>,
+) -> Vec<ScenarioAccount> {
     let section = reader.section(
         Some(node),
         &[
@@ -44,7 +48,12 @@ pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration
     let count = reader.value(section.get("count"), |node| whole(node, 1..=MAX_COUNT));
     let written = written(reader, &section, count.is_some());
     let fields = reader.value(section.get("fields"), fields);
-    let read = step::read(reader, section.get("timeline"), Kind::Account, repeat);
+    let read = step::read(
+        reader,
+        section.get("timeline"),
+        TimelineOwner::Account,
+        repeat,
+    );
     for rotation in &read.rotations {
         check_rotation(reader, &section, rotation, count.is_some());
     }
@@ -58,7 +67,7 @@ pub(crate) fn read(reader: &mut Reader, node: &Node<'_>, repeat: Option<Duration
         let account = fill.account(&written);
         let rotations = read.rotations.iter();
         let rotations = rotations.map(|rotation| rotation.fill(&fill, &account.secret_id));
-        Part {
+        ScenarioAccount {
             rotations: rotations.collect(),
             account,
             timeline: Arc::clone(&timeline),
@@ -237,9 +246,9 @@ fn check_rotation(reader: &mut Reader, section: &Section<'_>, rotation: &Rotatio
 
 impl Rotation<'_> {
     /// Its time and key; an id that is not written is the `first` one.
-    fn fill(&self, fill: &Template, first: &str) -> (Duration, Key) {
+    fn fill(&self, fill: &Template, first: &str) -> (Duration, SimulatedKey) {
         let secret_id = fill.option(self.secret_id.as_ref());
-        let key = Key {
+        let key = SimulatedKey {
             secret_id: secret_id.unwrap_or_else(|| first.to_owned()),
             secret_key: fill.text(&self.secret_key),
             token: fill.option(self.token.as_ref()),

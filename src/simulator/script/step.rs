@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use super::super::answer::{Answer, MAX_NESTED};
-use super::super::timeline::Step;
+use super::super::timeline::TimelineStep;
 use super::units::size;
 use super::{TIME, any_text, fields, some_text};
 use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, text, whole};
@@ -33,14 +33,14 @@ const MAX_CODE: i64 = 999_999;
 
 /// Whose timeline it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TimelineOwner {
     Account,
     Service,
 }
 
 /// A timeline that has been read.
 pub(crate) struct Steps<'n> {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<TimelineStep>,
     pub(crate) rotations: Vec<Rotation<'n>>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Rotation<'n> {
 pub(crate) fn read<'n>(
     reader: &mut Reader,
     node: Option<Node<'n>>,
-    kind: Kind,
+    kind: TimelineOwner,
     repeat: Option<Duration>,
 ) -> Steps<'n> {
     let mut read = Steps {
@@ -87,7 +87,9 @@ pub(crate) fn read<'n>(
         previous = at.or(previous);
         let at = at.unwrap_or_default();
         read.steps.extend(step(reader, &node, &section, kind, at));
-        let rotation = section.get("rotate").filter(|_| kind == Kind::Account);
+        let rotation = section
+            .get("rotate")
+            .filter(|_| kind == TimelineOwner::Account);
         read.rotations
             .extend(rotation.and_then(|node| rotate(reader, node, at)));
     }
@@ -98,9 +100,9 @@ fn step(
     reader: &mut Reader,
     node: &Node<'_>,
     section: &Section<'_>,
-    kind: Kind,
+    kind: TimelineOwner,
     at: Duration,
-) -> Option<Step> {
+) -> Option<TimelineStep> {
     let has = |name: &str| section.get(name).is_some();
     let has_any = |names: &[&str]| names.iter().any(|name| has(name));
     let set = reader.value(section.get("set"), fields);
@@ -121,7 +123,7 @@ fn step(
     let turns = has_any(&["rotate", "revoke"]);
     let answers = ANSWERS.iter().filter(|name| has(name)).count();
     let answers = answers + usize::from(changes) + usize::from(has("ok"));
-    let problem = if kind == Kind::Service && (changes || turns) {
+    let problem = if kind == TimelineOwner::Service && (changes || turns) {
         Some((
             "changes an account",
             "write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
@@ -153,7 +155,7 @@ fn step(
         None if has("gzip") => Answer::Gzip,
         None => Answer::Ok,
     };
-    Some(Step {
+    Some(TimelineStep {
         at,
         set: set.unwrap_or_default(),
         unset: unset.unwrap_or_default(),

@@ -2,7 +2,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::super::answer::{Answer, documented_example};
-use super::super::key::Key;
+use super::super::key::SimulatedKey;
 use super::*;
 
 mod accounts;
@@ -37,7 +37,7 @@ fn every_kind_of_step_is_understood() {
     .unwrap();
     assert_eq!(scenario.rate_limit.get(), 50);
     assert_eq!(scenario.clock_offset, SignedDuration::from_mins(-10));
-    let Part {
+    let ScenarioAccount {
         account,
         timeline,
         rotations,
@@ -92,7 +92,7 @@ fn every_kind_of_step_is_understood() {
             "LicenseCnt": 100, "ProtectType": null, "FutureCnt": {"any": [1, -2.5, "x"]}
         })
     );
-    let key = |secret_id: &str, secret_key: &str, token: Option<&str>| Key {
+    let key = |secret_id: &str, secret_key: &str, token: Option<&str>| SimulatedKey {
         secret_id: secret_id.to_owned(),
         secret_key: secret_key.to_owned(),
         token: token.map(str::to_owned),

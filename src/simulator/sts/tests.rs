@@ -2,11 +2,11 @@ use super::*;
 
 const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
 
-fn read(action: Action, parameters: Value) -> Result<Wish, &'static str> {
+fn read(action: Action, parameters: Value) -> Result<AssumeRoleRequest, &'static str> {
     let Value::Object(parameters) = parameters else {
         panic!("not an object: {parameters}");
     };
-    Wish::read(&action, &parameters).map_err(|refusal| refusal.code)
+    AssumeRoleRequest::read(&action, &parameters).map_err(|refusal| refusal.code)
 }
 
 /// The verdict on AssumeRole's good parameters with one of them changed or, by null, removed.
@@ -38,7 +38,7 @@ fn every_documented_parameter_is_taken() {
             "TokenCode": "1",
         }),
     );
-    let expected = Wish {
+    let expected = AssumeRoleRequest {
         role_arn: ARN.to_owned(),
         duration: Duration::from_secs(900),
         external_id: Some("x".to_owned()),

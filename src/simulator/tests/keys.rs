@@ -20,7 +20,7 @@ const ARN: &str = "qcs::cam::uin/1:roleName/CwpExporter";
 
 /// A simulator whose clock a test can turn.
 struct Cloud {
-    running: Running,
+    running: RunningSimulator,
     now: Arc<AtomicI64>,
 }
 
@@ -65,7 +65,7 @@ impl Cloud {
         let read = Arc::clone(&now);
         let clock =
             Clock::new(move || Timestamp::from_second(read.load(Ordering::Relaxed)).unwrap());
-        let running = Running::start_at(scenario, clock).await;
+        let running = RunningSimulator::start_at(scenario, clock).await;
         Self { running, now }
     }
 

@@ -4,7 +4,7 @@ use super::keys::{Held, ROLES, SCENARIO};
 use super::*;
 
 /// The verdict of the state itself, at times that need not be waited for.
-fn verdict_at(state: &State, start: Instant, after: u64, held: &Held) -> &'static str {
+fn verdict_at(state: &SimulatorState, start: Instant, after: u64, held: &Held) -> &'static str {
     let time = Timestamp::from_second(NOW).unwrap();
     let mut headers = http::HeaderMap::new();
     let canonical = CanonicalRequest {
@@ -31,7 +31,7 @@ fn verdict_at(state: &State, start: Instant, after: u64, held: &Held) -> &'stati
     ] {
         headers.insert(name, value.parse().unwrap());
     }
-    let request = verify::Request {
+    let request = verify::ReceivedRequest {
         method: &http::Method::POST,
         uri: &http::Uri::from_static("/"),
         headers: &headers,
@@ -43,9 +43,9 @@ fn verdict_at(state: &State, start: Instant, after: u64, held: &Held) -> &'stati
         .map_or_else(|refusal| refusal.code, |_| "ok")
 }
 
-fn state(scenario: &str) -> (State, Instant) {
+fn state(scenario: &str) -> (SimulatorState, Instant) {
     let clock = Clock::new(|| Timestamp::from_second(NOW).unwrap());
-    let state = State::new(Scenario::parse(scenario).unwrap(), clock);
+    let state = SimulatorState::new(Scenario::parse(scenario).unwrap(), clock);
     let start = Instant::now();
     state.start(start);
     (state, start)
@@ -103,7 +103,7 @@ fn scripted_revocation_takes_back_the_keys_of_before() {
     );
     let (state, start) = state(&scenario);
     let shown = |after| {
-        let request = verify::Request {
+        let request = verify::ReceivedRequest {
             method: &http::Method::GET,
             uri: &format!("{ROLES}CwpExporter").parse().unwrap(),
             headers: &http::HeaderMap::new(),
@@ -111,7 +111,7 @@ fn scripted_revocation_takes_back_the_keys_of_before() {
         };
         let at = start + Duration::from_secs(after);
         let (_, content) = state.judge(&request, at).unwrap();
-        let reply::Content::Plain(_, body) = content else {
+        let reply::ReplyContent::Plain(_, body) = content else {
             panic!("not metadata");
         };
         let body: Value = serde_json::from_str(&body).unwrap();

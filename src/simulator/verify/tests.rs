@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::super::cloud_state;
 use super::super::headers::{language, secret_id};
-use super::super::key::{Key, Permissions};
+use super::super::key::{Permissions, SimulatedKey};
 use super::super::refusal::Language;
-use super::super::world;
 use super::*;
 
 mod sts;
@@ -126,7 +126,7 @@ impl Sample {
     }
 
     fn verdict(&self) -> &'static str {
-        let request = Request {
+        let request = ReceivedRequest {
             method: &self.method,
             uri: &self.uri,
             headers: &self.headers,
@@ -134,7 +134,7 @@ impl Sample {
         };
         let now = Timestamp::from_second(self.now).unwrap();
         match authenticate(&request, now, self.claim.as_ref(), &HashSet::new())
-            .and_then(|action| world::read(&action, &self.body))
+            .and_then(|action| cloud_state::read(&action, &self.body))
         {
             Ok(_) => "ok",
             Err(refusal) => refusal.code,
@@ -145,12 +145,12 @@ impl Sample {
 fn claim(secret_id: &str, secret_key: &str, token: Option<&str>) -> Claim {
     Claim {
         tenant: 0,
-        key: Arc::new(Key {
+        key: Arc::new(SimulatedKey {
             secret_id: secret_id.to_owned(),
             secret_key: secret_key.to_owned(),
             token: token.map(str::to_owned),
         }),
-        standing: Standing::Good,
+        standing: KeyStatus::Good,
         permissions: Permissions::default(),
     }
 }
@@ -385,16 +385,16 @@ fn token_must_be_the_accounts() {
 #[test]
 fn expired_and_revoked_keys_need_another_token() {
     for (standing, expected) in [
-        (Standing::Good, "ok"),
-        (Standing::Expired, "AuthFailure.TokenFailure"),
-        (Standing::Revoked, "AuthFailure.TokenFailure"),
+        (KeyStatus::Good, "ok"),
+        (KeyStatus::Expired, "AuthFailure.TokenFailure"),
+        (KeyStatus::Revoked, "AuthFailure.TokenFailure"),
     ] {
         let verdict = tampered(|s| s.claim.as_mut().unwrap().standing = standing);
         assert_eq!(verdict, expected, "{standing:?}");
     }
     let forged = tampered(|s| {
         s.claim = Some(Claim {
-            standing: Standing::Expired,
+            standing: KeyStatus::Expired,
             ..claim(ID, "other", None)
         });
     });

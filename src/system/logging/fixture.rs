@@ -7,15 +7,15 @@ use tracing::subscriber::DefaultGuard;
 
 /// What this thread logs from info on while this is there.
 pub(crate) struct CapturedLog {
-    lines: Lines,
+    lines: CapturedLines,
     _guard: DefaultGuard,
 }
 
 /// Where a subscriber writes to.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct CapturedLines(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Lines {
+impl Write for CapturedLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -27,7 +27,7 @@ impl Write for Lines {
 
 impl CapturedLog {
     pub(crate) fn start() -> Self {
-        let lines = Lines::default();
+        let lines = CapturedLines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())

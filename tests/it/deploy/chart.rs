@@ -1,6 +1,6 @@
 //! The Helm chart, and the plain manifests that it renders.
 
-use cwp_exporter::server::site::PATHS;
+use cwp_exporter::server::router::PATHS;
 use serde_json::Value;
 
 use super::{assert_arguments, documents, load, repository};

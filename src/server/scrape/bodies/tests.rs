@@ -67,7 +67,7 @@ async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
         assert_eq!(pieces.len(), count, "{accounts} accounts");
         let text = bodies.exposition().render(Format::OpenMetrics).unwrap();
         assert_eq!(pieces.concat(), text);
-        assert_eq!(text.len() > super::super::joined::MOST, count == 2);
+        assert_eq!(text.len() > super::super::buffer_pool::MOST, count == 2);
     }
 }
 
@@ -124,7 +124,10 @@ async fn unsent_bodies_of_many_revisions_hold_a_bounded_memory_and_give_all_of_i
             }
             assert!(unsent.len() < 1000, "nobody is refused");
         };
-        assert!(matches!(refused, NoBody::Refused(LimitReached::Memory)));
+        assert!(matches!(
+            refused,
+            NoBody::Refused(LimitReached::NegotiationCache)
+        ));
         assert!(unsent.len() > 1, "{}", unsent.len());
         drop(unsent);
         assert!(bodies.body(Format::Text, gzip).await.is_ok());

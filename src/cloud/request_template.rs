@@ -30,15 +30,15 @@ const UNSIGNED: HeaderValue = HeaderValue::from_static("SKIP");
 
 /// A request that can be sent again and again, by anybody at any time.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct RequestTemplate {
     request: Request,
     /// Why it cannot be sent at all, otherwise.
-    form: Result<Form, Error>,
+    form: Result<TemplateParts, Error>,
 }
 
 /// What is the same each time.
 #[derive(Clone)]
-struct Form {
+struct TemplateParts {
     uri: Uri,
     /// All headers, of which some have yet to be filled in.
     headers: HeaderMap,
@@ -46,19 +46,19 @@ struct Form {
 }
 
 /// Parameters and headers do not show: some actions take a token.
-impl fmt::Debug for Prepared {
+impl fmt::Debug for RequestTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.request.fmt(f)
     }
 }
 
-impl Prepared {
+impl RequestTemplate {
     /// `request` to `endpoint`, about `region` if the action needs one. If it has
     /// something that no request can carry, sending it says what.
     #[must_use]
     pub fn new(endpoint: &Endpoint, region: Option<&str>, request: Request) -> Self {
         Self {
-            form: Form::new(endpoint, region, &request),
+            form: TemplateParts::new(endpoint, region, &request),
             request,
         }
     }
@@ -123,7 +123,7 @@ impl Prepared {
         credential: Option<&Credential>,
         now: Timestamp,
     ) -> Result<http::Request<Bytes>, Error> {
-        let Form {
+        let TemplateParts {
             uri,
             headers,
             hashed,
@@ -146,7 +146,7 @@ impl Prepared {
     }
 }
 
-impl Form {
+impl TemplateParts {
     fn new(endpoint: &Endpoint, region: Option<&str>, request: &Request) -> Result<Self, Error> {
         let text = |text: &str| HeaderValue::from_str(text).map_err(unfit);
         let host = endpoint.host();
@@ -237,9 +237,9 @@ mod tests {
         }
     }
 
-    fn prepared(region: Option<&str>) -> Prepared {
+    fn prepared(region: Option<&str>) -> RequestTemplate {
         let endpoint = "https://cwp.tencentcloudapi.com".parse().unwrap();
-        Prepared::new(&endpoint, region, request())
+        RequestTemplate::new(&endpoint, region, request())
     }
 
     #[tokio::test(start_paused = true)]
@@ -301,7 +301,7 @@ mod tests {
             stream.write_all(&answer).await.unwrap();
             String::from_utf8(received).unwrap()
         };
-        let request = Prepared::new(&url.parse().unwrap(), None, request());
+        let request = RequestTemplate::new(&url.parse().unwrap(), None, request());
         let network = Network::new(Trust::Nobody, Proxies::default());
         let key = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
         let sent = request.send(&network, Some(&key), Timestamp::UNIX_EPOCH, TIMEOUT);

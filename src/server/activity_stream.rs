@@ -7,30 +7,30 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::Pulse;
+use super::connections::ConnectionActivity;
 
-/// A stream of which `pulse` is told.
-pub(super) struct Metered<T> {
+/// A stream of which `activity` is told.
+pub(super) struct ActivityStream<T> {
     stream: T,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
 }
 
-impl<T> Metered<T> {
-    pub(super) fn new(stream: T, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+impl<T> ActivityStream<T> {
+    pub(super) fn new(stream: T, activity: Arc<ConnectionActivity>) -> Self {
+        Self { stream, activity }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Ok(_)) => self.pulse.sent(),
+            Poll::Ready(Ok(_)) => self.activity.sent(),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.pulse.blocked(),
+            Poll::Pending => self.activity.blocked(),
         }
         written
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for ActivityStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -39,13 +39,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.pulse.received();
+            self.activity.received();
         }
         read
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
 
     // Whoever writes flushes only once all of what it had is written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pulse.flushed();
+        self.activity.flushed();
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -13,7 +13,7 @@ const MOST_KEPT: usize = 1024;
 
 /// What was wanted last in a connection.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Memory(RefCell<Option<Wanted>>);
+pub(in crate::server) struct NegotiationCache(RefCell<Option<Wanted>>);
 
 /// What a client wants, and what it asked for that with.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Wanted {
     pub(super) headers: HeaderMap,
 }
 
-impl Memory {
+impl NegotiationCache {
     /// What the client that sent `headers` wants.
     pub(super) fn wanted(&self, headers: &HeaderMap) -> RefMut<'_, Wanted> {
         RefMut::map(self.0.borrow_mut(), |last| {
@@ -94,7 +94,7 @@ mod tests {
         ];
         for first in &requests {
             for second in &requests {
-                let memory = Memory::default();
+                let memory = NegotiationCache::default();
                 for request in [first, second, second] {
                     let wanted = memory.wanted(request);
                     assert_eq!(wanted.dialect, Dialect::wanted(request), "{request:?}");
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn only_what_is_short_and_in_one_line_is_kept() {
-        let memory = Memory::default();
+        let memory = NegotiationCache::default();
         let is_kept = |request: &HeaderMap| memory.wanted(request).asked.is_some();
         assert!(is_kept(&request(&[])));
         assert!(is_kept(&request(&[(ACCEPT, "text/plain")])));

@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-use super::{HEAD_TIME, IDLE_TIME, Network, SEND_TIME};
+use super::{ClientNetwork, HEAD_TIME, IDLE_TIME, SEND_TIME};
 
 /// What one connection is doing. The times are milliseconds since the server began.
 #[derive(Debug)]
-pub(in crate::server) struct Pulse {
-    pub(super) network: Network,
+pub(in crate::server) struct ConnectionActivity {
+    pub(super) network: ClientNetwork,
     /// How many connections its network has, this one included.
     pub(super) neighbours: Arc<AtomicUsize>,
     epoch: Instant,
@@ -44,9 +44,13 @@ const NEVER: u64 = u64::MAX;
 /// A moment ago, which the next look at it says when. The clock is not read for each head.
 const JUST_NOW: u64 = NEVER - 1;
 
-impl Pulse {
+impl ConnectionActivity {
     /// A connection that has just been opened.
-    pub(super) fn new(network: Network, neighbours: Arc<AtomicUsize>, epoch: Instant) -> Self {
+    pub(super) fn new(
+        network: ClientNetwork,
+        neighbours: Arc<AtomicUsize>,
+        epoch: Instant,
+    ) -> Self {
         let now = millis(epoch.elapsed());
         Self {
             network,
@@ -232,7 +236,7 @@ fn millis(duration: Duration) -> u64 {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(in crate::server) struct Answering<'p>(&'p Pulse);
+pub(in crate::server) struct Answering<'p>(&'p ConnectionActivity);
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! Small parts joined into one piece, which takes a system call less than two to send.
+//! Small parts buffer_pool into one piece, which takes a system call less than two to send.
 
 use bytes::Bytes;
 
@@ -6,12 +6,12 @@ use bytes::Bytes;
 /// memory.
 pub(super) const MOST: usize = 256 * 1024;
 
-/// Two buffers for joined parts: one for the newest, one that clients may still be
+/// Two buffers for buffer_pool parts: one for the newest, one that clients may still be
 /// reading. However slowly they read, there are never more.
 #[derive(Debug, Default)]
-pub(super) struct Buffers([Option<Bytes>; 2]);
+pub(super) struct BufferPool([Option<Bytes>; 2]);
 
-impl Buffers {
+impl BufferPool {
     /// These parts as one piece, if they are small and a buffer is free.
     fn join(&mut self, parts: [&[u8]; 2]) -> Option<Bytes> {
         let length = parts.map(<[u8]>::len).iter().sum();
@@ -28,15 +28,15 @@ impl Buffers {
         for part in parts {
             buffer.extend_from_slice(part);
         }
-        let joined = buffer.freeze();
-        *free = Some(joined.clone());
-        Some(joined)
+        let buffer_pool = buffer.freeze();
+        *free = Some(buffer_pool.clone());
+        Some(buffer_pool)
     }
 
     /// These parts in one piece or in two.
     pub(super) fn pieces(&mut self, first: &Bytes, second: Vec<u8>) -> [Bytes; 2] {
         match self.join([first, &second]) {
-            Some(joined) => [joined, Bytes::new()],
+            Some(buffer_pool) => [buffer_pool, Bytes::new()],
             None => [first.clone(), second.into()],
         }
     }
@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn parts_that_are_small_together_are_one_piece() {
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         for rest in ["two", "", "three and four"] {
-            let joined = buffers.join([b"one", rest.as_bytes()]).unwrap();
-            assert_eq!(joined, format!("one{rest}"));
+            let buffer_pool = buffers.join([b"one", rest.as_bytes()]).unwrap();
+            assert_eq!(buffer_pool, format!("one{rest}"));
         }
         let most = vec![b'x'; MOST];
         assert_eq!(buffers.join([&most, b""]).unwrap().len(), MOST);
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_clients_still_read_stays_as_it_is_and_there_are_never_more_than_two() {
-        let mut buffers = Buffers::default();
+        let mut buffers = BufferPool::default();
         let first = buffers.join([b"first", b""]).unwrap();
         let second = buffers.join([b"second", b""]).unwrap();
         assert_eq!(buffers.join([b"third", b""]), None);

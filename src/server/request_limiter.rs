@@ -1,4 +1,4 @@
-//! What stands between a request and the site.
+//! What stands between a request and the router.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,45 +8,45 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::answers::AnswerLimits;
+use super::auth_layer::{AuthLayer, AuthOutcome};
 use super::body::Body;
-use super::guard::{Admission, Guard};
 use super::reply::refused;
-use super::scrape::Memory;
-use super::site::Site;
+use super::router::Router;
+use super::scrape::NegotiationCache;
 
-/// Lets requests through to the site, or refuses them.
+/// Lets requests through to the router, or refuses them.
 #[derive(Debug)]
-pub(super) struct Gate {
-    site: Arc<Site>,
+pub(super) struct RequestLimiter {
+    router: Arc<Router>,
     limits: Arc<AnswerLimits>,
-    guard: Option<Guard>,
+    auth_layer: Option<AuthLayer>,
 }
 
-impl Gate {
-    /// Of the site.
-    pub(super) fn new(site: Arc<Site>) -> Self {
+impl RequestLimiter {
+    /// Of the router.
+    pub(super) fn new(router: Arc<Router>) -> Self {
         Self {
-            limits: Arc::clone(site.bodies.limits()),
-            site,
-            guard: None,
+            limits: Arc::clone(router.bodies.limits()),
+            router,
+            auth_layer: None,
         }
     }
 
-    /// The same behind `guard`.
-    pub(super) fn guarded_by(self, guard: Guard) -> Self {
+    /// The same behind `auth_layer`.
+    pub(super) fn guarded_by(self, auth_layer: AuthLayer) -> Self {
         Self {
-            guard: Some(guard),
+            auth_layer: Some(auth_layer),
             ..self
         }
     }
 
     /// The answer to a request from `peer`.
     pub(super) async fn answer(&self, request: &Parts, peer: IpAddr) -> Response<Body> {
-        match &self.guard {
+        match &self.auth_layer {
             None => self.site_answer(request).await,
-            Some(guard) => match guard.admit(request, peer).await {
-                Admission::Granted(pass) => pass.sign(self.site_answer(request).await),
-                Admission::Refused(response) => response,
+            Some(auth_layer) => match auth_layer.admit(request, peer).await {
+                AuthOutcome::Granted(pass) => pass.sign(self.site_answer(request).await),
+                AuthOutcome::Refused(response) => response,
             },
         }
     }
@@ -56,25 +56,25 @@ impl Gate {
     pub(super) fn answer_at_hand<T>(
         &self,
         request: &Request<T>,
-        memory: &Memory,
+        memory: &NegotiationCache,
         now: Instant,
     ) -> Option<Response<Body>> {
-        if self.guard.is_some() {
+        if self.auth_layer.is_some() {
             return None;
         }
-        let response = self.site.answer_at_hand(request, memory, now)?;
+        let response = self.router.answer_at_hand(request, memory, now)?;
         let permit = self.limits.try_scrape()?;
         Some(response.map(|body| body.holding(permit)))
     }
 
     async fn site_answer(&self, request: &Parts) -> Response<Body> {
-        if !self.site.is_scrape(request.uri.path()) {
-            return self.site.answer(request).await;
+        if !self.router.is_scrape(request.uri.path()) {
+            return self.router.answer(request).await;
         }
         // Many may wait for one rendering, after which all go on at once.
         match self.limits.scrape().await {
             Ok(permit) => {
-                let response = self.site.answer(request).await;
+                let response = self.router.answer(request).await;
                 response.map(|body| body.holding(permit))
             }
             Err(reached) => refused(reached).map(Body::from),
@@ -97,25 +97,28 @@ mod tests {
     use crate::server::answers::PATIENCE;
     use crate::server::fixture;
 
-    fn gate(scrapes: usize) -> Gate {
-        fixture::gate(0, scrapes)
+    fn request_limiter(scrapes: usize) -> RequestLimiter {
+        fixture::request_limiter(0, scrapes)
     }
 
-    async fn status(gate: &Gate, path: &str) -> StatusCode {
+    async fn status(request_limiter: &RequestLimiter, path: &str) -> StatusCode {
         let request = Request::get(path).body(()).unwrap();
         let peer = Ipv4Addr::LOCALHOST.into();
-        gate.answer(&request.into_parts().0, peer).await.status()
+        request_limiter
+            .answer(&request.into_parts().0, peer)
+            .await
+            .status()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_scrape_beyond_the_limit_waits_a_while_and_is_refused_then() {
-        let gate = gate(1);
-        assert_eq!(status(&gate, "/metrics").await, StatusCode::OK);
-        let held = gate.limits.scrape().await.unwrap();
-        assert_eq!(status(&gate, "/").await, StatusCode::OK);
-        let refused = status(&gate, "/metrics").await;
+        let request_limiter = request_limiter(1);
+        assert_eq!(status(&request_limiter, "/metrics").await, StatusCode::OK);
+        let held = request_limiter.limits.scrape().await.unwrap();
+        assert_eq!(status(&request_limiter, "/").await, StatusCode::OK);
+        let refused = status(&request_limiter, "/metrics").await;
         assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
-        let scrape = status(&gate, "/metrics");
+        let scrape = status(&request_limiter, "/metrics");
         let (answered, ()) = futures_util::future::join(scrape, async {
             tokio::time::sleep(PATIENCE / 2).await;
             drop(held);
@@ -125,25 +128,42 @@ mod tests {
     }
 
     /// The headers and the length of what is answered at hand.
-    fn at_hand(gate: &Gate, request: http::request::Builder) -> Option<(HeaderMap, u64)> {
+    fn at_hand(
+        request_limiter: &RequestLimiter,
+        request: http::request::Builder,
+    ) -> Option<(HeaderMap, u64)> {
         let request = request.body(()).unwrap();
-        let response = gate.answer_at_hand(&request, &Memory::default(), Instant::now())?;
+        let response = request_limiter.answer_at_hand(
+            &request,
+            &NegotiationCache::default(),
+            Instant::now(),
+        )?;
         let length = response.body().length().unwrap();
         Some((response.headers().clone(), length))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_scrape_is_at_hand_as_long_as_nothing_changes_and_nobody_has_to_wait() {
-        let gate = gate(1);
+        let request_limiter = request_limiter(1);
         let scrape = || Request::get("/metrics");
-        assert_eq!(at_hand(&gate, scrape()), None, "nothing was rendered yet");
+        assert_eq!(
+            at_hand(&request_limiter, scrape()),
+            None,
+            "nothing was rendered yet"
+        );
         let request = scrape().body(()).unwrap().into_parts().0;
-        let before = gate.answer(&request, Ipv4Addr::LOCALHOST.into()).await;
+        let before = request_limiter
+            .answer(&request, Ipv4Addr::LOCALHOST.into())
+            .await;
         let length = before.body().length().unwrap();
         let headers = before.headers().clone();
-        assert_eq!(at_hand(&gate, scrape()), None, "that one is not sent yet");
+        assert_eq!(
+            at_hand(&request_limiter, scrape()),
+            None,
+            "that one is not sent yet"
+        );
         drop(before);
-        assert_eq!(at_hand(&gate, scrape()), Some((headers, length)));
+        assert_eq!(at_hand(&request_limiter, scrape()), Some((headers, length)));
         for other in [
             Request::head("/metrics"),
             Request::post("/metrics"),
@@ -151,34 +171,50 @@ mod tests {
             Request::get("/"),
             scrape().header(ACCEPT_ENCODING, "gzip"),
         ] {
-            assert_eq!(at_hand(&gate, other), None);
+            assert_eq!(at_hand(&request_limiter, other), None);
         }
-        let held = gate.limits.scrape().await.unwrap();
-        assert_eq!(at_hand(&gate, scrape()), None, "others are before it");
+        let held = request_limiter.limits.scrape().await.unwrap();
+        assert_eq!(
+            at_hand(&request_limiter, scrape()),
+            None,
+            "others are before it"
+        );
         drop(held);
-        assert!(at_hand(&gate, scrape()).is_some());
-        gate.site.store.revision().advance();
-        assert_eq!(at_hand(&gate, scrape()), None, "a snapshot has changed");
-        status(&gate, "/metrics").await;
-        assert!(at_hand(&gate, scrape()).is_some());
+        assert!(at_hand(&request_limiter, scrape()).is_some());
+        request_limiter.router.store.revision().advance();
+        assert_eq!(
+            at_hand(&request_limiter, scrape()),
+            None,
+            "a snapshot has changed"
+        );
+        status(&request_limiter, "/metrics").await;
+        assert!(at_hand(&request_limiter, scrape()).is_some());
         tokio::time::advance(Duration::from_millis(10)).await;
-        assert_eq!(at_hand(&gate, scrape()), None, "the live part is too old");
+        assert_eq!(
+            at_hand(&request_limiter, scrape()),
+            None,
+            "the live part is too old"
+        );
     }
 
     #[tokio::test]
     async fn a_page_that_takes_long_holds_up_neither_scrapes_nor_probes() {
-        let gate = gate(40);
+        let request_limiter = request_limiter(40);
         let (until_dropped, dropped) = mpsc::channel::<()>();
-        let page = gate.site.pages.answer("slow".to_owned(), move || {
-            let _ = dropped.recv();
-            Response::new(Bytes::new())
-        });
+        let page = request_limiter
+            .router
+            .pages
+            .answer("slow".to_owned(), move || {
+                let _ = dropped.recv();
+                Response::new(Bytes::new())
+            });
         let mut page = Box::pin(page);
         assert!((&mut page).now_or_never().is_none());
         // It begins once the test's thread is free.
         tokio::task::yield_now().await;
         for (path, expected) in [("/probe?target=a", 400), ("/metrics", 200)] {
-            let answer = tokio::time::timeout(Duration::from_secs(10), status(&gate, path));
+            let answer =
+                tokio::time::timeout(Duration::from_secs(10), status(&request_limiter, path));
             assert_eq!(answer.await.unwrap(), expected, "{path}");
         }
         assert!((&mut page).now_or_never().is_none());
@@ -188,9 +224,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_that_grows_with_the_accounts_is_computed_on_the_thread_that_serves() {
-        let gate = gate(40);
+        let request_limiter = request_limiter(40);
         for path in ["/", "/api/v1/status", "/config", "/sd", "/probe?target=a"] {
-            let mut answer = Box::pin(status(&gate, path));
+            let mut answer = Box::pin(status(&request_limiter, path));
             let at_once = (&mut answer).now_or_never();
             assert_eq!(at_once, None, "{path}");
             let expected = if path.starts_with("/probe") { 400 } else { 200 };

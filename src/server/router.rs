@@ -12,7 +12,7 @@ use super::body::Body;
 use super::negotiation::Dialect;
 use super::renderer::Renderer;
 use super::reply::{JSON, PLAIN, answer, page};
-use super::scrape::Memory;
+use super::scrape::NegotiationCache;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status_page};
 use crate::collection::scheduler::Liveness;
@@ -21,7 +21,7 @@ use crate::server::status::Status;
 
 /// What the server answers from.
 #[derive(Debug)]
-pub struct Site {
+pub struct Router {
     /// Where the metrics are, such as `/metrics`.
     pub telemetry_path: String,
     /// What a scrape gets.
@@ -57,7 +57,7 @@ pub const PATHS: [&str; 8] = [
     "/sd",
 ];
 
-impl Site {
+impl Router {
     /// Whether this path is scraped.
     pub(super) fn is_scrape(&self, path: &str) -> bool {
         path == self.telemetry_path || path == "/probe"
@@ -72,7 +72,7 @@ impl Site {
     pub(super) fn answer_at_hand<T>(
         &self,
         request: &Request<T>,
-        memory: &Memory,
+        memory: &NegotiationCache,
         now: Instant,
     ) -> Option<Response<Body>> {
         let is_scrape =
@@ -123,13 +123,13 @@ impl Site {
             "/probe" => {
                 let dialect = Dialect::wanted(&request.headers);
                 let request = format!("{dialect:?} {query}");
-                let (site, query) = (Arc::clone(self), query.to_owned());
-                let probe = move || scrape::probe(site.bodies.exposition(), &query, dialect);
+                let (router, query) = (Arc::clone(self), query.to_owned());
+                let probe = move || scrape::probe(router.bodies.exposition(), &query, dialect);
                 self.probes.answer(request, probe).await
             }
             _ => {
-                let (site, uri) = (Arc::clone(self), request.uri.clone());
-                let page = move || site.page(uri.path(), uri.query().unwrap_or_default());
+                let (router, uri) = (Arc::clone(self), request.uri.clone());
+                let page = move || router.page(uri.path(), uri.query().unwrap_or_default());
                 self.pages.answer(format!("{path}?{query}"), page).await
             }
         }

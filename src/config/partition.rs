@@ -20,21 +20,21 @@ pub struct Source {
     /// The variables that overlay it.
     pub environment: Environment,
     /// This process's part.
-    pub share: Share,
+    pub share: Partition,
     /// The collectors that can be set.
     pub collectors: Vec<CollectorDefaults>,
 }
 
 /// This process's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct Partition {
     /// The accounts it collects; all of them without.
     pub shard: Option<Shard>,
     /// How many processes collect the same accounts, this one included.
     pub replicas: NonZeroU32,
 }
 
-impl Default for Share {
+impl Default for Partition {
     fn default() -> Self {
         Self {
             shard: None,
@@ -250,7 +250,7 @@ mod tests {
         assert!(Shard::new(5, total).is_none());
     }
 
-    fn load(yaml: &str, share: Share) -> Result<Config, ConfigError> {
+    fn load(yaml: &str, share: Partition) -> Result<Config, ConfigError> {
         let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let source = Source {
@@ -273,9 +273,9 @@ mod tests {
     fn a_shard_has_its_own_accounts_only_and_may_have_none() {
         let yaml = accounts(3, "60s");
         let of = |shard| {
-            let share = Share {
+            let share = Partition {
                 shard: Some(shard),
-                ..Share::default()
+                ..Partition::default()
             };
             load(&yaml, share).unwrap().accounts.len()
         };
@@ -286,8 +286,8 @@ mod tests {
 
     #[test]
     fn a_budget_that_cannot_serve_the_accounts_is_refused_with_the_interval_that_could() {
-        assert!(load(&accounts(8, "1s"), Share::default()).is_ok());
-        let error = load(&accounts(20, "2s"), Share::default()).unwrap_err();
+        assert!(load(&accounts(8, "1s"), Partition::default()).is_ok());
+        let error = load(&accounts(20, "2s"), Partition::default()).unwrap_err();
         let text = error.to_string();
         assert!(
             text.ends_with(
@@ -297,9 +297,9 @@ mod tests {
             ),
             "{text}"
         );
-        let pair = Share {
+        let pair = Partition {
             replicas: NonZeroU32::new(2).unwrap(),
-            ..Share::default()
+            ..Partition::default()
         };
         assert!(load(&accounts(8, "1s"), pair).is_err());
         assert!(load(&accounts(8, "2s"), pair).is_ok());

@@ -8,7 +8,7 @@ use super::timeline::Timeline;
 
 /// An account or a service, as its callers see it.
 #[derive(Debug)]
-pub(crate) struct Player {
+pub(crate) struct ResponseScript {
     pub(crate) timeline: Arc<Timeline>,
     /// Played instead of the timeline.
     played: Option<Answer>,
@@ -16,7 +16,7 @@ pub(crate) struct Player {
     seen: Option<usize>,
 }
 
-impl Player {
+impl ResponseScript {
     pub(crate) fn new(timeline: Arc<Timeline>) -> Self {
         Self {
             timeline,

@@ -11,43 +11,43 @@ use tokio::time::Instant;
 use super::action::Action;
 use super::answer::{Answer, Page};
 use super::headers;
-use super::key::{Claim, Standing};
-use super::log::{Entry, Log, action_name};
-use super::metadata::{self, Question};
-use super::player::Player;
+use super::key::{Claim, KeyStatus};
+use super::log::{RequestEntry, RequestLog, action_name};
+use super::metadata::{self, MetadataRequest};
 use super::rate::RateWindow;
 use super::refusal::Refusal;
-use super::reply::Content;
-use super::scenario::{Binding, Scenario};
-use super::sts::{self, Wish};
-use super::temporary::Temporary;
+use super::reply::ReplyContent;
+use super::response_script::ResponseScript;
+use super::scenario::{RoleBinding, Scenario};
+use super::sts::{self, AssumeRoleRequest};
+use super::temporary::IssuedKey;
 use super::tenants::Tenants;
-use super::verify::{self, Request};
+use super::verify::{self, ReceivedRequest};
 
 /// What changes with time and with requests.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct CloudState {
     /// When scenario time began, once it has.
     pub(crate) start: Option<Instant>,
     pub(crate) tenants: Tenants,
-    pub(crate) sts: Player,
-    pub(crate) metadata: Player,
+    pub(crate) sts: ResponseScript,
+    pub(crate) metadata: ResponseScript,
     /// The role of the instance that asks for metadata.
-    binding: Option<Binding>,
+    binding: Option<RoleBinding>,
     /// The key that its metadata show.
-    shown: Option<Temporary>,
+    shown: Option<IssuedKey>,
     rate_limit: NonZeroU32,
     sts_rate_limit: NonZeroU32,
     /// The longest life of the token service's keys.
     sts_lifetime: Option<Duration>,
     rate: RateWindow,
-    pub(crate) log: Log,
+    pub(crate) log: RequestLog,
 }
 
 /// What the parameters of an authentic request ask for.
 pub(crate) enum Asked {
     /// The key of a role.
-    Role(Wish),
+    Role(AssumeRoleRequest),
     /// The licences.
     Licences,
     /// What the scenario has for a further action: a page, if the answer is a list.
@@ -63,7 +63,7 @@ pub(crate) fn read(action: &Action, body: &[u8]) -> Result<Asked, Refusal> {
     let parameters = verify::parameters(body)?;
     match action {
         Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
-            Wish::read(action, &parameters).map(Asked::Role)
+            AssumeRoleRequest::read(action, &parameters).map(Asked::Role)
         }
         Action::Scripted(_) => Page::read(&parameters).map(Asked::Scripted),
         Action::DescribeLicenseGeneral => match parameters.keys().next() {
@@ -73,20 +73,20 @@ pub(crate) fn read(action: &Action, body: &[u8]) -> Result<Asked, Refusal> {
     }
 }
 
-impl World {
+impl CloudState {
     pub(crate) fn new(scenario: Scenario) -> Self {
         Self {
             start: None,
             tenants: Tenants::new(scenario.parts),
-            sts: Player::new(scenario.sts.timeline),
-            metadata: Player::new(scenario.metadata.timeline),
+            sts: ResponseScript::new(scenario.sts.timeline),
+            metadata: ResponseScript::new(scenario.metadata.timeline),
             binding: scenario.metadata.binding,
             shown: None,
             rate_limit: scenario.rate_limit,
             sts_rate_limit: scenario.sts.rate_limit,
             sts_lifetime: scenario.sts.lifetime,
             rate: RateWindow::default(),
-            log: Log::default(),
+            log: RequestLog::default(),
         }
     }
 
@@ -112,7 +112,7 @@ impl World {
         asked: Result<Asked, Refusal>,
         tenant: Option<usize>,
         (at, now): (Instant, Timestamp),
-    ) -> Result<(Answer, Content), Refusal> {
+    ) -> Result<(Answer, ReplyContent), Refusal> {
         let elapsed = self.elapsed(at);
         let caller = tenant.and_then(|place| self.tenants.get(place));
         if let (Some(place), Some(caller)) = (tenant, caller) {
@@ -140,7 +140,7 @@ impl World {
                 let key = self.tenants.issue(place, elapsed, now, lifetime);
                 fields = Arc::new(sts::fields(&key));
             }
-            return Ok((answer, Content::Fields(fields)));
+            return Ok((answer, ReplyContent::Fields(fields)));
         }
         // Unknown only if there had been no account, which is refused before.
         let tenant = tenant.and_then(|place| self.tenants.get_mut(place));
@@ -153,23 +153,23 @@ impl World {
             }
             _ => fields,
         };
-        Ok((answer, Content::Fields(fields)))
+        Ok((answer, ReplyContent::Fields(fields)))
     }
 
     /// Answers a question to the metadata service.
     pub(crate) fn inform(
         &mut self,
-        question: &Question<'_>,
+        question: &MetadataRequest<'_>,
         path: &str,
         at: Instant,
         now: Timestamp,
-    ) -> (Answer, Content) {
+    ) -> (Answer, ReplyContent) {
         let binding = self.binding.clone();
         let place = binding.as_ref().map(|binding| binding.tenant);
         let (answer, _) = self.metadata.answer("metadata", self.elapsed(at));
         let content = match (question, &binding) {
-            (Question::Role, Some(binding)) => metadata::role(&binding.role),
-            (Question::Key(role), Some(binding)) if *role == binding.role => {
+            (MetadataRequest::Role, Some(binding)) => metadata::role(&binding.role),
+            (MetadataRequest::SimulatedKey(role), Some(binding)) if *role == binding.role => {
                 if answer.is_good() {
                     metadata::key(&self.show(binding, at, now))
                 } else {
@@ -180,7 +180,7 @@ impl World {
             _ => metadata::nothing(),
         };
         let verdict = match &content {
-            Content::Plain(status, _) if !status.is_success() => "NotFound",
+            ReplyContent::Plain(status, _) if !status.is_success() => "NotFound",
             _ => "ok",
         };
         self.log.metadata = self.log.metadata.saturating_add(1);
@@ -190,11 +190,11 @@ impl World {
     }
 
     /// The key that metadata show: the same one until half of its life is over.
-    fn show(&mut self, binding: &Binding, at: Instant, now: Timestamp) -> Temporary {
+    fn show(&mut self, binding: &RoleBinding, at: Instant, now: Timestamp) -> IssuedKey {
         let elapsed = self.elapsed(at);
-        let fresh = |key: &&Temporary| {
+        let fresh = |key: &&IssuedKey| {
             let standing = self.tenants.standing(key, elapsed, now);
-            standing == Standing::Good && now.as_second() < key.half
+            standing == KeyStatus::Good && now.as_second() < key.half
         };
         if let Some(key) = self.shown.as_ref().filter(fresh) {
             return key.clone();
@@ -207,7 +207,7 @@ impl World {
 
     pub(crate) fn remember(
         &mut self,
-        request: &Request<'_>,
+        request: &ReceivedRequest<'_>,
         at: Instant,
         claim: Option<&Claim>,
         tenant: Option<usize>,
@@ -241,7 +241,7 @@ impl World {
             verdict,
             "request"
         );
-        self.log.push(Entry {
+        self.log.push(RequestEntry {
             at,
             tenant,
             action,

@@ -16,13 +16,13 @@ use super::answers::LimitReached;
 use super::body::Body;
 use super::passwords::{Passwords, Verdict};
 use super::reply::{self, PLAIN, answer};
-use super::site::Site;
+use super::router::Router;
 use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
 use crate::system::log_limit::{LogLimit, hidden};
 
 /// What the web configuration demands.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct AuthLayer {
     file: Arc<WebConfigFile>,
     bucket: Bucket,
     passwords: Passwords,
@@ -39,8 +39,8 @@ enum Bucket {
     Limited(DefaultDirectRateLimiter),
 }
 
-/// What the guard says.
-pub(super) enum Admission {
+/// What the auth_layer says.
+pub(super) enum AuthOutcome {
     /// The request is to be answered.
     Granted(Pass),
     /// This is the answer.
@@ -61,7 +61,7 @@ impl Pass {
     }
 }
 
-impl Guard {
+impl AuthLayer {
     /// As `file` says. With `health_is_open` whether the process is alive and ready is
     /// told without a password.
     pub(super) fn new(file: Arc<WebConfigFile>, health_is_open: bool) -> Self {
@@ -76,8 +76,9 @@ impl Guard {
     }
 
     /// Whether a request from `peer` is to be answered.
-    pub(super) async fn admit(&self, request: &Parts, peer: IpAddr) -> Admission {
-        let refused = |status, text: &'static str| Admission::Refused(answer(status, PLAIN, text));
+    pub(super) async fn admit(&self, request: &Parts, peer: IpAddr) -> AuthOutcome {
+        let refused =
+            |status, text: &'static str| AuthOutcome::Refused(answer(status, PLAIN, text));
         let Ok(settings) = self.file.settings().await else {
             let text = "The web configuration cannot be used. The log says why.\n";
             return refused(StatusCode::INTERNAL_SERVER_ERROR, text);
@@ -86,9 +87,9 @@ impl Guard {
             let text = "The rate_limit of the web configuration is reached. Try again later.\n";
             return refused(StatusCode::TOO_MANY_REQUESTS, text);
         }
-        let is_open = self.health_is_open && Site::is_health(request.uri.path());
+        let is_open = self.health_is_open && Router::is_health(request.uri.path());
         if settings.users.is_empty() || is_open {
-            return Admission::Granted(Pass(settings));
+            return AuthOutcome::Granted(Pass(settings));
         }
         let verdict = match credentials(&request.headers) {
             Some((user, password)) => {
@@ -101,17 +102,17 @@ impl Guard {
             None => Verdict::Wrong,
         };
         match verdict {
-            Verdict::Right => Admission::Granted(Pass(settings)),
+            Verdict::Right => AuthOutcome::Granted(Pass(settings)),
             Verdict::Wrong => {
                 let mut response = answer(StatusCode::UNAUTHORIZED, PLAIN, "Unauthorized\n");
                 let challenge = HeaderValue::from_static("Basic");
                 let headers = response.headers_mut();
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
-                Admission::Refused(Pass(settings).sign(response))
+                AuthOutcome::Refused(Pass(settings).sign(response))
             }
             Verdict::Busy => {
                 let refusal = reply::refused(LimitReached::Passwords);
-                Admission::Refused(Pass(settings).sign(refusal.map(Body::from)))
+                AuthOutcome::Refused(Pass(settings).sign(refusal.map(Body::from)))
             }
         }
     }
@@ -224,7 +225,7 @@ mod tests {
         );
         std::fs::write(file.path(), text).unwrap();
         let file = WebConfigFile::open(file.path(), &Environment::default()).unwrap();
-        let guard = Guard::new(Arc::new(file), false);
+        let auth_layer = AuthLayer::new(Arc::new(file), false);
         let ask = |number: u32| {
             let password = BASE64_STANDARD.encode(format!("alice:{number}"));
             let request = http::Request::get("/metrics")
@@ -232,14 +233,14 @@ mod tests {
                 .body(())
                 .unwrap();
             let (parts, ()) = request.into_parts();
-            let guard = &guard;
-            async move { guard.admit(&parts, Ipv4Addr::LOCALHOST.into()).await }
+            let auth_layer = &auth_layer;
+            async move { auth_layer.admit(&parts, Ipv4Addr::LOCALHOST.into()).await }
         };
         let log = CapturedLog::start();
         let mut asked: FuturesUnordered<_> = (0..300).map(ask).collect();
         let mut refused = Vec::new();
         while refused.len() <= 100 {
-            let Some(Admission::Refused(answer)) = asked.next().await else {
+            let Some(AuthOutcome::Refused(answer)) = asked.next().await else {
                 panic!("nobody is refused");
             };
             refused.push(answer);
