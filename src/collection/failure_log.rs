@@ -1,6 +1,6 @@
-//! What the log says of failed collections: each failure once, its repetitions at
-//! debug only, and its end. Failures that come and go are told once in a while, with the
-//! number of those that were not.
+//! What the log says of failed collections: each failure once, its repetitions at the level
+//! debug, and its end. Failures that come and go are logged once in ten minutes, with the
+//! number of failures that were not logged.
 
 use std::time::Duration;
 
@@ -10,19 +10,18 @@ use crate::cloud::Error;
 use crate::metrics::reason::Reason;
 use crate::system::log_limit::{self, LogLimit};
 
-/// How long the log is silent of a failure of one kind that comes again after another
-/// outcome.
+/// How long a kind of failure is not logged again that comes back after another outcome.
 const SILENCE: Duration = Duration::from_secs(600);
 
-/// How many kinds of failures are told apart. Further ones share the limit of the last.
+/// How many kinds of failures have a limit of their own. Further kinds share the last limit.
 const KINDS: usize = 8;
 
 /// Remembers what was logged of one account and collector.
 #[derive(Debug, Default)]
 pub struct FailureLog {
-    /// The failure that the log's last word is about, unless that is a success.
-    told: Option<LoggedFailure>,
-    /// Failures since the log has told a success.
+    /// The failure that was logged last, unless a success was logged after the failure.
+    last_logged: Option<LoggedFailure>,
+    /// Failures since a success was logged.
     failures: u64,
     /// The kinds of failures so far.
     limits: Vec<(LoggedFailure, LogLimit)>,
@@ -36,10 +35,10 @@ struct LoggedFailure {
 }
 
 impl FailureLog {
-    /// Logs the outcome of a collection, if it is news.
-    pub fn note(&mut self, account: &str, collector: &str, outcome: &Result<(), Error>) {
+    /// Logs the outcome of a collection, if the outcome is news.
+    pub fn record(&mut self, account: &str, collector: &str, outcome: &Result<(), Error>) {
         let Err(error) = outcome else {
-            if let Some(LoggedFailure { reason, .. }) = self.told.take() {
+            if let Some(LoggedFailure { reason, .. }) = self.last_logged.take() {
                 let failures = std::mem::take(&mut self.failures);
                 info!(account, collector, %reason, failures, "collection works again");
             }
@@ -50,7 +49,7 @@ impl FailureLog {
             reason: error.reason,
             code: error.code.clone(),
         };
-        let admitted = if self.told.as_ref() == Some(&kind) {
+        let admitted = if self.last_logged.as_ref() == Some(&kind) {
             None
         } else {
             self.admit(&kind)
@@ -58,13 +57,13 @@ impl FailureLog {
         match admitted {
             Some(hidden) => {
                 log_failure(Level::WARN, account, collector, error, hidden);
-                self.told = Some(kind);
+                self.last_logged = Some(kind);
             }
             None => log_failure(Level::DEBUG, account, collector, error, 0),
         }
     }
 
-    /// How many of its kind were not told before, if this failure may be told.
+    /// How many failures of this kind were not logged before, if this failure may be logged.
     fn admit(&mut self, kind: &LoggedFailure) -> Option<u64> {
         let known = self.limits.iter().any(|(known, _)| known == kind);
         if !known && self.limits.len() < KINDS {
@@ -78,7 +77,7 @@ impl FailureLog {
 
 /// Logs that a collection failed, with all that helps to find and mend the cause.
 ///
-/// `hidden` is how many of its kind were not told before.
+/// `hidden` is how many failures of its kind were not logged before.
 pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error, hidden: u64) {
     let hidden = log_limit::hidden(hidden);
     macro_rules! log_at {
@@ -97,7 +96,7 @@ pub fn log_failure(level: Level, account: &str, collector: &str, error: &Error, 
             )
         };
     }
-    // The level of an event is fixed where it is written.
+    // The macro takes a constant level only.
     match level {
         Level::ERROR => log_at!(Level::ERROR),
         Level::WARN => log_at!(Level::WARN),
@@ -123,7 +122,7 @@ mod tests {
                     ..Error::new(Reason::Server, "scripted")
                 }),
             };
-            log.note("a", "c", &outcome);
+            log.record("a", "c", &outcome);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         captured.lines()

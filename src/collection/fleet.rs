@@ -1,5 +1,5 @@
-//! The accounts that are collected, and how that set changes when the configuration
-//! does: what stays the same keeps its snapshot, its schedule and its credential.
+//! The accounts that are collected, and how a new configuration changes them: an account that
+//! stays the same keeps its snapshot, its schedule and its key.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::config::{Account, Api, Config, Endpoint, Environment};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
 
-/// Why a configuration cannot be put to work. What was at work before still is.
+/// Why a configuration cannot be applied. The previous configuration stays in use.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// Two metrics have the same name, which is a bug.
@@ -37,7 +37,7 @@ pub struct Fleet {
     clock: Clock,
     metrics: ExporterMetrics,
     store: Arc<Store>,
-    /// None in tests that script it.
+    /// `None` in tests, whose network is scripted.
     network: Option<Arc<Network>>,
     shared: FleetContext,
     providers: Providers,
@@ -45,7 +45,7 @@ pub struct Fleet {
     members: Vec<Member>,
 }
 
-/// What all accounts share, and the settings that it was made from.
+/// What all accounts share, and the settings that made it.
 #[derive(Clone)]
 struct FleetContext {
     timeout: Duration,
@@ -67,8 +67,7 @@ struct Member {
 /// What collects one account with one collector.
 struct Job {
     collection: Arc<Collection>,
-    /// The task that does so from time to time, once there is one. It ends when this is
-    /// dropped.
+    /// The task that collects, once it is started. The task ends when the guard is dropped.
     task: Option<DropGuard>,
 }
 
@@ -158,7 +157,7 @@ impl Fleet {
         &self.metrics
     }
 
-    /// Who sends the requests, to find out what a new configuration changes there.
+    /// The network, which tells what a new configuration changes of it.
     #[must_use]
     pub fn network(&self) -> Option<Arc<Network>> {
         self.network.clone()
@@ -170,8 +169,8 @@ impl Fleet {
         jobs.map(|job| &job.collection)
     }
 
-    /// Puts `config`, and what it `changed` of the network, to work instead of the one
-    /// before; either all of it or, in the case of an error, none.
+    /// Applies `config`, and the network that it `changed`. After an error, the previous
+    /// configuration stays in use as a whole.
     ///
     /// # Errors
     ///
@@ -187,7 +186,7 @@ impl Fleet {
             .shared
             .for_config(config, enabled, environment, clock, &self.metrics);
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
-        // Providers that still fit go on with the keys they have.
+        // A provider that stays the same keeps its key.
         let same_providers = shared.context.is_same(&self.shared.context);
         let mut providers = if same_providers {
             self.providers.clone()
@@ -349,8 +348,8 @@ impl FleetContext {
         }
     }
 
-    /// The same client and context if `config` has the same settings for them, otherwise
-    /// others. The way through the network is none of them: it changes beneath.
+    /// The same client and context if `config` has the same settings for them, otherwise new
+    /// ones. Settings of the network do not count: the network itself applies them.
     fn for_config(
         &self,
         config: &Config,
@@ -374,7 +373,7 @@ impl FleetContext {
         let shared = Self::new(config, enabled, environment, clock, metrics, http);
         Self {
             context: Context {
-                // It knows which reads have not ended.
+                // The reader knows which reads have not ended.
                 files: Arc::clone(&self.context.files),
                 ..shared.context
             },
@@ -384,7 +383,7 @@ impl FleetContext {
 }
 
 impl Member {
-    /// Whether `account` is the same one to the cloud, whatever else has changed.
+    /// Whether `account` is the same account of the cloud, with the same key.
     fn is_of(&self, account: &Account) -> bool {
         self.account.endpoint == account.endpoint
             && self.account.region == account.region
@@ -393,19 +392,19 @@ impl Member {
 }
 
 impl Job {
-    /// Whether it collects for `slot`, at its intervals.
+    /// Whether the job collects for `slot`, at the slot's interval.
     fn is_for(&self, slot: &Slot) -> bool {
         let own = self.collection.slot();
         own.collector().name() == slot.collector().name()
             && Schedule {
-                // It matters only to those who look at the slot.
+                // Only readers of the slot need the age.
                 max_age: slot.schedule().max_age,
                 ..*own.schedule()
             } == *slot.schedule()
     }
 }
 
-/// The state of `account`, with the snapshots that are known already.
+/// The state of `account`, with the slots that it had `before`.
 fn account_state(
     account: &Account,
     provider: &Arc<dyn Provider>,

@@ -1,4 +1,4 @@
-//! One collection: ask the API, understand the answer, replace the snapshot.
+//! One collection: call the API, read the answers, replace the slot's state.
 
 pub mod failure_log;
 pub mod fleet;
@@ -36,7 +36,7 @@ pub struct Collection {
     credential_log: LogLimit,
 }
 
-/// How often it is told that the same account's key could not be replaced.
+/// How often the log tells that the key of the same account could not be renewed.
 const CREDENTIAL_LOG: Duration = Duration::from_secs(600);
 
 impl Collection {
@@ -67,7 +67,7 @@ impl Collection {
         &self.account
     }
 
-    /// What it fills.
+    /// The slot that this collection fills.
     #[must_use]
     pub fn slot(&self) -> &Slot {
         &self.slot
@@ -79,12 +79,12 @@ impl Collection {
         self.slot.collector().name()
     }
 
-    /// Takes note of when the next collection is due.
-    pub fn note_due(&self, at: Instant) {
-        self.slot.note(TaskState::At(at));
+    /// Tells when the next collection is due.
+    pub fn set_due(&self, at: Instant) {
+        self.slot.set_task_state(TaskState::WaitsUntil(at));
     }
 
-    /// Collects once. The snapshot is replaced either way.
+    /// Collects once, and replaces the slot's state after a failure too.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Collection {
     /// See [`run`](Self::run).
     pub async fn run_within(&self, deadline: Duration) -> Result<(), Error> {
         let started = Instant::now();
-        self.slot.note(TaskState::Since(started));
+        self.slot.set_task_state(TaskState::CollectsSince(started));
         let outcome = AssertUnwindSafe(deadline::within(deadline, self.ask()))
             .catch_unwind()
             .await
@@ -111,7 +111,7 @@ impl Collection {
                 ))
             });
 
-        self.tell_of_credential();
+        self.log_credential_failure();
         let before = self.slot.load();
         let mut after = CollectorState::clone(&before);
         let now = self.clock.moment();
@@ -144,8 +144,8 @@ impl Collection {
         result
     }
 
-    /// Tells if the key could not be replaced, which does not make the collection fail.
-    fn tell_of_credential(&self) {
+    /// Logs that the key could not be renewed, which does not make the collection fail.
+    fn log_credential_failure(&self) {
         if let Some(error) = self.target.credentials.take_notice()
             && let Some(hidden) = self.credential_log.admit()
         {

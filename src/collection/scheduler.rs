@@ -1,5 +1,5 @@
-//! When to collect: one task for each account and collector, the first time soon and from
-//! then on spread evenly over the interval, each on its own, so that none can hold up another.
+//! When to collect: one task for each account and collector. First collections come soon;
+//! later collections are spread evenly over the interval. No task can hold up another task.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -229,11 +229,11 @@ async fn repeat(collection: Arc<Collection>, ticks: Ticks) {
     let mut log = FailureLog::default();
     let mut tick = ticks.first;
     loop {
-        collection.note_due(tick);
+        collection.set_due(tick);
         tokio::time::sleep_until(tick).await;
         // Boxed, so that a task that waits, as nearly all do, holds nothing of it.
         let outcome = Box::pin(collection.run()).await;
-        log.note(collection.account(), collection.collector(), &outcome);
+        log.record(collection.account(), collection.collector(), &outcome);
         tick = ticks.next_tick(Instant::now());
     }
 }

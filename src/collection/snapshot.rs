@@ -24,22 +24,22 @@ pub use lines::{Lines, defs};
 pub struct Store {
     accounts: ArcSwap<Accounts>,
     revision: Revision,
-    /// Once everything has been collected, new accounts do not take it back.
+    /// Once every account has been collected, a new account does not take readiness back.
     ready: AtomicBool,
 }
 
-/// Advances with each change of a store and of its slots, so that what was made of them
-/// can be kept until the next. A cheap handle.
+/// A number that advances with each change of a store and of its slots, so that a cache knows
+/// when it is out of date. A cheap handle.
 #[derive(Debug, Clone, Default)]
 pub struct Revision(Arc<AtomicU64>);
 
 impl Revision {
-    /// Notes a change that has been made.
+    /// Tells that something has changed.
     pub fn advance(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 
-    /// The revision now. Whoever looks afterwards sees all that has changed up to it.
+    /// The revision now. A later read of the store sees all changes up to this revision.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)
@@ -57,7 +57,7 @@ pub struct Accounts {
 pub struct AccountState {
     /// The configured name.
     pub name: String,
-    /// Tells it from another account of this name, see
+    /// Tells this account from another account of the same name, see
     /// [`Account::identity`](crate::config::Account::identity).
     pub identity: String,
     /// Where its API is.
@@ -72,8 +72,8 @@ pub struct AccountState {
     pub slots: Vec<Slot>,
 }
 
-/// Tells what can be known of a key at any moment: where it comes from, when it expires,
-/// and what its requests use of the budget. Never tells the key.
+/// What is known of an account's key at any moment: where the key comes from, when the key
+/// expires, and how much of the budget requests with the key use. Never tells the key.
 pub struct KeySource {
     text: Box<dyn Fn() -> String + Send + Sync>,
     expires_at: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
@@ -151,19 +151,19 @@ struct SlotContent {
     account: String,
     state: ArcSwap<CollectorState>,
     revision: Revision,
-    plan: Mutex<TaskState>,
+    task: Mutex<TaskState>,
 }
 
-/// What a slot's collection task does next.
+/// What the task that fills a slot is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TaskState {
-    /// Nothing: it has no task yet.
+    /// There is no task yet.
     #[default]
-    None,
-    /// It collects at that moment.
-    At(Instant),
-    /// It has been collecting since that moment.
-    Since(Instant),
+    Unscheduled,
+    /// The task waits for its next collection.
+    WaitsUntil(Instant),
+    /// The task collects.
+    CollectsSince(Instant),
 }
 
 /// What one collector knows of one account at a moment.
@@ -177,9 +177,9 @@ pub struct CollectorState {
     pub drift: Arc<[Drift]>,
     /// Collections that failed so far.
     pub failures: u64,
-    /// Whether the last success is another process's, read from disk.
+    /// Whether the last success was restored from the state folder.
     pub restored: bool,
-    /// What a scrape shows of it. [`Slot::store`] writes them.
+    /// The lines that a scrape shows. [`Slot::store`] writes the lines.
     pub lines: Lines,
 }
 
@@ -278,8 +278,7 @@ impl AccountState {
 }
 
 /// Whether an account with these `states` is up at `now`: the last collection by the
-/// collector that decides succeeded, and its values are fresh. Values that have grown too old
-/// to show are not, whatever their collection said.
+/// collector that decides succeeded, and its values are fresh.
 pub fn is_up<'a>(
     states: impl IntoIterator<Item = (&'a Slot, &'a CollectorState)>,
     now: TimePoint,
@@ -306,7 +305,7 @@ impl Slot {
             content: Arc::new(SlotContent {
                 account: account.to_owned(),
                 state: ArcSwap::default(),
-                plan: Mutex::default(),
+                task: Mutex::default(),
                 revision: revision.clone(),
             }),
         };
@@ -361,20 +360,20 @@ impl Slot {
         self.content.revision.advance();
     }
 
-    /// What the slot's collection task does next.
+    /// What the slot's task is doing.
     #[must_use]
-    pub fn plan(&self) -> TaskState {
-        *self.lock_plan()
+    pub fn task_state(&self) -> TaskState {
+        *self.lock_task()
     }
 
-    /// Takes note of what the slot's collection task does next.
-    pub fn note(&self, plan: TaskState) {
-        *self.lock_plan() = plan;
+    /// Tells what the slot's task is doing from now on.
+    pub fn set_task_state(&self, state: TaskState) {
+        *self.lock_task() = state;
     }
 
-    fn lock_plan(&self) -> MutexGuard<'_, TaskState> {
-        let plan = self.content.plan.lock();
-        plan.unwrap_or_else(PoisonError::into_inner)
+    fn lock_task(&self) -> MutexGuard<'_, TaskState> {
+        let task = self.content.task.lock();
+        task.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,9 @@
-//! The last good snapshots on disk, so that a restart is not blind: they are shown
-//! with their true age until the first fresh collection. No secret is among them.
+//! The last good snapshots on disk. After a restart they are shown with their true age until
+//! the first new collection. No secret is among them.
 //!
-//! Whatever touches the folder runs in a process of its own, see [`worker`]: a thread
-//! that waits for a disk which hangs keeps its whole process from ending, also after a
-//! SIGKILL, and its ports stay taken.
+//! A process of its own reads and writes the folder, see [`worker`]: a thread that waits for a
+//! disk which hangs keeps its process from ending, also after a SIGKILL, and the ports stay
+//! in use.
 
 mod document;
 mod saver;
@@ -30,7 +30,7 @@ const LOAD_TIME: Duration = Duration::from_secs(2);
 /// Where the snapshots are kept.
 #[derive(Debug, Clone)]
 pub struct StateDir {
-    /// The program whose hidden command touches the folder: this one.
+    /// This program, whose hidden command reads and writes the folder.
     program: PathBuf,
     file: PathBuf,
 }
@@ -44,19 +44,19 @@ pub enum StateError {
     /// The file cannot be read, or its content cannot be used.
     #[error("{0}")]
     Refused(String),
-    /// Something else failed.
+    /// The operation failed for another reason.
     #[error("{0}")]
     Failed(String),
 }
 
-/// What came of looking for saved snapshots.
+/// The result of a load.
 #[derive(Debug)]
 pub enum Loaded {
-    /// There were none.
+    /// There is no file.
     Nothing,
-    /// These.
+    /// The file's snapshots.
     Snapshots(Document),
-    /// There was a file that cannot be used.
+    /// The file cannot be used.
     Refused {
         /// Why.
         error: StateError,
@@ -66,8 +66,8 @@ pub enum Loaded {
 }
 
 impl StateDir {
-    /// The snapshots of a process, or of one shard, in the folder `folder`, which
-    /// `program` touches.
+    /// The snapshots of this process, or of its shard, in `folder`. `program` reads and writes
+    /// the file.
     #[must_use]
     pub fn new(program: PathBuf, folder: &Path, shard: Option<Shard>) -> Self {
         let name = match shard {
@@ -122,7 +122,7 @@ impl StateDir {
         self.run(Operation::Save, Some(bytes)).await.map(|_| ())
     }
 
-    /// Has the other process do `operation`. It is killed when this is dropped.
+    /// Runs `operation` in a process of its own, which is killed when the future is dropped.
     async fn run(
         &self,
         operation: Operation,
@@ -155,13 +155,13 @@ impl StateDir {
                 self.file.display()
             ))
         })?;
-        let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         match output.status.code().and_then(Exit::of) {
             Some(Exit::Done) => Ok(Some(output.stdout)),
             Some(Exit::NoFile) => Ok(None),
-            Some(Exit::Folder) => Err(StateError::Folder(told)),
-            Some(Exit::Refused) => Err(StateError::Refused(told)),
-            Some(Exit::Failed) => Err(StateError::Failed(told)),
+            Some(Exit::Folder) => Err(StateError::Folder(message)),
+            Some(Exit::Refused) => Err(StateError::Refused(message)),
+            Some(Exit::Failed) => Err(StateError::Failed(message)),
             None => Err(StateError::Failed(format!(
                 "the process that reads and writes {} has died ({})",
                 self.file.display(),

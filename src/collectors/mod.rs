@@ -114,7 +114,7 @@ pub struct Collected {
     /// The values of each row of a list, the most important row first.
     pub rows: Vec<Vec<Sample>>,
     /// Where the answers differ from their documentation, at most
-    /// [`MAX_UNKNOWN_FIELDS`] unknown fields of each object included.
+    /// [`MAX_UNKNOWN_FIELDS`] unknown fields of each object included; in any order.
     pub drift: Vec<Drift>,
     /// Whether at least one documented field was valid. If not, the answers were not
     /// of the documented shape and the collection has failed.
@@ -130,6 +130,9 @@ impl Collected {
         (self.samples.into_iter().chain(rows).collect(), hidden)
     }
 }
+
+/// How many differences of one collection are reported, whatever the number of rows.
+const MAX_DRIFT: usize = 100;
 
 /// How many requests one collection may take: more than any list needs, so that an API
 /// that always has a further page ends a collection, too.
@@ -162,7 +165,12 @@ pub async fn collect<F: Future<Output = Result<Answer, Error>>>(
         };
         match reading.read(&answer.fields) {
             Next::Ask(further) => parameters = Some(further),
-            Next::Done(collected) => return Ok((collected, answer.request_id)),
+            Next::Done(mut collected) => {
+                collected.drift.sort();
+                collected.drift.dedup();
+                collected.drift.truncate(MAX_DRIFT);
+                return Ok((collected, answer.request_id));
+            }
             Next::Failed(message) => {
                 return Err(Error {
                     request_id: answer.request_id,
@@ -293,11 +301,12 @@ mod tests {
         }
     }
 
-    struct List;
+    /// A collector whose answers are read so.
+    struct Reads(fn() -> Box<dyn Reading>);
 
-    impl Collector for List {
+    impl Collector for Reads {
         fn name(&self) -> &'static str {
-            "list"
+            "reads"
         }
         fn metrics(&self) -> &'static [&'static MetricDef] {
             &[]
@@ -309,7 +318,7 @@ mod tests {
             license_general::LicenseGeneral.request()
         }
         fn reading(&self) -> Box<dyn Reading> {
-            Box::new(Rows::default())
+            self.0()
         }
     }
 
@@ -332,7 +341,7 @@ mod tests {
         outcomes: Vec<Result<Answer, Error>>,
     ) -> (Result<usize, Error>, Vec<Option<Bytes>>) {
         let (mut outcomes, mut asked) = (outcomes.into_iter(), Vec::new());
-        let outcome = collect(&List, |parameters| {
+        let outcome = collect(&Reads(|| Box::new(Rows::default())), |parameters| {
             asked.push(parameters);
             std::future::ready(outcomes.next().unwrap())
         });
@@ -371,6 +380,28 @@ mod tests {
         let (rows, asked) = collected(endless).await;
         assert_eq!(rows.unwrap_err().reason, Reason::Response);
         assert_eq!(asked.len(), MAX_REQUESTS);
+    }
+
+    #[tokio::test]
+    async fn drift_is_told_once_for_all_rows_and_bounded() {
+        fn odd(_: &Fields) -> Collected {
+            let drift = (0..1000).map(|number| Drift {
+                field: format!("List[].F{}", number % 500).into(),
+                kind: DriftKind::Unknown,
+            });
+            Collected {
+                drift: drift.collect(),
+                ..Collected::default()
+            }
+        }
+        let collector = Reads(|| Box::new(odd));
+        let outcome = collect(&collector, |_| std::future::ready(answer("{}"))).await;
+        let (collected, _) = outcome.unwrap();
+        let fields: BTreeSet<_> = collected.drift.iter().map(|drift| &drift.field).collect();
+        assert_eq!(
+            (collected.drift.len(), fields.len()),
+            (MAX_DRIFT, MAX_DRIFT)
+        );
     }
 
     #[test]

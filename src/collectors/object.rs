@@ -113,8 +113,6 @@ impl<'a> Object<'a> {
         for name in unknown.into_iter().take(MAX_UNKNOWN_FIELDS) {
             self.differs(shortened(name), DriftKind::Unknown);
         }
-        self.drift.sort();
-        self.drift.dedup();
         self.drift
     }
 

@@ -233,7 +233,7 @@ impl Doctor<'_> {
                 let exchanges = join_all(exchanges).await;
                 let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
                 if tunnel.is_some() {
-                    steps.retain(|step| step.step != Check::TlsProbe);
+                    steps.retain(|step| step.step != Check::Tls);
                 }
                 let is_closed = tunnel.as_ref().is_some_and(CheckResult::has_failed);
                 steps.extend(tunnel);

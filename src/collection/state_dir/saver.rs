@@ -1,4 +1,5 @@
-//! The task that saves the snapshots: nothing waits for it, but the end for a moment.
+//! The task that saves the snapshots. Only the end of the process waits for the task, 2 s at
+//! the most.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::collection::snapshot::Store;
 use crate::metrics::ExporterMetrics;
 use crate::system::clock::Clock;
 
-/// How long after the start the first save is: the first values are worth the most.
+/// How long after the start the first save comes: a restart after a short run loses nothing.
 const FIRST_SAVE: Duration = Duration::from_secs(30);
 
 /// How often the last good values are saved from then on, if any was collected since.
@@ -33,12 +34,12 @@ pub struct Saver {
     task: AbortOnDropHandle<()>,
 }
 
-/// The snapshots as they are being looked for.
+/// A load that is under way.
 type Loading = Pin<Box<dyn Future<Output = Result<Loaded, StateError>> + Send>>;
 
 impl Saver {
-    /// Restores into `store` what `dir` has, and saves from now on. A folder that does not
-    /// answer holds up neither.
+    /// Restores the snapshots of `dir` into `store`, and saves from now on. A folder that does
+    /// not answer holds up neither the start nor the collections.
     ///
     /// # Errors
     ///
@@ -50,8 +51,8 @@ impl Saver {
         metrics: &ExporterMetrics,
     ) -> Result<Self, StateError> {
         metrics.start_state_saves();
-        let mut work = SaveTask::new(dir, store, clock, metrics);
-        let mut loading = work.load();
+        let mut task = SaveTask::new(dir, store, clock, metrics);
+        let mut loading = task.load();
         let loading = match tokio::time::timeout(LOAD_TIME, &mut loading).await {
             Ok(Err(error @ StateError::Folder(_))) => return Err(error),
             Ok(Ok(loaded)) => {
@@ -59,23 +60,23 @@ impl Saver {
                     let restored = document.restore(store, clock.moment());
                     info!(restored, "restored the last good values");
                 }
-                tell_refused(&loaded);
+                log_refused(&loaded);
                 None
             }
             Ok(Err(error)) => {
-                work.note_failure(&error);
-                Some(work.load())
+                task.record_failure(&error);
+                Some(task.load())
             }
             Err(_) => {
                 warn!(
-                    file = %work.dir.file.display(),
+                    file = %task.dir.file.display(),
                     "the state folder does not answer: the exporter starts without the last good values"
                 );
                 Some(loading)
             }
         };
         let stop = CancellationToken::new();
-        let task = AbortOnDropHandle::new(tokio::spawn(work.run(loading, stop.clone())));
+        let task = AbortOnDropHandle::new(tokio::spawn(task.run(loading, stop.clone())));
         Ok(Self { stop, task })
     }
 
@@ -88,14 +89,14 @@ impl Saver {
     }
 }
 
-fn tell_refused(loaded: &Loaded) {
+fn log_refused(loaded: &Loaded) {
     if let Loaded::Refused { error, kept_as } = loaded {
-        // They are a convenience: without them it starts as if for the first time.
+        // Without the snapshots, the exporter starts as for the first time.
         warn!(%error, kept_as, "cannot restore the last good values");
     }
 }
 
-/// What the task works on.
+/// The state of the task.
 struct SaveTask {
     dir: StateDir,
     store: Arc<Store>,
@@ -129,9 +130,9 @@ impl SaveTask {
         let mut unknown = loading;
         while let Some(loading) = unknown.take() {
             match loading.await {
-                Ok(loaded) => tell_refused(&loaded),
+                Ok(loaded) => log_refused(&loaded),
                 Err(error) => {
-                    self.note_failure(&error);
+                    self.record_failure(&error);
                     if !passes(SAVE_EVERY, &stop).await {
                         return;
                     }
@@ -171,7 +172,7 @@ impl SaveTask {
                     dir.file.display(),
                     SLOW.as_secs()
                 );
-                self.note_failure(&StateError::Failed(error));
+                self.record_failure(&StateError::Failed(error));
                 saving.await
             }
         };
@@ -184,12 +185,12 @@ impl SaveTask {
                     info!(failures, "the last good values are saved again");
                 }
             }
-            Err(error) => self.note_failure(&error),
+            Err(error) => self.record_failure(&error),
         }
     }
 
     /// Counts a failure, and tells the first of several.
-    fn note_failure(&mut self, error: &StateError) {
+    fn record_failure(&mut self, error: &StateError) {
         self.metrics.count_state_save(false);
         self.failures += 1;
         if self.failures == 1 {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     /// What saves a store with one account's value of now into `dir`.
-    fn work(dir: StateDir, registry: &Registry) -> SaveTask {
+    fn task(dir: StateDir, registry: &Registry) -> SaveTask {
         let metrics = ExporterMetrics::register(registry).unwrap();
         metrics.start_state_saves();
         let clock = Clock::system();
@@ -280,18 +281,18 @@ mod tests {
     #[tokio::test]
     async fn what_was_saved_is_not_saved_again_before_something_is_collected() {
         let (folder_of_file, registry) = (tempfile::tempdir().unwrap(), Registry::new());
-        let mut work = work(folder("appends", folder_of_file.path()), &registry);
+        let mut task = task(folder("appends", folder_of_file.path()), &registry);
         let saved = || std::fs::read_to_string(folder_of_file.path().join("snapshots.json"));
         for _ in 0..3 {
-            work.save().await;
+            task.save().await;
         }
         let first = saved().unwrap();
         assert_eq!(first.matches("cwp_exporter_snapshots").count(), 1);
         assert_eq!(saves(&registry), ["1", "0"]);
-        let now = work.clock.moment();
-        work.store = Arc::new(store_of(8.0, now));
+        let now = task.clock.moment();
+        task.store = Arc::new(store_of(8.0, now));
         for _ in 0..3 {
-            work.save().await;
+            task.save().await;
         }
         let both = saved().unwrap();
         assert_eq!(both.matches("cwp_exporter_snapshots").count(), 2);
@@ -302,13 +303,13 @@ mod tests {
     async fn saves_that_fail_are_tried_again_and_told_once_and_so_is_their_end() {
         let (folder_of_file, registry) = (tempfile::tempdir().unwrap(), Registry::new());
         let log = CapturedLog::start();
-        let mut work = work(folder("fails", folder_of_file.path()), &registry);
+        let mut task = task(folder("fails", folder_of_file.path()), &registry);
         for _ in 0..3 {
-            work.save().await;
+            task.save().await;
         }
         assert_eq!(saves(&registry), ["0", "3"]);
-        work.dir = folder("appends", folder_of_file.path());
-        work.save().await;
+        task.dir = folder("appends", folder_of_file.path());
+        task.save().await;
         assert_eq!(saves(&registry), ["1", "3"]);
         let log = log.lines();
         assert_eq!(log.len(), 2, "{log:?}");
@@ -320,8 +321,8 @@ mod tests {
     async fn a_save_that_does_not_end_is_told_and_counted_once() {
         let registry = Registry::new();
         let log = CapturedLog::start();
-        let mut work = work(folder("hangs", Path::new("/nowhere")), &registry);
-        let saving = tokio::time::timeout(Duration::from_secs(3600), work.save());
+        let mut task = task(folder("hangs", Path::new("/nowhere")), &registry);
+        let saving = tokio::time::timeout(Duration::from_secs(3600), task.save());
         assert!(saving.await.is_err());
         assert_eq!(saves(&registry), ["0", "1"]);
         let log = log.lines();
@@ -334,7 +335,7 @@ mod tests {
         let registry = Registry::new();
         // Saves by a program that there is not end at once, and what failed is tried again.
         let nothing = StateDir::new("/nowhere/cwp".into(), Path::new("/nowhere"), None);
-        let saving = work(nothing, &registry).run(None, CancellationToken::new());
+        let saving = task(nothing, &registry).run(None, CancellationToken::new());
         let mut saving = Box::pin(saving);
         let mut attempts = async |seconds| {
             let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut saving).await;

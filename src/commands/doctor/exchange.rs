@@ -61,13 +61,13 @@ pub(super) fn skip(why: &str) -> Vec<CheckResult> {
 pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<CheckResult> {
     let step = exchanges.iter().map(|exchange| match &exchange.outcome {
         Err(error) if error.reason == Reason::Network => {
-            CheckResult::failed(Check::TlsProbe, &error.message, Reason::Network.remedy())
+            CheckResult::failed(Check::Tls, &error.message, Reason::Network.remedy())
         }
         Err(error) if error.reason == Reason::Timeout => {
-            CheckResult::skipped(Check::TlsProbe, "nothing came through the proxy's tunnel")
+            CheckResult::skipped(Check::Tls, "nothing came through the proxy's tunnel")
         }
         _ => CheckResult::ok(
-            Check::TlsProbe,
+            Check::Tls,
             "certificate trusted, through the proxy's tunnel",
         ),
     });

@@ -97,7 +97,7 @@ pub enum Check {
     /// Whether it takes connections.
     Tcp,
     /// Whether its certificate is trusted.
-    TlsProbe,
+    Tls,
     /// Whether the local clock is the API's.
     Clock,
     /// Whether the key signs as the API expects.

@@ -67,12 +67,12 @@ impl RouteProbe {
         }
         steps.push(match (stream, Peer::of(endpoint.url())) {
             _ if !endpoint.is_https() => {
-                CheckResult::skipped(Check::TlsProbe, "the endpoint is http://")
+                CheckResult::skipped(Check::Tls, "the endpoint is http://")
             }
-            (None, _) => CheckResult::skipped(Check::TlsProbe, "there is no connection"),
+            (None, _) => CheckResult::skipped(Check::Tls, "there is no connection"),
             // It would take another tunnel. The request itself tells.
             (Some(_), _) if proxy.is_some() => CheckResult::skipped(
-                Check::TlsProbe,
+                Check::Tls,
                 "the request itself checks this, through the proxy's tunnel",
             ),
             (Some(stream), Some(peer)) => match peer.server_name() {
@@ -81,13 +81,13 @@ impl RouteProbe {
                     .await
                     .unwrap_or_else(|| {
                         let detail = format!("no TLS handshake within {:?}", self.timeout);
-                        CheckResult::failed(Check::TlsProbe, detail, NO_CONNECTION)
+                        CheckResult::failed(Check::Tls, detail, NO_CONNECTION)
                     }),
                 None => {
-                    CheckResult::skipped(Check::TlsProbe, "no certificate can be for this name")
+                    CheckResult::skipped(Check::Tls, "no certificate can be for this name")
                 }
             },
-            (Some(_), None) => CheckResult::skipped(Check::TlsProbe, "the endpoint has no host"),
+            (Some(_), None) => CheckResult::skipped(Check::Tls, "the endpoint has no host"),
         });
         Route { proxy, steps }
     }

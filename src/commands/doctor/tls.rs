@@ -65,13 +65,13 @@ impl TlsProbe {
                 let until = last_day.map(|day| format!(", valid until {day}"));
                 let until = until.unwrap_or_default();
                 let detail = format!("{version}, certificate trusted{until}");
-                CheckResult::ok(Check::TlsProbe, detail)
+                CheckResult::ok(Check::Tls, detail)
             }
             Err(error) => {
                 let cause = error.get_ref();
                 match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(error)) => self.refused(error),
-                    _ => CheckResult::failed(Check::TlsProbe, error.to_string(), OTHER),
+                    _ => CheckResult::failed(Check::Tls, error.to_string(), OTHER),
                 }
             }
         }
@@ -101,6 +101,6 @@ impl TlsProbe {
                 self.untrusted,
             ),
         };
-        CheckResult::failed(Check::TlsProbe, what, remedy)
+        CheckResult::failed(Check::Tls, what, remedy)
     }
 }

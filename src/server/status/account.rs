@@ -312,10 +312,10 @@ impl CollectorReport {
         let attempt = state.last_attempt.as_ref();
         let success = state.last_success.as_ref();
         let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
-        let (collecting_since, next_at) = match slot.plan() {
-            TaskState::None => (None, None),
-            TaskState::Since(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
-            TaskState::At(at) => {
+        let (collecting_since, next_at) = match slot.task_state() {
+            TaskState::Unscheduled => (None, None),
+            TaskState::CollectsSince(since) => (now.wall.checked_sub(since.elapsed()).ok(), None),
+            TaskState::WaitsUntil(at) => {
                 let wait = at.saturating_duration_since(Instant::now());
                 (None, now.wall.checked_add(wait).ok())
             }

@@ -194,12 +194,14 @@ async fn the_next_poll_is_told_by_the_wall_clock() {
         (collector.collecting_since, collector.next_at)
     };
     assert_eq!(told(), (None, None));
-    a.slots[0].note(TaskState::At(Instant::now() + Duration::from_secs(30)));
+    a.slots[0].set_task_state(TaskState::WaitsUntil(
+        Instant::now() + Duration::from_secs(30),
+    ));
     tokio::time::advance(Duration::from_secs(10)).await;
     let due: Timestamp = "2026-11-23T12:00:30Z".parse().unwrap();
     assert_eq!(told(), (None, Some(due)));
     tokio::time::advance(Duration::from_secs(20)).await;
-    a.slots[0].note(TaskState::Since(Instant::now()));
+    a.slots[0].set_task_state(TaskState::CollectsSince(Instant::now()));
     tokio::time::advance(Duration::from_secs(5)).await;
     assert_eq!(told(), (Some(due), None));
 }
