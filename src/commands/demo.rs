@@ -64,7 +64,7 @@ pub(super) async fn run(
     let simulator = Simulator::bind(anywhere, scenario, clock.clone())
         .await
         .map_err(|error| {
-            CommandFailure::ActiveConfig(format!("cannot start the simulated API: {error}"))
+            CommandFailure::Running(format!("cannot start the simulated API: {error}"))
         })?;
     let api = format!("http://{}", simulator.local_addr());
     let source = source(&accounts, &api);

@@ -122,7 +122,7 @@ const READABLE: u32 = 0o644;
 /// Why a command did not do what was asked, as an exit code.
 enum CommandFailure {
     /// Exit code 1: it failed while running.
-    ActiveConfig(String),
+    Running(String),
     /// Exit code 1: it has said why already.
     Said,
     /// Exit code 2: usage or configuration.
@@ -131,7 +131,7 @@ enum CommandFailure {
 
 impl CommandFailure {
     fn running(error: impl ToString) -> Self {
-        Self::ActiveConfig(error.to_string())
+        Self::Running(error.to_string())
     }
 
     fn usage(error: impl ToString) -> Self {
@@ -189,7 +189,7 @@ pub fn run() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            return exit(Err(CommandFailure::ActiveConfig(format!(
+            return exit(Err(CommandFailure::Running(format!(
                 "cannot start: {error}; check how many files this process may open"
             ))));
         }
@@ -204,7 +204,7 @@ fn exit(outcome: Result<(), CommandFailure>) -> ExitCode {
     let (code, message) = match outcome {
         Ok(()) => (0, None),
         Err(CommandFailure::Said) => (1, None),
-        Err(CommandFailure::ActiveConfig(message)) => (1, Some(message)),
+        Err(CommandFailure::Running(message)) => (1, Some(message)),
         Err(CommandFailure::Usage(message)) => (2, Some(message)),
     };
     if let Some(message) = message {
@@ -312,7 +312,7 @@ async fn once(
     let output = Output::at(path).map_err(|unsuitable| {
         let message = format!("--output: {} {unsuitable}", path.display());
         match unsuitable {
-            Unsuitable::Io(_) => CommandFailure::ActiveConfig(message),
+            Unsuitable::Io(_) => CommandFailure::Running(message),
             Unsuitable::Kind(_) | Unsuitable::NoReader => CommandFailure::Usage(message),
         }
     })?;
@@ -353,7 +353,7 @@ async fn simulate(
     };
     let signals = StopSignals::catch().map_err(StartError::Signals)?;
     let unable =
-        |error| CommandFailure::ActiveConfig(format!("cannot listen on {listen}: {error}"));
+        |error| CommandFailure::Running(format!("cannot listen on {listen}: {error}"));
     let addresses = listen.resolve().await.map_err(unable)?;
     let Some(address) = addresses.first() else {
         return Err(unable(io::ErrorKind::AddrNotAvailable.into()));
@@ -388,5 +388,5 @@ fn say(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
 
 fn not_written(name: &str, error: &io::Error) -> CommandFailure {
     let remedy = remedy(error);
-    CommandFailure::ActiveConfig(format!("cannot write to {name}: {error}; {remedy}"))
+    CommandFailure::Running(format!("cannot write to {name}: {error}; {remedy}"))
 }

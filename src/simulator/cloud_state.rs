@@ -169,7 +169,7 @@ impl CloudState {
         let (answer, _) = self.metadata.answer("metadata", self.elapsed(at));
         let content = match (question, &binding) {
             (MetadataRequest::Role, Some(binding)) => metadata::role(&binding.role),
-            (MetadataRequest::SimulatedKey(role), Some(binding)) if *role == binding.role => {
+            (MetadataRequest::Key(role), Some(binding)) if *role == binding.role => {
                 if answer.is_good() {
                     metadata::key(&self.show(binding, at, now))
                 } else {

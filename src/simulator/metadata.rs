@@ -17,7 +17,7 @@ pub(crate) enum MetadataRequest<'a> {
     /// What the role is called.
     Role,
     /// A key of the role of this name.
-    SimulatedKey(&'a str),
+    Key(&'a str),
     /// Something else, which is not played.
     Other,
 }
@@ -32,7 +32,7 @@ pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataRequ
     Some(match path.strip_prefix(ROLES) {
         Some("" | "/") => MetadataRequest::Role,
         Some(rest) => match rest.strip_prefix('/') {
-            Some(role) => MetadataRequest::SimulatedKey(role),
+            Some(role) => MetadataRequest::Key(role),
             None => MetadataRequest::Other,
         },
         None => MetadataRequest::Other,

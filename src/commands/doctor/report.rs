@@ -243,7 +243,7 @@ impl Check {
             Self::Credentials => "credentials",
             Self::Dns => "dns",
             Self::Tcp => "tcp",
-            Self::TlsProbe => "tls",
+            Self::Tls => "tls",
             Self::Clock => "clock",
             Self::Signature => "signature",
             Self::Permission => "permission",
