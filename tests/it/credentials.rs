@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Cloud, Program, Scrape, client, run, within};
+use crate::harness::{Cloud, Program, Scrape, client, eventually, run};
 
 const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
 
@@ -174,16 +174,8 @@ fn expiry(scrape: &Scrape, account: &str) -> Option<f64> {
 
 /// Scrapes until `condition` holds, and returns the scrape in which it did.
 async fn until(url: &str, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
-    within(what, async {
-        loop {
-            let scrape = Scrape::parse(&page(url, "/metrics").await);
-            if condition(&scrape) {
-                return scrape;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
+    let look = async || Some(Scrape::parse(&page(url, "/metrics").await)).filter(&condition);
+    eventually(what, look).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,10 +211,8 @@ async fn every_type_lives_through_expiry_rotation_and_revocation_without_a_faile
     .await;
     let asked = handle.received().len();
     handle.revoke("prod").unwrap();
-    within("collections after the revocation", async {
-        while handle.received().len() < asked + 20 {
-            page(&url, "/metrics").await;
-        }
+    eventually("collections after the revocation", async || {
+        (handle.received().len() >= asked + 20).then_some(())
     })
     .await;
 

@@ -28,8 +28,8 @@ use serde_json::{Value, json};
 
 use crate::doctor::Diagnosis;
 use crate::harness::{
-    Cloud, Exporter, Program, client, config_for, documents, page_once_ready, repository_file, run,
-    within,
+    Cloud, Exporter, Program, client, config_for, documents, eventually, page_once_ready,
+    repository_file, run,
 };
 use crate::prometheus::promtool;
 
@@ -1422,11 +1422,9 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
     let expiry = "cwp_exporter_credential_expiry_timestamp_seconds{account=\"partner\"}";
     let first = exporter.ready().await.value(expiry).unwrap();
     let refused = async |code: &str| {
-        within(code, async {
-            let is_refusal = |each: &Received| each.verdict == code;
-            while !cloud.handle.received().iter().any(is_refusal) {
-                exporter.scrape().await;
-            }
+        let is_refusal = |each: &Received| each.verdict == code;
+        eventually(code, async || {
+            cloud.handle.received().into_iter().find(is_refusal)
         })
         .await;
     };
@@ -1437,10 +1435,8 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
     assert!(commands.contains("mv operator.new operator.key\n"));
     std::fs::rename(&new, &key).unwrap();
     let keys = cloud.handle.handed_out("partner");
-    within("a key by the new key", async {
-        while cloud.handle.handed_out("partner") == keys {
-            exporter.scrape().await;
-        }
+    eventually("a key by the new key", async || {
+        (cloud.handle.handed_out("partner") != keys).then_some(())
     })
     .await;
     let last = exporter

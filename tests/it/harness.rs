@@ -42,6 +42,22 @@ async fn at_most<T>(limit: Duration, what: &str, future: impl Future<Output = T>
     }
 }
 
+/// How often a test looks at what does not tell that it has changed.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks until there is something to be found, but not for ever.
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+    .await
+}
+
 /// A simulated cloud. It ends when dropped.
 pub(crate) struct Cloud {
     pub(crate) handle: Handle,
@@ -192,26 +208,14 @@ impl Exporter {
 
     /// Scrapes until `condition` holds, and returns the scrape in which it did.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
-        within(what, async {
-            loop {
-                let scrape = self.scrape().await;
-                if condition(&scrape) {
-                    return scrape;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
+        let look = async || Some(self.scrape().await).filter(&condition);
+        eventually(what, look).await
     }
 
     /// Waits until every account's first collection has ended.
     pub(crate) async fn ready(&self) -> Scrape {
-        within("readiness", async {
-            while self.get("/-/ready").await.status() != 200 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let ready = async || (self.get("/-/ready").await.status() == 200).then_some(());
+        eventually("readiness", ready).await;
         self.scrape().await
     }
 }
@@ -384,17 +388,10 @@ impl Program {
 /// The metrics of an exporter once every account was collected.
 pub(crate) async fn page_once_ready(url: &str) -> String {
     let http = client();
-    within("readiness", async {
-        loop {
-            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
-            if ready.status() == 200 {
-                let page = http.get(format!("{url}/metrics")).send().await.unwrap();
-                return page.text().await.unwrap();
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
+    let get = async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap();
+    let ready = async || (get("/-/ready").await.status() == 200).then_some(());
+    eventually("readiness", ready).await;
+    get("/metrics").await.text().await.unwrap()
 }
 
 /// The README and the pages of `docs`: the path of each and its text.

@@ -17,7 +17,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::harness::{Cloud, Program, client, config_for, within};
+use crate::harness::{Cloud, Program, client, config_for, eventually, within};
 
 /// An exporter as a program, so that its file descriptors are its own.
 struct Target {
@@ -169,10 +169,8 @@ async fn clients_that_send_a_byte_at_a_time_do_not_keep_scrapers_out() {
             }
         });
     }
-    within("the attack to begin", async {
-        while sent.load(Ordering::Relaxed) < 1000 {
-            tokio::task::yield_now().await;
-        }
+    eventually("the attack to begin", async || {
+        (sent.load(Ordering::Relaxed) >= 1000).then_some(())
     })
     .await;
     target.scrapes_answer("slow heads", 100).await;

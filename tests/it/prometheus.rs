@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, Program, client, computed, page_once_ready, within};
+use crate::harness::{Cloud, Program, client, computed, eventually, page_once_ready, within};
 
 /// What to do when there is no Prometheus.
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
@@ -163,12 +163,16 @@ impl Prometheus {
 
     /// Waits until a query gives exactly these values.
     pub(crate) async fn until(&self, query: &str, values: &[f64]) {
-        within(&format!("{query} to be {values:?}"), async {
-            while self.values(query).await != values {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let what = format!("{query} to be {values:?}");
+        let look = async || (self.values(query).await == values).then_some(());
+        eventually(&what, look).await;
+    }
+
+    /// Waits until a query has an answer.
+    pub(crate) async fn has_data(&self, query: &str) {
+        let what = format!("data for {query}");
+        let look = async || (!self.query(query).await.is_empty()).then_some(());
+        eventually(&what, look).await;
     }
 
     /// Every scraped sample of the one series that `selector` selects: time and value.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use cwp_exporter::simulator::Answer;
 
 use crate::harness::{
-    Cloud, Exporter, Program, Scrape, client, config_for, page_once_ready, repository_path, within,
+    Cloud, Exporter, Program, Scrape, client, config_for, eventually, page_once_ready,
+    repository_path, within,
 };
 
 /// A configuration file and a state folder.
@@ -84,13 +85,10 @@ async fn the_last_good_values_are_shown_with_their_age_until_they_are_collected_
     assert!((0.0..60.0).contains(&age), "{age}");
 
     cloud.handle.resume("a0").unwrap();
-    within("a fresh collection", async {
-        while scrape(&url).await.value(RESTORED).is_some() {
-            tokio::task::yield_now().await;
-        }
+    let fresh = eventually("a fresh collection", async || {
+        Some(scrape(&url).await).filter(|scrape| scrape.value(RESTORED).is_none())
     })
     .await;
-    let fresh = scrape(&url).await;
     assert!(fresh.value(LAST_SUCCESS) > restored.value(LAST_SUCCESS));
     program.signal("TERM").await;
     assert!(program.ended().await.success());

@@ -9,7 +9,7 @@ use cwp_exporter::exposition::catalogue;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use crate::harness::{Program, repository_file, within};
+use crate::harness::{Program, eventually, repository_file};
 use crate::prometheus::{Prometheus, each_version, tool};
 
 mod alertmanager;
@@ -232,21 +232,12 @@ async fn prometheus_evaluates_every_rule_on_the_demo() {
         if name.is_empty() || name.ends_with("days_to_exhaustion") {
             continue;
         }
-        within(name, async {
-            while prometheus.query(name).await.is_empty() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        prometheus.has_data(name).await;
     }
-    let evaluated = within("every rule to be evaluated", async {
-        loop {
-            let rules = prometheus.rules().await;
-            if !rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown") {
-                return rules;
-            }
-            tokio::task::yield_now().await;
-        }
+    let evaluated = eventually("every rule to be evaluated", async || {
+        let rules = prometheus.rules().await;
+        let all = !rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown");
+        all.then_some(rules)
     })
     .await;
     assert_eq!(evaluated.len(), self::rules().len());
@@ -255,10 +246,5 @@ async fn prometheus_evaluates_every_rule_on_the_demo() {
     }
     // One that begins pending at once: an account of the demo fails.
     let pending = "ALERTS{alertname=\"TencentCloudCWPAccountFailing\"}";
-    within(pending, async {
-        while prometheus.query(pending).await.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    prometheus.has_data(pending).await;
 }

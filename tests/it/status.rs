@@ -5,7 +5,7 @@ use cwp_exporter::system::clock::Clock;
 use http::header;
 use serde_json::Value;
 
-use crate::harness::{Cloud, Exporter, Program, client, config_for, within};
+use crate::harness::{Cloud, Exporter, Program, client, config_for, eventually};
 
 /// The `data` of an answer of `/api/v1/status`.
 pub(crate) async fn data(url: &str, query: &str) -> Value {
@@ -21,16 +21,8 @@ pub(crate) async fn data(url: &str, query: &str) -> Value {
 
 /// Asks until `condition` holds, and returns the answer in which it did.
 async fn data_until(url: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-    within(what, async {
-        loop {
-            let data = data(url, "").await;
-            if condition(&data) {
-                return data;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
+    let look = async || Some(data(url, "").await).filter(&condition);
+    eventually(what, look).await
 }
 
 /// The names of the accounts, in their order.

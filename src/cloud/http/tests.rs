@@ -2,10 +2,9 @@
 
 mod tls;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::*;
 use crate::config::{Config, Environment};
@@ -14,18 +13,18 @@ use crate::config::{Config, Environment};
 /// gets, by its number from 0; nothing if it gets no answer.
 struct Server {
     url: String,
-    connections: Arc<AtomicUsize>,
+    connections: watch::Receiver<usize>,
 }
 
 impl Server {
     async fn start(answer: impl Fn(usize) -> Option<&'static str> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
+        let (count, connections) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = count.fetch_add(1, Ordering::Relaxed);
+                let number = *count.borrow();
+                count.send_replace(number + 1);
                 tokio::spawn(serve(stream, answer(number)));
             }
         });
@@ -36,7 +35,13 @@ impl Server {
     }
 
     fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        *self.connections.borrow()
+    }
+
+    /// Waits for a connection.
+    async fn connected(&self) {
+        let mut connections = self.connections.clone();
+        connections.wait_for(|count| *count > 0).await.unwrap();
     }
 }
 
@@ -104,14 +109,9 @@ async fn a_request_that_is_given_up_leaves_all_connections_to_its_service() {
     let network = network(MAX_AGE);
     assert_eq!(send(&network, &other.url).await, Ok(200));
     let mut given_up = Box::pin(send(&network, &hung.url));
-    let connected = async {
-        while hung.connections() == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         _ = &mut given_up => panic!("nobody answers"),
-        () = connected => {}
+        () = hung.connected() => {}
     }
     let in_use = |url: &str| {
         let setup = network.setup();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::query::filled_in;
 use super::{dashboards, queries, query_variables};
-use crate::harness::{Cloud, Program, repository_file, within};
+use crate::harness::{Cloud, Program, repository_file};
 use crate::prometheus::Prometheus;
 
 /// One account for each thing that a dashboard shows: numbers that fall, licences that expire,
@@ -80,16 +80,6 @@ fn rules_without_delay() -> String {
         .collect()
 }
 
-/// Waits until Prometheus has an answer to the query.
-async fn has_data(prometheus: &Prometheus, query: &str) {
-    within(&format!("data for {query}"), async {
-        while prometheus.query(query).await.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn prometheus_has_an_answer_to_every_query() {
     let cloud = Cloud::start(SCENARIO).await;
@@ -116,13 +106,11 @@ async fn prometheus_has_an_answer_to_every_query() {
     let prometheus = Prometheus::scraping_with(&url, Some(rules.path())).await;
 
     let account = |name: &str| format!("{{account=\"{name}\"}}");
-    has_data(
-        &prometheus,
-        &format!("tencentcloud_cwp_licenses{}", account("refused")),
-    )
-    .await;
+    prometheus
+        .has_data(&format!("tencentcloud_cwp_licenses{}", account("refused")))
+        .await;
     let falling = format!("tencentcloud_cwp_licenses_available{}", account("falling"));
-    has_data(&prometheus, &falling).await;
+    prometheus.has_data(&falling).await;
     let code = "UnauthorizedOperation".to_owned();
     let refusal = Answer::Error {
         code,
@@ -157,6 +145,6 @@ async fn prometheus_has_an_answer_to_every_query() {
         // An hour ago there was nothing here.
         let query = filled_in(&query).replace(" offset 1h", "");
         assert!(!query.contains('$'), "{query}");
-        has_data(&prometheus, &query).await;
+        prometheus.has_data(&query).await;
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{absolute, alerts, yaml};
-use crate::harness::{client, within};
+use crate::harness::{client, eventually, within};
 use crate::prometheus::{each_version, tool};
 
 const CONFIG: &str = "deploy/alertmanager/alertmanager.yml";
@@ -227,10 +227,8 @@ async fn an_alert_mutes_only_what_it_makes_meaningless() {
         let alertmanager = Alertmanager::start(&program).await;
         alertmanager.fire(fired.clone()).await;
         // An alert is seen by those that mute a moment after it was taken.
-        within("exactly the expected alerts to be muted", async {
-            while alertmanager.muted().await != expected {
-                tokio::task::yield_now().await;
-            }
+        eventually("exactly the expected alerts to be muted", async || {
+            (alertmanager.muted().await == expected).then_some(())
         })
         .await;
     }
