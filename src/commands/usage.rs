@@ -335,6 +335,8 @@ fn likeness(given: &[String], name: &[String]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect_file;
+
     use crate::commands::Cli;
 
     /// What the command line `text` is told, or that it is good.
@@ -359,18 +361,10 @@ mod tests {
     #[test]
     fn wrong_usage_is_told_what_is_wrong_and_what_to_write() {
         // Each two lines: the command line, and what is said of it.
-        let cases = include_str!("../../tests/fixtures/cli/usage.txt");
-        let lines: Vec<&str> = cases.lines().filter(|line| !line.is_empty()).collect();
-        let mut differences = String::new();
-        for case in lines.chunks(2) {
-            let [line, expected] = case else {
-                panic!("{case:?}")
-            };
-            let told = told(line.strip_prefix("cwp-exporter").unwrap());
-            if told != *expected {
-                differences += &format!("{line}\n{told}\n\n");
-            }
-        }
-        assert!(differences.is_empty(), "said otherwise:\n{differences}");
+        let cases = include_str!("../../tests/fixtures/cli/usage.txt").lines();
+        let commands = cases.filter_map(|line| line.strip_prefix("cwp-exporter"));
+        let told = commands.map(|command| format!("cwp-exporter{command}\n{}\n", told(command)));
+        let told: Vec<String> = told.collect();
+        expect_file!["../../tests/fixtures/cli/usage.txt"].assert_eq(&told.join("\n"));
     }
 }

@@ -301,6 +301,8 @@ fn inherited() -> Result<Vec<TcpListener>, ListenError> {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect_file;
+
     use super::*;
 
     fn address(text: &str) -> ListenAddress {
@@ -346,14 +348,17 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told_with_the_form_and_an_example() {
         // Each line: what is given, a tab, what is said of it.
-        let cases = include_str!("../../tests/fixtures/cli/listen-address.txt");
-        for case in cases.lines() {
-            let (text, problem) = case.split_once('\t').unwrap();
+        let cases = include_str!("../../tests/fixtures/cli/listen-address.txt").lines();
+        let told = cases.map(|case| {
+            let text = case.split('\t').next().unwrap();
             let error = text.parse::<ListenAddress>().unwrap_err().to_string();
-            let form = "write HOST:PORT, such as 127.0.0.1:10064 or [::1]:10064, \
+            let form = "; write HOST:PORT, such as 127.0.0.1:10064 or [::1]:10064, \
                         or :10064 for all addresses";
-            assert_eq!(error, format!("{problem}; {form}"), "{text:?}");
-        }
+            let problem = error.strip_suffix(form).expect(&error);
+            format!("{text}\t{problem}\n")
+        });
+        let told: String = told.collect();
+        expect_file!["../../tests/fixtures/cli/listen-address.txt"].assert_eq(&told);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use cwp_exporter::cloud::Fields;
 use cwp_exporter::collectors::{self, Collected, Next};
 use cwp_exporter::simulator::documented_example;
+use expect_test::expect_file;
 
 fn lines(collected: &Collected) -> Vec<String> {
     let samples = collected.samples.iter().map(|sample| {
@@ -48,12 +49,11 @@ fn answers_mean_what_their_fixtures_say() {
                 continue;
             }
             let answer = std::fs::read_to_string(&path).unwrap();
-            let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
             let Next::Done(collected) = collector.reading().read(&fields(&answer)) else {
                 panic!("{} is not all", path.display());
             };
-            let expected: Vec<&str> = expected.lines().collect();
-            assert_eq!(lines(&collected), expected, "{}", path.display());
+            let meaning = lines(&collected).join("\n") + "\n";
+            expect_file![path.with_extension("txt")].assert_eq(&meaning);
             assert!(collected.recognized, "{}", path.display());
             cases += 1;
         }

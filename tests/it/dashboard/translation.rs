@@ -1,13 +1,13 @@
 //! The dashboards in Chinese are made from those in English and `grafana/zh.yml`. After a
-//! change, `UPDATE_DASHBOARDS=1 cargo test --test it dashboard::translation` writes them.
+//! change, `UPDATE_EXPECT=1 cargo test --test it dashboard::translation` writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
+use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
 use super::{NAMES, dashboard, items};
-use crate::harness::repository_file;
+use crate::harness::{repository_file, repository_path};
 
 /// Keys whose texts people read.
 const READ: &[&str] = &[
@@ -187,29 +187,10 @@ fn written(dashboard: &Value) -> String {
 #[test]
 fn the_files_are_what_is_made_of_the_english_dashboards() {
     let mut dictionary = Dictionary::new();
-    let update = std::env::var_os("UPDATE_DASHBOARDS").is_some();
-    let mut stale = Vec::new();
-    for name in NAMES {
-        let english = dashboard(name);
-        let chinese = dictionary.value("", &english);
-        for (file, value) in [
-            (format!("{name}.json"), english),
-            (format!("{name}.zh.json"), chinese),
-        ] {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("grafana")
-                .join(&file);
-            let text = written(&value);
-            if std::fs::read_to_string(&path).unwrap_or_default() == text {
-                continue;
-            }
-            if update {
-                std::fs::write(path, text).unwrap();
-            } else {
-                stale.push(file);
-            }
-        }
-    }
+    let english = NAMES.map(dashboard);
+    let chinese = english
+        .each_ref()
+        .map(|english| dictionary.value("", english));
     assert_eq!(dictionary.problems, Vec::<String>::new());
     let unused = dictionary
         .texts
@@ -220,11 +201,11 @@ fn the_files_are_what_is_made_of_the_english_dashboards() {
         Vec::<&String>::new(),
         "not on any dashboard"
     );
-    assert_eq!(
-        stale,
-        Vec::<String>::new(),
-        "run this test with UPDATE_DASHBOARDS=1"
-    );
+    for (name, (english, chinese)) in NAMES.iter().zip(english.iter().zip(&chinese)) {
+        let file = |end: &str| repository_path(&format!("grafana/{name}{end}"));
+        expect_file![file(".json")].assert_eq(&written(english));
+        expect_file![file(".zh.json")].assert_eq(&written(chinese));
+    }
 }
 
 #[test]

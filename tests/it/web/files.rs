@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
+use expect_test::expect_file;
+
 use super::{Folder, fixtures};
-use crate::harness::{repository_file, run};
+use crate::harness::{repository_file, repository_path, run};
 use crate::prometheus::{each_version, tool};
 
 /// All fixtures in a folder with the files that they name.
@@ -88,7 +90,7 @@ async fn config_check_accepts_and_refuses_the_same_files_and_says_why() {
         }
         assert_eq!(output.status.code(), Some(2), "{name}: {words}");
         let expected = format!("tests/fixtures/web-config/{}", name.replace(".yml", ".txt"));
-        assert_eq!(words, repository_file(&expected), "{name}");
+        expect_file![repository_path(&expected)].assert_eq(&words);
     }
 }
 
