@@ -1,42 +1,36 @@
 //! The section on alerts says what the rules do.
 
-use super::{code, only_code, readme};
+use super::generated::{as_code, assert_table};
+use super::{code, readme};
 use crate::harness::repository_file;
 use crate::prometheus::promtool;
 use crate::rules::alerts;
 
 #[test]
 fn the_alerts_are_those_of_the_rules() {
-    let readme = readme();
-    let documented: Vec<[&str; 3]> = readme
-        .rows("Alert")
-        .into_iter()
-        .map(|row| {
-            assert!(!row[3].is_empty(), "{row:?}");
-            [&row[0], &row[1], &row[2]].map(|cell| only_code(cell))
-        })
-        .collect();
     let alerts = alerts();
-    let expected: Vec<[&str; 3]> = alerts
-        .iter()
-        .map(|(name, rule)| {
-            let severity = rule["labels"]["severity"].as_str().unwrap();
-            let after = rule.get("for").and_then(|after| after.as_str());
-            [name.as_str(), severity, after.unwrap_or_default()]
-        })
-        .collect();
-    assert_eq!(documented, expected);
+    let rows = alerts.iter().map(|(name, rule)| {
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        let after = rule.get("for").and_then(|after| after.as_str());
+        let [name, severity, after] =
+            [name, severity, after.unwrap_or_default()].map(|cell| Some(as_code(cell)));
+        [name, severity, after, None]
+    });
+    assert_table("alerts", rows);
 }
 
 #[test]
 fn the_recorded_series_are_those_of_the_rules() {
-    let readme = readme();
-    let named = readme.between("The rules record", "[tests/rules]");
+    let page = repository_file("docs/alerts.md");
     let rules = repository_file("deploy/prometheus/rules.yml");
-    for name in code(named) {
+    let named = code(&page)
+        .into_iter()
+        .filter(|word| word.starts_with("job_"));
+    let named: Vec<&str> = named.collect();
+    for name in &named {
         assert!(rules.contains(&format!("- record: {name}\n")), "{name}");
     }
-    assert_eq!(code(named).len(), 4);
+    assert!(named.len() >= 4, "{named:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use http::header::CONTENT_TYPE;
 
-use super::{only_code, readme};
+use super::generated::{as_code, assert_table};
 use crate::formats::ask;
 use crate::harness::{Cloud, Exporter};
 
@@ -10,11 +10,22 @@ use crate::harness::{Cloud, Exporter};
 async fn every_accept_is_answered_as_documented() {
     let cloud = Cloud::with_accounts(1).await;
     let exporter = Exporter::of(&cloud, 1).await;
-    for row in readme().rows("Accept") {
-        let (accept, content_type) = (only_code(&row[0]), only_code(&row[1]));
-        for path in ["/metrics", "/probe?target=a0"] {
-            let answer = ask(&exporter, path, accept, "gzip").await;
-            assert_eq!(answer.headers[CONTENT_TYPE], content_type, "{accept}");
-        }
+    let mut rows = Vec::new();
+    for accept in [
+        "application/openmetrics-text;version=1.0.0",
+        "application/openmetrics-text;escaping=allow-utf-8",
+        "text/plain;version=1.0.0",
+        "text/plain;version=0.0.4",
+        "text/html,*/*",
+    ] {
+        let answer = ask(&exporter, "/metrics", accept, "gzip").await;
+        let probe = ask(&exporter, "/probe?target=a0", accept, "gzip").await;
+        assert_eq!(
+            answer.headers[CONTENT_TYPE], probe.headers[CONTENT_TYPE],
+            "{accept}"
+        );
+        let content_type = answer.headers[CONTENT_TYPE].to_str().unwrap();
+        rows.push([accept, content_type].map(|cell| Some(as_code(cell))));
     }
+    assert_table("formats", rows);
 }

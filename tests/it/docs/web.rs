@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use clap::CommandFactory as _;
+use cwp_exporter::commands::Cli;
 use cwp_exporter::config::Environment;
 use cwp_exporter::server::web_config::WebConfigFile;
 use cwp_exporter::server::{
@@ -9,33 +11,30 @@ use cwp_exporter::server::{
     STALL_TIME_WHILE_OTHERS_WAIT,
 };
 
-use super::{UNKNOWN, code, only_code, readme};
+use super::generated::{as_code, assert_table, assert_text};
+use super::{UNKNOWN, code, readme};
 use crate::web::Folder;
 
 #[test]
 fn the_limits_are_those_of_the_server() {
-    let readme = readme();
-    let limits: Vec<(&str, &str)> = readme
-        .rows("Limit")
-        .into_iter()
-        .map(|row| (row[0].as_str(), row[1].as_str()))
-        .collect();
-    // The defaults of flags are checked against the flags' own table.
+    let command = Cli::command();
     let default = |flag: &str| {
-        let row = readme
-            .rows("Flag")
-            .into_iter()
-            .find(|row| row[0].contains(flag));
-        format!("`{flag}`, {}", row.unwrap()[1].trim_matches('`'))
+        let mut flags = command.get_arguments();
+        let argument = flags.find(|argument| argument.get_long() == Some(flag));
+        let values = argument.unwrap().get_default_values();
+        format!("`--{flag}`, {}", values[0].display())
     };
     let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
     let head = format!("{} KiB, 100 headers", MAX_HEAD / 1024);
-    let head_time = format!("{} from its first byte", seconds(HEAD_TIME));
-    let expected = [
-        ("Open connections", default("--web.max-connections")),
+    let head_time = format!(
+        "{} from its first byte, and from the opening of the connection for the first",
+        seconds(HEAD_TIME)
+    );
+    let limits = [
+        ("Open connections", default("web.max-connections")),
         (
             "Scrapes whose answers are not read yet",
-            default("--web.max-requests"),
+            default("web.max-requests"),
         ),
         (
             "Memory that answers hold until they are read",
@@ -47,7 +46,7 @@ fn the_limits_are_those_of_the_server() {
         (
             "Time in which a client accepts nothing of an answer",
             format!(
-                "{}, and {} while",
+                "{}, and {} while a scrape waits for a limit",
                 seconds(STALL_TIME),
                 seconds(STALL_TIME_WHILE_OTHERS_WAIT)
             ),
@@ -58,17 +57,13 @@ fn the_limits_are_those_of_the_server() {
         ),
         ("A request's body", String::new()),
     ];
-    assert_eq!(limits.len(), expected.len());
-    for ((name, value), (expected_name, expected_value)) in limits.iter().zip(&expected) {
-        assert_eq!(name, expected_name);
-        assert!(value.starts_with(expected_value), "{name}: {value}");
-    }
+    let rows = limits.map(|(name, value)| [Some(name.to_owned()), Some(value), None]);
+    assert_table("limits", rows);
 }
 
 #[test]
 fn the_streams_of_a_connection_are_as_many_as_said() {
-    let text = format!("at most {MAX_STREAMS} requests in a connection at a time");
-    assert!(readme().text.contains(&text), "{text}");
+    assert_text("requests in a connection", &MAX_STREAMS.to_string());
 }
 
 /// The keys that a section of the web configuration may have: its own words on another.
@@ -87,19 +82,6 @@ fn known_keys(section: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_web_keys_are_those_that_the_program_knows() {
-    let readme = readme();
-    let mut documented = BTreeSet::new();
-    for row in readme.rows("Web key") {
-        let key = only_code(&row[0]);
-        documented.insert(key.to_owned());
-        // The inline text is told with the file.
-        if let Some((section, file)) = key.split_once('.')
-            && let Some(inline) = file.strip_suffix("_file")
-        {
-            assert!(code(&row[2]).contains(&inline), "{key}");
-            documented.insert(format!("{section}.{inline}"));
-        }
-    }
     let mut known = BTreeSet::new();
     for section in known_keys("") {
         if section == "basic_auth_users" {
@@ -109,7 +91,26 @@ fn the_web_keys_are_those_that_the_program_knows() {
         let keys = known_keys(&section).into_iter();
         known.extend(keys.map(|key| format!("{section}.{key}")));
     }
-    assert_eq!(documented, known);
+    // A text that may be inline is told with its file.
+    let files: Vec<String> = known
+        .iter()
+        .filter(|key| key.ends_with("_file"))
+        .cloned()
+        .collect();
+    let rows = known
+        .iter()
+        .filter(|key| !files.contains(&format!("{key}_file")));
+    let rows = rows.map(|key| {
+        let inline = key
+            .strip_suffix("_file")
+            .filter(|inline| known.contains(*inline));
+        let name = inline.and_then(|inline| inline.split('.').next_back());
+        let or = name.map_or(String::new(), |name| format!(" or `{name}`"));
+        [Some(as_code(key) + &or), None, None]
+    });
+    assert_table("web keys", rows);
+
+    let readme = readme();
     let headers = readme.rows("Web key").into_iter();
     let mut headers = headers.filter(|row| row[0] == "`http_server_config.headers`");
     let headers: BTreeSet<String> = code(&headers.next().unwrap()[2])
