@@ -16,7 +16,7 @@ use cwp_exporter::simulator::{Handle, Scenario, Simulator};
 use cwp_exporter::system::clock::Clock;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a test waits for something that must happen.
@@ -217,6 +217,27 @@ impl Exporter {
         let ready = async || (self.get("/-/ready").await.status() == 200).then_some(());
         eventually("readiness", ready).await;
         self.scrape().await
+    }
+}
+
+/// A pipe in the place of a file: whoever reads the file hangs.
+pub(crate) struct Pipe(PathBuf);
+
+impl Pipe {
+    /// Replaces the file at `path`.
+    pub(crate) fn in_place_of(path: &Path) -> Self {
+        std::fs::remove_file(path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+        Self(path.to_owned())
+    }
+
+    /// Waits until somebody reads the file, who hangs for as long as the returned file lives.
+    pub(crate) async fn reader(&self) -> std::fs::File {
+        let (path, (opened, reader)) = (self.0.clone(), oneshot::channel());
+        // On a thread that nobody waits for: without a reader it would never end.
+        std::thread::spawn(move || opened.send(std::fs::File::create(path)));
+        within("a reader", reader).await.unwrap().unwrap()
     }
 }
 

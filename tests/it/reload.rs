@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Cloud, Exporter, Program, client, config_for, within};
+use crate::harness::{Cloud, Exporter, Pipe, Program, client, config_for, within};
 
 const SUCCESSFUL: &str = "cwp_exporter_config_last_reload_successful";
 const TIMESTAMP: &str = "cwp_exporter_config_last_reload_success_timestamp_seconds";
@@ -187,18 +187,13 @@ async fn a_hangup_reloads_and_a_client_may_not_unless_allowed() {
 /// An answer that is waited for.
 type Asked = tokio::task::JoinHandle<reqwest::Result<reqwest::Response>>;
 
-/// Puts a pipe in the place of the configuration; returns when the exporter reads it, which
-/// then waits for as long as the file lives. The other is the answer to who asked.
+/// Lets the exporter hang while it reads its configuration, for as long as the file lives. The
+/// other is the answer to who asked for the reload.
 async fn hang_a_reading(exporter: &Exporter) -> (std::fs::File, Asked) {
-    let path = exporter.config_file().to_owned();
-    std::fs::remove_file(&path).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.unwrap().success());
+    let pipe = Pipe::in_place_of(exporter.config_file());
     let url = format!("{}/-/reload", exporter.url);
     let asked = tokio::spawn(client().post(url).send());
-    let opened = tokio::task::spawn_blocking(|| std::fs::File::create(path));
-    let opened = within("the reading", opened).await;
-    (opened.unwrap().unwrap(), asked)
+    (pipe.reader().await, asked)
 }
 
 // With a thread for the test, where the exporter itself would hang.

@@ -1,6 +1,6 @@
 //! The API over TLS: certificates that are trusted and not, and what is sent.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cwp_exporter::cloud::tc3::{self, CanonicalRequest, CredentialScope};
@@ -14,11 +14,12 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Exporter, Program, Scrape, client, page_once_ready, within};
+use crate::harness::{Exporter, Pipe, Program, page_once_ready, within};
 
-type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+type Received = watch::Sender<Vec<(HeaderMap, Bytes)>>;
 
 /// An API behind TLS with a certificate of its own for `localhost`.
 struct TlsApi {
@@ -42,14 +43,14 @@ impl TlsApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let received = Received::default();
-        let log = Arc::clone(&received);
+        let log = received.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let Ok(stream) = acceptor.accept(stream).await else {
                     continue;
                 };
-                let log = Arc::clone(&log);
-                let service = service_fn(move |request| answer(request, Arc::clone(&log)));
+                let log = log.clone();
+                let service = service_fn(move |request| answer(request, log.clone()));
                 let connection =
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(connection);
@@ -95,7 +96,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    log.lock().unwrap().push((head.headers, body));
+    log.send_modify(|received| received.push((head.headers, body)));
     let mut fields = documented_example();
     fields.insert("RequestId".to_owned(), "r-1".into());
     let body = serde_json::json!({ "Response": fields }).to_string();
@@ -112,7 +113,7 @@ async fn requests_over_tls_carry_token_region_and_the_host_as_signed() {
     let scrape = exporter.ready().await;
     assert_eq!(scrape.succeeded("a0"), Some(true));
 
-    let received = api.received.lock().unwrap();
+    let received = api.received.borrow();
     let (headers, body) = &received[0];
     let text = |name: &str| headers[name].to_str().unwrap();
     let host = format!("localhost:{}", api.port);
@@ -143,7 +144,7 @@ async fn a_certificate_that_nobody_vouches_for_is_a_network_failure() {
     let exporter = api.exporter("").await;
     let scrape = exporter.ready().await;
     assert_eq!(scrape.failure_reason("a0"), Some("network"));
-    assert!(api.received.lock().unwrap().is_empty());
+    assert!(api.received.borrow().is_empty());
 }
 
 #[tokio::test]
@@ -226,22 +227,32 @@ async fn a_reload_reads_the_systems_certificates_anew_too() {
 async fn system_certificates_that_hang_at_a_reload_hold_up_neither_collections_nor_the_end() {
     let api = TlsApi::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.pem");
+    let (config, path) = (folder.path().join("cwp.yml"), folder.path().join("ca.pem"));
+    std::fs::write(&config, api.config("")).unwrap();
     std::fs::write(&path, &api.certificate).unwrap();
-    let variable = ("SSL_CERT_FILE", path.to_str().unwrap());
-    let exporter = api.exporter_with("", &[variable]).await;
-    exporter.ready().await;
-    std::fs::remove_file(&path).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.unwrap().success());
-    let url = format!("{}/-/reload", exporter.url);
-    tokio::spawn(client().post(url).send());
-    let opened = tokio::task::spawn_blocking(move || std::fs::File::create(path));
-    let reading = within("the reading", opened).await.unwrap().unwrap();
-    let received = || api.received.lock().unwrap().len();
-    let further = received() + 2;
-    let collected = |_: &Scrape| received() >= further;
-    exporter.until("collections", collected).await;
-    within("the end", exporter.stop()).await;
+    // The program has one thread that collects. In the process of the test, other threads of
+    // the runtime would go on with what a thread that waits for a file leaves.
+    let mut program = Program::start(
+        &[
+            "--config.file",
+            config.to_str().unwrap(),
+            "--web.listen-address=127.0.0.1:0",
+        ],
+        &[
+            ("KEY", "key-a0"),
+            ("TOKEN", "token-a0"),
+            ("SSL_CERT_FILE", path.to_str().unwrap()),
+        ],
+    );
+    page_once_ready(&program.url().await).await;
+    let pipe = Pipe::in_place_of(&path);
+    program.signal("HUP").await;
+    let reading = pipe.reader().await;
+    let further = api.received.borrow().len() + 3;
+    let mut received = api.received.subscribe();
+    let collected = received.wait_for(|received| received.len() >= further);
+    within("collections", collected).await.unwrap();
+    program.signal("TERM").await;
+    assert!(program.ended().await.success());
     drop(reading);
 }

@@ -65,11 +65,10 @@ impl Files {
     }
 
     async fn read_in_turn(&self, path: &Path) -> Result<String, NoText> {
-        let folder = path.parent().unwrap_or(Path::new(""));
         // In this order, so that those who wait for one file hold no place of its folder.
         let turns = [
             turn(self.turns_at(path, 1)).await,
-            turn(self.turns_at(folder, PER_FOLDER)).await,
+            turn(self.turns_of_folder(path)).await,
             turn(Arc::clone(&self.all)).await,
         ];
         let (read, path) = (Arc::clone(&self.read), path.to_owned());
@@ -80,6 +79,11 @@ impl Files {
             text
         });
         read.await.unwrap_or_else(|_| Err(not_read()))
+    }
+
+    /// What lets so many at a time read from the folder of `path`.
+    fn turns_of_folder(&self, path: &Path) -> Arc<Semaphore> {
+        self.turns_at(path.parent().unwrap_or(Path::new("")), PER_FOLDER)
     }
 
     /// What lets `count` at a time read from `place`.
@@ -125,12 +129,20 @@ pub(crate) mod hanging {
     //! A disk on which files can hang.
 
     use std::sync::Condvar;
+    use std::time::Duration;
 
     use super::*;
 
-    /// Files whose path contains `hung` are not read before this thaws.
+    /// How long a test waits for reads.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Files whose path contains `hung` are not read before this thaws, or is dropped: a test
+    /// that fails must not wait for its reads for ever.
     #[derive(Default)]
-    pub(crate) struct Disk {
+    pub(crate) struct Disk(Arc<Reads>);
+
+    #[derive(Default)]
+    struct Reads {
         state: Mutex<State>,
         changed: Condvar,
     }
@@ -138,58 +150,86 @@ pub(crate) mod hanging {
     #[derive(Default)]
     struct State {
         thawed: bool,
-        /// How many reads hang.
+        /// How many reads of files that hang, or hung, have begun.
+        begun: usize,
+        /// How many of them hang.
         hung: usize,
     }
 
     impl Disk {
         /// What reads from the disk.
-        pub(crate) fn files(self: &Arc<Self>) -> Files {
-            let disk = Arc::clone(self);
+        pub(crate) fn files(&self) -> Files {
+            let reads = Arc::clone(&self.0);
             Files::new(move |path| {
                 if path.to_string_lossy().contains("hung") {
-                    disk.wait();
+                    reads.wait();
                 }
                 Ok("s3cret".to_owned())
             })
         }
 
+        /// Waits until so many reads hang.
+        pub(crate) fn until_hung(&self, count: usize) {
+            let Reads { state, changed } = &*self.0;
+            let few = |state: &mut State| state.hung < count;
+            let waited = changed.wait_timeout_while(state.lock().unwrap(), PATIENCE, few);
+            let (state, timeout) = waited.unwrap();
+            assert!(!timeout.timed_out(), "{} reads hang", state.hung);
+        }
+
+        /// How many reads of files that hang, or hung before the disk thawed, have begun.
+        pub(crate) fn begun(&self) -> usize {
+            self.0.state.lock().unwrap().begun
+        }
+
+        pub(crate) fn hung(&self) -> usize {
+            self.0.state.lock().unwrap().hung
+        }
+
+        pub(crate) fn thaw(&self) {
+            self.0.state.lock().unwrap().thawed = true;
+            self.0.changed.notify_all();
+        }
+    }
+
+    impl Drop for Disk {
+        fn drop(&mut self) {
+            self.thaw();
+        }
+    }
+
+    impl Reads {
         fn wait(&self) {
             let mut state = self.state.lock().unwrap();
+            state.begun += 1;
             state.hung += 1;
             self.changed.notify_all();
             let state = self.changed.wait_while(state, |state| !state.thawed);
             state.unwrap().hung -= 1;
-        }
-
-        /// Waits until so many reads hang.
-        pub(crate) fn until_hung(&self, count: usize) {
-            let state = self.state.lock().unwrap();
-            drop(self.changed.wait_while(state, |state| state.hung < count));
-        }
-
-        pub(crate) fn hung(&self) -> usize {
-            self.state.lock().unwrap().hung
-        }
-
-        pub(crate) fn thaw(&self) {
-            self.state.lock().unwrap().thawed = true;
-            self.changed.notify_all();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::future::join_all;
     use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 
     use super::hanging::Disk;
     use super::*;
 
+    /// Waits for `reads`, but not for ever.
+    async fn within<T>(what: &str, reads: impl Future<Output = T>) -> T {
+        let limit = Duration::from_secs(30);
+        let read = tokio::time::timeout(limit, reads).await;
+        read.unwrap_or_else(|_| panic!("waited {limit:?} for {what}"))
+    }
+
     #[tokio::test]
     async fn a_file_that_hangs_takes_one_thread_whoever_asks_and_others_are_read() {
-        let disk = Arc::new(Disk::default());
+        let disk = Disk::default();
         let files = disk.files();
         let hung: Vec<PathBuf> = (0..20).map(|n| format!("/hung/{}", n % 2).into()).collect();
         let mut waiting: FuturesUnordered<_> =
@@ -197,7 +237,7 @@ mod tests {
         assert!(waiting.next().now_or_never().is_none());
         disk.until_hung(2);
         for path in ["/good/a", "/good/b"] {
-            let read = files.read([PathBuf::from(path)]).await;
+            let read = within("a good file", files.read([path.into()])).await;
             assert_eq!(read.text(Path::new(path)).unwrap(), "s3cret");
         }
         assert_eq!(disk.hung(), 2, "one of each file");
@@ -207,8 +247,10 @@ mod tests {
         let mut again = Box::pin(again);
         assert!((&mut again).now_or_never().is_none());
         disk.thaw();
-        assert_eq!(again.await.text(&hung[0]).unwrap(), "s3cret");
-        let all = join_all(hung.iter().map(|path| files.read([path.clone()]))).await;
+        let again = within("the thawed file", again).await;
+        assert_eq!(again.text(&hung[0]).unwrap(), "s3cret");
+        let all = join_all(hung.iter().map(|path| files.read([path.clone()])));
+        let all = within("all files", all).await;
         assert_eq!(all.len(), 20);
         assert!(
             files.turns.lock().unwrap().len() <= 3,
@@ -218,23 +260,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_hangs_leaves_threads_to_the_others() {
-        let disk = Arc::new(Disk::default());
+        let disk = Disk::default();
         let files = disk.files();
-        let folder = files.turns_at(Path::new("/hung"), PER_FOLDER);
+        let folder = files.turns_of_folder(Path::new("/hung/any"));
         // All of its places but two are taken.
         let places = u32::try_from(PER_FOLDER).unwrap();
         let _taken = folder.acquire_many(places - 2).await.unwrap();
         let mut waiting: FuturesUnordered<_> = (0..50)
-            .map(|n| files.read([PathBuf::from(format!("/hung/{n}"))]))
+            .map(|n| files.read([format!("/hung/{n}").into()]))
             .collect();
         assert!(waiting.next().now_or_never().is_none());
         disk.until_hung(2);
         assert!(waiting.next().now_or_never().is_none());
-        let good = files.read([PathBuf::from("/good/a")]).await;
+        let good = within("a good file", files.read(["/good/a".into()])).await;
         assert!(good.text(Path::new("/good/a")).is_ok());
         assert_eq!(disk.hung(), 2);
         disk.thaw();
-        let read: Vec<_> = waiting.collect().await;
+        let read: Vec<_> = within("the thawed files", waiting.collect()).await;
         assert_eq!(read.len(), 50);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{environment, fixtures, load_text};
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
@@ -105,6 +105,23 @@ fn anchors_and_merge_keys_work() {
             .all(|account| account.labels.get("x").is_some_and(|x| x == "y"))
     );
     assert_eq!(config.accounts.len(), 3);
+}
+
+#[test]
+fn any_number_of_accounts_may_share_one_anchor() {
+    // A limit of ten aliases for each anchor, which the library has, counts from 100 on.
+    for count in [100, 10_000] {
+        let mut yaml = "poll: {interval: 24h}\naccounts:\n\
+                        - {name: first, credentials: &c {type: env}}\n"
+            .to_owned();
+        for n in 0..count {
+            yaml += &format!("- {{name: a{n}, credentials: *c}}\n");
+        }
+        let config = load_text(&yaml, &environment([])).unwrap();
+        assert_eq!(config.accounts.len(), count + 1);
+        let mut accounts = config.accounts.iter();
+        assert!(accounts.all(|account| account.credentials == Credentials::Env));
+    }
 }
 
 #[test]
