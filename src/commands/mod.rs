@@ -123,8 +123,8 @@ const READABLE: u32 = 0o644;
 enum CommandFailure {
     /// Exit code 1: it failed while running.
     Running(String),
-    /// Exit code 1: it has said why already.
-    Said,
+    /// Exit code 1: the log or the report has said why.
+    AlreadyReported,
     /// Exit code 2: usage or configuration.
     Usage(String),
 }
@@ -203,7 +203,7 @@ pub fn run() -> ExitCode {
 fn exit(outcome: Result<(), CommandFailure>) -> ExitCode {
     let (code, message) = match outcome {
         Ok(()) => (0, None),
-        Err(CommandFailure::Said) => (1, None),
+        Err(CommandFailure::AlreadyReported) => (1, None),
         Err(CommandFailure::Running(message)) => (1, Some(message)),
         Err(CommandFailure::Usage(message)) => (2, Some(message)),
     };
@@ -336,7 +336,7 @@ async fn once(
     if all_succeeded {
         Ok(())
     } else {
-        Err(CommandFailure::Said)
+        Err(CommandFailure::AlreadyReported)
     }
 }
 
@@ -352,8 +352,7 @@ async fn simulate(
         None => Scenario::demo().map_err(CommandFailure::running)?,
     };
     let signals = StopSignals::catch().map_err(StartError::Signals)?;
-    let unable =
-        |error| CommandFailure::Running(format!("cannot listen on {listen}: {error}"));
+    let unable = |error| CommandFailure::Running(format!("cannot listen on {listen}: {error}"));
     let addresses = listen.resolve().await.map_err(unable)?;
     let Some(address) = addresses.first() else {
         return Err(unable(io::ErrorKind::AddrNotAvailable.into()));

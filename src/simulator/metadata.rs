@@ -78,11 +78,8 @@ mod tests {
         for (path, expected) in [
             (format!("{ROLES}/"), "Some(Role)"),
             (ROLES.to_owned(), "Some(Role)"),
-            (
-                format!("{ROLES}/Exporter"),
-                "Some(SimulatedKey(\"Exporter\"))",
-            ),
-            (format!("{ROLES}/a/b"), "Some(SimulatedKey(\"a/b\"))"),
+            (format!("{ROLES}/Exporter"), "Some(Key(\"Exporter\"))"),
+            (format!("{ROLES}/a/b"), "Some(Key(\"a/b\"))"),
             (format!("{ROLES}2/"), "Some(Other)"),
             ("/latest/meta-data/".to_owned(), "Some(Other)"),
             ("/latest/meta-data".to_owned(), "Some(Other)"),

@@ -28,7 +28,7 @@ pub(crate) struct SimulatorState {
     clock_offset: SignedDuration,
     /// Told whenever a request has arrived.
     pub(crate) arrived: Notify,
-    /// ReceivedRequest ids given out.
+    /// Request ids given out.
     serial: AtomicU64,
     /// Connections accepted.
     connections: AtomicU64,

@@ -35,7 +35,7 @@ pub(crate) struct Tenant {
     revoked: u64,
     /// Requests signed with its keys so far.
     pub(crate) requests: usize,
-    /// IssuedKey keys so far.
+    /// Keys of its role that were issued so far.
     pub(crate) handed_out: usize,
 }
 

@@ -37,7 +37,7 @@ pub(in crate::commands) async fn run(
     if report.ok {
         Ok(())
     } else {
-        Err(CommandFailure::Said)
+        Err(CommandFailure::AlreadyReported)
     }
 }
 

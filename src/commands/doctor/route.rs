@@ -83,9 +83,7 @@ impl RouteProbe {
                         let detail = format!("no TLS handshake within {:?}", self.timeout);
                         CheckResult::failed(Check::Tls, detail, NO_CONNECTION)
                     }),
-                None => {
-                    CheckResult::skipped(Check::Tls, "no certificate can be for this name")
-                }
+                None => CheckResult::skipped(Check::Tls, "no certificate can be for this name"),
             },
             (Some(_), None) => CheckResult::skipped(Check::Tls, "the endpoint has no host"),
         });
