@@ -1,9 +1,9 @@
-//! What an account's caller gets to see.
+//! The answers that a scenario can give.
 
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::refusal::Refusal;
 
@@ -39,7 +39,7 @@ pub enum Answer {
         /// The code as a word.
         code_desc: String,
     },
-    /// An answer of something in between, such as a gateway's 502.
+    /// An answer of a gateway, such as 502.
     Http {
         /// The status, 200 to 599.
         status: StatusCode,
@@ -68,7 +68,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// A word for logs.
+    /// The kind of answer, for logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -87,10 +87,8 @@ impl Answer {
             Self::Delayed(_, answer) => answer.name(),
         }
     }
-}
 
-impl Answer {
-    /// Whether it shows, wholly or in part, what is answered where no fault is played.
+    /// Whether the answer has, wholly or in part, the content of a good answer.
     pub(crate) fn is_good(&self) -> bool {
         match self {
             Self::Ok | Self::Gzip | Self::Cut(_) | Self::Oversized(_) => true,
@@ -108,16 +106,12 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The most items of a page, and how many there are if the request does not say.
+    /// The largest `Limit`, and the `Limit` of a request without the parameter.
     const LIMITS: (u64, usize) = (100, 10);
 
     /// Reads `Limit` and `Offset`, the only parameters of lists that are known here.
     pub(crate) fn read(parameters: &Map<String, Value>) -> Result<Self, Refusal> {
-        let known = ["Limit", "Offset"];
-        let mut names = parameters.keys().map(String::as_str);
-        if let Some(name) = names.find(|name| !known.contains(name)) {
-            return Err(Refusal::unknown_parameter(name));
-        }
+        Refusal::check_names(parameters, &["Limit", "Offset"])?;
         let (most, usual) = Self::LIMITS;
         let number = |name, default, most| match parameters.get(name) {
             None => Ok(default),
@@ -150,43 +144,31 @@ impl Page {
 ///
 /// All 25, with the figures that the API's documentation contradicts itself with:
 /// expired licences and a destroyed order where there are no licences at all.
-/// What reads this answer must not assume that one count follows from another.
+/// Readers of this answer must not assume that one count follows from another.
 #[must_use]
 pub fn documented_example() -> Fields {
-    const COUNTS: [(&str, u64); 16] = [
-        ("LicenseCnt", 0),
-        ("AvailableLicenseCnt", 0),
-        ("AvailableProVersionLicenseCnt", 0),
-        ("AvailableFlagshipVersionLicenseCnt", 0),
-        ("NearExpiryLicenseCnt", 0),
-        ("ExpireLicenseCnt", 10),
-        ("UsedLicenseCnt", 0),
-        ("NotExpiredLicenseCnt", 0),
-        ("FlagshipVersionLicenseCnt", 0),
-        ("ProVersionLicenseCnt", 0),
-        ("CwpVersionLicenseCnt", 0),
-        ("AvailableLHLicenseCnt", 0),
-        ("DestroyOrderNum", 1),
-        ("AvailableAISecurityLicenseCnt", 0),
-        ("AISecurityVersionLicenseCnt", 0),
-        ("ApplicationAvailableLicenseCnt", 0),
-    ];
-    const SWITCHES: [&str; 8] = [
-        "AutoOpenStatus",
-        "IsOpenStatusHistory",
-        "AutoRepurchaseSwitch",
-        "AutoRepurchaseRenewSwitch",
-        "RepurchaseRenewSwitch",
-        "AutoBindRaspSwitch",
-        "AutoOpenRaspSwitch",
-        "AutoDowngradeSwitch",
-    ];
-    COUNTS
-        .into_iter()
-        .map(|(name, count)| (name.to_owned(), Value::from(count)))
-        .chain(SWITCHES.map(|name| (name.to_owned(), Value::Bool(false))))
-        .chain([("ProtectType".to_owned(), Value::from("FLAGSHIP_PREPAY"))])
-        .collect()
+    object(json!({
+        "LicenseCnt": 0, "AvailableLicenseCnt": 0, "UsedLicenseCnt": 0,
+        "NotExpiredLicenseCnt": 0, "NearExpiryLicenseCnt": 0, "ExpireLicenseCnt": 10,
+        "ProVersionLicenseCnt": 0, "AvailableProVersionLicenseCnt": 0,
+        "FlagshipVersionLicenseCnt": 0, "AvailableFlagshipVersionLicenseCnt": 0,
+        "AISecurityVersionLicenseCnt": 0, "AvailableAISecurityLicenseCnt": 0,
+        "CwpVersionLicenseCnt": 0, "AvailableLHLicenseCnt": 0,
+        "ApplicationAvailableLicenseCnt": 0, "DestroyOrderNum": 1,
+        "AutoOpenStatus": false, "IsOpenStatusHistory": false,
+        "AutoRepurchaseSwitch": false, "AutoRepurchaseRenewSwitch": false,
+        "RepurchaseRenewSwitch": false, "AutoBindRaspSwitch": false,
+        "AutoOpenRaspSwitch": false, "AutoDowngradeSwitch": false,
+        "ProtectType": "FLAGSHIP_PREPAY",
+    }))
+}
+
+/// The fields of a JSON object.
+pub(crate) fn object(value: Value) -> Fields {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
 }
 
 #[cfg(test)]

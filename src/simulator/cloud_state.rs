@@ -1,6 +1,5 @@
-//! The simulated cloud as it is at one moment.
+//! What the simulated cloud answers to requests, and what requests change in it.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use tokio::time::Instant;
 use super::action::Action;
 use super::answer::{Answer, Page};
 use super::headers;
-use super::key::{Claim, KeyStatus};
-use super::log::{RequestEntry, RequestLog, action_name};
+use super::key::KeyStatus;
+use super::log::{Received, RequestLog};
 use super::metadata::{self, MetadataRequest};
 use super::rate::RateWindow;
 use super::refusal::Refusal;
@@ -27,15 +26,15 @@ use super::verify::{self, ReceivedRequest};
 /// What changes with time and with requests.
 #[derive(Debug)]
 pub(crate) struct CloudState {
-    /// When scenario time began, once it has.
+    /// When scenario time began; none before that.
     pub(crate) start: Option<Instant>,
     pub(crate) tenants: Tenants,
     pub(crate) sts: ResponseScript,
     pub(crate) metadata: ResponseScript,
     /// The role of the instance that asks for metadata.
     binding: Option<RoleBinding>,
-    /// The key that its metadata show.
-    shown: Option<IssuedKey>,
+    /// The key in its metadata.
+    instance_key: Option<IssuedKey>,
     rate_limit: NonZeroU32,
     sts_rate_limit: NonZeroU32,
     /// The longest life of the token service's keys.
@@ -45,31 +44,32 @@ pub(crate) struct CloudState {
 }
 
 /// What the parameters of an authentic request ask for.
-pub(crate) enum Asked {
+pub(crate) enum Parameters {
     /// The key of a role.
     Role(AssumeRoleRequest),
     /// The licences.
-    Licences,
-    /// What the scenario has for a further action: a page, if the answer is a list.
+    Licenses,
+    /// The answer that the scenario has for a further action; a page, if it is a list.
     Scripted(Page),
 }
 
-/// Reads the parameters of an authentic request.
-///
-/// # Errors
-///
-/// The refusal that the API would answer with.
-pub(crate) fn read(action: &Action, body: &[u8]) -> Result<Asked, Refusal> {
-    let parameters = verify::parameters(body)?;
-    match action {
-        Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
-            AssumeRoleRequest::read(action, &parameters).map(Asked::Role)
+impl Parameters {
+    /// Reads the body of an authentic request.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that the API would answer with.
+    pub(crate) fn read(action: &Action, body: &[u8]) -> Result<Self, Refusal> {
+        let parameters = verify::parameters(body)?;
+        match action {
+            Action::AssumeRole | Action::AssumeRoleWithWebIdentity => {
+                AssumeRoleRequest::read(action, &parameters).map(Self::Role)
+            }
+            Action::Scripted(_) => Page::read(&parameters).map(Self::Scripted),
+            Action::DescribeLicenseGeneral => {
+                Refusal::check_names(&parameters, &[]).map(|()| Self::Licenses)
+            }
         }
-        Action::Scripted(_) => Page::read(&parameters).map(Asked::Scripted),
-        Action::DescribeLicenseGeneral => match parameters.keys().next() {
-            Some(name) => Err(Refusal::unknown_parameter(name)),
-            None => Ok(Asked::Licences),
-        },
     }
 }
 
@@ -77,11 +77,11 @@ impl CloudState {
     pub(crate) fn new(scenario: Scenario) -> Self {
         Self {
             start: None,
-            tenants: Tenants::new(scenario.parts),
+            tenants: Tenants::new(scenario.accounts),
             sts: ResponseScript::new(scenario.sts.timeline),
             metadata: ResponseScript::new(scenario.metadata.timeline),
             binding: scenario.metadata.binding,
-            shown: None,
+            instance_key: None,
             rate_limit: scenario.rate_limit,
             sts_rate_limit: scenario.sts.rate_limit,
             sts_lifetime: scenario.sts.lifetime,
@@ -90,15 +90,14 @@ impl CloudState {
         }
     }
 
-    /// The scenario's time at an instant, rounds that are over included.
+    /// The scenario's time at an instant, past rounds included.
     pub(crate) fn elapsed(&self, at: Instant) -> Duration {
         self.start
             .map_or(Duration::ZERO, |start| at.saturating_duration_since(start))
     }
 
-    pub(crate) fn name(&self, tenant: Option<usize>) -> Option<&str> {
-        let tenant = self.tenants.get(tenant?)?;
-        Some(tenant.account.name())
+    fn name(&self, tenant: Option<usize>) -> Option<&str> {
+        Some(self.tenants.get(tenant?)?.account.name())
     }
 
     /// Answers an authentic, permitted request of or for `tenant`.
@@ -109,45 +108,45 @@ impl CloudState {
     pub(crate) fn serve(
         &mut self,
         action: &Action,
-        asked: Result<Asked, Refusal>,
+        parameters: Result<Parameters, Refusal>,
         tenant: Option<usize>,
         (at, now): (Instant, Timestamp),
     ) -> Result<(Answer, ReplyContent), Refusal> {
         let elapsed = self.elapsed(at);
-        let caller = tenant.and_then(|place| self.tenants.get(place));
-        if let (Some(place), Some(caller)) = (tenant, caller) {
+        let caller = tenant.and_then(|index| self.tenants.get(index));
+        if let (Some(index), Some(caller)) = (tenant, caller) {
             let service_limit = match action.service() {
                 "sts" => self.sts_rate_limit,
                 _ => self.rate_limit,
             };
             let limit = caller.account.rate_limit.unwrap_or(service_limit);
             self.rate
-                .admit(place, action, limit, at)
+                .admit(index, action, limit, at)
                 .map_err(|count| Refusal::rate(count, limit))?;
         }
-        let asked = asked?;
-        if let Asked::Role(wish) = &asked {
-            let place = self.tenants.of_role(&wish.role_arn);
-            let place = place.ok_or_else(Refusal::role_not_found)?;
+        let parameters = parameters?;
+        if let Parameters::Role(role) = &parameters {
+            let index = self.tenants.of_role(&role.role_arn);
+            let index = index.ok_or_else(Refusal::role_not_found)?;
             let caller = self.name(tenant).unwrap_or_default();
-            if let Some(tenant) = self.tenants.get(place) {
-                tenant.account.admit(caller, wish)?;
+            if let Some(tenant) = self.tenants.get(index) {
+                tenant.account.admit(caller, role)?;
             }
             let (answer, mut fields) = self.sts.answer("sts", elapsed);
             if answer.is_good() {
                 let longest = self.sts_lifetime.unwrap_or(Duration::MAX);
-                let lifetime = wish.duration.min(longest);
-                let key = self.tenants.issue(place, elapsed, now, lifetime);
+                let lifetime = role.duration.min(longest);
+                let key = self.tenants.issue(index, elapsed, now, lifetime);
                 fields = Arc::new(sts::fields(&key));
             }
             return Ok((answer, ReplyContent::Fields(fields)));
         }
-        // Unknown only if there had been no account, which is refused before.
-        let tenant = tenant.and_then(|place| self.tenants.get_mut(place));
+        // Every signed request has a tenant: an unknown secret id was refused before.
+        let tenant = tenant.and_then(|index| self.tenants.get_mut(index));
         let tenant = tenant.ok_or_else(Refusal::secret_id_not_found)?;
-        let (answer, fields) = tenant.player.answer(tenant.account.name(), elapsed);
-        let fields = match asked {
-            Asked::Scripted(page) => {
+        let (answer, fields) = tenant.script.answer(tenant.account.name(), elapsed);
+        let fields = match parameters {
+            Parameters::Scripted(page) => {
                 let known = tenant.account.answers.get(action.name());
                 Arc::new(page.of(known.ok_or_else(|| Refusal::no_such_action(action))?))
             }
@@ -156,94 +155,84 @@ impl CloudState {
         Ok((answer, ReplyContent::Fields(fields)))
     }
 
-    /// Answers a question to the metadata service.
-    pub(crate) fn inform(
+    /// Answers a request to the metadata service.
+    pub(crate) fn serve_metadata(
         &mut self,
-        question: &MetadataRequest<'_>,
+        request: &MetadataRequest<'_>,
         path: &str,
         at: Instant,
         now: Timestamp,
     ) -> (Answer, ReplyContent) {
         let binding = self.binding.clone();
-        let place = binding.as_ref().map(|binding| binding.tenant);
         let (answer, _) = self.metadata.answer("metadata", self.elapsed(at));
-        let content = match (question, &binding) {
-            (MetadataRequest::Role, Some(binding)) => metadata::role(&binding.role),
+        let content = match (request, &binding) {
+            (MetadataRequest::Role, Some(binding)) => Some(metadata::role(&binding.role)),
             (MetadataRequest::Key(role), Some(binding)) if *role == binding.role => {
-                if answer.is_good() {
-                    metadata::key(&self.show(binding, at, now))
-                } else {
-                    // A fault is played instead of this.
-                    metadata::role(&binding.role)
-                }
+                Some(match answer.is_good() {
+                    true => metadata::key(&self.instance_key(binding, at, now)),
+                    // A fault is answered instead of this.
+                    false => metadata::role(&binding.role),
+                })
             }
-            _ => metadata::nothing(),
+            _ => None,
         };
-        let verdict = match &content {
-            ReplyContent::Plain(status, _) if !status.is_success() => "NotFound",
-            _ => "ok",
-        };
+        let verdict = content.as_ref().map_or("NotFound", |_| "ok");
         self.log.metadata = self.log.metadata.saturating_add(1);
-        let action = Some(Cow::Owned(path.to_owned()));
-        self.note(at, place, action, verdict);
-        (answer, content)
+        let tenant = binding.map(|binding| binding.tenant);
+        self.log_request(at, tenant, Some(path), verdict);
+        (answer, content.unwrap_or_else(metadata::not_found))
     }
 
-    /// The key that metadata show: the same one until half of its life is over.
-    fn show(&mut self, binding: &RoleBinding, at: Instant, now: Timestamp) -> IssuedKey {
+    /// The key in the metadata: the same key until half of its life is over.
+    fn instance_key(&mut self, binding: &RoleBinding, at: Instant, now: Timestamp) -> IssuedKey {
         let elapsed = self.elapsed(at);
-        let fresh = |key: &&IssuedKey| {
-            let standing = self.tenants.standing(key, elapsed, now);
-            standing == KeyStatus::Good && now.as_second() < key.half
+        let is_fresh = |key: &&IssuedKey| {
+            let status = self.tenants.status(key, elapsed, now);
+            status == KeyStatus::Good && now.as_second() < key.half
         };
-        if let Some(key) = self.shown.as_ref().filter(fresh) {
+        if let Some(key) = self.instance_key.as_ref().filter(is_fresh) {
             return key.clone();
         }
         let (tenant, lifetime) = (binding.tenant, binding.lifetime);
         let key = self.tenants.issue(tenant, elapsed, now, lifetime);
-        self.shown = Some(key.clone());
+        self.instance_key = Some(key.clone());
         key
     }
 
-    pub(crate) fn remember(
+    /// Counts and logs a request of or for `tenant`, which `signer` claims to have signed.
+    pub(crate) fn record(
         &mut self,
         request: &ReceivedRequest<'_>,
         at: Instant,
-        claim: Option<&Claim>,
+        signer: Option<usize>,
         tenant: Option<usize>,
         refusal: Option<&Refusal>,
     ) {
-        let signer = claim.and_then(|claim| self.tenants.get_mut(claim.tenant));
-        if let Some(signer) = signer {
+        if let Some(signer) = signer.and_then(|signer| self.tenants.get_mut(signer)) {
             signer.requests = signer.requests.saturating_add(1);
         }
         let action = headers::action(request.headers);
-        if action
-            .and_then(Action::built_in)
-            .is_some_and(|action| action.service() == "sts")
-        {
+        let built_in = action.and_then(Action::built_in);
+        if built_in.is_some_and(|action| action.service() == "sts") {
             self.log.sts = self.log.sts.saturating_add(1);
         }
         let verdict = refusal.map_or("ok", |refusal| refusal.code);
-        self.note(at, tenant, action.map(action_name), verdict);
+        self.log_request(at, tenant, action, verdict);
     }
 
-    fn note(
+    fn log_request(
         &mut self,
         at: Instant,
         tenant: Option<usize>,
-        action: Option<Cow<'static, str>>,
+        action: Option<&str>,
         verdict: &'static str,
     ) {
-        tracing::debug!(
-            account = self.name(tenant),
-            action = action.as_deref(),
-            verdict,
-            "request"
-        );
-        self.log.push(RequestEntry {
+        let account = self.name(tenant);
+        tracing::debug!(account, action, verdict, "request");
+        let (account, action) = (account.map(str::to_owned), action.map(str::to_owned));
+        self.log.push(Received {
             at,
-            tenant,
+            account,
             action,
             verdict,
         });

@@ -1,4 +1,4 @@
-//! One caller's connection.
+//! One client's connection.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -26,7 +26,7 @@ use super::verify::{self, ReceivedRequest};
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An end of a connection that HTTP does not know.
+/// An end of a connection outside HTTP.
 #[derive(Debug)]
 enum Interruption {
     Reset,
@@ -44,19 +44,15 @@ pub(crate) async fn serve(stream: TcpStream, state: Arc<SimulatorState>) {
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
-    let interruption = tokio::select! {
-        ended = &mut connection => {
-            if let Err(error) = ended {
-                tracing::debug!(error = %error, "connection failed");
+    let ended = tokio::select! {
+        ended = &mut connection => ended.map_err(io::Error::other),
+        Some(interruption) = interrupted.recv() => {
+            let stream = connection.into_parts().io.into_inner();
+            match interruption {
+                Interruption::Reset => stream.set_zero_linger(),
+                Interruption::Break(bytes) => write_all(&stream, bytes).await,
             }
-            return;
         }
-        Some(interruption) = interrupted.recv() => interruption,
-    };
-    let stream = connection.into_parts().io.into_inner();
-    let ended = match interruption {
-        Interruption::Reset => stream.set_zero_linger(),
-        Interruption::Break(bytes) => write_all(&stream, bytes).await,
     };
     if let Err(error) = ended {
         tracing::debug!(error = %error, "connection failed");
@@ -89,7 +85,7 @@ async fn answer(
     };
     let unread = body.is_err();
     let verdict = match &body {
-        Ok(_) => state.judge(&request, at),
+        Ok(_) => state.decide(&request, at),
         Err(refusal) => {
             state.refuse(&request, at, refusal);
             Err(refusal.clone())

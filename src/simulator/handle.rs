@@ -1,15 +1,27 @@
-//! Steering and observing a running simulator.
+//! Control and observation of a running simulator.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::state::{Received, SimulatorState, UnknownAccount};
+use super::cloud_state::CloudState;
+use super::log::Received;
+use super::state::SimulatorState;
+use super::tenants::Tenant;
 
-/// Steers a [`Simulator`](super::Simulator) and tells what it has received.
+/// Controls a [`Simulator`](super::Simulator) and shows what it has received.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) state: Arc<SimulatorState>,
 }
+
+/// The scenario has no account of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the scenario has no account `{0}`: use the name of one of its accounts")]
+pub struct UnknownAccount(String);
 
 impl Handle {
     /// Answers an account's good requests with `answer`, whatever its timeline says,
@@ -19,7 +31,10 @@ impl Handle {
     ///
     /// There is no such account.
     pub fn play(&self, account: &str, answer: Answer) -> Result<(), UnknownAccount> {
-        self.state.play(account, Some(answer))
+        self.change(account, |tenant, _| {
+            tenant.script.play(Some(answer));
+            true
+        })
     }
 
     /// Returns an account to its timeline, which has gone on in the meantime.
@@ -28,29 +43,32 @@ impl Handle {
     ///
     /// There is no such account.
     pub fn resume(&self, account: &str) -> Result<(), UnknownAccount> {
-        self.state.play(account, None)
+        self.change(account, |tenant, _| {
+            tenant.script.play(None);
+            true
+        })
     }
 
     /// Answers good requests to the token service with `answer`, whatever its timeline
-    /// says, until [`resume_sts`](Self::resume_sts). A fault hands out no key.
+    /// says, until [`resume_sts`](Self::resume_sts). A fault issues no key.
     pub fn play_sts(&self, answer: Answer) {
-        self.state.play_sts(Some(answer));
+        self.state.lock().sts.play(Some(answer));
     }
 
     /// Returns the token service to its timeline.
     pub fn resume_sts(&self) {
-        self.state.play_sts(None);
+        self.state.lock().sts.play(None);
     }
 
     /// Answers requests for instance metadata with `answer`, whatever its timeline
-    /// says, until [`resume_metadata`](Self::resume_metadata). A fault hands out no key.
+    /// says, until [`resume_metadata`](Self::resume_metadata). A fault issues no key.
     pub fn play_metadata(&self, answer: Answer) {
-        self.state.play_metadata(Some(answer));
+        self.state.lock().metadata.play(Some(answer));
     }
 
     /// Returns the metadata service to its timeline.
     pub fn resume_metadata(&self) {
-        self.state.play_metadata(None);
+        self.state.lock().metadata.play(None);
     }
 
     /// Revokes all temporary keys that an account's role has had so far; new ones work.
@@ -59,23 +77,28 @@ impl Handle {
     ///
     /// There is no such account.
     pub fn revoke(&self, account: &str) -> Result<(), UnknownAccount> {
-        self.state.revoke(account)
+        if !self.state.lock().tenants.revoke(account) {
+            return Err(UnknownAccount(account.to_owned()));
+        }
+        tracing::info!(account, "the account's temporary keys are revoked");
+        Ok(())
     }
 
-    /// Trusts this token of an account's identity provider instead of the one before.
+    /// Trusts this token of an account's identity provider instead of the previous one.
     ///
     /// # Errors
     ///
     /// There is no such account, or it has no `web_identity`.
     pub fn set_web_identity(&self, account: &str, token: &str) -> Result<(), UnknownAccount> {
-        self.state.set_web_identity(account, token)
+        self.change(account, |tenant, _| tenant.account.set_web_identity(token))
     }
 
-    /// How many temporary keys have been handed out for an account; 0 for one that does
-    /// not exist.
+    /// How many temporary keys were issued for an account; 0 for one that does not exist.
     #[must_use]
     pub fn handed_out(&self, account: &str) -> usize {
-        self.state.handed_out(account).unwrap_or_default()
+        let cloud = self.state.lock();
+        let tenant = cloud.tenants.named(account);
+        tenant.map_or(0, |tenant| tenant.issued)
     }
 
     /// Gives an account's own key another secret, temporary if there is a token, from
@@ -90,53 +113,76 @@ impl Handle {
         secret_key: &str,
         token: Option<&str>,
     ) -> Result<(), UnknownAccount> {
-        self.state.set_secret(account, secret_key, token)
+        self.change(account, |tenant, elapsed| {
+            tenant.set_secret(secret_key, token, elapsed)
+        })?;
+        tracing::info!(account, "the account has a new secret key");
+        Ok(())
     }
 
     /// Every request so far, in the order of their verdicts; the latest 65,536 of them.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
-        self.state.received()
+        self.state.lock().log.latest().cloned().collect()
     }
 
     /// How many requests have been answered so far, or kept waiting.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.state.requests()
+        self.state.requests.load(Ordering::Relaxed)
     }
 
     /// How many connections have been accepted so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.state.connections()
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Waits until an account has signed `count` requests in all, refused ones included.
     ///
     /// Returns at once for an account that does not exist.
     pub async fn wait_for(&self, account: &str, count: usize) {
-        self.wait(|state| state.count(account).is_none_or(|so_far| so_far >= count))
-            .await;
+        self.wait(|cloud| {
+            let tenant = cloud.tenants.named(account);
+            tenant.is_none_or(|tenant| tenant.requests >= count)
+        })
+        .await;
     }
 
     /// Waits until the token service has had `count` requests in all.
     pub async fn wait_for_sts(&self, count: usize) {
-        self.wait(|state| state.service_counts().0 >= count).await;
+        self.wait(|cloud| cloud.log.sts >= count).await;
     }
 
     /// Waits until the metadata service has had `count` requests in all.
     pub async fn wait_for_metadata(&self, count: usize) {
-        self.wait(|state| state.service_counts().1 >= count).await;
+        self.wait(|cloud| cloud.log.metadata >= count).await;
     }
 
-    async fn wait(&self, is_over: impl Fn(&SimulatorState) -> bool) {
+    async fn wait(&self, is_over: impl Fn(&CloudState) -> bool) {
         loop {
             let mut arrived = std::pin::pin!(self.state.arrived.notified());
             arrived.as_mut().enable();
-            if is_over(&self.state) {
+            if is_over(&self.state.lock()) {
                 return;
             }
             arrived.await;
+        }
+    }
+
+    /// Changes an account at the scenario time of now; `change` returns false if the account
+    /// lacks what it changes.
+    fn change(
+        &self,
+        account: &str,
+        change: impl FnOnce(&mut Tenant, Duration) -> bool,
+    ) -> Result<(), UnknownAccount> {
+        let mut cloud = self.state.lock();
+        let elapsed = cloud.elapsed(Instant::now());
+        let tenant = cloud.tenants.named_mut(account);
+        match tenant.is_some_and(|tenant| change(tenant, elapsed)) {
+            true => Ok(()),
+            false => Err(UnknownAccount(account.to_owned())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a request is signed with, as the simulated API knows it.
+//! The keys and permissions of the simulated API.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ impl fmt::Debug for SimulatedKey {
     }
 }
 
-/// What a key is worth.
+/// Whether a key is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyStatus {
     Good,
-    /// Its time is over.
+    /// Its lifetime has ended.
     Expired,
-    /// It was taken back before that.
+    /// It was revoked before its lifetime ended.
     Revoked,
 }
 
 /// The key whose id a request claims.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The account that it belongs to, by its place in the scenario.
+    /// The account that it belongs to, by its index in the scenario.
     pub(crate) tenant: usize,
     pub(crate) key: Arc<SimulatedKey>,
-    pub(crate) standing: KeyStatus,
+    pub(crate) status: KeyStatus,
     pub(crate) permissions: Permissions,
 }
 
@@ -63,13 +63,11 @@ impl Permissions {
 
     /// Whether `action` of `service` is allowed.
     pub(crate) fn allow(&self, service: &str, action: &str) -> bool {
-        self.0.as_ref().is_none_or(|patterns| {
-            patterns
-                .iter()
-                .any(|pattern| match pattern.split_once(':') {
-                    Some((product, name)) => product == service && (name == "*" || name == action),
-                    None => pattern == "*",
-                })
-        })
+        let is_match = |pattern: &String| match pattern.split_once(':') {
+            Some((product, name)) => product == service && (name == "*" || name == action),
+            None => pattern == "*",
+        };
+        let patterns = self.0.as_ref();
+        patterns.is_none_or(|patterns| patterns.iter().any(is_match))
     }
 }

@@ -1,54 +1,51 @@
-//! What the simulated cloud remembers of requests.
+//! The requests that a simulator has received.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::action::Action;
+/// How many requests are kept.
+const CAPACITY: usize = 65_536;
 
-/// How many requests are remembered one by one.
-const MEMORY: usize = 65_536;
+/// A request, answered or refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// When its headers had arrived.
+    pub at: Instant,
+    /// The account whose secret id it claimed, if there is such, forged or not.
+    ///
+    /// Of a request without a signature: the account for which it asks a key.
+    pub account: Option<String>,
+    /// Its `X-TC-Action`, known or not; of a request for instance metadata, its path.
+    pub action: Option<String>,
+    /// `ok`, or the API error code that refused it; `NotFound` for instance metadata that
+    /// do not exist.
+    ///
+    /// `ok` says that the request was good: the scenario may still answer it with a fault.
+    pub verdict: &'static str,
+}
 
 /// The latest requests, and how many there were.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
-    entries: VecDeque<RequestEntry>,
+    latest: VecDeque<Received>,
     /// Requests to the token service so far.
     pub(crate) sts: usize,
     /// Requests to the metadata service so far.
     pub(crate) metadata: usize,
 }
 
-/// One request.
-#[derive(Debug)]
-pub(crate) struct RequestEntry {
-    pub(crate) at: Instant,
-    /// The account's place in the scenario.
-    pub(crate) tenant: Option<usize>,
-    pub(crate) action: Option<Cow<'static, str>>,
-    pub(crate) verdict: &'static str,
-}
-
 impl RequestLog {
-    pub(crate) fn push(&mut self, entry: RequestEntry) {
-        if self.entries.len() >= MEMORY {
-            self.entries.pop_front();
+    pub(crate) fn push(&mut self, request: Received) {
+        if self.latest.len() >= CAPACITY {
+            self.latest.pop_front();
         }
-        self.entries.push_back(entry);
+        self.latest.push_back(request);
     }
 
     /// The latest requests in the order of their verdicts.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &RequestEntry> {
-        self.entries.iter()
-    }
-}
-
-/// The name of an action, without a copy if it is a known one.
-pub(crate) fn action_name(name: &str) -> Cow<'static, str> {
-    match Action::built_in(name) {
-        Some(Action::DescribeLicenseGeneral) => Cow::Borrowed("DescribeLicenseGeneral"),
-        _ => Cow::Owned(name.to_owned()),
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &Received> {
+        self.latest.iter()
     }
 }
 
@@ -57,17 +54,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_latest_requests_are_remembered() {
+    fn only_the_latest_requests_are_kept() {
         let (mut log, at) = (RequestLog::default(), Instant::now());
-        for number in 0..=MEMORY {
-            log.push(RequestEntry {
+        for number in 0..=CAPACITY {
+            log.push(Received {
                 at,
-                tenant: Some(number),
+                account: Some(number.to_string()),
                 action: None,
                 verdict: "ok",
             });
         }
-        assert_eq!(log.entries().count(), MEMORY);
-        assert_eq!(log.entries().next().unwrap().tenant, Some(1));
+        assert_eq!(log.latest().count(), CAPACITY);
+        let oldest = log.latest().next().unwrap();
+        assert_eq!(oldest.account.as_deref(), Some("1"));
     }
 }

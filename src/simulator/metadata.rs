@@ -1,4 +1,4 @@
-//! What an instance is told about itself.
+//! The metadata service: an instance's role and its keys.
 
 use http::{Method, StatusCode, Uri};
 use serde_json::json;
@@ -6,24 +6,24 @@ use serde_json::json;
 use super::reply::ReplyContent;
 use super::temporary::IssuedKey;
 
-/// Where the name of the instance's role is told.
+/// The path of the name of the instance's role; its keys are below.
 const ROLES: &str = "/latest/meta-data/cam/security-credentials";
-/// Where everything of the service is.
+/// The path of the service.
 const ROOT: &str = "/latest/meta-data";
 
-/// A question to the service.
+/// A request to the service.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum MetadataRequest<'a> {
-    /// What the role is called.
+    /// The role's name.
     Role,
     /// A key of the role of this name.
     Key(&'a str),
-    /// Something else, which is not played.
+    /// Other metadata, which the simulator does not have.
     Other,
 }
 
-/// The question that a request asks; none if it is for another service.
-pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataRequest<'a>> {
+/// The metadata that a request asks for; none if the request is for another service.
+pub(crate) fn request<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataRequest<'a>> {
     let path = uri.path();
     let rest = path.strip_prefix(ROOT)?;
     if method != Method::GET || !(rest.is_empty() || rest.starts_with('/')) {
@@ -39,12 +39,12 @@ pub(crate) fn question<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataRequ
     })
 }
 
-/// The answer that tells the role's name.
+/// The answer with the role's name.
 pub(crate) fn role(name: &str) -> ReplyContent {
     ReplyContent::Plain(StatusCode::OK, name.to_owned())
 }
 
-/// The answer that hands out a key.
+/// The answer with a key.
 pub(crate) fn key(temporary: &IssuedKey) -> ReplyContent {
     let key = &temporary.key;
     let body = json!({
@@ -58,8 +58,8 @@ pub(crate) fn key(temporary: &IssuedKey) -> ReplyContent {
     ReplyContent::Plain(StatusCode::OK, body.to_string())
 }
 
-/// The answer to a question about something that is not there.
-pub(crate) fn nothing() -> ReplyContent {
+/// The answer to a request for metadata that do not exist.
+pub(crate) fn not_found() -> ReplyContent {
     let body = "<html><body><h1>404 - Not Found</h1></body></html>";
     ReplyContent::Plain(StatusCode::NOT_FOUND, body.to_owned())
 }
@@ -69,11 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_gets_below_the_services_root_are_questions() {
+    fn only_gets_below_the_services_path_ask_for_metadata() {
         const ROLES: &str = "/latest/meta-data/cam/security-credentials";
         let ask = |method: Method, path: &str| {
             let uri: Uri = path.parse().unwrap();
-            format!("{:?}", question(&method, &uri))
+            format!("{:?}", request(&method, &uri))
         };
         for (path, expected) in [
             (format!("{ROLES}/"), "Some(Role)"),

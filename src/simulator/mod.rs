@@ -1,13 +1,13 @@
-//! A stand-in on loopback for the CWP API, the security token service and instance metadata.
+//! A simulator of the CWP API, the security token service and instance metadata, on loopback.
 //!
-//! It verifies what the real ones verify, refuses with the same codes, and plays
-//! scripted [`Scenario`]s: figures that change, keys that are rotated, expire or are
+//! The simulator verifies what the real services verify, refuses with the same codes, and
+//! answers by a [`Scenario`]: figures that change, keys that are rotated, expire or are
 //! revoked, errors, cut and hanging connections. All three services have one address:
-//! a request's version and path tell which is meant.
-//! For the command line's `simulate` and `demo`, and for end-to-end tests.
+//! a request's version and path say which service it is for.
+//! The commands `simulate` and `demo` and the end-to-end tests use it.
 //!
-//! A scenario's answer is played for a request that is authentic, permitted and
-//! within the rate limit; any other is refused.
+//! A request that is authentic, permitted and within the rate limit gets the scenario's
+//! answer; any other request is refused.
 
 mod action;
 mod answer;
@@ -35,6 +35,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -42,14 +43,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 pub use self::answer::{Answer, Fields, documented_example};
-pub use self::handle::Handle;
+pub use self::handle::{Handle, UnknownAccount};
+pub use self::log::Received;
 pub use self::scenario::{Account, Scenario};
 use self::state::SimulatorState;
-pub use self::state::{Received, UnknownAccount};
 use crate::system::clock::Clock;
 use crate::system::log_limit::{LogLimit, hidden};
 
-/// How long to wait when a connection cannot be accepted.
+/// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The simulated API, bound to its address but not yet serving.
@@ -67,8 +68,8 @@ impl Simulator {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an address other than loopback: whoever can reach the
-    /// simulator could read a scenario's answers. Otherwise what binding says.
+    /// `InvalidInput` for an address other than loopback: others must not read a
+    /// scenario's answers. Otherwise the error of binding.
     pub async fn bind(address: SocketAddr, scenario: Scenario, clock: Clock) -> io::Result<Self> {
         if !address.ip().to_canonical().is_loopback() {
             return Err(io::Error::new(
@@ -93,7 +94,7 @@ impl Simulator {
         self.address
     }
 
-    /// A handle to steer and observe it with.
+    /// A handle to control and observe it with.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
@@ -103,7 +104,7 @@ impl Simulator {
 
     /// Serves until `shutdown`; the scenario's time begins now.
     ///
-    /// Ends at once then: whoever is being answered, or kept waiting, is cut off.
+    /// It then ends at once: connections that are still open are cut off.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
         let Self {
             listener,
@@ -120,7 +121,7 @@ impl Simulator {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        state.note_connection();
+                        state.connections.fetch_add(1, Ordering::Relaxed);
                         connections.spawn(connection::serve(stream, Arc::clone(&state)));
                     }
                     Err(error) => {

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use serde_json::{Map, Value};
+
 use super::action::Action;
 
-/// In which language messages are asked for.
+/// The language of messages that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     English,
@@ -21,7 +23,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with a message of ours.
+    /// A refusal whose message is not the API's.
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -35,12 +37,21 @@ impl Refusal {
         Self::new("MissingParameter", message)
     }
 
-    pub(crate) fn unknown_parameter(name: &str) -> Self {
-        let message = format!("The parameter `{name}` is not recognized.");
-        Self::new("UnknownParameter", message)
+    /// Checks that each of the `parameters` is `known`.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the first other parameter.
+    pub(crate) fn check_names(parameters: &Map<String, Value>, known: &[&str]) -> Result<(), Self> {
+        let mut names = parameters.keys().map(String::as_str);
+        let unknown = names.find(|name| !known.contains(name));
+        unknown.map_or(Ok(()), |name| {
+            let message = format!("The parameter `{name}` is not recognized.");
+            Err(Self::new("UnknownParameter", message))
+        })
     }
 
-    pub(crate) fn invalid_value(name: &str, value: &serde_json::Value) -> Self {
+    pub(crate) fn invalid_value(name: &str, value: &Value) -> Self {
         let message = format!("The value `{value}` of the parameter `{name}` is not valid.");
         Self::new("InvalidParameterValue", message)
     }
@@ -83,7 +94,7 @@ impl Refusal {
         )
     }
 
-    /// `why` is ours: the API says no more than that the token is wrong.
+    /// The real API's message lacks `why`.
     pub(crate) fn token(why: &str) -> Self {
         let message =
             format!("Token verification failed. Please check your Token is correct. ({why})");
@@ -143,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn untranslated_refusal_speaks_english() {
+    fn refusal_without_translation_is_english() {
         let refusal = Refusal::signature();
         assert_eq!(
             refusal.message(Language::Chinese),

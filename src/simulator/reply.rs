@@ -3,20 +3,18 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use jiff::Timestamp;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::answer::{Answer, Fields, MAX_NESTED};
@@ -68,40 +66,56 @@ impl Envelope {
         content: &ReplyContent,
     ) -> (Duration, ConnectionReply) {
         let reply = match answer {
-            Answer::Ok => self.good(content),
-            Answer::Gzip => self.gzip(&self.body(content)),
-            Answer::Fields(fields) => self.respond(JSON, self.ok(fields)),
-            Answer::Error { code, message } if matches!(content, ReplyContent::Plain(..)) => {
-                let body = json!({"Code": code, "Message": message});
-                self.respond(TEXT, body.to_string())
+            Answer::Ok => match content {
+                ReplyContent::Fields(fields) => self.json(self.ok(fields)),
+                ReplyContent::Plain(status, text) => respond(self.response(*status, TEXT, text)),
+            },
+            Answer::Gzip => {
+                let bytes = gzip(&self.body(content));
+                let mut response = self.response(StatusCode::OK, JSON, &bytes);
+                let encoding = HeaderValue::from_static("gzip");
+                response.headers_mut().insert(CONTENT_ENCODING, encoding);
+                respond(response)
             }
-            Answer::Error { code, message } => self.respond(JSON, self.error(code, message)),
+            Answer::Fields(fields) => self.json(self.ok(fields)),
+            Answer::Error { code, message } => match content {
+                ReplyContent::Fields(_) => self.refuse(code, message),
+                ReplyContent::Plain(..) => {
+                    let body = json!({"Code": code, "Message": message}).to_string();
+                    respond(self.response(StatusCode::OK, TEXT, &body))
+                }
+            },
             Answer::LegacyError {
                 code,
                 message,
                 code_desc,
             } => {
                 let body = json!({"code": code, "message": message, "codeDesc": code_desc});
-                self.respond(JSON, body.to_string())
+                self.json(body.to_string())
             }
             Answer::Http {
                 status,
                 body,
                 content_type,
                 location,
-            } => self.http(*status, body, content_type.as_deref(), location.as_deref()),
+            } => {
+                let mut response = self.response(*status, HTML, body);
+                insert(&mut response, CONTENT_TYPE, content_type.as_deref());
+                insert(&mut response, LOCATION, location.as_deref());
+                respond(response)
+            }
             Answer::Hang => ConnectionReply::Hang,
             Answer::Reset => ConnectionReply::Reset,
             Answer::Cut(bytes) => self.cut(&self.body(content), *bytes),
-            Answer::Body(text) => self.respond(JSON, text.clone()),
-            Answer::Oversized(size) => self.oversized(content, *size),
+            Answer::Body(text) => self.json(text.clone()),
+            Answer::Oversized(size) => self.oversized(self.body(content), *size),
             Answer::Nested(depth) => {
                 let depth = (*depth).min(MAX_NESTED);
                 let (open, close) = ("[".repeat(depth), "]".repeat(depth));
                 let id = &self.request_id;
-                let body =
-                    format!(r#"{{"Response":{{"LicenseCnt":{open}{close},"RequestId":"{id}"}}}}"#);
-                self.respond(JSON, body)
+                self.json(format!(
+                    r#"{{"Response":{{"LicenseCnt":{open}{close},"RequestId":"{id}"}}}}"#
+                ))
             }
             Answer::Delayed(delay, answer) => {
                 let (more, reply) = self.reply(answer, content);
@@ -113,18 +127,11 @@ impl Envelope {
 
     /// An API error, which like all of them has HTTP status 200.
     pub(crate) fn refuse(&self, code: &str, message: &str) -> ConnectionReply {
-        self.respond(JSON, self.error(code, message))
-    }
-
-    fn good(&self, content: &ReplyContent) -> ConnectionReply {
-        let body = Full::new(Bytes::from(self.body(content))).boxed_unsync();
-        let (status, content_type) = match content {
-            ReplyContent::Fields(_) => (StatusCode::OK, JSON),
-            ReplyContent::Plain(status, _) => (*status, TEXT),
-        };
-        let mut response = self.response(content_type, body);
-        *response.status_mut() = status;
-        ConnectionReply::Respond(response)
+        let body = json!({"Response": {
+            "Error": {"Code": code, "Message": message},
+            "RequestId": self.request_id,
+        }});
+        self.json(body.to_string())
     }
 
     fn body(&self, content: &ReplyContent) -> String {
@@ -134,70 +141,36 @@ impl Envelope {
         }
     }
 
+    /// The fields and a request id, unless the fields have one.
     fn ok(&self, fields: &Fields) -> String {
-        let response = Identified {
-            fields,
-            request_id: &self.request_id,
-        };
-        // JSON values with text keys can always be written.
-        let response = serde_json::to_string(&response).unwrap_or_default();
-        format!(r#"{{"Response":{response}}}"#)
+        let mut fields = fields.clone();
+        let id = fields.entry("RequestId");
+        id.or_insert_with(|| self.request_id.as_str().into());
+        json!({"Response": fields}).to_string()
     }
 
-    fn error(&self, code: &str, message: &str) -> String {
-        json!({"Response": {
-            "Error": {"Code": code, "Message": message},
-            "RequestId": self.request_id,
-        }})
-        .to_string()
+    fn json(&self, body: String) -> ConnectionReply {
+        respond(self.response(StatusCode::OK, JSON, &body))
     }
 
-    fn respond(&self, content_type: HeaderValue, body: String) -> ConnectionReply {
-        ConnectionReply::Respond(
-            self.response(content_type, Full::new(Bytes::from(body)).boxed_unsync()),
-        )
-    }
-
-    fn response(&self, content_type: HeaderValue, body: Body) -> Response<Body> {
-        let mut response = Response::new(body);
+    fn response(
+        &self,
+        status: StatusCode,
+        content_type: HeaderValue,
+        body: impl AsRef<[u8]>,
+    ) -> Response<Body> {
+        let body = Full::new(Bytes::copy_from_slice(body.as_ref()));
+        let mut response = Response::new(body.boxed_unsync());
+        *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        if let Ok(date) = HeaderValue::from_str(&self.http_date()) {
-            response.headers_mut().insert(DATE, date);
-        }
+        insert(&mut response, DATE, Some(&self.http_date()));
         response
     }
 
-    /// The time as HTTP writes it; 1970 for one that the system cannot represent.
+    /// The API's time as HTTP writes it.
     fn http_date(&self) -> String {
-        let seconds = u64::try_from(self.date.as_second()).unwrap_or_default();
-        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        httpdate::fmt_http_date(time.unwrap_or(SystemTime::UNIX_EPOCH))
-    }
-
-    fn gzip(&self, body: &str) -> ConnectionReply {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        // Writing to a Vec does not fail.
-        let _ = encoder.write_all(body.as_bytes());
-        let bytes = encoder.finish().unwrap_or_default();
-        let mut response = self.response(JSON, Full::new(Bytes::from(bytes)).boxed_unsync());
-        let gzip = HeaderValue::from_static("gzip");
-        response.headers_mut().insert(CONTENT_ENCODING, gzip);
-        ConnectionReply::Respond(response)
-    }
-
-    fn http(
-        &self,
-        status: StatusCode,
-        body: &str,
-        content_type: Option<&str>,
-        location: Option<&str>,
-    ) -> ConnectionReply {
-        let body = Full::new(Bytes::copy_from_slice(body.as_bytes())).boxed_unsync();
-        let mut response = self.response(HTML, body);
-        *response.status_mut() = status;
-        insert(response.headers_mut(), CONTENT_TYPE, content_type);
-        insert(response.headers_mut(), LOCATION, location);
-        ConnectionReply::Respond(response)
+        let date = self.date.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        date.to_string()
     }
 
     /// A hand-written response, as no server library would write it.
@@ -214,57 +187,38 @@ impl Envelope {
         ConnectionReply::Break(Bytes::from(raw))
     }
 
-    /// A good answer, and as much more as makes it `size` bytes in all.
-    fn oversized(&self, content: &ReplyContent, size: u64) -> ConnectionReply {
-        const OPEN: &str = ",\"~Padding\":\"";
-        const CLOSE: &str = "\"}}";
-        let body = self.body(content);
-        // There is a RequestId before the comma.
-        let (start, fill, end) = match body.strip_suffix("}}") {
-            Some(fields) if matches!(content, ReplyContent::Fields(_)) => {
-                (format!("{fields}{OPEN}"), b'x', CLOSE)
-            }
-            _ => (body, b' ', ""),
-        };
-        let fixed = start.len().saturating_add(end.len());
-        let padding = size.saturating_sub(u64::try_from(fixed).unwrap_or(u64::MAX));
-        let chunk = Bytes::from(vec![fill; CHUNK]);
-        let chunk_size = u64::try_from(CHUNK).unwrap_or(u64::MAX);
-        let rest = usize::try_from(padding % chunk_size).unwrap_or_default();
-        let rest = Bytes::from(vec![fill; rest]);
-        let chunks = (0..padding / chunk_size).map(move |_| chunk.clone());
-        let frames = std::iter::once(Bytes::from(start))
-            .chain(chunks)
-            .chain([rest, Bytes::from_static(end.as_bytes())])
-            .map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
-        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-        ConnectionReply::Respond(self.response(JSON, body))
+    /// A good answer, with as many spaces before its last brace as make it `size` bytes in all.
+    fn oversized(&self, mut body: String, size: u64) -> ConnectionReply {
+        let mut left = size.saturating_sub(u64::try_from(body.len()).unwrap_or(u64::MAX));
+        let chunk = Bytes::from_static(&[b' '; CHUNK]);
+        let padding = std::iter::from_fn(move || {
+            let length = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left = left.saturating_sub(u64::try_from(length).unwrap_or(u64::MAX));
+            (length > 0).then(|| chunk.slice(..length))
+        });
+        let end = body.pop().map(|brace| Bytes::from(brace.to_string()));
+        let frames = std::iter::once(Bytes::from(body)).chain(padding).chain(end);
+        let frames = frames.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+        let mut response = self.response(StatusCode::OK, JSON, "");
+        *response.body_mut() = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        respond(response)
     }
 }
 
-/// Fields and a request id, unless the fields have one.
-struct Identified<'a> {
-    fields: &'a Fields,
-    request_id: &'a str,
+fn respond(response: Response<Body>) -> ConnectionReply {
+    ConnectionReply::Respond(response)
 }
 
-impl Serialize for Identified<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const NAME: &str = "RequestId";
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in self.fields {
-            map.serialize_entry(name, value)?;
-        }
-        if !self.fields.contains_key(NAME) {
-            map.serialize_entry(NAME, self.request_id)?;
-        }
-        map.end()
-    }
+fn gzip(body: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to a Vec does not fail.
+    let _ = encoder.write_all(body.as_bytes());
+    encoder.finish().unwrap_or_default()
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
+fn insert(response: &mut Response<Body>, name: HeaderName, value: Option<&str>) {
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-        headers.insert(name, value);
+        response.headers_mut().insert(name, value);
     }
 }
 

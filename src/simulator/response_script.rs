@@ -1,4 +1,4 @@
-//! Someone who answers by a timeline, or as told instead.
+//! The answers of an account or a service: those of its timeline, or a played one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::answer::{Answer, Fields};
 use super::timeline::Timeline;
 
-/// An account or a service, as its callers see it.
+/// What an account or a service answers.
 #[derive(Debug)]
 pub(crate) struct ResponseScript {
     pub(crate) timeline: Arc<Timeline>,
-    /// Played instead of the timeline.
+    /// Answered instead of the timeline's answers.
     played: Option<Answer>,
-    /// What its last request met with: a step of the timeline, or none of them.
-    seen: Option<usize>,
+    /// The step of the timeline that the last request met; none if it met a played answer.
+    last_step: Option<usize>,
 }
 
 impl ResponseScript {
@@ -21,24 +21,24 @@ impl ResponseScript {
         Self {
             timeline,
             played: None,
-            seen: Some(0),
+            last_step: Some(0),
         }
     }
 
-    /// Plays `answer`, or the timeline again.
+    /// Answers `answer` from now on, or by the timeline again.
     pub(crate) fn play(&mut self, answer: Option<Answer>) {
         self.played = answer;
     }
 
-    /// What is answered at a time; says so in the log, of `name`, when it has changed.
+    /// The answer at a scenario time. The log of `name` shows when the answer changes.
     pub(crate) fn answer(&mut self, name: &str, elapsed: Duration) -> (Answer, Arc<Fields>) {
-        let (step, moment) = self.timeline.at(elapsed);
+        let (step, keyframe) = self.timeline.at(elapsed);
         let (step, answer) = match &self.played {
             Some(played) => (None, played.clone()),
-            None => (Some(step), moment.answer.clone()),
+            None => (Some(step), keyframe.answer.clone()),
         };
-        let fields = Arc::clone(&moment.fields);
-        if self.seen != step {
+        let fields = Arc::clone(&keyframe.fields);
+        if self.last_step != step {
             let answer = answer.name();
             tracing::info!(
                 account = name,
@@ -47,7 +47,7 @@ impl ResponseScript {
                 "the account's answers change now"
             );
         }
-        self.seen = step;
+        self.last_step = step;
         (answer, fields)
     }
 }

@@ -1,4 +1,4 @@
-//! Who the simulated API knows and how it answers them over time.
+//! The accounts of the simulated API, and its answers over time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -20,7 +20,7 @@ use super::timeline::Timeline;
 ///
 /// | of the whole | |
 /// |---|---|
-/// | `accounts: […]` | who is known; the only key that must be there |
+/// | `accounts: […]` | the accounts; the only key that must be there |
 /// | `rate_limit: 20` | licence requests per second, account and action |
 /// | `repeat: 5m` | after which time begins anew |
 /// | `clock_offset: -6m` | how far the cloud's clock is ahead, negative if behind |
@@ -65,13 +65,13 @@ use super::timeline::Timeline;
 ///
 /// | step | from that moment |
 /// |---|---|
-/// | `rotate: {secret_key: …}` | the account's own key is this one, also with `secret_id: …` (otherwise the first one) and `token: …`; the one before is refused |
-/// | `revoke: true` | the temporary keys of before are refused with `AuthFailure.TokenFailure`; new ones work |
+/// | `rotate: {secret_key: …}` | the account's own key is this one, also with `secret_id: …` (otherwise the first one) and `token: …`; the previous key is refused |
+/// | `revoke: true` | earlier temporary keys are refused with `AuthFailure.TokenFailure`; new ones work |
 ///
-/// The timelines of `sts` and `metadata` take faults and `ok`. A fault hands out no key;
+/// The timelines of `sts` and `metadata` take faults and `ok`. A fault issues no key;
 /// an `error` of instance metadata is `{"Code": …, "Message": …}`.
 ///
-/// Temporary keys stay good until their own end, whatever is handed out after them.
+/// Temporary keys stay good until their own end, whatever is issued after them.
 /// Instance metadata show the same key until half of its life is over.
 ///
 /// ```
@@ -107,13 +107,12 @@ pub struct Scenario {
     pub(crate) rate_limit: NonZeroU32,
     /// How far the API's clock is ahead of ours.
     pub(crate) clock_offset: SignedDuration,
-    /// The accounts and what becomes of them.
-    pub(crate) parts: Vec<ScenarioAccount>,
+    pub(crate) accounts: Vec<ScenarioAccount>,
     pub(crate) sts: TokenService,
     pub(crate) metadata: MetadataService,
 }
 
-/// An account's part in a scenario.
+/// An account of a scenario, and its changes.
 #[derive(Debug, Clone)]
 pub(crate) struct ScenarioAccount {
     pub(crate) account: Account,
@@ -123,7 +122,7 @@ pub(crate) struct ScenarioAccount {
     pub(crate) rotations: Vec<(Duration, SimulatedKey)>,
 }
 
-/// What hands out keys of roles.
+/// The security token service, which issues keys of roles.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenService {
     pub(crate) timeline: Arc<Timeline>,
@@ -133,7 +132,7 @@ pub(crate) struct TokenService {
     pub(crate) lifetime: Option<Duration>,
 }
 
-/// What tells an instance about itself.
+/// The metadata service of an instance.
 #[derive(Debug, Clone)]
 pub(crate) struct MetadataService {
     pub(crate) timeline: Arc<Timeline>,
@@ -145,7 +144,7 @@ pub(crate) struct MetadataService {
 #[derive(Debug, Clone)]
 pub(crate) struct RoleBinding {
     pub(crate) role: String,
-    /// The role's account, by its place in the scenario.
+    /// The role's account, by its index in the scenario.
     pub(crate) tenant: usize,
     pub(crate) lifetime: Duration,
 }
@@ -154,7 +153,7 @@ impl Scenario {
     /// The accounts, in the scenario's order.
     #[must_use]
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
-        self.parts.iter().map(|part| &part.account)
+        self.accounts.iter().map(|entry| &entry.account)
     }
 
     /// The further actions that some account has an answer to.
@@ -165,7 +164,7 @@ impl Scenario {
     }
 }
 
-/// Someone the simulated API knows.
+/// An account of the simulated API.
 #[derive(Clone)]
 pub struct Account {
     pub(crate) name: String,
@@ -204,7 +203,7 @@ impl Account {
         &self.secret_id
     }
 
-    /// What requests must be signed with at first.
+    /// The key that requests must be signed with at first.
     #[must_use]
     pub fn secret_key(&self) -> &str {
         &self.secret_key
@@ -233,31 +232,28 @@ impl Account {
 
     /// Gives its role's web identity another token; false if it has none.
     pub(crate) fn set_web_identity(&mut self, token: &str) -> bool {
-        let trusted = self
-            .role
-            .as_mut()
-            .and_then(|role| role.web_identity.as_mut());
-        trusted
-            .map(|(_, trusted)| token.clone_into(trusted))
-            .is_some()
+        let role = self.role.as_mut();
+        let trusted = role.and_then(|role| role.web_identity.as_mut());
+        let trusted = trusted.map(|(_, trusted)| token.clone_into(trusted));
+        trusted.is_some()
     }
 
-    /// Checks that `caller`, or whoever has a web identity, may assume its role.
+    /// Checks that `caller`, or the bearer of a web identity, may assume its role.
     ///
     /// # Errors
     ///
     /// The refusal that the API would answer with.
-    pub(crate) fn admit(&self, caller: &str, wish: &AssumeRoleRequest) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, caller: &str, request: &AssumeRoleRequest) -> Result<(), Refusal> {
         let role = self.role.as_ref().ok_or_else(Refusal::role_not_found)?;
-        if wish.web_identity.is_some() {
-            return match role.web_identity == wish.web_identity {
+        if request.web_identity.is_some() {
+            return match role.web_identity == request.web_identity {
                 true => Ok(()),
                 false => Err(Refusal::web_identity()),
             };
         }
         let trusts = role.trusts.as_ref();
         let is_trusted = trusts.is_none_or(|names| names.iter().any(|name| name == caller));
-        let is_meant = role.external_id.is_none() || role.external_id == wish.external_id;
+        let is_meant = role.external_id.is_none() || role.external_id == request.external_id;
         if is_trusted && is_meant {
             return Ok(());
         }

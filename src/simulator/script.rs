@@ -1,4 +1,4 @@
-//! A scenario as it is written.
+//! Reads scenarios.
 
 mod account;
 mod step;
@@ -26,7 +26,7 @@ use crate::config::{
 const RATE_LIMIT: u32 = 20;
 /// The API's limit for AssumeRole, in requests per second.
 const STS_RATE_LIMIT: u32 = 600;
-/// How long the keys live that instance metadata show.
+/// The lifetime of keys in instance metadata.
 const METADATA_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A time from the start.
@@ -116,21 +116,21 @@ fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
     });
     let mut entries = Vec::new();
     for node in items.into_iter().flatten() {
-        let parts = account::read(reader, &node, repeat);
-        entries.push((node, parts));
+        let accounts = account::read(reader, &node, repeat);
+        entries.push((node, accounts));
     }
     let sts = token_service(reader, section.get("sts"), repeat);
     if reader.problems.is_empty() {
         account::check_unique(&entries, reader);
         account::check_trusts(&entries, reader);
     }
-    let parts = entries.into_iter().flat_map(|(_, parts)| parts);
-    let parts: Vec<ScenarioAccount> = parts.collect();
-    let metadata = metadata_service(reader, section.get("metadata"), &parts, repeat);
+    let accounts = entries.into_iter().flat_map(|(_, accounts)| accounts);
+    let accounts: Vec<ScenarioAccount> = accounts.collect();
+    let metadata = metadata_service(reader, section.get("metadata"), &accounts, repeat);
     Some(Scenario {
         rate_limit: limit.unwrap_or(per_second(RATE_LIMIT)),
         clock_offset: clock_offset.unwrap_or(SignedDuration::ZERO),
-        parts,
+        accounts,
         sts,
         metadata,
     })
@@ -145,15 +145,29 @@ fn rate_limit(node: &Node<'_>) -> Result<NonZeroU32, Fault> {
     whole(node, NonZeroU32::MIN.get()..=u32::MAX).map(per_second)
 }
 
+/// A text for which `is_valid` holds; the fault is `what` with any other text.
+fn valid_text(
+    node: &Node<'_>,
+    is_valid: impl FnOnce(&str) -> bool,
+    what: &str,
+    remedy: &str,
+) -> Result<String, Fault> {
+    let text = text(node)?;
+    match is_valid(text) {
+        true => Ok(text.to_owned()),
+        false => Err(Fault::new(what, remedy)),
+    }
+}
+
+/// Whether `text` has characters, and only those of which `is_part` holds.
+fn is_made_of(text: &str, is_part: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
 /// Text that is not empty. It may be a secret.
 fn some_text(node: &Node<'_>) -> Result<String, Fault> {
-    match text(node)? {
-        "" => Err(Fault::new(
-            "the text is empty",
-            "write any text, such as `demo`",
-        )),
-        text => Ok(text.to_owned()),
-    }
+    let remedy = "write any text, such as `demo`";
+    valid_text(node, |text| !text.is_empty(), "the text is empty", remedy)
 }
 
 fn any_text(node: &Node<'_>) -> Result<String, Fault> {
@@ -188,7 +202,7 @@ fn token_service(
 fn metadata_service(
     reader: &mut Reader,
     node: Option<Node<'_>>,
-    parts: &[ScenarioAccount],
+    accounts: &[ScenarioAccount],
     repeat: Option<Duration>,
 ) -> MetadataService {
     let section = reader.section(node, &["account", "role", "lifetime", "timeline"]);
@@ -205,7 +219,9 @@ fn metadata_service(
         .filter(|_| reader.problems.is_empty());
     let tenant = reader.value(account, |node| {
         let name = text(node)?;
-        let found = parts.iter().position(|part| part.account.name() == name);
+        let found = accounts
+            .iter()
+            .position(|entry| entry.account.name() == name);
         found.ok_or_else(|| {
             Fault::new(
                 format!("the scenario has no account `{name}`"),
@@ -214,8 +230,10 @@ fn metadata_service(
         })
     });
     let binding = tenant.and_then(|tenant| {
-        let arn = parts.get(tenant).and_then(|part| part.account.role_arn());
-        let of_arn = || Some(arn?.rsplit_once(":roleName/")?.1.to_owned());
+        let tenant_role = accounts
+            .get(tenant)
+            .and_then(|entry| entry.account.role_arn());
+        let of_arn = || Some(tenant_role?.rsplit_once(":roleName/")?.1.to_owned());
         let Some(role) = role.or_else(of_arn) else {
             let fault = Fault::new(
                 "missing",
@@ -235,15 +253,13 @@ fn metadata_service(
 
 /// The name of an instance's role, which becomes part of a path.
 fn role_name(node: &Node<'_>) -> Result<String, Fault> {
-    let role = text(node)?;
-    let is_part = |byte: u8| byte.is_ascii_graphic() && !b"?#%".contains(&byte);
-    if role.is_empty() || !role.bytes().all(is_part) {
-        return Err(Fault::new(
-            "not the name of a role",
-            "write visible ASCII without `?`, `#` and `%`",
-        ));
-    }
-    Ok(role.to_owned())
+    let is_name = |name: &str| {
+        is_made_of(name, |byte| {
+            byte.is_ascii_graphic() && !b"?#%".contains(&byte)
+        })
+    };
+    let remedy = "write visible ASCII without `?`, `#` and `%`";
+    valid_text(node, is_name, "not the name of a role", remedy)
 }
 
 fn timeline(

@@ -1,17 +1,17 @@
-//! What callers of the security token service ask for.
+//! The requests and answers of the security token service.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::action::Action;
-use super::answer::Fields;
+use super::answer::{Fields, object};
 use super::refusal::Refusal;
 use super::temporary::IssuedKey;
 
-/// How long a key lives if its caller does not say, in seconds.
+/// The lifetime of a key whose request names none, in seconds.
 const DEFAULT_DURATION: u64 = 7_200;
-/// How long a key can live, in seconds.
+/// The longest lifetime of a key, in seconds.
 const MAX_DURATION: u64 = 43_200;
 /// The documented parameters of AssumeRole.
 const ASSUME_ROLE: [&str; 9] = [
@@ -34,7 +34,7 @@ const WEB_IDENTITY: [&str; 5] = [
     "WebIdentityToken",
 ];
 
-/// A well-formed wish for a role.
+/// A well-formed request for a role's key.
 #[derive(PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct AssumeRoleRequest {
@@ -53,21 +53,18 @@ impl AssumeRoleRequest {
     /// The refusal that the API would answer with.
     pub(crate) fn read(action: &Action, parameters: &Map<String, Value>) -> Result<Self, Refusal> {
         let by_web_identity = *action == Action::AssumeRoleWithWebIdentity;
-        let known: &[&str] = if by_web_identity {
-            &WEB_IDENTITY
-        } else {
-            &ASSUME_ROLE
+        let known: &[&str] = match by_web_identity {
+            true => &WEB_IDENTITY,
+            false => &ASSUME_ROLE,
         };
-        let mut names = parameters.keys();
-        if let Some(name) = names.find(|name| !known.contains(&name.as_str())) {
-            return Err(Refusal::unknown_parameter(name));
-        }
-        let web_identity = if by_web_identity {
-            let provider = required(parameters, "ProviderId")?;
-            let token = required(parameters, "WebIdentityToken")?;
-            Some((provider.to_owned(), token.to_owned()))
-        } else {
-            None
+        Refusal::check_names(parameters, known)?;
+        let web_identity = match by_web_identity {
+            true => {
+                let provider = required(parameters, "ProviderId")?;
+                let token = required(parameters, "WebIdentityToken")?;
+                Some((provider.to_owned(), token.to_owned()))
+            }
+            false => None,
         };
         let role_arn = required(parameters, "RoleArn")?;
         if !is_role_arn(role_arn) {
@@ -92,19 +89,18 @@ impl AssumeRoleRequest {
     }
 }
 
-/// The answer that hands out a key.
+/// The answer with a key.
 pub(crate) fn fields(temporary: &IssuedKey) -> Fields {
     let key = &temporary.key;
-    let credentials = json!({
-        "TmpSecretId": key.secret_id,
-        "TmpSecretKey": key.secret_key,
-        "Token": key.token,
-    });
-    let mut fields = Fields::new();
-    fields.insert("Credentials".to_owned(), credentials);
-    fields.insert("ExpiredTime".to_owned(), Value::from(temporary.expires));
-    fields.insert("Expiration".to_owned(), Value::from(temporary.expiration()));
-    fields
+    object(json!({
+        "Credentials": {
+            "TmpSecretId": key.secret_id,
+            "TmpSecretKey": key.secret_key,
+            "Token": key.token,
+        },
+        "ExpiredTime": temporary.expires,
+        "Expiration": temporary.expiration(),
+    }))
 }
 
 /// Whether a text names a role.

@@ -1,4 +1,4 @@
-//! The temporary keys that the simulated cloud has handed out.
+//! The temporary keys that the simulated cloud has issued.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::key::SimulatedKey;
 
-/// Expired keys are forgotten when there are more keys than this.
+/// Expired keys are removed when there are more keys than this.
 const SWEEP_FROM: usize = 65_536;
 
 /// Every key, by its secret id.
@@ -22,16 +22,16 @@ pub(crate) struct TemporaryKeys {
     sweep_at: usize,
 }
 
-/// A key with a life.
+/// A temporary key.
 #[derive(Debug, Clone)]
 pub(crate) struct IssuedKey {
     pub(crate) key: Arc<SimulatedKey>,
-    /// The account it belongs to, by its place in the scenario.
+    /// The account it belongs to, by its index in the scenario.
     pub(crate) tenant: usize,
     /// Counted from 1.
     pub(crate) serial: u64,
-    /// Scenario time when it was handed out.
-    pub(crate) born: Duration,
+    /// Scenario time when it was issued.
+    pub(crate) issued_at: Duration,
     /// Unix seconds from which on it is refused.
     pub(crate) expires: i64,
     /// Unix seconds at which half of its life is over.
@@ -63,11 +63,11 @@ impl TemporaryKeys {
         }
     }
 
-    /// Hands out a key that lives for `lifetime`, rounded up to the full second.
+    /// Issues a key that is valid for `lifetime`, rounded up to the full second.
     pub(crate) fn issue(
         &mut self,
         tenant: usize,
-        born: Duration,
+        issued_at: Duration,
         now: Timestamp,
         lifetime: Duration,
     ) -> IssuedKey {
@@ -89,7 +89,7 @@ impl TemporaryKeys {
             key: Arc::new(key),
             tenant,
             serial: self.issued,
-            born,
+            issued_at,
             expires,
             half: now.as_second().saturating_add(life / 2),
         };
@@ -98,8 +98,8 @@ impl TemporaryKeys {
         temporary
     }
 
-    /// The key of an id, dead or alive.
-    pub(crate) fn find(&self, secret_id: &str) -> Option<&IssuedKey> {
+    /// The key of an id, expired or not.
+    pub(crate) fn get(&self, secret_id: &str) -> Option<&IssuedKey> {
         self.by_secret_id.get(secret_id)
     }
 
@@ -108,7 +108,7 @@ impl TemporaryKeys {
         self.issued
     }
 
-    /// 64 hexadecimal digits that nobody could guess.
+    /// 64 hexadecimal digits that cannot be guessed.
     fn text(&self, part: &str) -> String {
         let text = format!("{:x}/{:x}/{part}", self.seed, self.issued);
         base16ct::lower::encode_string(&Sha256::digest(text))
@@ -164,18 +164,18 @@ mod tests {
     }
 
     #[test]
-    fn only_expired_keys_are_forgotten_and_only_when_there_are_many() {
+    fn only_expired_keys_are_removed_and_only_when_there_are_many() {
         let mut keys = TemporaryKeys::new(1);
         let long = issue(&mut keys, at(0), 1_000_000).key;
         let short = issue(&mut keys, at(0), 1_000).key;
         assert!(
-            keys.find(&short.secret_id)
+            keys.get(&short.secret_id)
                 .is_some_and(|key| key.is_expired(at(1)))
         );
         keys.sweep_at = 2;
         issue(&mut keys, at(1), 1_000);
-        assert!(keys.find(&short.secret_id).is_none());
-        assert!(keys.find(&long.secret_id).is_some());
+        assert!(keys.get(&short.secret_id).is_none());
+        assert!(keys.get(&long.secret_id).is_some());
         assert_eq!(keys.latest(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! The accounts of the simulated cloud, and whose key is whose.
+//! The accounts of the simulated cloud, and the accounts that keys belong to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::response_script::ResponseScript;
 use super::scenario::{Account, ScenarioAccount};
 use super::temporary::{IssuedKey, TemporaryKeys};
 
-/// All accounts, each at its place in the scenario.
+/// All accounts, each at its index in the scenario.
 #[derive(Debug)]
 pub(crate) struct Tenants {
     list: Vec<Tenant>,
@@ -22,12 +22,12 @@ pub(crate) struct Tenants {
     temporary: TemporaryKeys,
 }
 
-/// An account and what becomes of it.
+/// An account, its script and its keys.
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) account: Account,
-    pub(crate) player: ResponseScript,
-    /// Its own keys, each with the scenario time from which on it is the one.
+    pub(crate) script: ResponseScript,
+    /// Its own keys, each with the scenario time from which on it is in force.
     keys: Vec<(Duration, Arc<SimulatedKey>)>,
     /// Its own key at all times, once it has been set by hand.
     set: Option<Arc<SimulatedKey>>,
@@ -36,35 +36,39 @@ pub(crate) struct Tenant {
     /// Requests signed with its keys so far.
     pub(crate) requests: usize,
     /// Keys of its role that were issued so far.
-    pub(crate) handed_out: usize,
+    pub(crate) issued: usize,
 }
 
 impl Tenants {
-    pub(crate) fn new(parts: Vec<ScenarioAccount>) -> Self {
+    pub(crate) fn new(accounts: Vec<ScenarioAccount>) -> Self {
         let mut tenants = Self {
-            list: Vec::with_capacity(parts.len()),
-            by_name: HashMap::with_capacity(parts.len()),
-            by_secret_id: HashMap::with_capacity(parts.len()),
+            list: Vec::with_capacity(accounts.len()),
+            by_name: HashMap::with_capacity(accounts.len()),
+            by_secret_id: HashMap::with_capacity(accounts.len()),
             by_role_arn: HashMap::new(),
             temporary: TemporaryKeys::new(fastrand::u64(..)),
         };
-        for part in parts {
-            let (place, tenant) = (tenants.list.len(), Tenant::new(part));
+        for account in accounts {
+            let (index, tenant) = (tenants.list.len(), Tenant::new(account));
             let name = tenant.account.name().to_owned();
-            tenants.by_name.insert(name, place);
+            tenants.by_name.insert(name, index);
             for (_, key) in &tenant.keys {
-                tenants.by_secret_id.insert(key.secret_id.clone(), place);
+                tenants.by_secret_id.insert(key.secret_id.clone(), index);
             }
             if let Some(arn) = tenant.account.role_arn() {
-                tenants.by_role_arn.insert(arn.to_owned(), place);
+                tenants.by_role_arn.insert(arn.to_owned(), index);
             }
             tenants.list.push(tenant);
         }
         tenants
     }
 
-    pub(crate) fn named(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+    pub(crate) fn named(&self, name: &str) -> Option<&Tenant> {
+        self.list.get(*self.by_name.get(name)?)
+    }
+
+    pub(crate) fn named_mut(&mut self, name: &str) -> Option<&mut Tenant> {
+        self.list.get_mut(*self.by_name.get(name)?)
     }
 
     /// The account that a role belongs to.
@@ -72,12 +76,12 @@ impl Tenants {
         self.by_role_arn.get(arn).copied()
     }
 
-    pub(crate) fn get(&self, place: usize) -> Option<&Tenant> {
-        self.list.get(place)
+    pub(crate) fn get(&self, index: usize) -> Option<&Tenant> {
+        self.list.get(index)
     }
 
-    pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut Tenant> {
-        self.list.get_mut(place)
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Tenant> {
+        self.list.get_mut(index)
     }
 
     /// The key of an id, `elapsed` after the scenario's beginning.
@@ -87,38 +91,38 @@ impl Tenants {
         elapsed: Duration,
         now: Timestamp,
     ) -> Option<Claim> {
-        let (place, key, standing) = match self.by_secret_id.get(secret_id) {
-            Some(place) => {
-                let key = self.list.get(*place)?.key(elapsed)?;
-                (*place, key, KeyStatus::Good)
+        let (index, key, status) = match self.by_secret_id.get(secret_id) {
+            Some(index) => {
+                let key = self.list.get(*index)?.key(elapsed)?;
+                (*index, key, KeyStatus::Good)
             }
             None => {
-                let temporary = self.temporary.find(secret_id)?;
-                let standing = self.standing(temporary, elapsed, now);
-                (temporary.tenant, &temporary.key, standing)
+                let temporary = self.temporary.get(secret_id)?;
+                let status = self.status(temporary, elapsed, now);
+                (temporary.tenant, &temporary.key, status)
             }
         };
         if key.secret_id != secret_id {
             return None;
         }
         Some(Claim {
-            tenant: place,
+            tenant: index,
             key: Arc::clone(key),
-            standing,
-            permissions: self.list.get(place)?.account.permissions.clone(),
+            status,
+            permissions: self.list.get(index)?.account.permissions.clone(),
         })
     }
 
-    /// What a temporary key is worth now.
-    pub(crate) fn standing(
+    /// Whether a temporary key is accepted now.
+    pub(crate) fn status(
         &self,
         temporary: &IssuedKey,
         elapsed: Duration,
         now: Timestamp,
     ) -> KeyStatus {
         let is_revoked = |tenant: &Tenant| {
-            let revoked = tenant.player.timeline.revoked(elapsed);
-            temporary.serial <= tenant.revoked || revoked.is_some_and(|at| temporary.born < at)
+            let revoked = tenant.script.timeline.revoked(elapsed);
+            temporary.serial <= tenant.revoked || revoked.is_some_and(|at| temporary.issued_at < at)
         };
         if temporary.is_expired(now) {
             KeyStatus::Expired
@@ -129,47 +133,47 @@ impl Tenants {
         }
     }
 
-    /// Hands out a temporary key of an account.
+    /// Issues a temporary key of an account.
     pub(crate) fn issue(
         &mut self,
-        place: usize,
+        index: usize,
         elapsed: Duration,
         now: Timestamp,
         lifetime: Duration,
     ) -> IssuedKey {
-        if let Some(tenant) = self.list.get_mut(place) {
-            tenant.handed_out = tenant.handed_out.saturating_add(1);
+        if let Some(tenant) = self.list.get_mut(index) {
+            tenant.issued = tenant.issued.saturating_add(1);
         }
-        self.temporary.issue(place, elapsed, now, lifetime)
+        self.temporary.issue(index, elapsed, now, lifetime)
     }
 
-    /// Takes back all temporary keys of an account; false if there is no such account.
+    /// Revokes all temporary keys of an account; false if there is no such account.
     pub(crate) fn revoke(&mut self, name: &str) -> bool {
         let latest = self.temporary.latest();
-        let tenant = self.named(name).and_then(|place| self.get_mut(place));
+        let tenant = self.named_mut(name);
         tenant.map(|tenant| tenant.revoked = latest).is_some()
     }
 }
 
 impl Tenant {
-    fn new(part: ScenarioAccount) -> Self {
-        let own = part.account.key();
+    fn new(account: ScenarioAccount) -> Self {
+        let own = account.account.key();
         let keys = own.map(|key| (Duration::ZERO, key)).into_iter();
-        let keys = keys.chain(part.rotations);
+        let keys = keys.chain(account.rotations);
         Self {
             keys: keys.map(|(at, key)| (at, Arc::new(key))).collect(),
-            account: part.account,
-            player: ResponseScript::new(part.timeline),
+            account: account.account,
+            script: ResponseScript::new(account.timeline),
             set: None,
             revoked: 0,
             requests: 0,
-            handed_out: 0,
+            issued: 0,
         }
     }
 
     /// Its own key, `elapsed` after the scenario's beginning.
     pub(crate) fn key(&self, elapsed: Duration) -> Option<&Arc<SimulatedKey>> {
-        let time = self.player.timeline.time(elapsed);
+        let time = self.script.timeline.time(elapsed);
         let in_force = || self.keys.iter().rev().find(|(at, _)| *at <= time);
         self.set.as_ref().or_else(|| Some(&in_force()?.1))
     }

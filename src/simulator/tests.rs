@@ -149,7 +149,7 @@ async fn good_request_gets_the_accounts_fields() {
 }
 
 #[tokio::test]
-async fn refused_request_gets_status_200_and_is_remembered() {
+async fn refused_request_gets_status_200_and_is_recorded() {
     let running = RunningSimulator::start(SCENARIO).await;
     let forged = running
         .exchange(&request("prod", "wrong", ""))
@@ -313,7 +313,7 @@ async fn oversized_answer_is_streamed_whole() {
     let (head, body) = running.ask().await;
     assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
     assert!(body.len() > 8 << 20);
-    assert!(body.ends_with(b"\"}}\r\n0\r\n\r\n"));
+    assert!(body.ends_with(b"}\r\n0\r\n\r\n"));
 }
 
 #[tokio::test]
@@ -414,14 +414,14 @@ fn demo_shows_what_it_promises() {
     for account in demo.accounts() {
         assert!(account.secret_key().starts_with("demo-"), "{account:?}");
     }
-    let part = |name: &str| {
-        demo.parts
+    let entry = |name: &str| {
+        demo.accounts
             .iter()
-            .find(|part| part.account.name() == name)
+            .find(|entry| entry.account.name() == name)
             .unwrap()
     };
-    for part in &demo.parts {
-        let (account, timeline) = (&part.account, &part.timeline);
+    for entry in &demo.accounts {
+        let (account, timeline) = (&entry.account, &entry.timeline);
         let count = timeline.fields().len();
         let expected = if account.name() == "older-region" {
             19
@@ -434,7 +434,7 @@ fn demo_shows_what_it_promises() {
             assert!(known.contains_key(name), "{}: {name}", account.name());
         }
     }
-    let rising = &part("near-expiry").timeline;
+    let rising = &entry("near-expiry").timeline;
     assert!(rising.steps().first().unwrap().at <= Duration::from_secs(10));
     let mut last = 0;
     for step in rising.steps() {
@@ -444,16 +444,16 @@ fn demo_shows_what_it_promises() {
         assert!(now > last);
         last = now;
     }
-    let expired = part("expired-no-renewal").timeline.fields();
+    let expired = entry("expired-no-renewal").timeline.fields();
     assert!(expired["ExpireLicenseCnt"].as_u64().unwrap() > 0);
     assert_eq!(expired["RepurchaseRenewSwitch"], json!(false));
     assert_eq!(expired["AutoRepurchaseSwitch"], json!(false));
-    let flaky = part("flaky").timeline.steps();
+    let flaky = entry("flaky").timeline.steps();
     let mut faults: Vec<&str> = flaky.iter().map(|step| step.answer.name()).collect();
     assert_eq!(faults.last(), Some(&"ok"));
     faults.sort_unstable();
     faults.dedup();
     assert_eq!(faults, ["cut", "error", "http", "ok"]);
-    let denied = &part("no-permission").account;
+    let denied = &entry("no-permission").account;
     assert!(!denied.permissions.allow("cwp", "DescribeLicenseGeneral"));
 }

@@ -1,11 +1,11 @@
-//! What holds at a moment of the scenario.
+//! The answers of an account over scenario time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Answer, Fields};
 
-/// Answers over time, worked out beforehand: 10,000 accounts may share one timeline.
+/// Answers over time. 10,000 accounts may share one timeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline {
     first: Keyframe,
@@ -77,9 +77,9 @@ impl Timeline {
     /// What holds `elapsed` after the scenario's beginning, and how many steps it took.
     pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Keyframe) {
         let time = self.time(elapsed);
-        let step = self.rest.partition_point(|moment| moment.at <= time);
-        let moment = step.checked_sub(1).and_then(|last| self.rest.get(last));
-        (step, moment.unwrap_or(&self.first))
+        let step = self.rest.partition_point(|keyframe| keyframe.at <= time);
+        let keyframe = step.checked_sub(1).and_then(|last| self.rest.get(last));
+        (step, keyframe.unwrap_or(&self.first))
     }
 
     /// The time of the scenario `elapsed` after its beginning: less, if it repeats.
@@ -160,16 +160,16 @@ mod tests {
     }
 
     fn check(timeline: &Timeline, at_ms: u64, step: usize, answer: &Answer, expected: Value) {
-        let (taken, moment) = timeline.at(Duration::from_millis(at_ms));
+        let (taken, keyframe) = timeline.at(Duration::from_millis(at_ms));
         assert_eq!(
-            (taken, &moment.answer, moment.fields.as_ref()),
+            (taken, &keyframe.answer, keyframe.fields.as_ref()),
             (step, answer, &fields(expected)),
             "at {at_ms} ms"
         );
     }
 
     #[test]
-    fn step_holds_from_its_very_moment_until_the_next() {
+    fn step_holds_from_its_very_keyframe_until_the_next() {
         let timeline = timeline(None);
         let base = json!({"LicenseCnt": 5, "AutoOpenStatus": true});
         check(&timeline, 0, 0, &Answer::Ok, base.clone());

@@ -1,9 +1,8 @@
 //! Whether a request is one that the API would answer.
 //!
-//! Pure: a request, a time and the key it claims to be signed with go in, a verdict
-//! comes out. In the API's order: is it a request at all, is it authentic, is it
-//! permitted. The rate limit, which has a memory, comes between that and the
-//! [`parameters`].
+//! Without state: a request, a time and the key that the request claims go in, an action or a
+//! refusal comes out. The checks have the API's order: form, authenticity, permission. The
+//! rate limit, which has state, comes between these and the [`parameters`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -80,7 +79,7 @@ pub(crate) fn authenticate(
             "temporary keys need the token they were issued with, permanent keys have none",
         ));
     }
-    match claim.standing {
+    match claim.status {
         KeyStatus::Good => {}
         KeyStatus::Expired => return Err(Refusal::token("it has expired")),
         KeyStatus::Revoked => return Err(Refusal::token("it has been revoked")),
@@ -196,24 +195,17 @@ fn check_signature(
         tc3::signature(&signing_key, scope, &canonical.hashed()) == authorization.signature
     };
     // The vendor's document lower-cases the values, its SDKs sign them as sent.
-    if matches(&headers) || lowered(&headers).is_some_and(|headers| matches(&pairs(&headers))) {
+    let lower = headers.iter().map(|(_, value)| value.to_ascii_lowercase());
+    let lower: Vec<String> = lower.collect();
+    let pairs = headers.iter().zip(&lower);
+    let lower: Vec<_> = pairs
+        .map(|((name, _), value)| (*name, value.as_str()))
+        .collect();
+    if matches(&headers) || matches(&lower) {
         Ok(())
     } else {
         Err(Refusal::signature())
     }
-}
-
-/// The values in lower case, if that makes a difference.
-fn lowered<'a>(headers: &[(&'a str, &str)]) -> Option<Vec<(&'a str, String)>> {
-    let differs = |(_, value): &(&str, &str)| value.bytes().any(|byte| byte.is_ascii_uppercase());
-    let lower = |(name, value): &(&'a str, &str)| (*name, value.to_ascii_lowercase());
-    let any = headers.iter().any(differs);
-    any.then(|| headers.iter().map(lower).collect())
-}
-
-fn pairs<'a>(headers: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
-    let pairs = headers.iter();
-    pairs.map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// Whether a content type is JSON, with or without a charset.

@@ -1,4 +1,4 @@
-//! Accounts as they are written, one by one or many at once.
+//! Reads accounts, written one by one or many at once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use super::super::scenario::{Account, Role, ScenarioAccount};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Rotation, TimelineOwner};
-use super::{any_text, fields, rate_limit, some_text};
-use crate::config::{Fault, Node, Reader, Section, list, text, whole};
+use super::{any_text, fields, is_made_of, rate_limit, some_text, valid_text};
+use crate::config::{Fault, Node, Reader, Section, list, whole};
 
 /// How many accounts can be written as one.
 const MAX_COUNT: u32 = 100_000;
-/// What stands for an account's number.
+/// The placeholder of an account's number.
 const NUMBER: &str = "{n}";
 
 /// Items of the scenario's list, and the accounts that each stands for.
@@ -62,18 +62,18 @@ pub(crate) fn read(
     };
     let fields = fields.unwrap_or_else(documented_example);
     let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
-    let parts = (0..count.unwrap_or(1)).map(|number| {
-        let fill = Template(count.map(|_| number.to_string()));
-        let account = fill.account(&written);
+    let accounts = (0..count.unwrap_or(1)).map(|number| {
+        let template = Template(count.map(|_| number.to_string()));
+        let account = template.account(&written);
         let rotations = read.rotations.iter();
-        let rotations = rotations.map(|rotation| rotation.fill(&fill, &account.secret_id));
+        let rotations = rotations.map(|rotation| rotation.key(&template, &account.secret_id));
         ScenarioAccount {
             rotations: rotations.collect(),
             account,
             timeline: Arc::clone(&timeline),
         }
     });
-    parts.collect()
+    accounts.collect()
 }
 
 /// Reads what does not change with time, with [`NUMBER`] where each of `many` accounts has
@@ -134,7 +134,7 @@ fn answers(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<Arc<str>, Fi
         if Action::built_in(name).is_some() {
             let fault = Fault::new(
                 "this action has answers of its own",
-                "write `fields` for the licences; keys of roles are handed out by themselves",
+                "write `fields` for the licences; keys of roles are issued by themselves",
             );
             reader.report(&node, fault);
         } else if let Some(fields) = reader.value(Some(node), fields) {
@@ -156,38 +156,21 @@ fn own(text: String, many: bool) -> Result<String, Fault> {
 }
 
 pub(super) fn secret_id(node: &Node<'_>) -> Result<String, Fault> {
-    let id = text(node)?;
-    let is_part = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b',';
-    if id.is_empty() || !id.bytes().all(is_part) {
-        return Err(Fault::new(
-            "not a secret id",
-            "write visible ASCII without `/` and `,`",
-        ));
-    }
-    Ok(id.to_owned())
+    let is_id = |id: &str| is_made_of(id, |byte| byte.is_ascii_graphic() && !b"/,".contains(&byte));
+    let remedy = "write visible ASCII without `/` and `,`";
+    valid_text(node, is_id, "not a secret id", remedy)
 }
 
 pub(super) fn token(node: &Node<'_>) -> Result<String, Fault> {
-    let token = text(node)?;
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Fault::new(
-            "not a token",
-            "write visible ASCII, or remove the key for a permanent key",
-        ));
-    }
-    Ok(token.to_owned())
+    let is_token = |token: &str| is_made_of(token, |byte| byte.is_ascii_graphic());
+    let remedy = "write visible ASCII, or remove the key for a permanent key";
+    valid_text(node, is_token, "not a token", remedy)
 }
 
-/// An action that may be done, or a pattern of such.
+/// A permitted action, or a pattern of actions.
 fn pattern(node: &Node<'_>) -> Result<String, Fault> {
-    let pattern = text(node)?;
-    if !Permissions::is_pattern(pattern) {
-        return Err(Fault::new(
-            "not an action",
-            "write `*`, `cwp:*` or a name such as `cwp:DescribeLicenseGeneral`",
-        ));
-    }
-    Ok(pattern.to_owned())
+    let remedy = "write `*`, `cwp:*` or a name such as `cwp:DescribeLicenseGeneral`";
+    valid_text(node, Permissions::is_pattern, "not an action", remedy)
 }
 
 fn web_identity(reader: &mut Reader, node: Option<Node<'_>>) -> Option<(String, String)> {
@@ -210,15 +193,14 @@ fn role_of(
         items.iter().map(any_text).collect::<Result<_, _>>()
     });
     let arn = reader.required(&section, "arn", |node| {
-        let arn = text(node)?;
-        if !is_role_arn(&Template(many.then(|| "0".to_owned())).text(arn)) {
-            return Err(Fault::new(
-                "not the ARN of a role",
-                "write `qcs::cam::uin/100000000001:roleName/CwpExporter` or \
-                 `qcs::cam::uin/100000000001:role/4611686018427397919`",
-            ));
-        }
-        own(arn.to_owned(), many)
+        let first = Template(many.then(|| "0".to_owned()));
+        let is_arn = |arn: &str| is_role_arn(&first.fill(arn));
+        let remedy = "write `qcs::cam::uin/100000000001:roleName/CwpExporter` or \
+                      `qcs::cam::uin/100000000001:role/4611686018427397919`";
+        own(
+            valid_text(node, is_arn, "not the ARN of a role", remedy)?,
+            many,
+        )
     });
     Some(Role {
         arn: arn?,
@@ -246,12 +228,12 @@ fn check_rotation(reader: &mut Reader, section: &Section<'_>, rotation: &Rotatio
 
 impl Rotation<'_> {
     /// Its time and key; an id that is not written is the `first` one.
-    fn fill(&self, fill: &Template, first: &str) -> (Duration, SimulatedKey) {
-        let secret_id = fill.option(self.secret_id.as_ref());
+    fn key(&self, template: &Template, first: &str) -> (Duration, SimulatedKey) {
+        let secret_id = self.secret_id.as_ref().map(|id| template.fill(id));
         let key = SimulatedKey {
             secret_id: secret_id.unwrap_or_else(|| first.to_owned()),
-            secret_key: fill.text(&self.secret_key),
-            token: fill.option(self.token.as_ref()),
+            secret_key: template.fill(&self.secret_key),
+            token: self.token.as_ref().map(|token| template.fill(token)),
         };
         (self.at, key)
     }
@@ -261,70 +243,62 @@ impl Rotation<'_> {
 struct Template(Option<String>);
 
 impl Template {
-    fn text(&self, text: &str) -> String {
+    fn fill(&self, text: &str) -> String {
         match &self.0 {
             Some(number) => text.replace(NUMBER, number),
             None => text.to_owned(),
         }
     }
 
-    fn option(&self, text: Option<&String>) -> Option<String> {
-        text.map(|text| self.text(text))
-    }
-
     fn account(&self, written: &Account) -> Account {
-        let role = written.role.as_ref();
-        let texts = |texts: &Vec<String>| texts.iter().map(|text| self.text(text)).collect();
-        Account {
-            name: self.text(&written.name),
-            secret_id: self.text(&written.secret_id),
-            secret_key: self.text(&written.secret_key),
-            token: self.option(written.token.as_ref()),
-            role: role.map(|role| Role {
-                arn: self.text(&role.arn),
-                external_id: self.option(role.external_id.as_ref()),
-                trusts: role.trusts.as_ref().map(texts),
-                web_identity: role
-                    .web_identity
-                    .as_ref()
-                    .map(|(provider, token)| (self.text(provider), self.text(token))),
-            }),
-            permissions: written.permissions.clone(),
-            rate_limit: written.rate_limit,
-            answers: Arc::clone(&written.answers),
+        let mut account = written.clone();
+        let Account {
+            name,
+            secret_id,
+            secret_key,
+            token,
+            role,
+            ..
+        } = &mut account;
+        let own = [name, secret_id, secret_key].into_iter().chain(token);
+        let of_role = role.iter_mut().flat_map(|role| {
+            let identity = role.web_identity.iter_mut();
+            let identity = identity.flat_map(|(provider, token)| [provider, token]);
+            let trusts = role.trusts.iter_mut().flatten();
+            let texts = trusts.chain(identity).chain(&mut role.external_id);
+            texts.chain([&mut role.arn])
+        });
+        for text in own.chain(of_role) {
+            *text = self.fill(text);
         }
+        account
     }
 }
 
 /// Checks that no two accounts share what must be their own; one problem for each entry
 /// and key.
 pub(crate) fn check_unique(entries: &Entries<'_>, reader: &mut Reader) {
-    // Which account, of which entry, has each first.
+    // The first account, with its entry, that has each text.
     let mut owners = HashMap::new();
-    for (index, (node, parts)) in entries.iter().enumerate() {
-        let mut told = HashSet::new();
-        for (number, part) in parts.iter().enumerate() {
-            let account = &part.account;
-            let later = part.rotations.iter().map(|(_, key)| &*key.secret_id);
+    for (index, (node, accounts)) in entries.iter().enumerate() {
+        let mut reported = HashSet::new();
+        for (number, entry) in accounts.iter().enumerate() {
+            let account = &entry.account;
+            let later = entry.rotations.iter().map(|(_, key)| &*key.secret_id);
             let ids = [account.secret_id.as_str()].into_iter().chain(later);
             let ids = ids.filter(|id| !id.is_empty()).map(|id| ("secret_id", id));
             let arn = account.role_arn().map(|arn| ("role.arn", arn));
             for key in [("name", account.name())].into_iter().chain(ids).chain(arn) {
                 let owner = *owners.entry(key).or_insert((index, number));
-                if owner == (index, number) || !told.insert(key.0) {
+                if owner == (index, number) || !reported.insert(key.0) {
                     continue;
                 }
                 let other = entries.get(owner.0).map(|(node, _)| node);
                 let other = other.map(|node| format!("{} at {}", node.key, node.location));
-                let fault = Fault::new(
-                    format!("the same as that of {}", other.unwrap_or_default()),
-                    "give each account its own",
-                );
-                reader.report_at(
-                    node.location.clone(),
-                    format!("{}.{}", node.key, key.0),
-                    fault,
-                );
+                let what = format!("the same as that of {}", other.unwrap_or_default());
+                let fault = Fault::new(what, "give each account its own");
+                let key = format!("{}.{}", node.key, key.0);
+                reader.report_at(node.location.clone(), key, fault);
             }
         }
     }
@@ -332,23 +306,18 @@ pub(crate) fn check_unique(entries: &Entries<'_>, reader: &mut Reader) {
 
 /// Checks that roles trust accounts that exist; one problem for each entry.
 pub(crate) fn check_trusts(entries: &Entries<'_>, reader: &mut Reader) {
-    let parts = entries.iter().flat_map(|(_, parts)| parts);
-    let names: HashSet<&str> = parts.map(|part| part.account.name()).collect();
-    for (node, parts) in entries {
-        let mut trusted = parts
+    let accounts = entries.iter().flat_map(|(_, accounts)| accounts);
+    let names: HashSet<&str> = accounts.map(|entry| entry.account.name()).collect();
+    for (node, accounts) in entries {
+        let roles = accounts
             .iter()
-            .filter_map(|part| part.account.role.as_ref()?.trusts.as_ref())
-            .flatten();
+            .filter_map(|entry| entry.account.role.as_ref());
+        let mut trusted = roles.filter_map(|role| role.trusts.as_ref()).flatten();
         if let Some(name) = trusted.find(|name| !names.contains(name.as_str())) {
-            let fault = Fault::new(
-                format!("`{name}` is not an account of this scenario"),
-                "use the names of accounts",
-            );
-            reader.report_at(
-                node.location.clone(),
-                format!("{}.role.trusts", node.key),
-                fault,
-            );
+            let what = format!("`{name}` is not an account of this scenario");
+            let fault = Fault::new(what, "use the names of accounts");
+            let key = format!("{}.role.trusts", node.key);
+            reader.report_at(node.location.clone(), key, fault);
         }
     }
 }

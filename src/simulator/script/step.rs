@@ -1,4 +1,4 @@
-//! The steps of a timeline as they are written.
+//! Reads the steps of a timeline.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use http::{HeaderValue, StatusCode};
 use super::super::answer::{Answer, MAX_NESTED};
 use super::super::timeline::TimelineStep;
 use super::units::size;
-use super::{TIME, any_text, fields, some_text};
-use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, text, whole};
+use super::{TIME, any_text, fields, some_text, valid_text};
+use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, whole};
 
-/// The keys of a step that are an answer of their own.
+/// The keys of a step that are a whole answer.
 const ANSWERS: [&str; 9] = [
     "error",
     "legacy_error",
@@ -23,7 +23,7 @@ const ANSWERS: [&str; 9] = [
     "nested",
 ];
 
-/// The keys of a step that go with others.
+/// The keys of a step that can stand beside others.
 const CHANGES: [&str; 8] = [
     "at", "set", "unset", "ok", "gzip", "delay", "rotate", "revoke",
 ];
@@ -31,7 +31,7 @@ const CHANGES: [&str; 8] = [
 /// The largest code of an error of the old gateway.
 const MAX_CODE: i64 = 999_999;
 
-/// Whose timeline it is.
+/// The owner of a timeline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimelineOwner {
     Account,
@@ -57,7 +57,7 @@ pub(crate) struct Rotation<'n> {
 pub(crate) fn read<'n>(
     reader: &mut Reader,
     node: Option<Node<'n>>,
-    kind: TimelineOwner,
+    owner: TimelineOwner,
     repeat: Option<Duration>,
 ) -> Steps<'n> {
     let mut read = Steps {
@@ -86,10 +86,10 @@ pub(crate) fn read<'n>(
         });
         previous = at.or(previous);
         let at = at.unwrap_or_default();
-        read.steps.extend(step(reader, &node, &section, kind, at));
+        read.steps.extend(step(reader, &node, &section, owner, at));
         let rotation = section
             .get("rotate")
-            .filter(|_| kind == TimelineOwner::Account);
+            .filter(|_| owner == TimelineOwner::Account);
         read.rotations
             .extend(rotation.and_then(|node| rotate(reader, node, at)));
     }
@@ -100,7 +100,7 @@ fn step(
     reader: &mut Reader,
     node: &Node<'_>,
     section: &Section<'_>,
-    kind: TimelineOwner,
+    owner: TimelineOwner,
     at: Duration,
 ) -> Option<TimelineStep> {
     let has = |name: &str| section.get(name).is_some();
@@ -120,10 +120,10 @@ fn step(
     let fault = written.and_then(|(name, node)| answer(reader, name, &node));
 
     let changes = has_any(&["set", "unset"]);
-    let turns = has_any(&["rotate", "revoke"]);
+    let changes_keys = has_any(&["rotate", "revoke"]);
     let answers = ANSWERS.iter().filter(|name| has(name)).count();
     let answers = answers + usize::from(changes) + usize::from(has("ok"));
-    let problem = if kind == TimelineOwner::Service && (changes || turns) {
+    let problem = if owner == TimelineOwner::Service && (changes || changes_keys) {
         Some((
             "changes an account",
             "write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
@@ -133,7 +133,7 @@ fn step(
             "has several answers",
             "write each of them as a step with its own `at`",
         ))
-    } else if answers == 0 && !turns && !has_any(&["gzip", "delay"]) {
+    } else if answers == 0 && !changes_keys && !has_any(&["gzip", "delay"]) {
         Some((
             "changes nothing",
             "add `set`, `unset`, `ok` or a fault such as `error`",
@@ -169,7 +169,6 @@ fn step(
 
 /// The answer of the key `name`, one of [`ANSWERS`].
 fn answer(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<Answer> {
-    let most = u32::MAX as usize;
     match name {
         "error" => {
             let section = reader.section(Some(node), &["code", "message"]);
@@ -205,6 +204,7 @@ fn answer(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<Answer> {
         "hang" => reader.value(Some(node), only_true).map(|_| Answer::Hang),
         "reset" => reader.value(Some(node), only_true).map(|_| Answer::Reset),
         "cut" => {
+            let most = u32::MAX as usize;
             let bytes = reader.value(Some(node), |node| whole(node, 0..=most));
             bytes.map(Answer::Cut)
         }
@@ -218,17 +218,12 @@ fn answer(reader: &mut Reader, name: &str, node: &Node<'_>) -> Option<Answer> {
 }
 
 fn header(node: &Node<'_>) -> Result<String, Fault> {
-    let value = text(node)?;
-    if HeaderValue::from_str(value).is_err() {
-        return Err(Fault::new(
-            "no header can carry this text",
-            "write visible ASCII",
-        ));
-    }
-    Ok(value.to_owned())
+    let is_value = |text: &str| HeaderValue::from_str(text).is_ok();
+    let remedy = "write visible ASCII";
+    valid_text(node, is_value, "no header can carry this text", remedy)
 }
 
-/// The key that replaces an account's own one.
+/// The key that replaces an account's own key.
 fn rotate<'n>(reader: &mut Reader, node: Node<'n>, at: Duration) -> Option<Rotation<'n>> {
     let section = reader.section(Some(&node), &["secret_id", "secret_key", "token"]);
     let secret_id = reader.value(section.get("secret_id"), super::account::secret_id);

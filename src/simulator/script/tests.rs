@@ -41,7 +41,7 @@ fn every_kind_of_step_is_understood() {
         account,
         timeline,
         rotations,
-    } = scenario.parts.first().unwrap();
+    } = scenario.accounts.first().unwrap();
     assert_eq!(account.token(), Some("token-every-step"));
     let round = Duration::from_secs(300);
     assert_eq!(timeline.time(round), Duration::ZERO);
@@ -112,7 +112,7 @@ fn every_kind_of_step_is_understood() {
     );
     let revoked = timeline.revoked(Duration::from_secs(30));
     assert_eq!(revoked, Some(Duration::from_secs(19)));
-    let second = scenario.parts.get(1).unwrap();
+    let second = scenario.accounts.get(1).unwrap();
     assert_eq!(*second.timeline.fields(), documented_example());
 }
 

@@ -30,7 +30,7 @@ fn verdict(action: Action, name: &str, value: Value) -> &'static str {
 
 #[test]
 fn every_documented_parameter_is_taken() {
-    let wish = read(
+    let role = read(
         Action::AssumeRole,
         json!({
             "RoleArn": ARN, "RoleSessionName": "me", "DurationSeconds": 900, "Policy": "%7B%7D",
@@ -44,16 +44,16 @@ fn every_documented_parameter_is_taken() {
         external_id: Some("x".to_owned()),
         web_identity: None,
     };
-    assert_eq!(wish, Ok(expected));
-    let wish = read(
+    assert_eq!(role, Ok(expected));
+    let role = read(
         Action::AssumeRoleWithWebIdentity,
         json!({
             "RoleArn": ARN, "RoleSessionName": "me", "ProviderId": "tke", "WebIdentityToken": "t",
         }),
     );
-    let wish = wish.unwrap();
-    assert_eq!(wish.web_identity, Some(("tke".to_owned(), "t".to_owned())));
-    assert_eq!(wish.duration, Duration::from_secs(7_200));
+    let role = role.unwrap();
+    assert_eq!(role.web_identity, Some(("tke".to_owned(), "t".to_owned())));
+    assert_eq!(role.duration, Duration::from_secs(7_200));
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Held {
         Self::permanent("AKIDops", "key-of-ops")
     }
 
-    /// Reads the parts of an answer that hands out a key.
+    /// Reads the parts of an answer with a key.
     pub(super) fn read(key: &Value, expires: &Value) -> Self {
         let text = |name: &str| key[name].as_str().unwrap().to_owned();
         Self {
@@ -77,7 +77,7 @@ impl Cloud {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// The head and body of the answer to a question for instance metadata.
+    /// The head and body of the answer to a request for instance metadata.
     async fn metadata(&self, path: &str) -> (String, Vec<u8>) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         split(&self.running.exchange(request.as_bytes()).await.unwrap())
@@ -128,7 +128,7 @@ impl Cloud {
         body["Response"].take()
     }
 
-    /// `ok` or the code of the answer to a question for licences.
+    /// `ok` or the code of the answer to a request for licences.
     async fn licences(&self, signer: &Held) -> String {
         let answer = self
             .call(Some(signer), "DescribeLicenseGeneral", &json!({}))
@@ -423,5 +423,6 @@ async fn received_shows_all_services() {
             (Some("prod"), Some("DescribeLicenseGeneral"), "ok"),
         ]
     );
-    assert_eq!(cloud.running.handle.state.count("prod"), Some(1));
+    let state = cloud.handle().state.lock();
+    assert_eq!(state.tenants.named("prod").unwrap().requests, 1);
 }

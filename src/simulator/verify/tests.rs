@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::super::cloud_state;
+use super::super::cloud_state::Parameters;
 use super::super::headers::{language, secret_id};
 use super::super::key::{Permissions, SimulatedKey};
 use super::super::refusal::Language;
@@ -134,7 +134,7 @@ impl Sample {
         };
         let now = Timestamp::from_second(self.now).unwrap();
         match authenticate(&request, now, self.claim.as_ref(), &HashSet::new())
-            .and_then(|action| cloud_state::read(&action, &self.body))
+            .and_then(|action| Parameters::read(&action, &self.body))
         {
             Ok(_) => "ok",
             Err(refusal) => refusal.code,
@@ -150,7 +150,7 @@ fn claim(secret_id: &str, secret_key: &str, token: Option<&str>) -> Claim {
             secret_key: secret_key.to_owned(),
             token: token.map(str::to_owned),
         }),
-        standing: KeyStatus::Good,
+        status: KeyStatus::Good,
         permissions: Permissions::default(),
     }
 }
@@ -384,17 +384,17 @@ fn token_must_be_the_accounts() {
 
 #[test]
 fn expired_and_revoked_keys_need_another_token() {
-    for (standing, expected) in [
+    for (status, expected) in [
         (KeyStatus::Good, "ok"),
         (KeyStatus::Expired, "AuthFailure.TokenFailure"),
         (KeyStatus::Revoked, "AuthFailure.TokenFailure"),
     ] {
-        let verdict = tampered(|s| s.claim.as_mut().unwrap().standing = standing);
-        assert_eq!(verdict, expected, "{standing:?}");
+        let verdict = tampered(|s| s.claim.as_mut().unwrap().status = status);
+        assert_eq!(verdict, expected, "{status:?}");
     }
     let forged = tampered(|s| {
         s.claim = Some(Claim {
-            standing: KeyStatus::Expired,
+            status: KeyStatus::Expired,
             ..claim(ID, "other", None)
         });
     });

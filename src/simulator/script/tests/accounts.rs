@@ -35,7 +35,7 @@ fn many_accounts_are_written_as_one() {
     )
     .unwrap();
     assert_eq!(scenario.accounts().len(), 10_001);
-    let last = scenario.parts.last().unwrap();
+    let last = scenario.accounts.last().unwrap();
     assert_eq!(last.account.name(), "a9999");
     assert_eq!(last.account.secret_id(), "AKIDa9999");
     assert_eq!(last.account.secret_key(), "key-a9999");
@@ -45,7 +45,7 @@ fn many_accounts_are_written_as_one() {
     assert_eq!(role.arn, "qcs::cam::uin/19999:roleName/R");
     assert_eq!(role.trusts.as_ref().unwrap(), &["ops", "a9999"]);
     assert_eq!(role.web_identity.as_ref().unwrap().1, "t9999");
-    let first = scenario.parts.get(1).unwrap();
+    let first = scenario.accounts.get(1).unwrap();
     assert!(Arc::ptr_eq(&first.timeline, &last.timeline));
 }
 
