@@ -1,26 +1,31 @@
 //! What each collector makes of the answers in its fixture folder.
 //!
-//! A case is an answer, `NAME.json`, beside what it means, `NAME.txt`: a line for each
-//! sample and, after the word `drift`, for each difference from the documentation.
+//! A case is an answer or a list of the answers of one collection, `NAME.json`, beside what
+//! they mean, `NAME.txt`: a line for each sample, those of rows included, and, after the word
+//! `drift`, for each difference from the documentation.
 
 use std::path::Path;
 
-use cwp_exporter::cloud::Fields;
-use cwp_exporter::collectors::{self, Collected, Next};
+use cwp_exporter::cloud::Answer;
+use cwp_exporter::collectors::{self, Collected, Collector};
 use cwp_exporter::simulator::documented_example;
 use expect_test::expect_file;
+use serde_json::Value;
 
-fn lines(collected: &Collected) -> Vec<String> {
-    let samples = collected.samples.iter().map(|sample| {
-        let label = match sample.metric.labels.get(1) {
-            Some(name) => format!(",{name}=\"{}\"", sample.label()),
-            None => String::new(),
-        };
+fn lines(collected: Collected) -> Vec<String> {
+    let drift = collected.drift.clone();
+    let (samples, hidden) = collected.into_samples(usize::MAX);
+    assert_eq!(hidden, 0);
+    let samples = samples.iter().map(|sample| {
+        let names = sample.metric.labels.iter().skip(1);
+        let labels = names.zip(&sample.labels);
+        let labels: String = labels
+            .map(|(name, value)| format!(",{name}={value:?}"))
+            .collect();
         let name = sample.metric.name;
-        format!("{name}{{account=\"ACCOUNT\"{label}}} {}", sample.value)
+        format!("{name}{{account=\"ACCOUNT\"{labels}}} {}", sample.value)
     });
-    let drift = collected
-        .drift
+    let drift = drift
         .iter()
         .map(|drift| format!("drift {} {}", drift.field, drift.kind.as_str()));
     let mut lines: Vec<String> = samples.chain(drift).collect();
@@ -29,15 +34,32 @@ fn lines(collected: &Collected) -> Vec<String> {
 }
 
 /// The `Response` of an answer, without what belongs to the envelope.
-fn fields(answer: &str) -> Fields {
-    let mut answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+fn answer(mut answer: Value) -> Answer {
     let response = answer["Response"].as_object_mut().unwrap();
     response.remove("RequestId");
-    serde_json::from_str(&answer["Response"].to_string()).unwrap()
+    Answer {
+        fields: serde_json::from_str(&answer["Response"].to_string()).unwrap(),
+        request_id: None,
+    }
 }
 
-#[test]
-fn answers_mean_what_their_fixtures_say() {
+/// What these answers, one after the other, say.
+async fn collected(collector: &dyn Collector, json: &str) -> Collected {
+    let mut answers = match serde_json::from_str(json).unwrap() {
+        Value::Array(answers) => answers.into_iter(),
+        one => vec![one].into_iter(),
+    };
+    let outcome = collectors::collect(collector, |_| {
+        let next = answers.next().expect("one more answer is asked for");
+        std::future::ready(Ok(answer(next)))
+    });
+    let (collected, _) = outcome.await.unwrap();
+    assert_eq!(answers.next(), None, "not all answers are asked for");
+    collected
+}
+
+#[tokio::test]
+async fn answers_mean_what_their_fixtures_say() {
     let mut cases = 0;
     for collector in collectors::all() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -48,13 +70,15 @@ fn answers_mean_what_their_fixtures_say() {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let answer = std::fs::read_to_string(&path).unwrap();
-            let Next::Done(collected) = collector.reading().read(&fields(&answer)) else {
-                panic!("{} is not all", path.display());
-            };
-            let meaning = lines(&collected).join("\n") + "\n";
-            expect_file![path.with_extension("txt")].assert_eq(&meaning);
+            let answers = std::fs::read_to_string(&path).unwrap();
+            let collected = collected(*collector, &answers).await;
             assert!(collected.recognized, "{}", path.display());
+            let meaning = lines(collected).join(
+                "
+",
+            ) + "
+";
+            expect_file![path.with_extension("txt")].assert_eq(&meaning);
             cases += 1;
         }
     }
@@ -64,7 +88,7 @@ fn answers_mean_what_their_fixtures_say() {
 #[test]
 fn the_simulators_example_is_the_documents() {
     let document = include_str!("../fixtures/api/license_general/documented-example.json");
-    let mut document: serde_json::Value = serde_json::from_str(document).unwrap();
+    let mut document: Value = serde_json::from_str(document).unwrap();
     let response = document["Response"].as_object_mut().unwrap();
     response.remove("RequestId");
     assert_eq!(*response, documented_example());
