@@ -1,4 +1,4 @@
-//! The daemon: binds, starts, reloads and stops everything.
+//! The daemon: binds, starts, reloads and stops all parts.
 
 mod reload;
 
@@ -36,11 +36,11 @@ use crate::system::reading::{self, PATIENCE, Progress};
 use crate::system::signals::{Hangups, StopSignals};
 use reload::{Read, Reloads};
 
-/// How often it is looked whether every account was collected.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The interval of checks whether every account was collected.
+const FIRST_COLLECTIONS_POLL: Duration = Duration::from_millis(500);
 
 /// How long the end waits for the serving thread, which gives its connections two seconds.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum StartError {
     /// The configuration has problems.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The configuration cannot be put to work.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Fleet(#[from] FleetError),
     /// An address cannot be listened on.
@@ -62,38 +62,38 @@ pub enum StartError {
         "cannot start the serving thread: {0}; check how many threads and how much memory this process may have"
     )]
     Thread(io::Error),
-    /// The system hands over no signals.
+    /// Signals cannot be received.
     #[error("cannot receive signals: {0}; please report this")]
     Signals(#[from] io::Error),
 }
 
-/// The HTTP server has ended although nobody asked it to.
+/// The HTTP server has ended before the shutdown.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP server has ended unexpectedly; restart the exporter and report this")]
 pub struct ServerDied;
 
-/// How the daemon faces the world, and where it keeps what.
+/// The options of the daemon.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
-    /// What collects.
+    /// The collectors.
     pub collectors: Collectors,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen_addresses: Vec<ListenAddress>,
     /// Whether to listen on the sockets that the service manager passes instead.
     pub systemd_socket: bool,
-    /// How much is served at a time.
+    /// The limits of serving.
     pub limits: Limits,
     /// The web configuration: TLS, passwords, headers.
     pub web_config: Option<PathBuf>,
-    /// Whether health is told without a password.
+    /// Whether `/-/healthy` and `/-/ready` need no password.
     pub health_without_auth: bool,
-    /// Where the metrics are.
+    /// The path of the metrics.
     pub telemetry_path: String,
     /// Whether a client may ask for a reload.
     pub enable_lifecycle: bool,
-    /// Where the last good values are kept for the next start.
+    /// The folder that keeps the last good values for the next start.
     pub state_dir: Option<PathBuf>,
-    /// This program, which reads and writes there in a process of its own.
+    /// This program, which uses that folder in a process of its own.
     pub program: PathBuf,
 }
 
@@ -104,7 +104,7 @@ pub struct App {
     thread: ServingThread,
     server: Server,
     fleet: Fleet,
-    running: Arc<ActiveConfig>,
+    active: Arc<ActiveConfig>,
     started_at: TimePoint,
     exposition: Exposition,
     options: AppOptions,
@@ -124,8 +124,8 @@ impl App {
         clock: &Clock,
         options: AppOptions,
     ) -> Result<Self, StartError> {
-        // First, so that whoever connects is not turned away while thousands of
-        // accounts are read, but served right after.
+        // Listening comes first: clients that connect while thousands of accounts are read
+        // wait, and are not refused.
         let thread = ServingThread::start().map_err(StartError::Thread)?;
         let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
@@ -158,20 +158,20 @@ impl App {
             }
             None => None,
         };
-        let running = Arc::new(ActiveConfig::new(config, started_at));
+        let active = Arc::new(ActiveConfig::new(config, started_at));
         Ok(Self {
             exposition: Exposition::new(
                 registry,
                 Arc::clone(fleet.store()),
                 clock.clone(),
-                Some(ProcessMetrics::new(started_at, Arc::clone(&running))),
+                Some(ProcessMetrics::new(started_at, Arc::clone(&active))),
             ),
             source,
             clock: clock.clone(),
             thread,
             server,
             fleet,
-            running,
+            active,
             started_at,
             options,
             saver,
@@ -189,20 +189,20 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the server has ended although nobody asked it to.
+    /// When the server has ended before the shutdown.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerDied> {
         self.server.announce();
         let (requests, mut requested) = mpsc::channel(1);
         let scheduler = Scheduler::new(fastrand::f64());
         let bodies = Bodies::new(self.exposition, self.options.limits.scrapes);
-        let site = Arc::new(Router {
+        let router = Arc::new(Router {
             telemetry_path: self.options.telemetry_path,
             pages: Renderer::new(WAITING_PAGES, &bodies),
             probes: Renderer::new(WAITING_PROBES, &bodies),
             bodies,
             status: Status::new(
                 Arc::clone(self.fleet.store()),
-                Arc::clone(&self.running),
+                Arc::clone(&self.active),
                 scheduler.liveness(),
                 self.clock.clone(),
                 self.started_at,
@@ -215,18 +215,18 @@ impl App {
         let mut collecting = Collecting {
             clock: self.clock,
             fleet: self.fleet,
-            running: self.running,
+            active: self.active,
             scheduler,
         };
         collecting.start();
         let stop = CancellationToken::new();
-        let mut serving = self.thread.spawn(self.server.serve(site, stop.clone()));
-        let informing = service_manager::keep_informed(
+        let mut serving = self.thread.spawn(self.server.serve(router, stop.clone()));
+        let notifying = service_manager::keep_notified(
             collecting.scheduler.liveness(),
             Arc::clone(collecting.fleet.store()),
         );
-        tokio::spawn(stop.clone().run_until_cancelled_owned(informing));
-        let first = tell_first_collections(Arc::clone(collecting.fleet.store()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(notifying));
+        let first = log_first_collections(Arc::clone(collecting.fleet.store()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(first));
         service_manager::ready();
         let mut hangups = self.hangups;
@@ -234,14 +234,14 @@ impl App {
         let outcome = loop {
             tokio::select! {
                 () = &mut shutdown => break Ok(()),
-                // It ends only when told to, or by a panic.
+                // Without a shutdown, serving ends only by a panic.
                 _ = &mut serving => break Err(ServerDied),
-                () = hangups.next() => reloads.ask(None),
-                Some(request) = requested.recv() => reloads.ask(Some(request)),
+                () = hangups.next() => reloads.request(None),
+                Some(request) = requested.recv() => reloads.request(Some(request)),
                 (read, waiting) = reloads.read() => {
                     let outcome = collecting.reload(read);
                     for request in waiting {
-                        // Whoever asked may have left in the meantime.
+                        // The client may have left in the meantime.
                         let _ = request.send(outcome.clone());
                     }
                 }
@@ -249,21 +249,18 @@ impl App {
         };
         info!("stopping");
         service_manager::stopping();
-        // Who waits for a reload is told that there is none any more.
+        // Clients that wait for a reload get the answer that there is none.
         drop((reloads, requested));
         stop.cancel();
-        let last_answers = Instant::now() + LAST_ANSWERS;
+        let drain_deadline = Instant::now() + DRAIN_TIMEOUT;
         if let Some(saver) = self.saver {
             saver.stop().await;
         }
         collecting.scheduler.stop().await;
-        // A panic while draining no longer matters, and neither does a thread that waits for
-        // a disk with the files of the web configuration.
-        if outcome.is_ok()
-            && tokio::time::timeout_at(last_answers, serving)
-                .await
-                .is_err()
-        {
+        // A panic while draining no longer matters, nor does a thread that waits for a disk
+        // with files of the web configuration.
+        let drained = tokio::time::timeout_at(drain_deadline, serving);
+        if outcome.is_ok() && drained.await.is_err() {
             warn!("the serving thread does not end, and is left behind");
         }
         info!("stopped");
@@ -271,8 +268,8 @@ impl App {
     }
 }
 
-/// Reads both configurations on this thread, whose memory what they keep shall fill, while
-/// `other` watches: a thread that waits for a disk heeds no signal.
+/// Reads both configurations on this thread, whose allocator then holds them, while `other`
+/// watches: a thread that waits for a disk handles no signal.
 fn read(
     other: &ServingThread,
     source: &Source,
@@ -289,10 +286,10 @@ fn read(
     read
 }
 
-/// Ends the process at a stop signal, as nothing has begun yet that would have to end, and
-/// tells of a file that hangs.
+/// Ends the process at a stop signal, as nothing has started yet that must be stopped, and
+/// logs a file that hangs.
 async fn watch(progress: Arc<Progress>) {
-    let telling = async {
+    let logging = async {
         let file = progress.hangs(PATIENCE).await;
         warn!(
             file = shown_path(&file),
@@ -301,44 +298,40 @@ async fn watch(progress: Arc<Progress>) {
         );
     };
     let Ok(signals) = StopSignals::catch() else {
-        return telling.await;
+        return logging.await;
     };
-    tokio::join!(telling, async {
+    tokio::join!(logging, async {
         signals.received().await;
         std::process::exit(0);
     });
 }
 
-/// Tells once that every account was collected, and how many of them well.
-async fn tell_first_collections(store: Arc<Store>) {
+/// Logs once that every account was collected, and how many collections succeeded.
+async fn log_first_collections(store: Arc<Store>) {
     let started = Instant::now();
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(FIRST_COLLECTIONS_POLL);
     while !store.is_ready() {
-        looks.tick().await;
+        ticks.tick().await;
     }
     let accounts = store.load();
     let slots = accounts.list().iter().flat_map(|account| &account.slots);
-    let outcomes: Vec<_> = slots.map(|slot| slot.load().succeeded()).collect();
-    let count = |wanted| {
-        outcomes
-            .iter()
-            .filter(|each| **each == Some(wanted))
-            .count()
-    };
+    let outcomes = slots.filter_map(|slot| slot.load().succeeded());
+    let (succeeded, failed): (Vec<_>, Vec<_>) = outcomes.partition(|succeeded| *succeeded);
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(
         accounts = accounts.list().len(),
-        succeeded = count(true),
-        failed = count(false),
-        after = ?Duration::from_millis(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        succeeded = succeeded.len(),
+        failed = failed.len(),
+        after = ?Duration::from_millis(elapsed),
         "every account was collected for the first time"
     );
 }
 
-/// What changes at a reload.
+/// The parts that change at a reload.
 struct Collecting {
     clock: Clock,
     fleet: Fleet,
-    running: Arc<ActiveConfig>,
+    active: Arc<ActiveConfig>,
     scheduler: Scheduler,
 }
 
@@ -348,7 +341,7 @@ impl Collecting {
         self.log_load("collecting");
     }
 
-    /// Puts the configuration that was read into use, or keeps the previous one and says
+    /// Applies the configuration that was read, or keeps the previous configuration and logs
     /// why.
     fn reload(&mut self, read: Result<Read, String>) -> Result<(), String> {
         service_manager::reloading();
@@ -371,7 +364,7 @@ impl Collecting {
             Ok((config, changes)) => {
                 self.fleet.schedule(&self.scheduler);
                 self.fleet.metrics().note_reload(true);
-                self.running.replace(config, now);
+                self.active.replace(config, now);
                 self.fleet.store().revision().advance();
                 info!(
                     added = changes.added,
@@ -385,7 +378,7 @@ impl Collecting {
             }
             Err(error) => {
                 self.fleet.metrics().note_reload(false);
-                self.running.refuse(error.clone(), now);
+                self.active.refuse(error.clone(), now);
                 self.fleet.store().revision().advance();
                 error!(
                     error,
@@ -397,7 +390,7 @@ impl Collecting {
     }
 
     fn log_load(&self, message: &str) {
-        let poll = &self.running.load().config.poll;
+        let poll = &self.active.load().config.poll;
         info!(
             accounts = self.fleet.store().load().list().len(),
             interval = ?poll.interval,

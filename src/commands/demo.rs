@@ -1,5 +1,5 @@
-//! The demo: the simulated API and the daemon in one process, so that a newcomer
-//! without an account sees what an account would show.
+//! The demo: the simulated API and the daemon in one process. A newcomer without an account
+//! sees the metrics and the alerts of simulated accounts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandFailure, say};
+use super::{CommandFailure, print};
 use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::commands::stack::{self, Stack, StackError, receiver};
 use crate::config::{Environment, Source};
@@ -18,14 +18,11 @@ use crate::simulator::{Account, Scenario, Simulator};
 use crate::system::clock::Clock;
 use crate::system::signals::{Hangups, StopSignals};
 
-/// How much faster than shipped the rules and the routes go: an hour in a minute.
-const PACE: u32 = 60;
-
 /// How often the demo's Prometheus scrapes.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves the demo scenario until a signal comes or its terminal is closed. `with_stack`,
-/// a Prometheus and an Alertmanager watch it.
+/// Serves the demo scenario until a signal comes or the terminal is closed; `with_stack` beside
+/// a Prometheus and an Alertmanager.
 pub(super) async fn run(
     clock: &Clock,
     options: AppOptions,
@@ -36,7 +33,7 @@ pub(super) async fn run(
     let mut stopped = pin!(async {
         tokio::select! {
             () = signals.received() => {}
-            // Nobody is left to look at it.
+            // The terminal was closed.
             () = hangups.next() => {}
         }
     });
@@ -50,18 +47,17 @@ pub(super) async fn run(
         Some(file) => {
             let file = WebConfigFile::open(file, &Environment::default())
                 .map_err(CommandFailure::usage)?;
-            if file.first().tls.is_some() {
-                "https"
-            } else {
-                "http"
+            match file.first().tls {
+                Some(_) => "https",
+                None => "http",
             }
         }
         None => "http",
     };
     let scenario = Scenario::demo().map_err(CommandFailure::running)?;
     let accounts: Vec<_> = scenario.accounts().cloned().collect();
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let simulator = Simulator::bind(anywhere, scenario, clock.clone())
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let simulator = Simulator::bind(any_port, scenario, clock.clone())
         .await
         .map_err(|error| {
             CommandFailure::Running(format!("cannot start the simulated API: {error}"))
@@ -82,30 +78,29 @@ pub(super) async fn run(
         _ => None,
     };
     for address in &addresses {
-        say(format!(
+        print(format!(
             "Open {scheme}://{address}/ or scrape {scheme}://{address}{telemetry_path}\n"
         ))?;
     }
     if let Some(stack) = &stack {
-        say(format!(
+        print(format!(
             "Prometheus   {}\nAlertmanager {}\n\
              An hour of the rules passes in a minute; notifications are printed here.\n",
-            stack.prometheus_page(),
-            stack.alertmanager_page()
+            stack.prometheus_page, stack.alertmanager_page
         ))?;
     }
-    say(format!(
+    print(format!(
         "{} simulated accounts at {api}; stop with Ctrl-C\n",
         accounts.len()
     ))?;
 
     let stop = CancellationToken::new();
     let simulation = tokio::spawn(simulator.run_until(stop.clone().cancelled_owned()));
-    let mut broken = None;
+    let mut stack_error = None;
     let shutdown = async {
         tokio::select! {
             () = stopped => {}
-            error = ended(stack.as_mut()) => broken = Some(error),
+            error = ended(stack.as_mut()) => stack_error = Some(error),
         }
     };
     let outcome = app.run_until(shutdown).await;
@@ -115,36 +110,32 @@ pub(super) async fn run(
     stop.cancel();
     // The simulator has nothing to report.
     let _ = simulation.await;
-    match broken {
+    match stack_error {
         Some(error) => Err(CommandFailure::running(error)),
         None => outcome.map_err(CommandFailure::running),
     }
 }
 
-/// The configuration of `accounts` of the simulated API. It takes the way of any other, so
-/// that the demo shows the real thing.
+/// The configuration of `accounts` of the simulated API, as environment variables: the demo
+/// reads it as any other configuration.
 fn source(accounts: &[Account], api: &str) -> Source {
     let mut variables = vec![
-        ("CWP_EXPORTER_API__ENDPOINT".to_owned(), api.to_owned()),
-        ("CWP_EXPORTER_POLL__INTERVAL".to_owned(), "1s".to_owned()),
-        ("CWP_EXPORTER_POLL__TIMEOUT".to_owned(), "1s".to_owned()),
-        ("CWP_EXPORTER_POLL__MAX_AGE".to_owned(), "30s".to_owned()),
+        ("CWP_EXPORTER_API__ENDPOINT".to_owned(), api),
+        ("CWP_EXPORTER_POLL__INTERVAL".to_owned(), "1s"),
+        ("CWP_EXPORTER_POLL__TIMEOUT".to_owned(), "1s"),
+        ("CWP_EXPORTER_POLL__MAX_AGE".to_owned(), "30s"),
     ];
-    for (position, account) in accounts.iter().enumerate() {
-        let key = format!("CWP_EXPORTER_ACCOUNTS__{position}");
-        let secret_key = format!("DEMO_SECRET_KEY_{position}");
+    let keys: Vec<String> = (0..accounts.len())
+        .map(|index| format!("DEMO_KEY_{index}"))
+        .collect();
+    for (index, (account, key)) in accounts.iter().zip(&keys).enumerate() {
+        let name = |name: &str| format!("CWP_EXPORTER_ACCOUNTS__{index}__{name}");
         variables.extend([
-            (format!("{key}__NAME"), account.name().to_owned()),
-            (format!("{key}__CREDENTIALS__TYPE"), "static".to_owned()),
-            (
-                format!("{key}__CREDENTIALS__SECRET_ID"),
-                account.secret_id().to_owned(),
-            ),
-            (
-                format!("{key}__CREDENTIALS__SECRET_KEY_ENV"),
-                secret_key.clone(),
-            ),
-            (secret_key, account.secret_key().to_owned()),
+            (name("NAME"), account.name()),
+            (name("CREDENTIALS__TYPE"), "static"),
+            (name("CREDENTIALS__SECRET_ID"), account.secret_id()),
+            (name("CREDENTIALS__SECRET_KEY_ENV"), key),
+            (key.clone(), account.secret_key()),
         ]);
     }
     Source {
@@ -153,7 +144,7 @@ fn source(accounts: &[Account], api: &str) -> Source {
     }
 }
 
-/// An address that the programs of this machine can connect to.
+/// An address to which the programs of this machine can connect.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -169,13 +160,12 @@ async fn start_stack(exporter: SocketAddr, telemetry_path: &str) -> Result<Stack
         telemetry_path: telemetry_path.to_owned(),
         webhook: format!("http://{}/", webhook.local_addr()?),
         interval: SCRAPE_INTERVAL,
-        pace: PACE,
     };
     let (sender, mut notifications) = mpsc::channel(1);
     tokio::spawn(receiver::receive(webhook, sender));
     tokio::spawn(async move {
         while let Some(notification) = notifications.recv().await {
-            if say(notification.to_string()).is_err() {
+            if print(notification.to_string()).is_err() {
                 break;
             }
         }

@@ -41,10 +41,10 @@ pub use report::{
 use route::{Route, RouteProbe};
 use tls::TlsProbe;
 
-/// Why nothing was asked, where the way is closed.
-const NO_WAY: &str = "the endpoint cannot be reached";
+/// Why no request was sent where a step of the route has failed.
+const UNREACHABLE: &str = "the endpoint cannot be reached";
 
-/// What is known so far, in the order in which it becomes known.
+/// A part of the diagnosis, reported as soon as it is known.
 #[derive(Debug)]
 pub enum Finding<'a> {
     /// Whether the configuration can be used, and how many accounts are examined if so.
@@ -53,7 +53,7 @@ pub enum Finding<'a> {
     Account(&'a AccountDiagnosis),
 }
 
-/// Examines the configuration and every account of it. Each finding is `told` at once.
+/// Examines the configuration and every account of it. Each finding goes to `report` at once.
 ///
 /// # Errors
 ///
@@ -62,23 +62,24 @@ pub async fn examine(
     collectors: Collectors,
     source: &Source,
     clock: &Clock,
-    mut told: impl FnMut(Finding<'_>),
+    mut report: impl FnMut(Finding<'_>),
 ) -> prometheus::Result<Diagnosis> {
-    let mut unusable = |troubles| {
-        let report = Diagnosis::unusable(troubles);
-        told(Finding::Configuration(&report.configuration, 0));
-        report
+    let mut unusable = |problems| {
+        let diagnosis = Diagnosis::unusable(problems);
+        report(Finding::Configuration(&diagnosis.configuration, 0));
+        diagnosis
     };
     let config = match source.load() {
         Ok(config) => config,
         Err(error) => {
-            // All that is wrong, the keys' files included.
+            // A check finds the problems of key files too.
             let error = source.check().err().unwrap_or(error);
-            return Ok(unusable(ConfigFinding::all(&error)));
+            let problems = error.problems().iter();
+            return Ok(unusable(problems.map(ConfigFinding::from).collect()));
         }
     };
-    let (network, surveyor) = match equipment(&config, &source.environment) {
-        Ok(equipment) => equipment,
+    let (network, probe) = match network(&config, &source.environment) {
+        Ok(both) => both,
         Err(error) => return Ok(unusable(vec![ConfigFinding::from(&error)])),
     };
     let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
@@ -88,7 +89,7 @@ pub async fn examine(
         files: Arc::default(),
         http: Arc::clone(&http),
         clock: clock.clone(),
-        // Providers count what they do, but here nobody reads it.
+        // Providers need metrics, which are not shown here.
         metrics: ExporterMetrics::register(&Registry::new())?,
         sts_endpoint: config.api.sts_endpoint.clone(),
         metadata_endpoint: config.api.metadata_endpoint.clone(),
@@ -106,57 +107,59 @@ pub async fn examine(
         clock: clock.clone(),
         budgets: budgets(),
     };
-    let configuration = Configuration::usable(config.warnings());
-    told(Finding::Configuration(
-        &configuration,
-        config.accounts.len(),
-    ));
+    let configuration = Configuration {
+        status: CheckStatus::Ok,
+        problems: Vec::new(),
+        warnings: config.warnings(),
+    };
+    let accounts = config.accounts.len();
+    report(Finding::Configuration(&configuration, accounts));
 
-    let routes = routes(&config, &surveyor);
+    let routes = routes(&config, &probe);
     let groups = groups(&config.accounts, &mut providers);
     let mut examinations: FuturesUnordered<_> = groups
         .into_iter()
         .filter_map(|group| {
             let route = routes.get(&group.account.endpoint)?.clone();
             let examination = doctor.examine(group.account, group.provider, route);
-            Some(examination.map(|report| (group.positions, report)))
+            Some(examination.map(|diagnosis| (group.positions, diagnosis)))
         })
         .collect();
-    let mut reports = BTreeMap::new();
-    while let Some((positions, report)) = examinations.next().await {
+    let mut diagnoses = BTreeMap::new();
+    while let Some((positions, diagnosis)) = examinations.next().await {
         for position in positions {
             let account = config.accounts.get(position);
-            let report = AccountDiagnosis {
+            let diagnosis = AccountDiagnosis {
                 account: account.map_or_else(String::new, |account| account.name.clone()),
-                ..report.clone()
+                ..diagnosis.clone()
             };
-            told(Finding::Account(&report));
-            reports.insert(position, report);
+            report(Finding::Account(&diagnosis));
+            diagnoses.insert(position, diagnosis);
         }
     }
     Ok(Diagnosis::new(
         configuration,
-        reports.into_values().collect(),
+        diagnoses.into_values().collect(),
         &Policy::of(doctor.enabled.iter().map(|(collector, _)| *collector)),
     ))
 }
 
-/// Accounts whose requests are the same to the byte, so that one request tells about all.
+/// Accounts whose requests are the same to the byte: one request serves all of them.
 struct Group<'a> {
-    /// One of them.
+    /// The first of them.
     account: &'a Account,
     provider: Arc<dyn Provider>,
-    /// The places of all of them in the configuration, in ascending order.
+    /// The indices of all of them in the configuration, in ascending order.
     positions: Vec<usize>,
 }
 
-/// The accounts by who asks whom: credentials, endpoint and region.
+/// The accounts grouped by credentials, endpoint and region.
 fn groups<'a>(accounts: &'a [Arc<Account>], providers: &mut Providers) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known = HashMap::new();
     for (position, account) in accounts.iter().enumerate() {
-        let asks = (&account.credentials, &account.endpoint, &account.region);
-        let index = *known.entry(asks).or_insert(groups.len());
+        let target = (&account.credentials, &account.endpoint, &account.region);
+        let index = *known.entry(target).or_insert(groups.len());
         match groups.get_mut(index) {
             Some(group) => group.positions.push(position),
             None => groups.push(Group {
@@ -169,39 +172,36 @@ fn groups<'a>(accounts: &'a [Arc<Account>], providers: &mut Providers) -> Vec<Gr
     groups
 }
 
-/// What reaches the cloud.
-fn equipment(
+/// The network of requests, and the probe of routes.
+fn network(
     config: &Config,
     environment: &Environment,
 ) -> Result<(Network, RouteProbe), ClientError> {
     let trust = Trust::of(config, environment);
-    let surveyor = RouteProbe {
+    let probe = RouteProbe {
         proxies: config.proxies.clone(),
         tls: TlsProbe::new(&trust)?,
         timeout: config.poll.timeout,
     };
-    Ok((Network::new(trust, config.proxies.clone()), surveyor))
+    Ok((Network::new(trust, config.proxies.clone()), probe))
 }
 
-/// The way to an endpoint, tried once for all accounts that wait for it.
+/// The route to an endpoint, probed once for all accounts of the endpoint.
 type SharedRoute<'a> = Shared<LocalBoxFuture<'a, Arc<Route>>>;
 
-/// The way to each endpoint.
-fn routes<'a>(
-    config: &'a Config,
-    surveyor: &'a RouteProbe,
-) -> HashMap<&'a Endpoint, SharedRoute<'a>> {
+/// The route to each endpoint.
+fn routes<'a>(config: &'a Config, probe: &'a RouteProbe) -> HashMap<&'a Endpoint, SharedRoute<'a>> {
     let endpoints = config.accounts.iter().map(|account| &account.endpoint);
     let routes = endpoints.map(|endpoint| {
-        let route = surveyor.survey(endpoint).map(Arc::new);
+        let route = probe.probe(endpoint).map(Arc::new);
         (endpoint, route.boxed_local().shared())
     });
     routes.collect()
 }
 
-/// What all examinations share.
+/// The state that all examinations share.
 struct Doctor<'a> {
-    /// The collectors that are enabled, and when they collect.
+    /// The enabled collectors and their schedules.
     enabled: Vec<(&'static dyn Collector, Schedule)>,
     config: &'a Config,
     http: Arc<dyn HttpSend>,
@@ -218,7 +218,7 @@ impl Doctor<'_> {
     ) -> AccountDiagnosis {
         let poll = &self.config.poll;
         let allowed = poll.deadline(poll.interval);
-        let key = key::ask(&*provider, || self.clock.now(), allowed);
+        let key = key::check(&*provider, || self.clock.now(), allowed);
         let (key, route) = join(key, route).await;
         let mut steps = vec![key.step];
         let mut summary = vec![key.summary];
@@ -238,14 +238,14 @@ impl Doctor<'_> {
                 let is_closed = tunnel.as_ref().is_some_and(CheckResult::has_failed);
                 steps.extend(tunnel);
                 if is_closed {
-                    steps.extend(exchange::skip(NO_WAY));
+                    steps.extend(exchange::skip(UNREACHABLE));
                 } else {
-                    let (found, words) = exchange::judge(&exchanges);
-                    steps.extend(found);
-                    summary.extend(words);
+                    let (further, findings) = exchange::steps(&exchanges);
+                    steps.extend(further);
+                    summary.extend(findings);
                 }
             }
-            Some(_) => steps.extend(exchange::skip(NO_WAY)),
+            Some(_) => steps.extend(exchange::skip(UNREACHABLE)),
             None => steps.extend(exchange::skip("there is no key to sign with")),
         }
         AccountDiagnosis {
@@ -260,7 +260,7 @@ impl Doctor<'_> {
         }
     }
 
-    /// Asks as a collection would, but never again what failed.
+    /// Sends the requests of a collection, without retries.
     async fn exchange(
         &self,
         account: &Account,

@@ -1,4 +1,4 @@
-//! The flags that are the same for all commands that take them.
+//! The flags that several commands take. All of them may stand before the command or behind it.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -14,39 +14,38 @@ use crate::server::listen::ListenAddress;
 use crate::server::router::PATHS;
 use crate::system::logging::{Format, Threshold};
 
-/// How many shards there may be: finding the owner of an account asks each of them.
+/// The most shards: the time to find the owner of an account grows with their number.
 const MAX_SHARDS: u32 = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Flags {
     /// Configuration file (YAML).
-    #[arg(long = "config.file", value_name = "FILE", global = true)]
+    #[arg(long = "config.file", value_name = "FILE")]
     pub(super) config_file: Option<PathBuf>,
 
     /// Check the configuration, say what is wrong with it, and exit.
-    #[arg(long = "config.check", global = true)]
+    #[arg(long = "config.check")]
     pub(super) config_check: bool,
 
     /// Address to listen on, HOST:PORT; without a host, every address. Repeatable.
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
-        default_value = ":10064",
-        global = true
+        default_value = ":10064"
     )]
     listen_addresses: Vec<ListenAddress>,
 
     /// Listen on the sockets that systemd passes instead.
-    #[arg(long = "web.systemd-socket", global = true)]
+    #[arg(long = "web.systemd-socket")]
     systemd_socket: bool,
 
     /// Web configuration file (YAML): TLS, passwords, headers, as for other exporters.
-    #[arg(long = "web.config.file", value_name = "FILE", global = true)]
+    #[arg(long = "web.config.file", value_name = "FILE")]
     pub(super) web_config_file: Option<PathBuf>,
 
     /// Answer /-/healthy and /-/ready without the password that the web configuration
     /// demands.
-    #[arg(long = "web.health-without-auth", global = true)]
+    #[arg(long = "web.health-without-auth")]
     health_without_auth: bool,
 
     /// How many connections may be open; a further one takes the place of an idle one.
@@ -54,8 +53,7 @@ pub(super) struct Flags {
         long = "web.max-connections",
         value_name = "COUNT",
         default_value = "512",
-        value_parser = count,
-        global = true
+        value_parser = count
     )]
     max_connections: NonZeroU32,
 
@@ -64,8 +62,7 @@ pub(super) struct Flags {
         long = "web.max-requests",
         value_name = "COUNT",
         default_value = "40",
-        value_parser = count_or_zero,
-        global = true
+        value_parser = count_or_zero
     )]
     max_requests: u32,
 
@@ -74,13 +71,12 @@ pub(super) struct Flags {
         long = "web.telemetry-path",
         value_name = "PATH",
         default_value = "/metrics",
-        value_parser = telemetry_path,
-        global = true
+        value_parser = telemetry_path
     )]
     telemetry_path: String,
 
     /// Let clients reload the configuration with POST or PUT /-/reload.
-    #[arg(long = "web.enable-lifecycle", global = true)]
+    #[arg(long = "web.enable-lifecycle")]
     enable_lifecycle: bool,
 
     /// Collect only the accounts of this shard, counted from 0; `auto` takes the number
@@ -88,8 +84,7 @@ pub(super) struct Flags {
     #[arg(
         long = "shard.index",
         value_name = "INDEX",
-        value_parser = shard_index,
-        global = true
+        value_parser = shard_index
     )]
     shard_index: Option<ShardIndex>,
 
@@ -97,8 +92,7 @@ pub(super) struct Flags {
     #[arg(
         long = "shard.total",
         value_name = "TOTAL",
-        value_parser = shard_total,
-        global = true
+        value_parser = shard_total
     )]
     shard_total: Option<NonZeroU32>,
 
@@ -107,14 +101,13 @@ pub(super) struct Flags {
         long = "replica.count",
         value_name = "COUNT",
         default_value = "1",
-        value_parser = count,
-        global = true
+        value_parser = count
     )]
     replica_count: NonZeroU32,
 
     /// Keep the last good values in this folder, and show them after a restart with
     /// their true age until they have been collected anew.
-    #[arg(long = "state.dir", value_name = "FOLDER", global = true)]
+    #[arg(long = "state.dir", value_name = "FOLDER")]
     pub(super) state_dir: Option<PathBuf>,
 
     /// Log only events of this level or above.
@@ -123,8 +116,7 @@ pub(super) struct Flags {
         value_name = "LEVEL",
         value_enum,
         ignore_case = true,
-        default_value_t = Threshold::Info,
-        global = true
+        default_value_t = Threshold::Info
     )]
     pub(super) log_level: Threshold,
 
@@ -134,13 +126,12 @@ pub(super) struct Flags {
         value_name = "FORMAT",
         value_enum,
         ignore_case = true,
-        default_value_t = Format::Logfmt,
-        global = true
+        default_value_t = Format::Logfmt
     )]
     pub(super) log_format: Format,
 }
 
-/// Which shard this process is.
+/// The value of `--shard.index`.
 #[derive(Debug, Clone, Copy)]
 enum ShardIndex {
     /// The number at the end of the pod's or the host's name.
@@ -150,18 +141,19 @@ enum ShardIndex {
 
 impl Flags {
     /// This process's part of the accounts and the budget.
-    pub(super) fn share(&self, environment: &Environment) -> Result<Partition, CommandFailure> {
+    pub(super) fn partition(&self, environment: &Environment) -> Result<Partition, CommandFailure> {
         let shard = match (self.shard_index, self.shard_total) {
             (None, None) => None,
             (Some(index), Some(total)) => Some(shard(index, total, environment)?),
             (Some(_), None) => {
-                let text =
-                    "--shard.index: --shard.total is missing, which says how many shards there are";
-                return Err(CommandFailure::usage(text));
+                return Err(CommandFailure::usage(
+                    "--shard.index: --shard.total is missing, which says how many shards there are",
+                ));
             }
             (None, Some(_)) => {
-                let text = "--shard.total: --shard.index is missing, which says which shard this process is";
-                return Err(CommandFailure::usage(text));
+                return Err(CommandFailure::usage(
+                    "--shard.total: --shard.index is missing, which says which shard this process is",
+                ));
             }
         };
         Ok(Partition {
@@ -170,7 +162,7 @@ impl Flags {
         })
     }
 
-    /// How the daemon faces the world, and where it keeps what.
+    /// The options of the daemon.
     pub(super) fn app_options(self) -> AppOptions {
         AppOptions {
             collectors: collectors::all(),
@@ -197,12 +189,14 @@ fn shard(
     environment: &Environment,
 ) -> Result<Shard, CommandFailure> {
     let last = total.get() - 1;
-    match index {
-        ShardIndex::Number(index) => Shard::new(index, total).ok_or_else(|| {
-            CommandFailure::Usage(format!(
-                "--shard.index: there is no shard {index} of {total}; shards are counted from 0 to {last}"
-            ))
-        }),
+    let (index, message) = match index {
+        ShardIndex::Number(index) => (
+            index,
+            format!(
+                "--shard.index: there is no shard {index} of {total}; shards are counted from 0 to \
+                 {last}"
+            ),
+        ),
         ShardIndex::Auto => {
             let (source, name) = name_of_this_process(environment);
             let index = name.rsplit_once('-').and_then(|(_, end)| end.parse().ok());
@@ -212,17 +206,17 @@ fn shard(
                      number, as cwp-exporter-0 does; write the number instead of auto"
                 ))
             })?;
-            Shard::new(index, total).ok_or_else(|| {
-                CommandFailure::Usage(format!(
-                    "--shard.index=auto: {source} is {name:?}, but --shard.total={total} allows 0 to \
-                     {last} only; raise --shard.total, or write the number instead of auto"
-                ))
-            })
+            let message = format!(
+                "--shard.index=auto: {source} is {name:?}, but --shard.total={total} allows 0 to \
+                 {last} only; raise --shard.total, or write the number instead of auto"
+            );
+            (index, message)
         }
-    }
+    };
+    Shard::new(index, total).ok_or(CommandFailure::Usage(message))
 }
 
-/// The pod's name, or else the host's, and what it is.
+/// The pod's name, or else the host's, and which of them it is.
 fn name_of_this_process(environment: &Environment) -> (&'static str, String) {
     match environment.get("POD_NAME") {
         Some(name) if !name.is_empty() => ("POD_NAME", name.to_owned()),
@@ -268,20 +262,20 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if PATHS.contains(&text) {
         return Err("this path has another page; choose another path, such as /metrics".to_owned());
     }
-    let is_of_a_path =
+    let is_path_char =
         |char: char| char.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@%/".contains(char);
-    match text.chars().find(|char| !is_of_a_path(*char)) {
+    match text.chars().find(|char| !is_path_char(*char)) {
         Some(char) => Err(format!("a path cannot contain {char:?}")),
         None => Ok(text.to_owned()),
     }
 }
 
-/// This program, to be started once more: as it runs, even if another version stands in its
-/// place by now. Where `/proc` is missing, as in a bare chroot, it is what was started.
+/// The path of this program, to start a second process: the running version, even if the file
+/// was replaced. Without `/proc`, as in a bare chroot, the first argument.
 fn own_program() -> PathBuf {
-    let running = PathBuf::from("/proc/self/exe");
-    if running.exists() {
-        return running;
+    let executable = PathBuf::from("/proc/self/exe");
+    if executable.exists() {
+        return executable;
     }
-    std::env::args_os().next().map_or(running, PathBuf::from)
+    std::env::args_os().next().map_or(executable, PathBuf::from)
 }

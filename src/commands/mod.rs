@@ -60,10 +60,10 @@ impl Cli {
         arguments: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let mut command = usage::prepared(Self::command());
+        let mut command = usage::prepare(Self::command());
         let matches = command
             .try_get_matches_from_mut(&arguments)
-            .map_err(|error| usage::explained(&mut command, &arguments, error))?;
+            .map_err(|error| usage::add_tip(&mut command, &arguments, error))?;
         usage::check(&mut command, &arguments, &matches)?;
         Self::from_arg_matches(&matches)
     }
@@ -116,16 +116,16 @@ enum Command {
     },
 }
 
-/// The permissions of a textfile: whoever reads it is another user.
+/// The permissions of a textfile, which another user reads.
 const READABLE: u32 = 0o644;
 
-/// Why a command did not do what was asked, as an exit code.
+/// Why a command failed.
 enum CommandFailure {
-    /// Exit code 1: it failed while running.
+    /// Exit code 1: a failure while running.
     Running(String),
-    /// Exit code 1: the log or the report has said why.
+    /// Exit code 1: the log or the output shows the failure.
     AlreadyReported,
-    /// Exit code 2: usage or configuration.
+    /// Exit code 2: wrong usage or configuration.
     Usage(String),
 }
 
@@ -155,8 +155,8 @@ impl From<FleetError> for CommandFailure {
     }
 }
 
-/// How many threads may be blocked: files of keys that hang take theirs for good, and names
-/// are looked up and files are saved beside them.
+/// The most blocking threads: one for each key file that may hang for ever, and others for
+/// name lookups and saving.
 const BLOCKING_THREADS: usize = MAX_READS + 512;
 
 /// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
@@ -169,19 +169,19 @@ pub fn run() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // There is nowhere to tell that standard error is closed.
+            // Standard error may be closed.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     let clock = Clock::system();
     let threshold = match (&cli.command, cli.flags.log_level) {
-        // What is usually worth a line is in the report.
+        // The doctor's output shows what would be logged.
         (Some(Command::Doctor { .. }), Threshold::Info | Threshold::Warn) => Threshold::Error,
         (_, threshold) => threshold,
     };
     logging::init(cli.flags.log_format, threshold, clock.clone());
-    // What is served is served on a thread of its own.
+    // This thread collects; another thread serves.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -195,7 +195,7 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(execute(cli, &Environment::process(), &clock));
-    // A name that is still being looked up must not hold up the end.
+    // A pending name lookup must not delay the end.
     runtime.shutdown_background();
     exit(outcome)
 }
@@ -208,7 +208,7 @@ fn exit(outcome: Result<(), CommandFailure>) -> ExitCode {
         Err(CommandFailure::Usage(message)) => (2, Some(message)),
     };
     if let Some(message) = message {
-        // There is nowhere to tell that standard error is closed.
+        // Standard error may be closed.
         let _ = writeln!(io::stderr(), "cwp-exporter: {message}");
     }
     ExitCode::from(code)
@@ -219,7 +219,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let source = Source {
         file: flags.config_file.clone(),
         environment: environment.clone(),
-        share: flags.share(environment)?,
+        share: flags.partition(environment)?,
         collectors: collectors::defaults(collectors::all()),
     };
     let load = || source.load().map_err(CommandFailure::usage);
@@ -232,11 +232,8 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
             for warning in config.warnings() {
                 warn!("{warning}");
             }
-            let accounts = match config.accounts.len() {
-                1 => "1 account".to_owned(),
-                count => format!("{count} accounts"),
-            };
-            say(format!("configuration is good: {accounts}\n"))
+            let accounts = counted(config.accounts.len(), "account");
+            print(format!("configuration is good: {accounts}\n"))
         }
         None => serve(source, clock, flags.app_options()).await,
         Some(Command::Once { output }) => {
@@ -253,8 +250,8 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     }
 }
 
-/// The configuration, if the web configuration, the state folder and the certificates that
-/// are trusted are good too; the problems of both configurations if not. Blocks for as long as their files do.
+/// The configuration, if the web configuration, the state folder and the trusted certificates
+/// are good too; else the problems of both configurations. Blocks for as long as their files do.
 fn check(
     source: &Source,
     web: Option<&Path>,
@@ -278,7 +275,7 @@ fn check(
     Ok(config)
 }
 
-/// What is wrong with a file that does not come to its end.
+/// The message about a file whose reading does not end.
 fn hangs(path: &Path) -> String {
     let seconds = PATIENCE.as_secs();
     format!(
@@ -308,7 +305,7 @@ async fn once(
     output: Option<&Path>,
 ) -> Result<(), CommandFailure> {
     let path = output.unwrap_or(Path::new("-"));
-    // Before anything is asked of the cloud.
+    // Before any request to the cloud.
     let output = Output::at(path).map_err(|unsuitable| {
         let message = format!("--output: {} {unsuitable}", path.display());
         match unsuitable {
@@ -318,25 +315,24 @@ async fn once(
     })?;
     let (exposition, all_succeeded) =
         once::collect(collectors::all(), config, environment, clock).await?;
-    let rendered = match output {
-        Output::Standard => exposition.render(exposition::Format::Text),
-        // A textfile. What tells of this process has ended when it is read, and
-        // node_exporter refuses a series that two files have.
+    let (name, rendered) = match output {
+        Output::Standard => {
+            let rendered = exposition.render(exposition::Format::Text);
+            ("standard output".to_owned(), rendered)
+        }
+        // A textfile has no metrics of the process: the process has ended when the file is
+        // read, and node_exporter refuses a series that two files have.
         Output::File(_) | Output::Through(_) => {
-            exposition.render_accounts(exposition::Format::Text)
+            let rendered = exposition.render_accounts(exposition::Format::Text);
+            (path.display().to_string(), rendered)
         }
     };
     let text = rendered.map_err(CommandFailure::running)?;
-    let name = match output {
-        Output::Standard => "standard output".to_owned(),
-        Output::File(_) | Output::Through(_) => path.display().to_string(),
-    };
     let written = output.write(&text, READABLE);
     written.map_err(|error| not_written(&name, &error))?;
-    if all_succeeded {
-        Ok(())
-    } else {
-        Err(CommandFailure::AlreadyReported)
+    match all_succeeded {
+        true => Ok(()),
+        false => Err(CommandFailure::AlreadyReported),
     }
 }
 
@@ -380,7 +376,7 @@ fn loopback_address(text: &str) -> Result<ListenAddress, String> {
 }
 
 /// Writes to standard output.
-fn say(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
+fn print(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
     let written = Output::Standard.write(text.as_ref(), READABLE);
     written.map_err(|error| not_written("standard output", &error))
 }
@@ -388,4 +384,9 @@ fn say(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
 fn not_written(name: &str, error: &io::Error) -> CommandFailure {
     let remedy = remedy(error);
     CommandFailure::Running(format!("cannot write to {name}: {error}; {remedy}"))
+}
+
+/// A number of things, such as `1 account` or `2 accounts`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

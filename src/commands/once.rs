@@ -1,5 +1,5 @@
-//! Collecting every account once, for a person at a terminal, for a script, or for
-//! the textfile collector of node_exporter.
+//! The command that collects every account once: for a terminal, a script, or the textfile
+//! collector of node_exporter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::system::clock::Clock;
 ///
 /// # Errors
 ///
-/// When the configuration cannot be put to work.
+/// When the configuration cannot be used.
 pub async fn collect(
     collectors: Collectors,
     config: &Config,
@@ -32,29 +32,25 @@ pub async fn collect(
     let registry = Registry::new();
     let fleet = Fleet::new(collectors, config, environment, clock, &registry)?;
     fleet.metrics().note_reload(true);
-    // All start at once, so the last may have to wait for the budget of all requests.
+    // All start at once, so the last collection may wait for the budget of all requests.
     let requests = u32::try_from(fleet.collections().count()).unwrap_or(u32::MAX);
-    let turns = Duration::from_secs_f64(f64::from(requests) / config.rate_limit().sustained());
+    let wait = Duration::from_secs_f64(f64::from(requests) / config.rate_limit().sustained());
     let outcomes = fleet.collections().map(|collection| async move {
-        let deadline = collection.slot().schedule().deadline.saturating_add(turns);
+        let decides = collection.slot().decides();
+        let deadline = collection.slot().schedule().deadline.saturating_add(wait);
         let outcome = collection.run_within(deadline).await;
         if let Err(error) = &outcome {
-            // The result of the command, so no threshold of the log hides it.
-            log_failure(
-                if collection.slot().decides() {
-                    Level::ERROR
-                } else {
-                    Level::WARN
-                },
-                collection.account(),
-                collection.collector(),
-                error,
-                0,
-            );
+            // Every failure is a result of the command, and is logged.
+            let level = if decides { Level::ERROR } else { Level::WARN };
+            let (account, collector) = (collection.account(), collection.collector());
+            log_failure(level, account, collector, error, 0);
         }
-        outcome.is_ok() || !collection.slot().decides()
+        outcome.is_ok() || !decides
     });
-    let all_succeeded = join_all(outcomes).await.into_iter().all(|good| good);
+    let all_succeeded = join_all(outcomes)
+        .await
+        .into_iter()
+        .all(|succeeded| succeeded);
     let store = Arc::clone(fleet.store());
     let exposition = Exposition::new(registry, store, clock.clone(), None);
     Ok((exposition, all_succeeded))

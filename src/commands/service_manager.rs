@@ -1,7 +1,7 @@
-//! What the service manager, systemd, is told: readiness, reloads, the end, and that the
-//! process is alive, for as long as the scheduler is.
+//! Notifications of the service manager, systemd: readiness, reloads, the end, and the watchdog
+//! for as long as the scheduler is alive.
 //!
-//! Where there is none, which is where `NOTIFY_SOCKET` is not set, nothing is sent.
+//! Nothing is sent where `NOTIFY_SOCKET` is not set.
 
 use std::io;
 use std::sync::Arc;
@@ -14,49 +14,49 @@ use tracing::warn;
 use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::{Accounts, Store};
 
-/// How often the status is told, unless the watchdog wants a sign of life more often.
-const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// The interval of status notifications, unless the watchdog's is shorter.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Tells that the process serves, for the first time or again after a reload.
+/// Notifies that the process serves, for the first time or again after a reload.
 pub fn ready() {
-    complain(sd_notify::notify(&[NotifyState::Ready]));
+    log_failure(sd_notify::notify(&[NotifyState::Ready]));
 }
 
-/// Tells that a reload begins; [`ready`] ends it, well or badly.
+/// Notifies that a reload begins; [`ready`] ends the reload, also a failed one.
 pub fn reloading() {
-    // Newer versions want to know when, to tell this reload from the one before.
+    // Newer versions distinguish reloads by the time.
     let begun = NotifyState::monotonic_usec_now()
         .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]));
-    complain(begun);
+    log_failure(begun);
 }
 
-/// Tells that the process is about to end.
+/// Notifies that the process is about to end.
 pub fn stopping() {
-    complain(sd_notify::notify(&[NotifyState::Stopping]));
+    log_failure(sd_notify::notify(&[NotifyState::Stopping]));
 }
 
-/// Tells for ever how the accounts of `store` are and, if there is a watchdog, that the
-/// process is alive. A watchdog that hears nothing has the process killed and restarted.
-pub async fn keep_informed(liveness: Liveness, store: Arc<Store>) {
+/// Notifies for ever of the state of the accounts in `store` and, if there is a watchdog, that
+/// the process is alive. Without that, the service manager restarts the process.
+pub async fn keep_notified(liveness: Liveness, store: Arc<Store>) {
     // Twice as often as the watchdog demands, as its manual page recommends.
-    let sign_of_life = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-    let every = sign_of_life.map_or(STATUS_EVERY, |every| every.min(STATUS_EVERY));
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+    let every = watchdog.map_or(STATUS_INTERVAL, |every| every.min(STATUS_INTERVAL));
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut complained = false;
+    let mut is_logged = false;
     loop {
         ticks.tick().await;
         let status = status(&store.load());
-        let told = sd_notify::notify(&message(&liveness, sign_of_life.is_some(), &status));
-        if !complained {
-            complained = told.is_err();
-            complain(told);
+        let sent = sd_notify::notify(&message(&liveness, watchdog.is_some(), &status));
+        if !is_logged {
+            is_logged = sent.is_err();
+            log_failure(sent);
         }
     }
 }
 
-fn complain(told: io::Result<()>) {
-    if let Err(error) = told {
+fn log_failure(sent: io::Result<()>) {
+    if let Err(error) = sent {
         warn!(%error, "cannot notify the service manager at NOTIFY_SOCKET; with WatchdogSec= the service manager restarts the exporter");
     }
 }
@@ -69,7 +69,7 @@ fn message<'a>(liveness: &Liveness, watchdog: bool, status: &'a str) -> Vec<Noti
     message
 }
 
-/// What `systemctl status` shows.
+/// The status for `systemctl status`.
 fn status(accounts: &Accounts) -> String {
     let slots = || accounts.list().iter().flat_map(|account| &account.slots);
     let count = |wanted| {
@@ -91,7 +91,7 @@ mod tests {
     use crate::collection::scheduler::Scheduler;
 
     #[tokio::test(start_paused = true)]
-    async fn the_watchdog_hears_nothing_once_the_scheduler_has_stopped() {
+    async fn the_watchdog_is_not_notified_once_the_scheduler_has_stopped() {
         let scheduler = Scheduler::new(0.0);
         let liveness = scheduler.liveness();
         let words = |watchdog| {

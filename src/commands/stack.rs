@@ -1,8 +1,7 @@
 //! A Prometheus and an Alertmanager on loopback, with the rules and the routes that this
-//! project ships, at a faster pace: what `demo --stack` shows and the tests rely on.
+//! project ships, an hour in a minute: for `demo --stack` and for tests.
 
 mod daemon;
-mod pace;
 pub mod receiver;
 
 use std::io;
@@ -20,57 +19,78 @@ use daemon::Daemon;
 use crate::config::ConfigError;
 use crate::config::yaml;
 
-/// How often another port is tried, should somebody have taken the one that was free.
-const PORTS: usize = 3;
+/// How many further ports are tried if another program takes the port that was free.
+const PORT_RETRIES: usize = 3;
 
 const RULES: &str = include_str!("../../deploy/prometheus/rules.yml");
 const ROUTES: &str = include_str!("../../deploy/alertmanager/alertmanager.yml");
 
-/// The job that the rules are about.
+/// The durations in the shipped rules and routes, and a sixtieth of each: an hour passes in a
+/// minute. A test proves the table complete.
+const FASTER: [(&str, &str); 16] = [
+    (": 30s\n", ": 500ms\n"),
+    (": 5m\n", ": 5s\n"),
+    (": 10m\n", ": 10s\n"),
+    (": 15m\n", ": 15s\n"),
+    (": 30m\n", ": 30s\n"),
+    (": 1h\n", ": 1m\n"),
+    (": 4h\n", ": 4m\n"),
+    (": 24h\n", ": 24m\n"),
+    (": 5d\n", ": 2h\n"),
+    ("[5m]", "[5s]"),
+    ("[15m]", "[15s]"),
+    ("[1h]", "[1m]"),
+    ("[2h]", "[2m]"),
+    ("[7d:1h]", "[168m:1m]"),
+    // Seconds that an expression compares with `time()`.
+    ("> 900\n", "> 15\n"),
+    ("< 120\n", "< 2\n"),
+];
+
+/// The label `job` in the rules.
 const JOB: &str = "cwp";
 
-/// A page with the alerts, and a path that answers only where the page shows them.
-type AlertsPage = (&'static str, &'static str);
-
-/// The pages of Prometheus, the best first: the usual one, the one of Debian's package of
-/// version 2, and what every build answers, with or without pages.
-const PROMETHEUS_PAGES: [AlertsPage; 3] = [
+/// The pages of Prometheus with the alerts, each with a path that answers only in builds that
+/// have the page: the usual page, the page of Debian's package of version 2, and the API of
+/// every build.
+const PROMETHEUS_PAGES: [(&str, &str); 3] = [
     ("/alerts", "/alerts"),
     ("/classic/alerts", "/classic/alerts"),
     ("/api/v1/alerts", "/api/v1/alerts"),
 ];
 
-/// The pages of Alertmanager. Debian's package has a page that shows nothing.
-const ALERTMANAGER_PAGES: [AlertsPage; 2] = [
+/// The pages of Alertmanager, likewise. The page of Debian's package shows nothing.
+const ALERTMANAGER_PAGES: [(&str, &str); 2] = [
     ("/#/alerts", "/script.js"),
     ("/api/v2/alerts", "/api/v2/alerts"),
 ];
 
-/// How long a page may take.
-const PAGE: Duration = Duration::from_secs(10);
+/// The timeout of a request for a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a program that listens may take until it is ready, and how often it is asked.
-const READY: Duration = Duration::from_secs(60);
-const READY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a program that listens may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two requests whether a program is ready.
+const READY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is wrong with a stack.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    /// A program is not there.
+    /// A program is not on PATH.
     #[error("there is no {program} on PATH; install it, or leave --stack out")]
     Missing {
         /// Its usual name.
         program: &'static str,
     },
-    /// A program is there, but cannot be started.
+    /// A program cannot be started.
     #[error("cannot start {program}: {source}; check that this user may run it")]
     Start {
         /// Its usual name.
         program: &'static str,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A program does not say that it listens.
+    /// A program's log does not say that it listens.
     #[error("{program} was started, but does not say that it listens; try another version")]
     Silent {
         /// Its usual name.
@@ -83,13 +103,13 @@ pub enum StackError {
         program: &'static str,
         /// Its exit status in words.
         status: String,
-        /// What it wrote last.
+        /// Its last lines.
         log: String,
     },
-    /// Its files cannot be written.
+    /// The stack's files cannot be written.
     #[error("cannot prepare the stack's folder: {0}; check the folder for temporary files")]
     Folder(#[from] io::Error),
-    /// A file that is shipped is not what the stack needs; a test sees to it that it is.
+    /// A shipped file is not as the stack needs it; tests exclude that.
     #[error("cannot use the shipped {file}: {problem}; please report this")]
     Shipped {
         /// Its name.
@@ -99,28 +119,29 @@ pub enum StackError {
     },
 }
 
-/// What a stack watches, and how.
+/// The settings of a stack.
 #[derive(Debug)]
 pub struct StackSettings {
-    /// Where the exporter serves its metrics.
+    /// The address of the exporter.
     pub exporter: SocketAddr,
     /// The path of its metrics.
     pub telemetry_path: String,
-    /// Where notifications go to: whoever a route names, they are posted here.
+    /// The URL that every receiver's notifications are posted to.
     pub webhook: String,
-    /// How often Prometheus scrapes and judges its rules.
+    /// The interval of Prometheus' scrapes and evaluations.
     pub interval: Duration,
-    /// How much shorter than shipped each duration of the rules and the routes is.
-    pub pace: u32,
 }
 
 /// A running Prometheus and a running Alertmanager. They are killed when dropped.
 pub struct Stack {
+    /// The page of Prometheus that shows the alerts in this build.
+    pub prometheus_page: String,
+    /// The page of Alertmanager that shows the alerts in this build.
+    pub alertmanager_page: String,
+    /// The URL of Alertmanager.
+    pub alertmanager_url: String,
     prometheus: Daemon,
-    prometheus_page: String,
     alertmanager: Daemon,
-    alertmanager_url: String,
-    alertmanager_page: String,
     _folder: TempDir,
 }
 
@@ -133,7 +154,10 @@ impl Stack {
     pub async fn start(settings: &StackSettings) -> Result<Self, StackError> {
         let folder = tempfile::tempdir()?;
         let file = |name: &str| folder.path().join(name);
-        std::fs::write(file("rules.json"), rules(settings)?.to_string())?;
+        std::fs::write(
+            file("rules.json"),
+            shipped("rules.yml", &faster(RULES))?.to_string(),
+        )?;
         std::fs::write(file("alertmanager.json"), routes(settings)?.to_string())?;
         let config = flag("config.file", &file("alertmanager.json"));
         let data = flag("storage.path", &file("alertmanager"));
@@ -173,25 +197,7 @@ impl Stack {
         })
     }
 
-    /// The page of Prometheus that shows the alerts in this build.
-    #[must_use]
-    pub fn prometheus_page(&self) -> &str {
-        &self.prometheus_page
-    }
-
-    /// The page of Alertmanager that shows the alerts in this build.
-    #[must_use]
-    pub fn alertmanager_page(&self) -> &str {
-        &self.alertmanager_page
-    }
-
-    /// Where Alertmanager is.
-    #[must_use]
-    pub fn alertmanager_url(&self) -> &str {
-        &self.alertmanager_url
-    }
-
-    /// Waits until one of them has ended by itself, and says how.
+    /// Waits until one of the programs has ended by itself, and returns how.
     pub async fn ended(&mut self) -> StackError {
         tokio::select! {
             error = self.prometheus.ended() => error,
@@ -199,20 +205,20 @@ impl Stack {
         }
     }
 
-    /// Ends both.
+    /// Ends both programs.
     pub async fn stop(self) {
         self.prometheus.stop().await;
         self.alertmanager.stop().await;
     }
 }
 
-/// Starts a program on a free port. It is not told to choose one, as it could not then
-/// give its own URL in what it sends.
+/// Starts a program on a free port. The program cannot choose the port itself: its
+/// notifications contain its URL, which is an argument.
 async fn start(
     names: &[&'static str],
     arguments: impl Fn(SocketAddr) -> Vec<String>,
 ) -> Result<(Daemon, String), StackError> {
-    let mut tries = 1..=PORTS;
+    let mut tries = 1..=PORT_RETRIES;
     loop {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = free.local_addr()?;
@@ -225,16 +231,16 @@ async fn start(
 }
 
 /// The first of `pages` at `url` that opens, or else the last.
-async fn page(url: &str, pages: &[AlertsPage]) -> String {
+async fn page(url: &str, pages: &[(&str, &str)]) -> String {
     // A program that listens answers everything with 503 until it is ready.
-    let mut pauses = tokio::time::interval(READY_PAUSE);
+    let mut pauses = tokio::time::interval(READY_INTERVAL);
     let ready = async {
         while !opens(&format!("{url}/-/ready")).await {
             pauses.tick().await;
         }
     };
     // If it is never ready, no page opens.
-    let _ = tokio::time::timeout(READY, ready).await;
+    let _ = tokio::time::timeout(READY_TIMEOUT, ready).await;
     let mut best = url.to_owned();
     for (page, proof) in pages {
         best = format!("{url}{page}");
@@ -245,12 +251,12 @@ async fn page(url: &str, pages: &[AlertsPage]) -> String {
     best
 }
 
-/// Whether what is at `url` can be had.
+/// Whether a GET of `url` succeeds.
 async fn opens(url: &str) -> bool {
-    // The client of HTTP demands it, although nothing here speaks TLS.
+    // reqwest demands a provider, although nothing here uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
-    let Ok(client) = client.timeout(PAGE).build() else {
+    let Ok(client) = client.timeout(PAGE_TIMEOUT).build() else {
         return false;
     };
     let answer = client.get(url).send().await;
@@ -281,29 +287,19 @@ fn prometheus(settings: &StackSettings, alertmanager: &str, rules: &Path) -> Val
     })
 }
 
-/// The shipped rules at the stack's pace.
-fn rules(settings: &StackSettings) -> Result<Value, StackError> {
-    let mut rules = shipped("rules.yml", RULES)?;
-    pace::quicken(&mut rules, settings.pace);
-    Ok(rules)
-}
-
-/// The shipped routes at the stack's pace, with the webhook for whoever they notify.
+/// The shipped routes, an hour in a minute, with the webhook as every receiver.
 fn routes(settings: &StackSettings) -> Result<Value, StackError> {
     let file = "alertmanager.yml";
-    let mut routes = shipped(file, ROUTES)?;
-    pace::quicken(&mut routes, settings.pace);
+    let mut routes = shipped(file, &faster(ROUTES))?;
     let receivers = routes.get_mut("receivers").and_then(Value::as_array_mut);
     let receivers = receivers.ok_or_else(|| StackError::Shipped {
         file,
         problem: "it has no receivers".to_owned(),
     })?;
     for receiver in receivers {
-        if receiver
-            .as_object()
-            .is_some_and(|receiver| receiver.len() == 1)
-        {
-            // It has a name alone: nobody is notified.
+        let keys = receiver.as_object().map(serde_json::Map::len);
+        if keys == Some(1) {
+            // A receiver with only a name notifies nobody.
             continue;
         }
         *receiver = json!({
@@ -321,4 +317,93 @@ fn shipped(file: &'static str, text: &str) -> Result<Value, StackError> {
         StackError::Shipped { file, problem }
     })?;
     Ok(tree.value.to_json())
+}
+
+/// A shipped file in which an hour is a minute.
+fn faster(text: &str) -> String {
+    let replace = |text: String, (shipped, fast): (&str, &str)| text.replace(shipped, fast);
+    FASTER.into_iter().fold(text.to_owned(), replace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn milliseconds(word: &str) -> Option<u64> {
+        let unit = word.find(|char: char| !char.is_ascii_digit())?;
+        let unit_length = match &word[unit..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        Some(word[..unit].parse::<u64>().ok()? * unit_length)
+    }
+
+    fn words(text: &str) -> Vec<&str> {
+        let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        text.split(|char| !is_part(char)).collect()
+    }
+
+    /// Compares texts word by word, and counts the durations.
+    fn compare_texts(shipped: &str, fast: &str) -> usize {
+        let pairs: Vec<_> = words(shipped).into_iter().zip(words(fast)).collect();
+        let signs = |text: &str| text.replace(|char: char| char.is_ascii_alphanumeric(), "");
+        assert_eq!(signs(shipped), signs(fast));
+        let mut durations = 0;
+        let mut seconds = 0;
+        for (shipped_word, fast_word) in pairs {
+            if let Some(long) = milliseconds(shipped_word) {
+                let short = milliseconds(fast_word).map(|short| short * 60);
+                assert_eq!(Some(long), short, "{shipped}: {shipped_word} {fast_word}");
+                durations += 1;
+            } else if shipped_word != fast_word {
+                let number = |word: &str| word.parse::<u64>().unwrap();
+                assert_eq!(number(shipped_word), number(fast_word) * 60, "{shipped}");
+                seconds += 1;
+            }
+        }
+        assert_eq!(seconds, shipped.matches("time()").count(), "{shipped}");
+        durations
+    }
+
+    /// Compares documents, and counts the durations outside annotations.
+    fn compare(shipped: &Value, fast: &Value) -> usize {
+        match (shipped, fast) {
+            (Value::Object(shipped), Value::Object(fast)) => {
+                assert!(shipped.keys().eq(fast.keys()), "{shipped:?} {fast:?}");
+                let both = shipped.iter().zip(fast.values());
+                let count = |((key, shipped), fast): ((&String, &Value), &Value)| {
+                    if key == "annotations" {
+                        assert_eq!(shipped, fast);
+                        return 0;
+                    }
+                    compare(shipped, fast)
+                };
+                both.map(count).sum()
+            }
+            (Value::Array(shipped), Value::Array(fast)) => {
+                assert_eq!(shipped.len(), fast.len());
+                let both = shipped.iter().zip(fast);
+                both.map(|(shipped, fast)| compare(shipped, fast)).sum()
+            }
+            (Value::String(shipped), Value::String(fast)) => compare_texts(shipped, fast),
+            _ => {
+                assert_eq!(shipped, fast);
+                0
+            }
+        }
+    }
+
+    #[test]
+    fn every_duration_of_the_shipped_files_becomes_a_sixtieth_and_nothing_else_changes() {
+        for (text, at_least) in [(RULES, 40), (ROUTES, 5)] {
+            let [shipped, fast] =
+                [text, &faster(text)].map(|text| shipped("shipped.yml", text).unwrap());
+            let durations = compare(&shipped, &fast);
+            assert!(durations >= at_least, "{durations}");
+        }
+    }
 }

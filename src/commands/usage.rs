@@ -1,4 +1,4 @@
-//! Which commands take a flag, and what was probably meant by a word that is none of ours.
+//! The commands that take a flag, and tips for unknown flags, commands and values.
 
 use std::ffi::OsString;
 
@@ -10,9 +10,9 @@ use clap::{Arg, ArgMatches, Command};
 use crate::server::listen::{ListenAddress, clash};
 use crate::system::spelling::wrong_letters;
 
-/// Words that people who know other programs try, and the flags that do it here; of
-/// several flags, the first that the command takes.
-const OTHER_WORDS: [(&[&str], &[&str]); 7] = [
+/// Flags of other programs, and our flags for the same; of several flags, the first that the
+/// command takes.
+const FOREIGN_FLAGS: [(&[&str], &[&str]); 7] = [
     (&["c", "f", "cfg", "conf"], &["config.file"]),
     (
         &["a", "addr", "bind", "host", "l", "p", "port"],
@@ -25,13 +25,13 @@ const OTHER_WORDS: [(&[&str], &[&str]); 7] = [
     (&["o", "out"], &["output"]),
 ];
 
-/// The commands, apart from serving, in which a flag of all commands has an effect.
+/// The commands, apart from serving, that take a shared flag.
 fn takers(flag: &str) -> &'static [&'static str] {
     match flag {
         "log.format" | "log.level" => &["once", "doctor", "simulate", "demo"],
         "config.file" | "replica.count" | "shard.index" | "shard.total" => &["once", "doctor"],
         "config.check" => &[],
-        // How it serves.
+        // The flags of the server.
         _ => &["demo"],
     }
 }
@@ -40,9 +40,10 @@ fn long(argument: &Arg) -> &str {
     argument.get_long().unwrap_or_default()
 }
 
-/// The program's commands and flags, ready to parse with. The help of a command shows
-/// the flags that it takes.
-pub(super) fn prepared(mut command: Command) -> Command {
+/// The program's commands and flags, ready to parse with. Shared flags may stand before the
+/// command or behind it. The help of a command shows the flags that it takes.
+pub(super) fn prepare(command: Command) -> Command {
+    let mut command = command.mut_args(|argument| argument.global(true));
     let shared: Vec<Arg> = command.get_arguments().cloned().collect();
     let names: Vec<String> = command
         .get_subcommands()
@@ -51,7 +52,6 @@ pub(super) fn prepared(mut command: Command) -> Command {
     for name in &names {
         let others = shared
             .iter()
-            .filter(|argument| argument.is_global_set())
             .filter(|argument| !takers(long(argument)).contains(&name.as_str()))
             .map(|argument| argument.clone().hide(true));
         command = command.mut_subcommand(name, |command| command.args(others));
@@ -60,9 +60,9 @@ pub(super) fn prepared(mut command: Command) -> Command {
     command
 }
 
-/// Refuses what would have no effect: a flag that the command does not take, a flag that
-/// another one puts out of use, and a flag before the command that the same flag behind
-/// the command replaces. Refuses addresses that cannot be listened on together, too.
+/// Refuses flags without effect: a flag that the command does not take, a flag that another
+/// flag excludes, and a flag both before and behind the command. Refuses addresses that cannot
+/// be listened on together, too.
 pub(super) fn check(
     command: &mut Command,
     arguments: &[OsString],
@@ -97,7 +97,7 @@ pub(super) fn check(
             format!("'--{flag}' is given before '{name}' and behind it; give the flag in one place")
         })
     });
-    let Some(problem) = problem.or_else(|| two_for_one_address(matches)) else {
+    let Some(problem) = problem.or_else(|| address_clash(matches)) else {
         return Ok(());
     };
     let command = match name {
@@ -110,9 +110,8 @@ pub(super) fn check(
     })
 }
 
-/// What is wrong where two of the addresses to listen on need the same port of the same
-/// address: the second could not be listened on.
-fn two_for_one_address(matches: &ArgMatches) -> Option<String> {
+/// The problem of two addresses to listen on that need the same port of the same address.
+fn address_clash(matches: &ArgMatches) -> Option<String> {
     let given = matches.try_get_many::<ListenAddress>("listen_addresses");
     let addresses: Vec<&ListenAddress> = given.ok().flatten()?.collect();
     let (one, other) = clash(&addresses)?;
@@ -123,7 +122,7 @@ fn two_for_one_address(matches: &ArgMatches) -> Option<String> {
     ))
 }
 
-/// Who takes a flag, as the end of a sentence.
+/// The commands that take a flag, as the end of a sentence.
 fn taken_by(flag: &str) -> String {
     match takers(flag) {
         [] => "serving (without a command) takes the flag".to_owned(),
@@ -135,7 +134,7 @@ fn taken_by(flag: &str) -> String {
     }
 }
 
-/// How often a flag is among the arguments. No value of a flag begins with a hyphen.
+/// How often the arguments have a flag. No value of a flag begins with a hyphen.
 fn times_given(flag: &str, arguments: &[OsString]) -> usize {
     let arguments = arguments.iter().filter_map(|argument| argument.to_str());
     let arguments = arguments.take_while(|argument| *argument != "--");
@@ -145,9 +144,9 @@ fn times_given(flag: &str, arguments: &[OsString]) -> usize {
         .count()
 }
 
-/// The error with a tip that fits where a word is not ours. The library that parses
-/// compares letters only, and knows neither files nor other programs.
-pub(super) fn explained(
+/// The error of an unknown word with a tip. clap's own tips compare letters only; ours know
+/// files, addresses and the flags of other programs.
+pub(super) fn add_tip(
     command: &mut Command,
     arguments: &[OsString],
     mut error: clap::Error,
@@ -157,49 +156,42 @@ pub(super) fn explained(
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
         _ => return error,
     };
-    let Some(ContextValue::String(word)) = error.get(context) else {
+    let Some(ContextValue::String(word)) = error.get(context).cloned() else {
         return error;
     };
-    let word = word.clone();
-    let mut given = arguments
-        .iter()
-        .skip(1)
-        .filter_map(|argument| argument.to_str());
-    let name = given.find(|argument| command.find_subcommand(argument).is_some());
+    let words = arguments.iter().skip(1);
+    let mut words = words.filter_map(|argument| argument.to_str());
+    let name = words.find(|argument| command.find_subcommand(argument).is_some());
+    let own = name.and_then(|name| command.find_subcommand(name));
+    let own = own.unwrap_or(command);
     let tip = match word.strip_prefix('-') {
-        Some(flag) => about_flag(command, name, flag.trim_start_matches('-')),
-        None => about_word(command, name, &word),
+        Some(flag) => flag_tip(command, own, flag.trim_start_matches('-')),
+        None => word_tip(command, own, &word),
     };
-    for suggested in [
+    for suggestion in [
         ContextKind::Suggested,
         ContextKind::SuggestedArg,
         ContextKind::SuggestedSubcommand,
     ] {
-        error.remove(suggested);
+        error.remove(suggestion);
     }
     if let Some(tip) = tip {
         let tips = vec![StyledStr::from(tip)];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
-    let usage = match name.and_then(|name| command.find_subcommand_mut(name)) {
-        Some(command) => command.render_usage(),
-        None => command.render_usage(),
-    };
+    let usage = own.clone().render_usage();
     error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
     error
 }
 
-/// The flags that a command takes, or those of serving.
-fn flags<'c>(command: &'c Command, name: Option<&str>) -> Vec<&'c str> {
-    let command = name
-        .and_then(|name| command.find_subcommand(name))
-        .unwrap_or(command);
+/// The flags that a command takes.
+fn flags(command: &Command) -> Vec<&str> {
     let arguments = command.get_arguments();
     let shown = arguments.filter(|argument| !argument.is_hide_set());
     shown.map(long).collect()
 }
 
-/// A flag with what stands for its value, as in `--config.file FILE`.
+/// A flag with the name of its value, as in `--config.file FILE`.
 fn form(command: &Command, flag: &str) -> String {
     let mut arguments = command.get_arguments();
     let argument = arguments.find(|argument| long(argument) == flag);
@@ -210,9 +202,9 @@ fn form(command: &Command, flag: &str) -> String {
     }
 }
 
-/// What may have been meant by the flag `given`, without its hyphens.
-fn about_flag(command: &Command, name: Option<&str>, given: &str) -> Option<String> {
-    let flags = flags(command, name);
+/// The tip for the unknown flag `given`, without its hyphens, of the command `own`.
+fn flag_tip(root: &Command, own: &Command, given: &str) -> Option<String> {
+    let flags = flags(own);
     let words = words(given).join("-");
     let plain = words.strip_prefix("web-").unwrap_or(&words);
     if plain.contains("secret") {
@@ -222,16 +214,14 @@ fn about_flag(command: &Command, name: Option<&str>, given: &str) -> Option<Stri
                 .to_owned(),
         );
     }
-    let known = OTHER_WORDS
+    let known = FOREIGN_FLAGS
         .iter()
         .find(|(others, _)| others.contains(&plain));
     let known = known.and_then(|(_, ours)| ours.iter().find(|flag| flags.contains(flag)).copied());
     if let Some(flag) = known.or_else(|| nearest(given, &flags)) {
-        let own = name.and_then(|name| command.find_subcommand(name));
-        let form = form(own.unwrap_or(command), flag);
-        return Some(format!("did you mean '{form}'?"));
+        return Some(format!("did you mean '{}'?", form(own, flag)));
     }
-    command.get_subcommands().find_map(|other| {
+    root.get_subcommands().find_map(|other| {
         let own = other
             .get_arguments()
             .filter(|argument| !argument.is_global_set());
@@ -242,42 +232,32 @@ fn about_flag(command: &Command, name: Option<&str>, given: &str) -> Option<Stri
     })
 }
 
-/// What may have been meant by `given`, which is neither a flag nor a command.
-fn about_word(command: &Command, name: Option<&str>, given: &str) -> Option<String> {
-    let flags = flags(command, name);
-    let takes = |flag: &str| flags.contains(&flag);
+/// The tip for `given`, which is neither a flag nor a command, behind the command `own`.
+fn word_tip(root: &Command, own: &Command, given: &str) -> Option<String> {
+    let flags = flags(own);
     if matches!(given, "true" | "false") {
         return Some(format!(
             "a flag that switches something on takes no value; leave '{given}' out"
         ));
     }
     let is_port = given.bytes().all(|byte| byte.is_ascii_digit());
-    let address = if is_port {
-        format!(":{given}")
-    } else {
-        given.to_owned()
-    };
+    let address = format!("{}{given}", if is_port { ":" } else { "" });
     if address.parse::<ListenAddress>().is_ok() {
-        let (flag, host) = match address.starts_with(':') && takes("listen") {
-            // The simulated API does not listen on every address.
-            true => ("listen", "127.0.0.1"),
-            false => (
-                ["web.listen-address", "listen"]
-                    .into_iter()
-                    .find(|flag| takes(flag))?,
-                "",
-            ),
-        };
+        let mut flags = flags.into_iter();
+        let flag = flags.find(|flag| matches!(*flag, "web.listen-address" | "listen"))?;
+        // The simulated API listens on loopback addresses only.
+        let is_loopback = flag == "listen" && address.starts_with(':');
+        let host = if is_loopback { "127.0.0.1" } else { "" };
         return Some(format!("did you mean '--{flag} {host}{address}'?"));
     }
     if given.contains(['.', '/']) {
         let is_text_file = given.ends_with(".prom") || given.ends_with(".txt");
         let all = ["output", "scenario", "config.file"];
         let mut files = all.into_iter().skip(usize::from(!is_text_file));
-        let flag = files.find(|flag| takes(flag))?;
+        let flag = files.find(|flag| flags.contains(flag))?;
         return Some(format!("did you mean '--{flag} {given}'?"));
     }
-    if name.is_some() {
+    if own.get_name() != root.get_name() {
         return None;
     }
     match given {
@@ -290,7 +270,7 @@ fn about_word(command: &Command, name: Option<&str>, given: &str) -> Option<Stri
         }
         _ => {}
     }
-    let commands: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+    let commands: Vec<&str> = root.get_subcommands().map(Command::get_name).collect();
     nearest(given, &commands).map(|command| format!("did you mean '{command}'?"))
 }
 
@@ -300,33 +280,29 @@ fn words(flag: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// The one of `known` that is most like `given`, if one is.
+/// The name of `known` that is most similar to `given`, if any is similar.
 fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
     let given = words(given);
-    let mut best = None;
-    for name in known {
-        let likeness = likeness(&given, &words(name));
-        if likeness > best.map_or(0, |(most, _)| most) {
-            best = Some((likeness, *name));
-        }
-    }
-    best.map(|(_, name)| name)
+    let scored = known.iter().rev();
+    let scored = scored.map(|name| (similarity(&given, &words(name)), *name));
+    let best = scored.max_by_key(|(similarity, _)| *similarity)?;
+    (best.0 > 0).then_some(best.1)
 }
 
-/// How much alike two names are, in percent: as they share words, or are the same but
-/// for a few letters. 0 is not alike.
-fn likeness(given: &[String], name: &[String]) -> usize {
+/// The similarity of two names in percent: by common words, or by letters if only a few are
+/// wrong. 0 is not similar.
+fn similarity(given: &[String], name: &[String]) -> usize {
     let letters = name.concat();
     let by_letters = match wrong_letters(&given.concat(), &letters) {
         None => 0,
         Some(wrong) => 100 - 100 * wrong / letters.len().max(1),
     };
-    let is_word = |word: &String| {
-        let begins =
+    let is_common = |word: &String| {
+        let is_prefix =
             |other: &String| other.starts_with(word.as_str()) || word.starts_with(other.as_str());
-        word.len() >= 3 && name.iter().any(begins)
+        word.len() >= 3 && name.iter().any(is_prefix)
     };
-    let by_words = match given.iter().all(is_word) && !given.is_empty() {
+    let by_words = match given.iter().all(is_common) && !given.is_empty() {
         true => 100 * given.len().min(name.len()) / name.len().max(1),
         false => 0,
     };
@@ -339,8 +315,8 @@ mod tests {
 
     use crate::commands::Cli;
 
-    /// What the command line `text` is told, or that it is good.
-    fn told(text: &str) -> String {
+    /// The message for the command line `text`, or `good`.
+    fn message(text: &str) -> String {
         let arguments = text.split(' ').filter(|word| !word.is_empty());
         match Cli::read(["cwp-exporter"].into_iter().chain(arguments)) {
             Ok(_) => "good".to_owned(),
@@ -351,20 +327,21 @@ mod tests {
                 let is_general = |line: &&str| {
                     !line.starts_with("Usage:") && !line.starts_with("For more information")
                 };
-                let told = lines.take_while(is_general);
-                let told: Vec<&str> = told.filter(|line| !line.is_empty()).collect();
-                told.join(" ")
+                let lines = lines.take_while(is_general);
+                let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+                lines.join(" ")
             }
         }
     }
 
     #[test]
-    fn wrong_usage_is_told_what_is_wrong_and_what_to_write() {
-        // Each two lines: the command line, and what is said of it.
+    fn the_message_for_wrong_usage_says_what_is_wrong_and_what_to_write() {
+        // Pairs of lines: a command line and its message.
         let cases = include_str!("../../tests/fixtures/cli/usage.txt").lines();
         let commands = cases.filter_map(|line| line.strip_prefix("cwp-exporter"));
-        let told = commands.map(|command| format!("cwp-exporter{command}\n{}\n", told(command)));
-        let told: Vec<String> = told.collect();
-        expect_file!["../../tests/fixtures/cli/usage.txt"].assert_eq(&told.join("\n"));
+        let pairs =
+            commands.map(|command| format!("cwp-exporter{command}\n{}\n", message(command)));
+        let pairs: Vec<String> = pairs.collect();
+        expect_file!["../../tests/fixtures/cli/usage.txt"].assert_eq(&pairs.join("\n"));
     }
 }

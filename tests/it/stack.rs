@@ -127,7 +127,7 @@ fn licences(near_expiry: u64, expired: u64) -> Answer {
 
 /// What Alertmanager does with an alert: `active`, or `suppressed` if another mutes it.
 async fn state(stack: &Stack, alert: &str, account: &str) -> Option<String> {
-    let url = format!("{}/api/v2/alerts", stack.alertmanager_url());
+    let url = format!("{}/api/v2/alerts", stack.alertmanager_url);
     let text = client()
         .get(url)
         .send()
@@ -166,7 +166,6 @@ async fn whoever_renews_is_notified_of_what_happened_and_of_nothing_else() {
         telemetry_path: "/metrics".to_owned(),
         webhook: inbox.url.clone(),
         interval: Duration::from_millis(500),
-        pace: 60,
     })
     .await
     .unwrap();

@@ -1,5 +1,5 @@
-//! Reads the configuration again when asked, beside the collections. Who asks while it is
-//! being read waits for the next reading, together with all others who do.
+//! Reads the configuration again on request, beside the collections. All requests that come
+//! during a reading wait for the next reading together.
 
 use std::sync::Arc;
 
@@ -10,29 +10,29 @@ use crate::cloud::trust::Trust;
 use crate::config::{Config, Source};
 use crate::server::router::ReloadRequest;
 
-/// What was asked for, and what is under way.
+/// Requested readings, and the reading under way.
 pub(super) struct Reloads {
     source: Arc<Source>,
     network: Option<Arc<Network>>,
     /// The reading that is under way.
     reading: Option<JoinHandle<Result<Read, String>>>,
-    /// Who waits for it.
+    /// The requests that wait for the reading under way.
     waiting: Vec<ReloadRequest>,
-    /// Whether somebody has asked since it began, which may be of a newer file.
-    asked: bool,
-    /// Those of them who wait.
+    /// Whether a reading was requested since then; the file may have changed.
+    is_requested: bool,
+    /// The requests that wait for the next reading.
     next: Vec<ReloadRequest>,
 }
 
-/// A configuration, and what else was read for it.
+/// A configuration, and the network that it needs.
 pub(super) struct Read {
     pub(super) config: Config,
-    /// The network as it wants it, if that is another than the one in use. What is in the
-    /// files of certificates counts, also in the system's.
+    /// The changed network, if it differs from the network in use. The contents of certificate
+    /// files count, also of the system's.
     pub(super) network: Option<Reconfigured>,
 }
 
-/// What was read, or why it was not, and who waits for it.
+/// The outcome of a reading, and the requests that wait for it.
 pub(super) type Reading = (Result<Read, String>, Vec<ReloadRequest>);
 
 impl Reloads {
@@ -42,21 +42,21 @@ impl Reloads {
             network,
             reading: None,
             waiting: Vec::new(),
-            asked: false,
+            is_requested: false,
             next: Vec::new(),
         }
     }
 
-    /// Asks for a reload. `request` is told what came of it.
-    pub(super) fn ask(&mut self, request: Option<ReloadRequest>) {
-        self.asked = true;
+    /// Requests a reload. `request` gets the outcome.
+    pub(super) fn request(&mut self, request: Option<ReloadRequest>) {
+        self.is_requested = true;
         self.next.extend(request);
     }
 
-    /// Waits for the end of the next reading. Nothing is lost if this is dropped.
+    /// Waits for the end of the next reading. Dropping the future loses nothing.
     pub(super) async fn read(&mut self) -> Reading {
-        if self.reading.is_none() && self.asked {
-            self.asked = false;
+        if self.reading.is_none() && self.is_requested {
+            self.is_requested = false;
             self.waiting = std::mem::take(&mut self.next);
             let (source, network) = (Arc::clone(&self.source), self.network.clone());
             let read = move || read(&source, network.as_deref());
@@ -74,7 +74,7 @@ impl Reloads {
     }
 }
 
-/// Reads all that a reload needs. Blocks for as long as its files do.
+/// Reads the files of a reload. Blocks for as long as they do.
 fn read(source: &Source, network: Option<&Network>) -> Result<Read, String> {
     let config = source.load().map_err(|error| error.to_string())?;
     let changed = network.map(|network| {
@@ -110,23 +110,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_during_a_reading_joins_the_next_one() {
+    async fn requests_during_a_reading_join_the_next_reading() {
         let mut reloads = reloads();
-        assert!(reloads.read().now_or_never().is_none(), "nobody has asked");
+        assert!(
+            reloads.read().now_or_never().is_none(),
+            "nothing was requested"
+        );
         let request = || oneshot::channel().0;
-        reloads.ask(Some(request()));
+        reloads.request(Some(request()));
         assert!(reloads.read().now_or_never().is_none(), "under way");
         for _ in 0..15 {
-            reloads.ask(Some(request()));
+            reloads.request(Some(request()));
         }
         // A hangup.
-        reloads.ask(None);
+        reloads.request(None);
         let (read, waiting) = reloads.read().await;
         assert!(read.is_ok());
         assert_eq!(waiting.len(), 1);
         let (read, waiting) = reloads.read().await;
         assert!(read.is_ok());
         assert_eq!(waiting.len(), 15);
-        assert!(reloads.read().now_or_never().is_none(), "all were told");
+        assert!(
+            reloads.read().now_or_never().is_none(),
+            "all have the outcome"
+        );
     }
 }

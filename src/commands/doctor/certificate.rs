@@ -1,4 +1,4 @@
-//! Until when a certificate is valid: the one thing that TLS knows, but does not tell.
+//! The end of a certificate's validity, which rustls does not show.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -1,21 +1,22 @@
-//! The steps that one real request of each collector settles: clock, signature,
-//! permission and answer.
+//! The steps that depend on one real request of each collector: clock, signature, permission
+//! and answer.
 
+use super::super::counted;
 use super::report::{Check, CheckResult, CheckStatus};
 use crate::cloud::Error;
 use crate::collectors::Collected;
 use crate::metrics::reason::Reason;
 
-/// How far the clocks may differ before every request is refused, in seconds.
-const REFUSED: f64 = 300.0;
+/// The clock skew from which on the API refuses every request, in seconds.
+const MAX_SKEW: f64 = 300.0;
 
-/// How far they may differ before it is worth a word, in seconds.
-const NOTED: f64 = 30.0;
+/// The clock skew from which on the step is a warning, in seconds.
+const SKEW_WARNING: f64 = 30.0;
 
 const POLICY: &str = "attach the CAM policy of this report to the key's user or role, unless the \
                       message names another cause";
 
-/// What came of the request of one collector.
+/// The request of one collector, and its outcome.
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     pub(super) collector: &'static str,
@@ -26,12 +27,12 @@ pub(super) struct Exchange {
     pub(super) action: String,
     /// The local clock minus the API's, in seconds, if the API said what time it is.
     pub(super) skew: Option<f64>,
-    /// What the answer meant and its RequestId.
+    /// The answer's content and RequestId.
     pub(super) outcome: Result<(Collected, Option<String>), Error>,
 }
 
-/// The steps and a summary in a few words, from the exchanges of all collectors.
-pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<CheckResult>, Vec<String>) {
+/// The steps and the summary of the exchanges of all collectors.
+pub(super) fn steps(exchanges: &[Exchange]) -> (Vec<CheckResult>, Vec<String>) {
     let skew = exchanges.iter().find_map(|exchange| exchange.skew);
     let mut steps = vec![clock(skew)];
     let mut values = 0;
@@ -39,25 +40,21 @@ pub(super) fn judge(exchanges: &[Exchange]) -> (Vec<CheckResult>, Vec<String>) {
         steps.extend(exchange.steps());
         values += exchange.values();
     }
-    let mut summary = vec![counted(values)];
+    let mut summary = vec![counted(values, "value")];
     summary.extend(skew.map(|skew| format!("clock {skew:+.1} s")));
     (steps, summary)
 }
 
-/// The same steps when nothing could be sent.
+/// The same steps where no request could be sent.
 pub(super) fn skip(why: &str) -> Vec<CheckResult> {
-    let subjects = [
-        Check::Clock,
-        Check::Signature,
-        Check::Permission,
-        Check::Answer,
-    ];
-    let steps = subjects.map(|subject| CheckResult::skipped(subject, why));
-    steps.to_vec()
+    use Check::{Answer, Clock, Permission, Signature};
+    [Clock, Signature, Permission, Answer]
+        .map(|check| CheckResult::skipped(check, why))
+        .to_vec()
 }
 
-/// What the exchanges tell of a tunnel that could not be tried otherwise. It is there
-/// if anything came through.
+/// The TLS step of a route through a proxy, which only requests can check. The tunnel works if
+/// one request got an answer through it.
 pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<CheckResult> {
     let step = exchanges.iter().map(|exchange| match &exchange.outcome {
         Err(error) if error.reason == Reason::Network => {
@@ -66,16 +63,15 @@ pub(super) fn tunnel(exchanges: &[Exchange]) -> Option<CheckResult> {
         Err(error) if error.reason == Reason::Timeout => {
             CheckResult::skipped(Check::Tls, "nothing came through the proxy's tunnel")
         }
-        _ => CheckResult::ok(
-            Check::Tls,
-            "certificate trusted, through the proxy's tunnel",
-        ),
+        _ => {
+            let detail = "certificate trusted, through the proxy's tunnel";
+            CheckResult::ok(Check::Tls, detail)
+        }
     });
-    step.reduce(
-        |first, other| {
-            if first.has_failed() { other } else { first }
-        },
-    )
+    step.reduce(|first, other| match first.has_failed() {
+        true => other,
+        false => first,
+    })
 }
 
 fn clock(skew: Option<f64>) -> CheckResult {
@@ -85,8 +81,10 @@ fn clock(skew: Option<f64>) -> CheckResult {
     let side = if skew < 0.0 { "behind" } else { "ahead of" };
     let detail = format!("this machine is {:.1} s {side} the API", skew.abs());
     match skew.abs() {
-        off if off > REFUSED => CheckResult::failed(Check::Clock, detail, Reason::Clock.remedy()),
-        off if off > NOTED => CheckResult::warning(Check::Clock, detail, Reason::Clock.remedy()),
+        off if off > MAX_SKEW => CheckResult::failed(Check::Clock, detail, Reason::Clock.remedy()),
+        off if off > SKEW_WARNING => {
+            CheckResult::warning(Check::Clock, detail, Reason::Clock.remedy())
+        }
         _ => CheckResult::ok(Check::Clock, detail),
     }
 }
@@ -101,90 +99,77 @@ impl Exchange {
     }
 
     fn steps(&self) -> [CheckResult; 3] {
-        [self.signature(), self.permission(), self.answer()].map(|step| CheckResult {
-            collector: Some(self.collector),
-            status: match step.status {
-                CheckStatus::Failed if !self.decides => CheckStatus::Ok,
-                status => status,
-            },
-            ..step
+        [Check::Signature, Check::Permission, Check::Answer].map(|check| {
+            let step = match &self.outcome {
+                Ok(answer) => self.answered(check, answer),
+                Err(error) => unanswered(check, error),
+            };
+            CheckResult {
+                collector: Some(self.collector),
+                status: match step.status {
+                    CheckStatus::Failed if !self.decides => CheckStatus::Ok,
+                    status => status,
+                },
+                ..step
+            }
         })
     }
 
-    fn signature(&self) -> CheckResult {
-        let subject = Check::Signature;
-        match &self.outcome {
-            Ok(_) => CheckResult::ok(subject, "the API accepts the signature"),
-            Err(error) if is_about_the_key(error) => failed(subject, error, error.remedy()),
-            Err(error) if error.code.is_some() => {
-                CheckResult::ok(subject, "the API does not refuse the signature")
+    /// The step of a request that was answered.
+    fn answered(&self, check: Check, answer: &(Collected, Option<String>)) -> CheckResult {
+        let (collected, request_id) = answer;
+        let step = match check {
+            Check::Signature => CheckResult::ok(check, "the API accepts the signature"),
+            Check::Permission => CheckResult::ok(check, format!("{} is allowed", self.action)),
+            _ if !collected.recognized => {
+                let detail = "the answer has no documented field with a valid value";
+                CheckResult::failed(check, detail, Reason::Response.remedy())
             }
-            Err(_) => CheckResult::skipped(subject, "the API did not answer"),
-        }
-    }
-
-    fn permission(&self) -> CheckResult {
-        let subject = Check::Permission;
-        match &self.outcome {
-            Ok(_) => CheckResult::ok(subject, format!("{} is allowed", self.action)),
-            Err(error) if error.reason == Reason::Permission => failed(subject, error, POLICY),
-            Err(error) if is_about_the_key(error) => {
-                CheckResult::skipped(subject, "the signature was refused")
+            _ => {
+                let drift = collected.drift.iter();
+                let drift = drift.map(|drift| format!("{} {}", drift.field, drift.kind.as_str()));
+                let drift: Vec<String> = drift.collect();
+                let values = counted(self.values(), "value");
+                CheckResult::ok(
+                    check,
+                    match drift.as_slice() {
+                        [] => values,
+                        drift => format!("{values}; not as documented: {}", drift.join(", ")),
+                    },
+                )
             }
-            Err(error) if error.code.is_some() => {
-                CheckResult::ok(subject, "the API does not refuse the action")
-            }
-            Err(_) => CheckResult::skipped(subject, "the API did not answer"),
-        }
-    }
-
-    fn answer(&self) -> CheckResult {
-        let subject = Check::Answer;
-        let (collected, request_id) = match &self.outcome {
-            Ok((collected, request_id)) => (collected, request_id),
-            Err(error) if is_about_the_key(error) || error.reason == Reason::Permission => {
-                return CheckResult::skipped(subject, "the request was refused");
-            }
-            Err(error) => return failed(subject, error, error.remedy()),
-        };
-        let step = if collected.recognized {
-            let drift = collected.drift.iter();
-            let drift = drift.map(|drift| format!("{} {}", drift.field, drift.kind.as_str()));
-            let drift: Vec<String> = drift.collect();
-            let values = counted(self.values());
-            let detail = match drift.as_slice() {
-                [] => values,
-                drift => format!("{values}; not as documented: {}", drift.join(", ")),
-            };
-            CheckResult::ok(subject, detail)
-        } else {
-            let detail = "the answer has no documented field with a valid value";
-            CheckResult::failed(subject, detail, Reason::Response.remedy())
         };
         CheckResult {
-            request_id: request_id.clone(),
+            request_id: request_id.clone().filter(|_| check == Check::Answer),
             ..step
         }
     }
 }
 
-fn counted(values: usize) -> String {
-    match values {
-        1 => "1 value".to_owned(),
-        values => format!("{values} values"),
+/// The step of a request that failed. An error code proves the steps before the failed step;
+/// the steps after the failed step are skipped.
+fn unanswered(check: Check, error: &Error) -> CheckResult {
+    let is_key = matches!(error.reason, Reason::Credentials | Reason::Clock);
+    let is_permission = error.reason == Reason::Permission;
+    match check {
+        Check::Signature if is_key => failed(check, error, error.remedy()),
+        Check::Permission if is_key => CheckResult::skipped(check, "the signature was refused"),
+        Check::Permission if is_permission => failed(check, error, POLICY),
+        Check::Answer if is_key || is_permission => {
+            CheckResult::skipped(check, "the request was refused")
+        }
+        Check::Answer => failed(check, error, error.remedy()),
+        _ if error.code.is_none() => CheckResult::skipped(check, "the API did not answer"),
+        Check::Permission => CheckResult::ok(check, "the API does not refuse the action"),
+        _ => CheckResult::ok(check, "the API does not refuse the signature"),
     }
 }
 
-/// Whether the request was refused for who signed it, or when.
-fn is_about_the_key(error: &Error) -> bool {
-    matches!(error.reason, Reason::Credentials | Reason::Clock)
-}
-
-fn failed(subject: Check, error: &Error, remedy: &str) -> CheckResult {
+fn failed(check: Check, error: &Error, remedy: &str) -> CheckResult {
     CheckResult {
         code: error.code.clone(),
         request_id: error.request_id.clone(),
-        ..CheckResult::failed(subject, &error.message, remedy)
+        ..CheckResult::failed(check, &error.message, remedy)
     }
 }
 
@@ -210,7 +195,7 @@ mod tests {
     }
 
     fn statuses(exchange: Exchange) -> Vec<CheckStatus> {
-        let (steps, _) = judge(&[exchange]);
+        let (steps, _) = steps(&[exchange]);
         steps.into_iter().map(|step| step.status).collect()
     }
 
@@ -238,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_noted_before_it_is_refused() {
+    fn a_clock_that_is_off_is_a_warning_before_it_is_a_failure() {
         for (skew, status, has_remedy) in [
             (Some(29.0), CheckStatus::Ok, false),
             (Some(-31.0), CheckStatus::Ok, true),
@@ -255,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_is_judged_by_what_came_through() {
+    fn a_tunnel_works_if_an_answer_came_through() {
         let status = |exchange| tunnel(&[exchange]).map(|step| step.status);
         let broken = refused(Reason::Network, None);
         assert_eq!(status(broken), Some(CheckStatus::Failed));

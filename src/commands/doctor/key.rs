@@ -1,4 +1,4 @@
-//! The step that asks for the key.
+//! The step that gets the key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::config::is_usual_id;
 /// How many characters of a secret id are shown.
 const SHOWN: usize = 8;
 
-/// What came of asking for the key.
+/// The outcome of the step.
 pub(super) struct KeyCheck {
     pub(super) step: CheckResult,
-    /// The key, if there is a usable one.
+    /// The key, if it can be used.
     pub(super) credential: Option<Arc<Credential>>,
-    /// The key in a few words.
+    /// The key's source and the beginning of its id.
     pub(super) summary: String,
 }
 
-/// Asks `provider` for the key that is to be used at the time `now`.
-pub(super) async fn ask(
+/// Gets the key of `provider` and checks that it is valid at the time `now`.
+pub(super) async fn check(
     provider: &dyn Provider,
     now: impl Fn() -> Timestamp,
     allowed: Duration,
 ) -> KeyCheck {
     let answer = async { Ok(provider.credential().await?) };
     let answer = deadline::within(allowed, answer).await;
-    // Not before: the chain knows its place only once it has found one.
+    // The chain knows its source only after it has found a key.
     let source = provider.source();
     let credential = match answer {
         Ok(credential) => credential,
@@ -54,21 +54,22 @@ pub(super) async fn ask(
         None => source,
     };
     let left = credential.expires_at().map(|at| at.duration_since(now()));
+    let detail = match left {
+        Some(left) if !left.is_positive() => {
+            format!("{summary}, expired {} ago", span(left.abs()))
+        }
+        Some(left) => format!("{summary}, valid for {}", span(left)),
+        None if credential.token().is_some() => {
+            format!("{summary}, temporary, but it does not say until when")
+        }
+        None => summary.clone(),
+    };
     let step = match left {
-        Some(left) if !left.is_positive() => CheckResult::failed(
-            Check::Credentials,
-            format!("{summary}, expired {} ago", span(left.abs())),
-            "renew the temporary key where it comes from",
-        ),
-        Some(left) => CheckResult::ok(
-            Check::Credentials,
-            format!("{summary}, valid for {}", span(left)),
-        ),
-        None if credential.token().is_some() => CheckResult::ok(
-            Check::Credentials,
-            format!("{summary}, temporary, but it does not say until when"),
-        ),
-        None => CheckResult::ok(Check::Credentials, summary.clone()),
+        Some(left) if !left.is_positive() => {
+            let remedy = "renew the temporary key where it comes from";
+            CheckResult::failed(Check::Credentials, detail, remedy)
+        }
+        _ => CheckResult::ok(Check::Credentials, detail),
     };
     let credential = (!step.has_failed()).then_some(credential);
     KeyCheck {
@@ -78,8 +79,7 @@ pub(super) async fn ask(
     }
 }
 
-/// The beginning of a secret id. Nothing of what does not look like one: it could be
-/// the key itself, put in the wrong place.
+/// The beginning of a secret id; none of an unusual id, which may be a key in the wrong place.
 fn public_part(credential: &Credential) -> Option<String> {
     let id = credential.secret_id();
     is_usual_id(id).then(|| id.chars().take(SHOWN).collect::<String>() + "…")
@@ -133,7 +133,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let key = Credential::new("AKIDtemporary".to_owned(), "s3cr3t".to_owned(), None);
         let key = key.temporary("role".to_owned(), at(second));
-        ask(&TemporarySource(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
+        check(&TemporarySource(Ok(Arc::new(key))), || at(10_000), ALLOWED).await
     }
 
     #[tokio::test]
@@ -155,7 +155,7 @@ mod tests {
     async fn a_source_without_a_key_says_why() {
         let error = Error::new(Reason::Timeout, "the metadata service is silent");
         let error = Unavailable::Broken(error.with_remedy("wake it"));
-        let key = ask(
+        let key = check(
             &TemporarySource(Err(error)),
             || Timestamp::UNIX_EPOCH,
             ALLOWED,

@@ -1,4 +1,4 @@
-//! The least that a key's user or role must be allowed.
+//! The CAM policy that a key's user or role needs at least.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::collectors::Collector;
 
-/// A CAM policy, in the shape that the console takes.
+/// A CAM policy in the shape of the console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Policy {
     version: &'static str,
@@ -21,7 +21,7 @@ struct Statement {
 }
 
 impl Policy {
-    /// What these collectors need, and no more.
+    /// The policy that allows the requests of these collectors, and no more.
     pub fn of(collectors: impl IntoIterator<Item = &'static dyn Collector>) -> Self {
         let requests = collectors.into_iter().map(|collector| collector.request());
         let actions = requests.map(|request| format!("{}:{}", request.service, request.action));

@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal as _, Write};
 
 use crate::collectors::Collectors;
 use crate::commands::doctor::{self, Finding};
-use crate::commands::{CommandFailure, say};
+use crate::commands::{CommandFailure, print};
 use crate::config::Source;
 use crate::system::clock::Clock;
 
-/// Examines all accounts, and prints the report as text or as one `json` document.
+/// Examines all accounts, and prints the diagnosis as text or as one `json` document.
 pub(in crate::commands) async fn run(
     collectors: Collectors,
     source: &Source,
@@ -17,10 +17,10 @@ pub(in crate::commands) async fn run(
 ) -> Result<(), CommandFailure> {
     let mut progress = ProgressLine::new(io::stderr(), io::stderr().is_terminal());
     let mut printed = Ok(());
-    let report = doctor::examine(collectors, source, clock, |finding| {
+    let diagnosis = doctor::examine(collectors, source, clock, |finding| {
         progress.clear();
         if !json && printed.is_ok() {
-            printed = say(finding.to_string());
+            printed = print(finding.to_string());
         }
         progress.show(&finding);
     })
@@ -29,12 +29,12 @@ pub(in crate::commands) async fn run(
     progress.clear();
     printed?;
     if json {
-        let document = serde_json::to_string_pretty(&report).map_err(CommandFailure::running)?;
-        say(format!("{document}\n"))?;
+        let document = serde_json::to_string_pretty(&diagnosis).map_err(CommandFailure::running)?;
+        print(format!("{document}\n"))?;
     } else {
-        say(report.summary())?;
+        print(diagnosis.summary())?;
     }
-    if report.ok {
+    if diagnosis.ok {
         Ok(())
     } else {
         Err(CommandFailure::AlreadyReported)
@@ -60,7 +60,7 @@ impl<W: Write> ProgressLine<W> {
         }
     }
 
-    /// Removes the line, so that something else can be printed in its place.
+    /// Removes the line before other output.
     fn clear(&mut self) {
         self.write("\r\u{1b}[K");
     }
@@ -79,7 +79,7 @@ impl<W: Write> ProgressLine<W> {
 
     fn write(&mut self, text: &str) {
         if self.is_terminal {
-            // Nobody misses the progress if the terminal is gone.
+            // Progress is not worth an error when the terminal was closed.
             let _ = self.writer.write_all(text.as_bytes());
             let _ = self.writer.flush();
         }

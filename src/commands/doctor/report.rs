@@ -1,12 +1,14 @@
-//! What the examination found, in the shape that `--json` prints.
+//! The diagnosis of a configuration and its accounts, in the shape that `--json` prints.
+
+use std::fmt;
 
 use serde::Serialize;
 
 use super::policy::Policy;
 use crate::cloud::http::ClientError;
-use crate::config::{ConfigError, Problem};
+use crate::config::Problem;
 
-/// Everything that was found.
+/// The whole diagnosis.
 #[derive(Debug, Serialize)]
 pub struct Diagnosis {
     /// Whether no step failed.
@@ -21,38 +23,38 @@ pub struct Diagnosis {
     pub policy: Option<Policy>,
 }
 
-/// Whether the configuration can be put to work.
+/// Whether the configuration can be used.
 #[derive(Debug, Serialize)]
 pub struct Configuration {
     /// `ok` or `failed`.
     pub status: CheckStatus,
-    /// Everything that is wrong with it.
+    /// All problems.
     pub problems: Vec<ConfigFinding>,
-    /// What is allowed but likely not meant.
+    /// Settings that are allowed but likely not meant.
     pub warnings: Vec<String>,
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Debug, Serialize)]
 pub struct ConfigFinding {
-    /// The file and line or the variable, empty if there is none to name.
+    /// The file and line, or the variable; empty if neither is known.
     pub place: String,
-    /// The key, empty if it is none in particular.
+    /// The key; empty if the problem is not of one key.
     pub key: String,
-    /// What is wrong.
+    /// The problem.
     pub detail: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// One account.
+/// The diagnosis of one account.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccountDiagnosis {
     /// Its name.
     pub account: String,
     /// Whether none of its steps failed.
     pub ok: bool,
-    /// Where its API is.
+    /// The URL of its API.
     pub endpoint: String,
     /// The region that its requests name.
     pub region: Option<String>,
@@ -60,9 +62,9 @@ pub struct AccountDiagnosis {
     pub proxy: Option<String>,
     /// Requests that collecting it costs a day, without retries.
     pub requests_per_day: u64,
-    /// The steps, each in its turn.
+    /// The steps in their order.
     pub steps: Vec<CheckResult>,
-    /// The findings that matter when all is well.
+    /// The findings that the text shows where no step failed.
     #[serde(skip)]
     pub summary: Vec<String>,
 }
@@ -70,23 +72,23 @@ pub struct AccountDiagnosis {
 /// One step of one account.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckResult {
-    /// What was checked.
+    /// The check.
     pub step: Check,
-    /// Whose request it was, if each collector has its own.
+    /// The collector of the request, if each collector has its own.
     pub collector: Option<&'static str>,
-    /// What came of it.
+    /// The outcome.
     pub status: CheckStatus,
-    /// What was found, or why the step was skipped.
+    /// The finding, or why the step was skipped.
     pub detail: String,
-    /// What to do. A step that is `ok` and has one is a warning.
+    /// The remedy. A step that is `ok` and has a remedy is a warning.
     pub remedy: Option<String>,
     /// The API's error code.
     pub code: Option<String>,
-    /// The handle by which the cloud's support finds the call.
+    /// The id by which the cloud's support finds the call.
     pub request_id: Option<String>,
 }
 
-/// What a step checks, in the order of the steps.
+/// The checks, in the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
@@ -108,38 +110,41 @@ pub enum Check {
     Answer,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// It is as it should be.
+    /// The check passed.
     Ok,
-    /// It is not.
+    /// The check failed.
     Failed,
     /// There was nothing to check, or an earlier step failed.
     Skipped,
 }
 
 impl Diagnosis {
-    /// A report of accounts whose configuration is good.
+    /// The diagnosis of accounts whose configuration is good.
     pub(super) fn new(
         configuration: Configuration,
         accounts: Vec<AccountDiagnosis>,
         policy: &Policy,
     ) -> Self {
-        // Of whichever collector: another one's refusal is a warning.
+        // A collector that does not decide about `up` makes a warning of its refusal.
         let refused = |step: &CheckResult| step.step == Check::Permission && step.remedy.is_some();
         let mut steps = accounts.iter().flat_map(|account| &account.steps);
         Self {
             ok: accounts.iter().all(|account| account.ok),
             configuration,
-            requests_per_day: accounts.iter().map(|one| one.requests_per_day).sum(),
+            requests_per_day: accounts
+                .iter()
+                .map(|account| account.requests_per_day)
+                .sum(),
             policy: steps.any(refused).then(|| policy.clone()),
             accounts,
         }
     }
 
-    /// A report of a configuration that cannot be put to work.
+    /// The diagnosis of a configuration that cannot be used.
     pub(super) fn unusable(problems: Vec<ConfigFinding>) -> Self {
         Self {
             ok: false,
@@ -155,13 +160,6 @@ impl Diagnosis {
     }
 }
 
-impl ConfigFinding {
-    /// All that is wrong with a configuration.
-    pub(super) fn all(error: &ConfigError) -> Vec<Self> {
-        error.problems().iter().map(Self::from).collect()
-    }
-}
-
 /// What is wrong with the settings of the network.
 impl From<&ClientError> for ConfigFinding {
     fn from(error: &ClientError) -> Self {
@@ -170,17 +168,6 @@ impl From<&ClientError> for ConfigFinding {
             key: String::new(),
             detail: error.what(),
             remedy: error.remedy().to_owned(),
-        }
-    }
-}
-
-impl Configuration {
-    /// A configuration that can be used.
-    pub(super) fn usable(warnings: Vec<String>) -> Self {
-        Self {
-            status: CheckStatus::Ok,
-            problems: Vec::new(),
-            warnings,
         }
     }
 }
@@ -209,7 +196,7 @@ impl CheckResult {
         }
     }
 
-    /// Good enough, but something is to be done about it.
+    /// Passed, but with a remedy for what is not as it should be.
     pub(super) fn warning(step: Check, detail: String, remedy: &str) -> Self {
         Self {
             remedy: Some(remedy.to_owned()),
@@ -237,27 +224,16 @@ impl CheckResult {
     }
 }
 
-impl Check {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Credentials => "credentials",
-            Self::Dns => "dns",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Clock => "clock",
-            Self::Signature => "signature",
-            Self::Permission => "permission",
-            Self::Answer => "answer",
-        }
+/// As in JSON.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
-impl CheckStatus {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
+/// As in JSON.
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }

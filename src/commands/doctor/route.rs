@@ -1,6 +1,6 @@
-//! The steps on the way to an endpoint: its name, a connection, encryption.
+//! The steps of the route to an endpoint: name, connection, TLS.
 //!
-//! Accounts with the same endpoint share the way, so each is tried once.
+//! Accounts with the same endpoint share the route, which is probed once.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,25 +15,25 @@ use super::report::{Check, CheckResult};
 use super::tls::TlsProbe;
 use crate::config::{Endpoint, Proxies, ProxyUrl};
 
-const NO_NAME: &str =
+const DNS_REMEDY: &str =
     "check the spelling of the endpoint or proxy, and this machine's resolver: /etc/resolv.conf";
-const NO_CONNECTION: &str = "check routes and firewalls between this machine and that address, and whether a proxy is needed";
+const CONNECTION_REMEDY: &str = "check routes and firewalls between this machine and that address, and whether a proxy is needed";
 
-/// What was found on the way to one endpoint.
+/// The route to one endpoint.
 pub(super) struct Route {
-    /// The proxy, if the way leads through one.
+    /// The proxy, if the route has one.
     pub(super) proxy: Option<String>,
-    /// The steps, all of them.
+    /// All steps.
     pub(super) steps: Vec<CheckResult>,
 }
 
-/// Someone to connect to.
+/// The other end of a connection: the endpoint or its proxy.
 struct Peer {
     host: Host<String>,
     port: u16,
 }
 
-/// What it takes to try a way.
+/// Probes routes.
 pub(super) struct RouteProbe {
     pub(super) proxies: Proxies,
     pub(super) tls: TlsProbe,
@@ -47,8 +47,8 @@ impl Route {
 }
 
 impl RouteProbe {
-    /// Tries the way to `endpoint`.
-    pub(super) async fn survey(&self, endpoint: &Endpoint) -> Route {
+    /// Probes the route to `endpoint`.
+    pub(super) async fn probe(&self, endpoint: &Endpoint) -> Route {
         let proxy = Url::parse(endpoint.url()).ok();
         let proxy = proxy.and_then(|url| self.proxies.on_the_way_to(&url));
         let proxy = proxy.map(ProxyUrl::place);
@@ -58,7 +58,7 @@ impl RouteProbe {
             Some(peer) => self.reach(&peer, proxy.is_some(), &mut steps).await,
             None => {
                 let detail = format!("{url} names no host");
-                steps.push(CheckResult::failed(Check::Dns, detail, NO_NAME));
+                steps.push(CheckResult::failed(Check::Dns, detail, DNS_REMEDY));
                 None
             }
         };
@@ -70,19 +70,19 @@ impl RouteProbe {
                 CheckResult::skipped(Check::Tls, "the endpoint is http://")
             }
             (None, _) => CheckResult::skipped(Check::Tls, "there is no connection"),
-            // It would take another tunnel. The request itself tells.
+            // The probe has no tunnel; the request itself needs one anyway.
             (Some(_), _) if proxy.is_some() => CheckResult::skipped(
                 Check::Tls,
                 "the request itself checks this, through the proxy's tunnel",
             ),
             (Some(stream), Some(peer)) => match peer.server_name() {
-                Some(name) => self
-                    .within(self.tls.greet(name, stream))
-                    .await
-                    .unwrap_or_else(|| {
+                Some(name) => {
+                    let handshake = self.within(self.tls.handshake(name, stream)).await;
+                    handshake.unwrap_or_else(|| {
                         let detail = format!("no TLS handshake within {:?}", self.timeout);
-                        CheckResult::failed(Check::Tls, detail, NO_CONNECTION)
-                    }),
+                        CheckResult::failed(Check::Tls, detail, CONNECTION_REMEDY)
+                    })
+                }
                 None => CheckResult::skipped(Check::Tls, "no certificate can be for this name"),
             },
             (Some(_), None) => CheckResult::skipped(Check::Tls, "the endpoint has no host"),
@@ -135,33 +135,38 @@ impl RouteProbe {
             None => format!("no answer within {:?}", self.timeout),
         };
         let detail = format!("{whose}{host} does not resolve: {why}");
-        (CheckResult::failed(Check::Dns, detail, NO_NAME), Vec::new())
+        (
+            CheckResult::failed(Check::Dns, detail, DNS_REMEDY),
+            Vec::new(),
+        )
     }
 
-    /// Connects to the first address that takes a connection. One that is silent must
-    /// leave time for the others.
+    /// Connects to the first address that accepts. Each address has an equal part of the timeout.
     async fn connect(
         &self,
         whose: &str,
         addresses: &[SocketAddr],
     ) -> (CheckResult, Option<TcpStream>) {
-        let patience = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let limit = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         let mut failures = Vec::new();
         for address in addresses {
             let started = Instant::now();
-            let why: io::Error = match timeout(patience, TcpStream::connect(address)).await {
+            let why: io::Error = match timeout(limit, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     let took = started.elapsed().as_secs_f64() * 1_000.0;
                     let detail = format!("connected to {whose}{address} in {took:.1} ms");
                     return (CheckResult::ok(Check::Tcp, detail), Some(stream));
                 }
                 Ok(Err(error)) => error,
-                Err(_) => io::Error::other(format!("no answer within {patience:?}")),
+                Err(_) => io::Error::other(format!("no answer within {limit:?}")),
             };
             failures.push(format!("{address}: {why}"));
         }
         let detail = format!("cannot connect to {whose}{}", failures.join("; "));
-        (CheckResult::failed(Check::Tcp, detail, NO_CONNECTION), None)
+        (
+            CheckResult::failed(Check::Tcp, detail, CONNECTION_REMEDY),
+            None,
+        )
     }
 
     async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
@@ -178,7 +183,7 @@ impl Peer {
         })
     }
 
-    /// Its address, if that is what it is named by.
+    /// The address, if the URL has an address for a name.
     fn literal(&self) -> Option<IpAddr> {
         match self.host {
             Host::Domain(_) => None,
@@ -187,12 +192,11 @@ impl Peer {
         }
     }
 
-    /// The name that its certificate must be for.
+    /// The name that the peer's certificate must have.
     fn server_name(&self) -> Option<ServerName<'static>> {
-        match (&self.host, self.literal()) {
-            (_, Some(address)) => Some(ServerName::from(address)),
-            (Host::Domain(name), None) => ServerName::try_from(name.clone()).ok(),
-            _ => None,
+        match &self.host {
+            Host::Domain(name) => ServerName::try_from(name.clone()).ok(),
+            Host::Ipv4(_) | Host::Ipv6(_) => Some(ServerName::from(self.literal()?)),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! The report for people: a line for each account where all is well, the steps where
-//! something is not.
+//! The diagnosis as text: a line for each account, and the steps where a step has failed or
+//! has a remedy.
 
 use std::fmt;
 
+use super::super::counted;
 use super::Finding;
 use super::report::{AccountDiagnosis, CheckResult, CheckStatus, Configuration, Diagnosis};
 
-/// Where the remedies are written below the details.
+/// The indentation of remedies, which are below the details.
 const INDENT: &str = "                         ";
 
 impl fmt::Display for Finding<'_> {
@@ -39,8 +40,8 @@ impl fmt::Display for Configuration {
 }
 
 impl Diagnosis {
-    /// What is printed below the findings: the policy, if it is needed, and the numbers.
-    /// Nothing if the configuration cannot be used.
+    /// The last lines: the policy, if an account needs it, and the numbers. Empty if the
+    /// configuration cannot be used.
     #[must_use]
     pub fn summary(&self) -> String {
         if self.configuration.status != CheckStatus::Ok {
@@ -49,34 +50,25 @@ impl Diagnosis {
         let policy = self.policy.as_ref();
         let policy = policy.map(|policy| format!("the CAM policy to attach:\n{policy}\n"));
         let failed = self.accounts.iter().filter(|account| !account.ok).count();
-        let accounts = match self.accounts.len() {
-            1 => "1 account".to_owned(),
-            count => format!("{count} accounts"),
-        };
-        let requests = self.requests_per_day;
-        format!(
-            "{}{accounts}, {failed} failed, {requests} requests a day\n",
-            policy.unwrap_or_default()
-        )
+        let (policy, requests) = (policy.unwrap_or_default(), self.requests_per_day);
+        let accounts = counted(self.accounts.len(), "account");
+        format!("{policy}{accounts}, {failed} failed, {requests} requests a day\n")
     }
 }
 
 impl fmt::Display for AccountDiagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = plain(&self.account);
-        let mut way = vec![self.endpoint.clone()];
-        way.extend(
-            self.region
-                .as_ref()
-                .map(|region| format!("region {region}")),
-        );
-        way.extend(self.proxy.as_ref().map(|proxy| format!("proxy {proxy}")));
+        let mut route = vec![self.endpoint.clone()];
+        let (region, proxy) = (self.region.iter(), self.proxy.iter());
+        route.extend(region.map(|region| format!("region {region}")));
+        route.extend(proxy.map(|proxy| format!("proxy {proxy}")));
         if self.ok {
-            let summary = [way, self.summary.clone()].concat();
+            let summary = [route, self.summary.clone()].concat();
             writeln!(f, "{name}: ok ({})", plain(&summary.join(", ")))?;
         } else {
-            way.push(format!("{} requests a day", self.requests_per_day));
-            writeln!(f, "{name}: FAILED ({})", plain(&way.join(", ")))?;
+            route.push(format!("{} requests a day", self.requests_per_day));
+            writeln!(f, "{name}: FAILED ({})", plain(&route.join(", ")))?;
         }
         let is_shown = |step: &&CheckResult| !self.ok || step.remedy.is_some();
         for step in self.steps.iter().filter(is_shown) {
@@ -88,20 +80,15 @@ impl fmt::Display for AccountDiagnosis {
 
 impl CheckResult {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let collector = self
-            .collector
-            .filter(|_| self.status == CheckStatus::Failed);
-        let request_id = self.request_id.as_ref();
-        let handles = [
-            collector.map(str::to_owned),
-            request_id.map(|request_id| format!("RequestId {request_id}")),
-        ];
-        let handles: Vec<String> = handles.into_iter().flatten().collect();
-        let line = match handles.as_slice() {
+        let collector = self.collector.filter(|_| self.has_failed());
+        let collector = collector.map(str::to_owned).into_iter();
+        let request_id = self.request_id.iter().map(|id| format!("RequestId {id}"));
+        let ids: Vec<String> = collector.chain(request_id).collect();
+        let line = match ids.as_slice() {
             [] => self.detail.clone(),
-            handles => format!("{} ({})", self.detail, handles.join(", ")),
+            ids => format!("{} ({})", self.detail, ids.join(", ")),
         };
-        let (step, status) = (self.step.as_str(), self.status.as_str());
+        let Self { step, status, .. } = self;
         writeln!(f, "  {step:<13} {status:<8} {}", plain(&line))?;
         match &self.remedy {
             Some(remedy) => writeln!(f, "{INDENT}{}", sentence(remedy)),
@@ -110,7 +97,8 @@ impl CheckResult {
     }
 }
 
-/// On one line and without what could steer a terminal: some of it is the API's.
+/// The text on one line, without control characters: parts of it are the API's, and must not
+/// control a terminal.
 fn plain(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
@@ -132,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_api_says_cannot_steer_a_terminal() {
+    fn texts_of_the_api_cannot_control_a_terminal() {
         assert_eq!(
             plain("not\n authorized \u{1b}[31m!"),
             "not authorized [31m!"

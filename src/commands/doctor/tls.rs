@@ -1,4 +1,4 @@
-//! The step that greets a server over TLS, trusting what the API client trusts.
+//! The step of the TLS handshake, with the API client's trust anchors.
 
 use std::sync::Arc;
 
@@ -12,29 +12,29 @@ use super::report::{Check, CheckResult};
 use crate::cloud::http::ClientError;
 use crate::cloud::trust::Trust;
 
-/// Where the system's certificates are trusted.
-const NOT_THE_SYSTEMS: &str = "install the system's CA certificates (Debian: ca-certificates); if a \
+/// The remedy where the system's certificates are trusted.
+const SYSTEM_REMEDY: &str = "install the system's CA certificates (Debian: ca-certificates); if a \
                                proxy or firewall of yours decrypts the connection, set api.ca_file \
                                to the certificate of its authority";
-/// Where those of `api.ca_file` are trusted, and only those.
-const NOT_IN_CA_FILE: &str = "add the certificate of the endpoint's authority to the file of \
+/// The remedy where only the certificates of `api.ca_file` are trusted.
+const CA_FILE_REMEDY: &str = "add the certificate of the endpoint's authority to the file of \
                               api.ca_file, which replaces the system's CA certificates, or remove \
                               api.ca_file";
-const OUT_OF_DATE: &str = "check this machine's clock first, then which server answers at the endpoint with this certificate";
-const OTHER_NAME: &str =
+const VALIDITY_REMEDY: &str = "check this machine's clock first, then which server answers at the endpoint with this certificate";
+const NAME_REMEDY: &str =
     "check the account's endpoint, and that its name leads to the API: DNS, /etc/hosts";
-const OTHER: &str =
+const HANDSHAKE_REMEDY: &str =
     "check that the endpoint's port takes TLS, and that no firewall closes the connection";
 
-/// Greets servers over TLS.
+/// Makes TLS handshakes with endpoints.
 pub(super) struct TlsProbe {
     connector: TlsConnector,
-    /// What to do about an authority that is not trusted.
-    untrusted: &'static str,
+    /// The remedy for an issuer that is not trusted.
+    issuer_remedy: &'static str,
 }
 
 impl TlsProbe {
-    /// Trusts as `trust` says, which the API client does as well.
+    /// A probe with the API client's `trust`.
     ///
     /// # Errors
     ///
@@ -43,15 +43,19 @@ impl TlsProbe {
         let config = trust.read()?.client_config()?;
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
-            untrusted: match trust {
-                Trust::File(_) => NOT_IN_CA_FILE,
-                Trust::System { .. } | Trust::Nobody => NOT_THE_SYSTEMS,
+            issuer_remedy: match trust {
+                Trust::File(_) => CA_FILE_REMEDY,
+                Trust::System { .. } | Trust::Nobody => SYSTEM_REMEDY,
             },
         })
     }
 
-    /// Greets the server `name` at the other end of `stream`.
-    pub(super) async fn greet(&self, name: ServerName<'static>, stream: TcpStream) -> CheckResult {
+    /// Makes a handshake with the server `name` over `stream`.
+    pub(super) async fn handshake(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> CheckResult {
         match self.connector.connect(name, stream).await {
             Ok(stream) => {
                 let (_, connection) = stream.get_ref();
@@ -62,8 +66,7 @@ impl TlsProbe {
                 };
                 let certificates = connection.peer_certificates().unwrap_or_default();
                 let last_day = certificates.first().and_then(|own| last_day(own));
-                let until = last_day.map(|day| format!(", valid until {day}"));
-                let until = until.unwrap_or_default();
+                let until = last_day.map_or_else(String::new, |day| format!(", valid until {day}"));
                 let detail = format!("{version}, certificate trusted{until}");
                 CheckResult::ok(Check::Tls, detail)
             }
@@ -71,36 +74,27 @@ impl TlsProbe {
                 let cause = error.get_ref();
                 match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
                     Some(rustls::Error::InvalidCertificate(error)) => self.refused(error),
-                    _ => CheckResult::failed(Check::Tls, error.to_string(), OTHER),
+                    _ => CheckResult::failed(Check::Tls, error.to_string(), HANDSHAKE_REMEDY),
                 }
             }
         }
     }
 
     fn refused(&self, error: &CertificateError) -> CheckResult {
-        let (what, remedy) = match error {
-            CertificateError::UnknownIssuer => (
-                "the certificate's issuer is not trusted on this machine".to_owned(),
-                self.untrusted,
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                (format!("the certificate has expired: {error}"), OUT_OF_DATE)
+        use CertificateError as E;
+        let (problem, remedy) = match error {
+            E::UnknownIssuer => {
+                let problem = "the certificate's issuer is not trusted on this machine";
+                return CheckResult::failed(Check::Tls, problem, self.issuer_remedy);
             }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
-                format!("the certificate is not valid yet: {error}"),
-                OUT_OF_DATE,
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                (
-                    format!("the certificate is for another name: {error}"),
-                    OTHER_NAME,
-                )
+            E::Expired | E::ExpiredContext { .. } => ("has expired", VALIDITY_REMEDY),
+            E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", VALIDITY_REMEDY),
+            E::NotValidForName | E::NotValidForNameContext { .. } => {
+                ("is for another name", NAME_REMEDY)
             }
-            error => (
-                format!("the certificate is refused: {error}"),
-                self.untrusted,
-            ),
+            _ => ("is refused", self.issuer_remedy),
         };
-        CheckResult::failed(Check::Tls, what, remedy)
+        let detail = format!("the certificate {problem}: {error}");
+        CheckResult::failed(Check::Tls, detail, remedy)
     }
 }

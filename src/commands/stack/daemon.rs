@@ -1,4 +1,4 @@
-//! A program of the stack: started, found listening, and ended with us.
+//! A program of the stack. It ends with this process.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,9 +12,9 @@ use tokio::process::{Child, ChildStderr, Command};
 use super::StackError;
 
 /// How long a program may take until it listens.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many of its last lines are kept, to say why it has ended.
+/// How many of its last lines are kept, for the error when it ends.
 const KEPT_LINES: usize = 10;
 
 /// A running program. It is killed when dropped.
@@ -47,7 +47,7 @@ impl Daemon {
         let Some(mut lines) = stderr.map(|stderr| BufReader::new(stderr).lines()) else {
             return Err(StackError::Silent { program });
         };
-        match tokio::time::timeout(START, listens(&mut lines, &log)).await {
+        match tokio::time::timeout(START_TIMEOUT, listens(&mut lines, &log)).await {
             Ok(true) => {
                 let kept = log.clone();
                 tokio::spawn(async move {
@@ -66,15 +66,15 @@ impl Daemon {
         }
     }
 
-    /// Waits until it has ended by itself, and says how.
+    /// Waits until the program has ended by itself, and returns how.
     pub(super) async fn ended(&mut self) -> StackError {
         let status = self.child.wait().await.ok();
         ended(self.name, status, &self.log)
     }
 
-    /// Ends it. Its data are thrown away, so it need not be asked.
+    /// Kills the program. Its data are thrown away, so it need not stop cleanly.
     pub(super) async fn stop(mut self) {
-        // It may have ended before.
+        // The program may have ended before.
         let _ = self.child.kill().await;
     }
 }
@@ -111,17 +111,21 @@ async fn on_path(names: &[&'static str]) -> Option<&'static str> {
 /// The kernel ends it with the thread that calls this, which must therefore be the
 /// process's main one, or live as long.
 async fn spawn(name: &str, arguments: &[String]) -> io::Result<Child> {
-    const WITH_US: [&str; 2] = ["--pdeathsig", "KILL"];
-    let tried = silent("setpriv").args(WITH_US).arg("true").status().await;
+    const DIE_WITH_PARENT: [&str; 2] = ["--pdeathsig", "KILL"];
+    let tried = silent("setpriv")
+        .args(DIE_WITH_PARENT)
+        .arg("true")
+        .status()
+        .await;
     let mut command = silent(name);
     if tried.is_ok_and(|status| status.success()) {
         command = silent("setpriv");
-        command.args(WITH_US).arg(name);
+        command.args(DIE_WITH_PARENT).arg(name);
     }
     command
         .args(arguments)
         .stderr(Stdio::piped())
-        // A Ctrl-C is for us, and we end it.
+        // A Ctrl-C goes to this process only, which then kills the program.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()

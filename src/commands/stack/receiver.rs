@@ -1,4 +1,4 @@
-//! Where the demo's Alertmanager sends its notifications.
+//! The webhook receiver of the demo's Alertmanager.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-/// How large a notification may be, in bytes.
+/// The largest notification, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// One message of Alertmanager's to one receiver (webhook, version 4).
+/// One message of Alertmanager to one receiver (webhook, version 4).
 #[derive(Debug, Deserialize)]
 pub struct Notification {
     receiver: String,
@@ -53,7 +53,7 @@ impl fmt::Display for Notification {
     }
 }
 
-/// Hands on what is posted to `listener`.
+/// Sends the notifications that are posted to `listener` to `notifications`.
 pub async fn receive(listener: TcpListener, notifications: mpsc::Sender<Notification>) {
     loop {
         let stream = match listener.accept().await {
