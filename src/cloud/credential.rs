@@ -1,11 +1,9 @@
 //! The key that signs a request.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::cloud::tc3::{self, CredentialScope};
 use crate::config::is_usual_id;
 
 /// A key and, for temporary keys, its token. Never changes: a rotated key is
@@ -17,27 +15,7 @@ pub struct Credential {
     token: Option<String>,
     expires_at: Option<Timestamp>,
     holder: Option<String>,
-    derived: Derived,
 }
-
-/// The key of the scope that was signed for last: deriving it costs more than signing.
-/// It is no part of what the credential is.
-#[derive(Default)]
-struct Derived(Mutex<Option<(CredentialScope, [u8; 32])>>);
-
-impl Clone for Derived {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl PartialEq for Derived {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Derived {}
 
 impl Credential {
     /// A credential of the given parts that does not say when it expires.
@@ -49,26 +27,7 @@ impl Credential {
             token,
             expires_at: None,
             holder: None,
-            derived: Derived::default(),
         }
-    }
-
-    /// The scope of a request to `service` at `time`, and the key that signs it.
-    pub(super) fn signing_key(
-        &self,
-        service: &str,
-        time: Timestamp,
-    ) -> (CredentialScope, [u8; 32]) {
-        let Derived(derived) = &self.derived;
-        let mut derived = derived.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = derived.as_ref();
-        let known = known.and_then(|(scope, key)| Some((scope.at(service, time)?, *key)));
-        known.unwrap_or_else(|| {
-            let scope = CredentialScope::new(service, time);
-            let key = tc3::signing_key(&self.secret_key, &scope);
-            *derived = Some((scope.clone(), key));
-            (scope, key)
-        })
     }
 
     /// The same as a temporary key of `holder`, such as a role, until `expires_at`.
@@ -149,24 +108,6 @@ impl fmt::Debug for Credential {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_that_signs_is_that_of_the_day_and_the_service() {
-        let credential = Credential::new("AKID".to_owned(), "secret".to_owned(), None);
-        for (service, time) in [
-            ("cwp", "2024-06-01T00:00:00Z"),
-            ("cwp", "2024-06-01T23:59:59Z"),
-            ("cwp", "2024-06-02T00:00:00Z"),
-            ("sts", "2024-06-02T00:00:00Z"),
-            ("cwp", "2024-06-01T12:00:00Z"),
-        ] {
-            let time = time.parse().unwrap();
-            let scope = CredentialScope::new(service, time);
-            let expected = (scope.clone(), tc3::signing_key("secret", &scope));
-            let actual = credential.signing_key(service, time);
-            assert_eq!(actual, expected, "{service} {time}");
-        }
-    }
 
     #[test]
     fn debug_output_shows_the_id_alone_and_only_if_it_looks_like_one() {

@@ -1,23 +1,18 @@
 //! Who we are to the cloud: one whole credential for each request.
 //!
-//! A file for each place that credentials come from. Those that lie on this machine
-//! (`static`, `env`, `profile`, `tccli`) are read again for each request, by `local`;
-//! those that a service issues (`cvm_role`, `tke_oidc`, `assume_role`) are kept and
-//! replaced ahead of their expiry, by `temporary`. `chain` is the first place that
-//! has any.
+//! Keys on this machine (`static`, `env`, `profile`, `tccli`) are read again for each
+//! request, by `local_key`. Keys that a service issues (`cvm_role`, `tke_oidc`,
+//! `assume_role`) are kept and replaced ahead of their expiry, by `temporary`. `chain` is
+//! the first source that has a key.
 
 mod assume_role;
 mod chain;
 mod cvm_role;
-mod env;
 mod files;
 #[cfg(test)]
 mod fixture;
-mod local;
-mod profile;
-mod static_key;
+mod local_key;
 mod sts;
-mod tccli;
 mod temporary;
 mod tke_oidc;
 
@@ -30,14 +25,12 @@ use futures_util::future::BoxFuture;
 #[cfg(test)]
 pub(crate) use self::files::hanging;
 pub use self::files::{Files, MAX_READS};
-use self::local::Local;
+use self::local_key::{KeyLocation, LocalKey};
 use self::temporary::Temporary;
 use crate::cloud::budget::Budgets;
 use crate::cloud::http::HttpSend;
 use crate::cloud::{Credential, Error};
-use crate::config::{
-    Credentials, Endpoint, EnvKey, Environment, Fault, Key, NoKey, Profile, StaticKey,
-};
+use crate::config::{Credentials, Endpoint, Environment, Fault, Key, NoKey, Profile};
 use crate::metrics::ExporterMetrics;
 use crate::metrics::reason::Reason;
 use crate::system::clock::Clock;
@@ -183,23 +176,16 @@ impl Providers {
         }
     }
 
+    fn local_key(&self, location: KeyLocation) -> Arc<dyn Provider> {
+        Arc::new(LocalKey::new(location, &self.context))
+    }
+
     fn make(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
         match credentials.clone() {
-            Credentials::Static {
-                secret_id,
-                secret_key,
-                token,
-            } => {
-                let place = StaticKey {
-                    secret_id,
-                    secret_key,
-                    token,
-                };
-                Arc::new(Local::new(place, &self.context))
-            }
-            Credentials::Env => Arc::new(Local::new(EnvKey, &self.context)),
-            Credentials::Profile(profile) => Arc::new(Local::new(profile, &self.context)),
-            Credentials::Tccli(tccli) => Arc::new(Local::new(tccli, &self.context)),
+            Credentials::Static(key) => self.local_key(KeyLocation::Static(key)),
+            Credentials::Env => self.local_key(KeyLocation::Env),
+            Credentials::Profile(profile) => self.local_key(KeyLocation::Profile(profile)),
+            Credentials::Tccli(tccli) => self.local_key(KeyLocation::Tccli(tccli)),
             Credentials::CvmRole { role } => {
                 let issuer = cvm_role::CvmRole::new(role, &self.context);
                 Arc::new(Temporary::new(issuer, &self.context))

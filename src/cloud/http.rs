@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use http::{Request, Response, Uri};
 use reqwest::{Body, Url};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -235,16 +235,6 @@ impl Drop for UnderWay<'_> {
             self.connections.leave(self.uri, &self.generation);
         }
     }
-}
-
-/// Adds the headers of a request with this `body` that the client would add otherwise, for
-/// which it makes space with each request anew.
-pub(super) fn add_own_headers(headers: &mut HeaderMap, body: &Bytes) {
-    headers.insert(header::CONTENT_LENGTH, body.len().into());
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    let codings = HeaderValue::from_static("gzip,deflate");
-    headers.insert(header::ACCEPT_ENCODING, codings);
-    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
 }
 
 impl fmt::Debug for Network {

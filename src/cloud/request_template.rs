@@ -1,48 +1,31 @@
-//! A request to one endpoint, of which all that is the same each time is made once.
+//! A request to one endpoint, for any account and any time.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderValue, header};
 use jiff::Timestamp;
 
 use super::foreign::Secrets;
-use super::http::{HttpSend, add_own_headers};
+use super::http::HttpSend;
 use super::{Credential, Error, Reply, Request};
-use crate::cloud::tc3::{self, CanonicalRequest, HashedRequest};
+use crate::cloud::tc3::{self, CanonicalRequest, CredentialScope};
 use crate::config::Endpoint;
 use crate::metrics::reason::Reason;
 
 /// The value of `Content-Type`, exactly as it is signed.
 const CONTENT_TYPE: &str = "application/json";
 
-/// The headers of the API's own.
-const ACTION: HeaderName = HeaderName::from_static("x-tc-action");
-const VERSION: HeaderName = HeaderName::from_static("x-tc-version");
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-tc-timestamp");
-const LANGUAGE: HeaderName = HeaderName::from_static("x-tc-language");
-const REGION: HeaderName = HeaderName::from_static("x-tc-region");
-const TOKEN: HeaderName = HeaderName::from_static("x-tc-token");
-
 /// The value of `Authorization` of the few actions that take no signature.
 const UNSIGNED: HeaderValue = HeaderValue::from_static("SKIP");
 
-/// A request that can be sent again and again, by anybody at any time.
+/// A request that can be sent again and again, by any account at any time.
 #[derive(Clone)]
 pub struct RequestTemplate {
+    endpoint: Endpoint,
+    region: Option<String>,
     request: Request,
-    /// Why it cannot be sent at all, otherwise.
-    form: Result<TemplateParts, Error>,
-}
-
-/// What is the same each time.
-#[derive(Clone)]
-struct TemplateParts {
-    uri: Uri,
-    /// All headers, of which some have yet to be filled in.
-    headers: HeaderMap,
-    hashed: HashedRequest,
 }
 
 /// Parameters and headers do not show: some actions take a token.
@@ -53,12 +36,12 @@ impl fmt::Debug for RequestTemplate {
 }
 
 impl RequestTemplate {
-    /// `request` to `endpoint`, about `region` if the action needs one. If it has
-    /// something that no request can carry, sending it says what.
+    /// `request` to `endpoint`, about `region` if the action needs one.
     #[must_use]
     pub fn new(endpoint: &Endpoint, region: Option<&str>, request: Request) -> Self {
         Self {
-            form: TemplateParts::new(endpoint, region, &request),
+            endpoint: endpoint.clone(),
+            region: region.map(str::to_owned),
             request,
         }
     }
@@ -66,16 +49,12 @@ impl RequestTemplate {
     /// The same request with other parameters, a JSON object.
     #[must_use]
     pub fn with_parameters(&self, parameters: Bytes) -> Self {
-        Self {
-            form: self.form.clone().map(|form| form.with_body(&parameters)),
-            request: Request {
-                body: parameters,
-                ..self.request.clone()
-            },
-        }
+        let mut other = self.clone();
+        other.request.body = parameters;
+        other
     }
 
-    /// What it asks.
+    /// The action and its parameters.
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
@@ -90,7 +69,7 @@ impl RequestTemplate {
         now: Timestamp,
         timeout: Duration,
     ) -> Reply {
-        let request = match self.filled_in(credential, now) {
+        let request = match self.signed(credential, now) {
             Ok(request) => request,
             Err(error) => return Reply::failed(error),
         };
@@ -103,98 +82,60 @@ impl RequestTemplate {
             }),
             Err(_) => Reply::failed(Error::new(
                 Reason::Timeout,
-                format!("no whole answer from {} within {timeout:?}", self.host()),
+                format!(
+                    "no whole answer from {} within {timeout:?}",
+                    self.endpoint.host()
+                ),
             )),
         }
     }
 
-    /// The host that is asked, with its port unless that is the usual one.
-    fn host(&self) -> &str {
-        let authority = self
-            .form
-            .as_ref()
-            .ok()
-            .and_then(|form| form.uri.authority());
-        authority.map_or("the endpoint", |authority| authority.as_str())
-    }
-
-    fn filled_in(
+    fn signed(
         &self,
         credential: Option<&Credential>,
         now: Timestamp,
     ) -> Result<http::Request<Bytes>, Error> {
-        let TemplateParts {
-            uri,
-            headers,
-            hashed,
-        } = self.form.as_ref().map_err(Clone::clone)?;
-        let mut headers = headers.clone();
-        headers.insert(TIMESTAMP, now.as_second().into());
-        if let Some(credential) = credential {
-            let (scope, key) = credential.signing_key(self.request.service, now);
-            let authorization = tc3::authorization(credential.secret_id(), &key, &scope, hashed);
-            headers.insert(header::AUTHORIZATION, sensitive(&authorization)?);
-            if let Some(token) = credential.token() {
-                headers.insert(TOKEN, sensitive(token)?);
-            }
+        let mut builder = http::Request::post(format!("{}/", self.endpoint.url()))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(header::HOST, self.endpoint.host())
+            .header("x-tc-action", self.request.action)
+            .header("x-tc-version", self.request.version)
+            .header("x-tc-timestamp", now.as_second())
+            .header("x-tc-language", "en-US");
+        if let Some(region) = &self.region {
+            builder = builder.header("x-tc-region", region);
         }
-        let mut request = http::Request::new(self.request.body.clone());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers;
+        let request = builder.body(self.request.body.clone());
+        let mut request = request.map_err(|error| {
+            let message = format!("cannot build the request: {error}");
+            Error::new(Reason::Request, message)
+        })?;
+        let authorization = match credential {
+            Some(credential) => sensitive(&self.authorization(credential, now))?,
+            None => UNSIGNED,
+        };
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, authorization);
+        if let Some(token) = credential.and_then(Credential::token) {
+            headers.insert("x-tc-token", sensitive(token)?);
+        }
         Ok(request)
     }
-}
 
-impl TemplateParts {
-    fn new(endpoint: &Endpoint, region: Option<&str>, request: &Request) -> Result<Self, Error> {
-        let text = |text: &str| HeaderValue::from_str(text).map_err(unfit);
-        let host = endpoint.host();
-        let later = HeaderValue::from_static("");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        headers.insert(header::HOST, text(host)?);
-        headers.insert(ACTION, HeaderValue::from_static(request.action));
-        headers.insert(VERSION, HeaderValue::from_static(request.version));
-        headers.insert(TIMESTAMP, later);
-        headers.insert(LANGUAGE, HeaderValue::from_static("en-US"));
-        if let Some(region) = region {
-            headers.insert(REGION, text(region)?);
-        }
-        headers.insert(header::AUTHORIZATION, UNSIGNED);
-        add_own_headers(&mut headers, &request.body);
-        Ok(Self {
-            uri: format!("{}/", endpoint.url()).parse().map_err(unfit)?,
-            headers,
-            hashed: hashed(host, &request.body),
-        })
+    fn authorization(&self, credential: &Credential, now: Timestamp) -> String {
+        let scope = CredentialScope::new(self.request.service, now);
+        let key = tc3::signing_key(credential.secret_key(), &scope);
+        let request = CanonicalRequest {
+            method: "POST",
+            query: "",
+            headers: &[
+                ("content-type", CONTENT_TYPE),
+                ("host", self.endpoint.host()),
+            ],
+            payload: &self.request.body,
+        };
+        tc3::authorization(credential.secret_id(), &key, &scope, &request)
     }
-
-    fn with_body(mut self, body: &Bytes) -> Self {
-        add_own_headers(&mut self.headers, body);
-        let host = self.headers.get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-        Self {
-            hashed: hashed(host, body),
-            ..self
-        }
-    }
-}
-
-fn hashed(host: &str, body: &Bytes) -> HashedRequest {
-    let canonical = CanonicalRequest {
-        method: "POST",
-        query: "",
-        headers: &[("content-type", CONTENT_TYPE), ("host", host)],
-        payload: body,
-    };
-    canonical.hashed()
-}
-
-/// The configuration has something that no request can carry.
-fn unfit(error: impl fmt::Display) -> Error {
-    let message = format!("cannot build the request: {error}");
-    Error::new(Reason::Request, message)
 }
 
 /// A header value that no debug output shows.
@@ -222,7 +163,6 @@ mod tests {
     use super::super::scripted::{Scripted, success};
     use super::super::trust::Trust;
     use super::*;
-    use crate::cloud::tc3::CredentialScope;
     use crate::config::Proxies;
 
     const TIMEOUT: Duration = Duration::from_secs(10);
@@ -278,7 +218,7 @@ mod tests {
             let expected = credential.map_or("SKIP".to_owned(), |key| {
                 let scope = CredentialScope::new("cwp", now);
                 let signing_key = tc3::signing_key(key.secret_key(), &scope);
-                tc3::authorization(key.secret_id(), &signing_key, &scope, &canonical.hashed())
+                tc3::authorization(key.secret_id(), &signing_key, &scope, &canonical)
             });
             assert_eq!(header("authorization"), Some(expected));
             assert_eq!(header("x-tc-timestamp"), Some(now.as_second().to_string()));

@@ -13,7 +13,7 @@ use crate::cloud::scripted::{self, Scripted, success};
 use crate::collection::snapshot::Revision;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::collectors::{Collector as _, Schedule};
-use crate::config::{Config, Credentials, Environment, IdSource, SecretSource};
+use crate::config::{Config, Credentials, Environment, IdSource, SecretSource, StaticKey};
 use crate::system::logging;
 use crate::system::logging::fixture::CapturedLog;
 
@@ -96,11 +96,11 @@ fn with_key_on(disk: &Disk, http: Arc<Scripted>) -> (Collection, Slot) {
     let registry = Registry::new();
     let api = Arc::new(fixture::client(&registry, http, 20, 64));
     let slot = slot();
-    let key = Credentials::Static {
+    let key = Credentials::Static(StaticKey {
         secret_id: IdSource::Literal("AKIDtest".to_owned()),
         secret_key: SecretSource::File("/hung/key".into()),
         token: None,
-    };
+    });
     let target = Target {
         credentials: credentials::reading(disk.files(), &key),
         ..fixture::target("AKIDtest")

@@ -115,7 +115,7 @@ pub(super) fn ages(
         && !is_bad_age
         && ages.1 < ages.0
     {
-        let key = section.key();
+        let key = &section.node().key;
         let fault = Fault::new(
             format!(
                 "{} is shorter than `{key}.interval` ({}), so values would vanish between polls",

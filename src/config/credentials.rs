@@ -44,17 +44,7 @@ pub const TOKEN_VARIABLES: [&str; 2] = ["TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECU
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Credentials {
     /// Keys from files, named environment variables or, for the id, the file itself.
-    Static {
-        /// Where the secret id comes from.
-        #[serde(flatten)]
-        secret_id: IdSource,
-        /// Where the secret key comes from.
-        #[serde(flatten, serialize_with = "show::secret_key")]
-        secret_key: SecretSource,
-        /// Where the token of temporary keys comes from.
-        #[serde(flatten, serialize_with = "show::token")]
-        token: Option<SecretSource>,
-    },
+    Static(StaticKey),
     /// The usual environment variables: [`SECRET_ID_VARIABLE`],
     /// [`SECRET_KEY_VARIABLE`] and maybe one of [`TOKEN_VARIABLES`].
     Env,
@@ -100,11 +90,8 @@ impl Credentials {
         match self {
             Self::TkeOidc | Self::AssumeRole(_) => true,
             Self::Default => TkeOidc::is_set(environment),
-            Self::Static { .. }
-            | Self::Env
-            | Self::Profile(_)
-            | Self::Tccli(_)
-            | Self::CvmRole { .. } => false,
+            Self::Static(_) | Self::Env | Self::Profile(_) | Self::Tccli(_) => false,
+            Self::CvmRole { .. } => false,
         }
     }
 
@@ -114,9 +101,8 @@ impl Credentials {
         match self {
             Self::CvmRole { .. } | Self::Default => true,
             Self::AssumeRole(role) => role.source.ask_metadata(),
-            Self::Static { .. } | Self::Env | Self::Profile(_) | Self::Tccli(_) | Self::TkeOidc => {
-                false
-            }
+            Self::Static(_) | Self::Env | Self::Profile(_) | Self::Tccli(_) => false,
+            Self::TkeOidc => false,
         }
     }
 }

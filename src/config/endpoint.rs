@@ -1,7 +1,6 @@
 //! Where requests go.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,19 +23,12 @@ use super::problem::Fault;
 pub struct Endpoint(Arc<Root>);
 
 /// One for all accounts that leave it to the default.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Root {
     scheme: &'static str,
     host: String,
     loopback: bool,
     url: String,
-}
-
-/// The URL follows from the rest.
-impl Hash for Root {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.scheme, &self.host, self.loopback).hash(state);
-    }
 }
 
 impl Endpoint {

@@ -28,17 +28,14 @@ impl Account {
 
 fn credentials(credentials: &Credentials) -> Value {
     match credentials {
-        Credentials::Static {
-            secret_id,
-            secret_key,
-            token,
-        } => {
-            let id = match secret_id {
+        Credentials::Static(key) => {
+            let id = match &key.secret_id {
                 IdSource::Literal(id) => json!(["literal", id]),
                 IdSource::File(path) => json!(["file", path.to_string_lossy()]),
                 IdSource::Env(name) => json!(["env", name]),
             };
-            json!(["static", id, secret(secret_key), token.as_ref().map(secret)])
+            let token = key.token.as_ref().map(secret);
+            json!(["static", id, secret(&key.secret_key), token])
         }
         Credentials::Env => json!(["env"]),
         Credentials::Profile(Profile { name, file }) => {
@@ -82,6 +79,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::StaticKey;
 
     fn account(region: Option<&str>, credentials: Credentials) -> Account {
         Account {
@@ -94,11 +92,11 @@ mod tests {
     }
 
     fn of_static(id: IdSource, key: &str, token: Option<SecretSource>) -> Credentials {
-        Credentials::Static {
+        Credentials::Static(StaticKey {
             secret_id: id,
             secret_key: SecretSource::File(key.into()),
             token,
-        }
+        })
     }
 
     /// One of each kind, with what its identity has been since the form of the state file

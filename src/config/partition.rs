@@ -124,11 +124,8 @@ impl Source {
         match config.overload() {
             None => Ok(config),
             Some((key, fault)) => {
-                let problem = Problem {
-                    location: SourceLocation::whole(self.file.as_deref()),
-                    key,
-                    fault,
-                };
+                let location = SourceLocation::whole(self.file.as_deref());
+                let problem = Problem::new(location, key, fault);
                 Err(ConfigError::new(self.file.as_deref(), vec![problem]))
             }
         }
@@ -158,15 +155,12 @@ impl Config {
         let mut accounts = HashMap::new();
         for account in &self.accounts {
             let charged = match &account.credentials {
-                // What `/config` shows hides the ids: these are not all the same one.
-                Credentials::Static {
-                    secret_id: IdSource::Literal(id),
-                    ..
-                } if id == SECRET => continue,
-                Credentials::Static {
-                    secret_id: IdSource::Literal(id),
-                    ..
-                } => Charged::Key(id),
+                Credentials::Static(key) => match &key.secret_id {
+                    // `/config` shows this in place of ids that differ.
+                    IdSource::Literal(id) if id == SECRET => continue,
+                    IdSource::Literal(id) => Charged::Key(id),
+                    _ => Charged::Source(&account.credentials),
+                },
                 other => Charged::Source(other),
             };
             *accounts.entry(charged).or_insert(0_u32) += 1;

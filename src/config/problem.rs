@@ -109,6 +109,22 @@ pub struct Problem {
     pub fault: Fault,
 }
 
+impl Problem {
+    pub(crate) fn new(location: SourceLocation, key: impl Into<String>, fault: Fault) -> Self {
+        let key = key.into();
+        Self {
+            location,
+            key,
+            fault,
+        }
+    }
+
+    /// A problem of `file` as a whole.
+    pub(crate) fn whole(file: Option<&Path>, fault: Fault) -> Self {
+        Self::new(SourceLocation::whole(file), "", fault)
+    }
+}
+
 /// `<location>: <key>: <what is wrong>; <what to do>`
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,11 +177,7 @@ impl ConfigError {
 
     /// The one problem of `file` as a whole.
     pub(crate) fn whole(file: &Path, what: &str, remedy: &str) -> Self {
-        let problem = Problem {
-            location: SourceLocation::whole(Some(file)),
-            key: String::new(),
-            fault: Fault::new(what, remedy),
-        };
+        let problem = Problem::whole(Some(file), Fault::new(what, remedy));
         Self::new(Some(file), vec![problem])
     }
 

@@ -203,10 +203,8 @@ fn zero_configuration(
     }
     // Here the variables are the configuration.
     match EnvKey::read(environment) {
-        Ok(_) => credentials::try_env(reader, &SourceLocation::Nowhere, "", environment),
-        Err(no_key) => {
-            reader.report_at(SourceLocation::Nowhere, String::new(), no_key.into_fault());
-        }
+        Ok(_) => credentials::check_env(reader, &Node::absent(), environment),
+        Err(no_key) => reader.report(&Node::absent(), no_key.into()),
     }
     vec![Arc::new(Account {
         name: "default".to_owned(),

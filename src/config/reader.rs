@@ -19,46 +19,40 @@ pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60
 #[derive(Default)]
 pub(crate) struct Reader {
     pub(crate) problems: Vec<Problem>,
-    /// Whether what accounts depend on outside the configuration is tried out too.
+    /// Whether the files and variables that accounts depend on are tried too.
     pub(super) is_strict: bool,
     /// What is allowed but likely not meant.
     pub(super) warnings: Vec<Problem>,
 }
 
-/// A map, maybe one whose keys are known. Empty when there is none.
-pub(crate) struct Section<'n> {
-    key: String,
-    location: SourceLocation,
-    map: Option<(Node<'n>, &'n [(String, Tree)])>,
-}
+/// A map, maybe one whose keys are known; empty where there is none.
+pub(crate) struct Section<'n>(Node<'n>);
 
 impl<'n> Section<'n> {
     /// The setting of this name; null counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<Node<'n>> {
-        let (node, entries) = self.map.as_ref()?;
+        let entries = self.map();
         let at = entries.binary_search_by(|(key, _)| key.as_str().cmp(name));
         let (_, tree) = entries.get(at.ok()?)?;
-        (!matches!(tree.value, Value::Null)).then(|| node.part(name, tree))
+        (!matches!(tree.value, Value::Null)).then(|| self.0.part(name, tree))
     }
 
-    /// The path of the map.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// Where the map begins.
-    pub(crate) fn location(&self) -> &SourceLocation {
-        &self.location
+    /// The map itself.
+    pub(crate) fn node(&self) -> &Node<'n> {
+        &self.0
     }
 
     /// The keys that are written, null or not.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'n str, Node<'n>)> {
-        let maps = self.map.iter();
-        maps.flat_map(|(node, entries)| {
-            entries
-                .iter()
-                .map(|(name, tree)| (name.as_str(), node.part(name, tree)))
-        })
+        let entries = self.map().iter();
+        entries.map(|(name, tree)| (name.as_str(), self.0.part(name, tree)))
+    }
+
+    fn map(&self) -> &'n [(String, Tree)] {
+        match self.0.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
     }
 }
 
@@ -69,20 +63,16 @@ impl Reader {
     }
 
     pub(crate) fn report_at(&mut self, location: SourceLocation, key: String, fault: Fault) {
-        self.problems.push(Problem {
-            location,
-            key,
-            fault,
-        });
+        self.problems.push(Problem::new(location, key, fault));
     }
 
     /// Reports that `section` lacks `name`, if it is a map: else that was reported.
     pub(crate) fn report_missing(&mut self, section: &Section<'_>, name: &str, fault: Fault) {
-        if section.map.is_none() {
-            return;
+        let Section(node) = section;
+        if matches!(node.value, Value::Map(_)) {
+            let key = super::tree::join(&node.key, name);
+            self.report_at(node.location.clone(), key, fault);
         }
-        let key = super::tree::join(&section.key, name);
-        self.report_at(section.location.clone(), key, fault);
     }
 
     /// Reads the setting `name` of `section`, which must be there.
@@ -99,31 +89,24 @@ impl Reader {
         self.value(node, read)
     }
 
-    /// Tries what one account depends on outside the configuration: files, variables. What
-    /// is wrong with these is a problem for a check. A process that starts or reloads does
-    /// not look: the account itself fails for as long as it lasts, and the others do not.
-    pub(super) fn surroundings<T>(
+    /// Tries what the account of `node` depends on outside the configuration: files,
+    /// variables. Their faults are problems for a check only: a process that starts or reloads
+    /// leaves the account to fail for as long as they last, and the others go on.
+    pub(super) fn check_external<T>(
         &mut self,
-        location: &SourceLocation,
-        key: &str,
+        node: &Node<'_>,
         attempt: impl FnOnce() -> Result<T, Fault>,
     ) -> Option<T> {
         if !self.is_strict {
             return None;
         }
-        attempt()
-            .map_err(|fault| self.report_at(location.clone(), key.to_owned(), fault))
-            .ok()
+        attempt().map_err(|fault| self.report(node, fault)).ok()
     }
 
     /// Notes what is allowed but likely not meant.
-    pub(super) fn warn_at(&mut self, location: &SourceLocation, key: &str, fault: Fault) {
-        let (location, key) = (location.clone(), key.to_owned());
-        self.warnings.push(Problem {
-            location,
-            key,
-            fault,
-        });
+    pub(super) fn warn(&mut self, node: &Node<'_>, fault: Fault) {
+        let (location, key) = (node.location.clone(), node.key.clone());
+        self.warnings.push(Problem::new(location, key, fault));
     }
 
     /// Reads `node`, if there is one, with `read`; `None` as well when that fails.
@@ -140,26 +123,14 @@ impl Reader {
     /// A map with any keys; empty when `node` is absent or something else.
     pub(crate) fn map<'n, N: Borrow<Node<'n>>>(&mut self, node: Option<N>) -> Section<'n> {
         let Some(node) = node else {
-            return Section {
-                key: String::new(),
-                location: SourceLocation::Nowhere,
-                map: None,
-            };
+            return Section(Node::absent());
         };
         let node = node.borrow();
-        let entries = self.value(Some(node), |node| match node.value {
-            Value::Map(entries) => Ok(entries.as_slice()),
-            other => Err(mismatch(
-                "a map",
-                other,
-                "write `key: value` lines under it",
-            )),
-        });
-        Section {
-            key: node.key.clone(),
-            location: node.location.clone(),
-            map: entries.map(|entries| (node.clone(), entries)),
+        if !matches!(node.value, Value::Map(_)) {
+            let remedy = "write `key: value` lines under it";
+            self.report(node, mismatch("a map", node.value, remedy));
         }
+        Section(node.clone())
     }
 
     /// A map whose keys are among `known`; others are reported.

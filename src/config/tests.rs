@@ -113,11 +113,11 @@ fn the_documented_example_is_read() {
     assert_eq!(prod.labels.get("team").unwrap(), "security");
     assert_eq!(
         prod.credentials,
-        Credentials::Static {
+        Credentials::Static(StaticKey {
             secret_id: IdSource::Literal("AKIDhunter2".to_owned()),
             secret_key: SecretSource::File(fixtures().join("secret-key")),
             token: Some(SecretSource::File(fixtures().join("token"))),
-        }
+        })
     );
     assert_eq!(partner.name, r#"合作 "伙伴" \ 1"#);
     assert_eq!(partner.endpoint.host(), "cwp.intl.tencentcloudapi.com:8443");

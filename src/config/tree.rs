@@ -79,6 +79,16 @@ impl<'n> Node<'n> {
         Self::new(String::new(), tree, file)
     }
 
+    /// Nothing, written nowhere.
+    pub(crate) fn absent() -> Self {
+        Self {
+            key: String::new(),
+            location: SourceLocation::Nowhere,
+            value: &Value::Null,
+            file: None,
+        }
+    }
+
     fn new(key: String, tree: &'n Tree, file: Option<&'n Arc<Path>>) -> Self {
         let location = match (&tree.origin, file) {
             (Origin::Variable(name), _) => SourceLocation::Variable(name.as_ref().into()),

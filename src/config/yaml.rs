@@ -46,18 +46,7 @@ pub(crate) fn is_likely_key(key: &str, digits: bool) -> bool {
 
 /// Reads the file at `path`, which holds one document.
 pub(crate) fn read_file(path: &Arc<Path>) -> Result<Tree, ConfigError> {
-    let whole = |fault| {
-        let key = String::new();
-        let location = SourceLocation::whole(Some(path));
-        ConfigError::new(
-            Some(path),
-            vec![Problem {
-                location,
-                key,
-                fault,
-            }],
-        )
-    };
+    let whole = |fault| ConfigError::new(Some(path), vec![Problem::whole(Some(path), fault)]);
     let bytes =
         reading::at(path, || std::fs::read(path)).map_err(|error| whole(unreadable(&error)))?;
     let text = utf8(bytes).map_err(whole)?;
@@ -136,14 +125,9 @@ fn note_duplicates(node: &Node<'_>, problems: &mut Vec<Problem>) {
                 && other == name
                 && let Origin::Line(line) = first.origin
             {
-                problems.push(Problem {
-                    location: part.location.clone(),
-                    key: part.key.clone(),
-                    fault: Fault::new(
-                        format!("the same key is on line {line} already"),
-                        "keep one of the two",
-                    ),
-                });
+                let what = format!("the same key is on line {line} already");
+                let fault = Fault::new(what, "keep one of the two");
+                problems.push(Problem::new(part.location.clone(), &part.key, fault));
             }
             note_duplicates(&part, problems);
         }
@@ -218,15 +202,12 @@ fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
         _ => Fault::new("not valid YAML", LINE),
     };
     let location = error.location();
-    Problem {
-        location: SourceLocation::File {
-            path: Arc::clone(file),
-            line: location.map(|location| location.line()),
-            column: location.map(|location| location.column()),
-        },
-        key: String::new(),
-        fault,
-    }
+    let location = SourceLocation::File {
+        path: Arc::clone(file),
+        line: location.map(|location| location.line()),
+        column: location.map(|location| location.column()),
+    };
+    Problem::new(location, "", fault)
 }
 
 impl From<Spanned<Value>> for Tree {

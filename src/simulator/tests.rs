@@ -107,7 +107,7 @@ fn request(name: &str, key: &str, more: &str) -> Vec<u8> {
         &format!("AKID{name}"),
         &tc3::signing_key(key, &scope),
         &scope,
-        &canonical.hashed(),
+        &canonical,
     );
     format!(
         "POST / HTTP/1.1\r\nHost: cwp.example\r\nContent-Type: application/json\r\n\

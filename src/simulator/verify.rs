@@ -192,7 +192,7 @@ fn check_signature(
             headers,
             payload: request.body,
         };
-        tc3::signature(&signing_key, scope, &canonical.hashed()) == authorization.signature
+        tc3::signature(&signing_key, scope, &canonical) == authorization.signature
     };
     // The vendor's document lower-cases the values, its SDKs sign them as sent.
     let lower = headers.iter().map(|(_, value)| value.to_ascii_lowercase());

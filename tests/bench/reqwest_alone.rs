@@ -80,8 +80,7 @@ fn signed(host: &str, account: usize) -> Outcome<HeaderMap> {
             query: "",
             headers: &[("content-type", CONTENT_TYPE), ("host", host)],
             payload: b"{}",
-        }
-        .hashed(),
+        },
     );
     let mut headers = HeaderMap::new();
     headers.insert("content-type", CONTENT_TYPE.parse()?);

@@ -17,8 +17,7 @@ fn main() {
             ("host", "cwp.tencentcloudapi.com"),
         ],
         payload: b"{}",
-    }
-    .hashed();
+    };
     let scope = CredentialScope::new("cwp", time);
     let key = signing_key("not-a-secret", &scope);
     criterion.bench_function("key of a day", |bencher| {

@@ -132,8 +132,7 @@ async fn requests_over_tls_carry_token_region_and_the_host_as_signed() {
             query: "",
             headers: &[("content-type", text("content-type")), ("host", &host)],
             payload: body,
-        }
-        .hashed(),
+        },
     );
     assert_eq!(text("authorization"), expected);
 }

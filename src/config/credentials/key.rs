@@ -72,12 +72,10 @@ pub enum NoKey {
     Broken(Fault),
 }
 
-impl NoKey {
-    /// What is wrong, if the place was asked for.
-    #[must_use]
-    pub fn into_fault(self) -> Fault {
-        match self {
-            Self::Absent(fault) | Self::Broken(fault) => fault,
-        }
+/// What is wrong, if the place was asked for.
+impl From<NoKey> for Fault {
+    fn from(no_key: NoKey) -> Self {
+        let (NoKey::Absent(fault) | NoKey::Broken(fault)) = no_key;
+        fault
     }
 }

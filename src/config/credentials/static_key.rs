@@ -2,19 +2,25 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::key::Key;
 use super::secret::{IdSource, ReadText, SecretSource};
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
+use crate::config::show;
 
 /// Where the parts of a key are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct StaticKey {
     /// Where the secret id comes from.
+    #[serde(flatten)]
     pub secret_id: IdSource,
     /// Where the secret key comes from.
+    #[serde(flatten, serialize_with = "show::secret_key")]
     pub secret_key: SecretSource,
     /// Where the token of temporary keys comes from.
+    #[serde(flatten, serialize_with = "show::token")]
     pub token: Option<SecretSource>,
 }
 

@@ -105,6 +105,6 @@ mod tests {
         ]);
         let some = TkeOidc::from_environment(&some).unwrap_err();
         assert!(matches!(&some, NoKey::Broken(_)));
-        assert_eq!(some.into_fault().what, "TKE_ROLE_ARN is not set");
+        assert_eq!(Fault::from(some).what, "TKE_ROLE_ARN is not set");
     }
 }

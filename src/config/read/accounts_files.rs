@@ -43,7 +43,7 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> Vec<(Arc<Path>, Tree)
                 "no file matches, so its accounts are missing",
                 "reload the configuration when the files are there",
             );
-            reader.warn_at(&pattern.location, &pattern.key, fault);
+            reader.warn(&pattern, fault);
         }
         paths.extend(found);
     }

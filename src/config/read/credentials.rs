@@ -9,40 +9,20 @@ use super::super::credentials::{
 };
 use super::super::environment::Environment;
 use super::super::path::{path, variable_name};
-use super::super::problem::{Fault, SourceLocation};
+use super::super::problem::Fault;
 use super::super::reader::{Reader, Section, text, unknown};
 use super::super::tree::{Node, Value};
 
 /// Each type and its keys.
+#[rustfmt::skip]
 const TYPES: [(&str, &[&str]); 8] = [
-    (
-        "static",
-        &[
-            "secret_id",
-            "secret_id_file",
-            "secret_id_env",
-            "secret_key_file",
-            "secret_key_env",
-            "token_file",
-            "token_env",
-        ],
-    ),
+    ("static", &["secret_id", "secret_id_file", "secret_id_env", "secret_key_file", "secret_key_env", "token_file", "token_env"]),
     ("env", &[]),
     ("profile", &["profile", "file"]),
     ("tccli", &["profile"]),
     ("cvm_role", &["role"]),
     ("tke_oidc", &[]),
-    (
-        "assume_role",
-        &[
-            "role_arn",
-            "session_name",
-            "duration",
-            "external_id_file",
-            "external_id_env",
-            "source",
-        ],
-    ),
+    ("assume_role", &["role_arn", "session_name", "duration", "external_id_file", "external_id_env", "source"]),
     ("default", &[]),
 ];
 
@@ -65,7 +45,7 @@ pub(super) fn read(
     match account.get("credentials") {
         Some(node) => read_node(reader, &node, environment, 0),
         None => {
-            try_chain(reader, account.location(), account.key(), environment);
+            check_chain(reader, account.node(), environment);
             Some(Credentials::Default)
         }
     }
@@ -95,7 +75,7 @@ fn read_node(
     }
     match kind {
         "env" => {
-            try_env(reader, &node.location, &node.key, environment);
+            check_env(reader, node, environment);
             Some(Credentials::Env)
         }
         "profile" => places::profile(reader, node, &section, environment),
@@ -112,7 +92,7 @@ fn read_node(
         }
         "assume_role" => role::assume_role(reader, &section, environment, roles),
         "default" => {
-            try_chain(reader, &node.location, &node.key, environment);
+            check_chain(reader, node, environment);
             Some(Credentials::Default)
         }
         _ => static_key(reader, &section, environment),
@@ -156,9 +136,9 @@ fn static_key(
     });
     let before = reader.problems.len();
     if let (Some(node), Some(source)) = (&id_node, &secret_id) {
-        reader.surroundings(&node.location, &node.key, || {
+        reader.check_external(node, || {
             if let IdSource::Env(name) = source {
-                without_blanks(name, environment)?;
+                check_blanks(name, environment)?;
             }
             source.read(environment, &read_text)
         });
@@ -175,56 +155,58 @@ fn static_key(
     );
     // Each part can be right, and they be not those of one key.
     if reader.problems.len() == before {
-        let whole = reader.surroundings(&node.location, &node.key, || {
+        check_key(reader, &node, || {
             let parts = key.parts(environment, &read_text)?;
-            parts.check_pair().map(|()| parts)
+            parts.check_pair().map(|()| Some(parts))
         });
-        warn_of_id(reader, &node.location, &node.key, whole.as_ref());
     }
-    Some(Credentials::Static {
-        secret_id: key.secret_id,
-        secret_key: key.secret_key,
-        token: key.token,
-    })
+    Some(Credentials::Static(key))
 }
 
-/// Tries the variables of [`Credentials::Env`].
-pub(super) fn try_env(
-    reader: &mut Reader,
-    location: &SourceLocation,
-    key: &str,
-    environment: &Environment,
-) {
-    let read = reader.surroundings(location, key, || {
-        let read = EnvKey::read(environment).map_err(NoKey::into_fault)?;
-        without_blanks(SECRET_ID_VARIABLE, environment)?;
-        Ok(read)
-    });
-    warn_of_id(reader, location, key, read.as_ref());
+/// Checks the variables of [`Credentials::Env`].
+pub(super) fn check_env(reader: &mut Reader, node: &Node<'_>, environment: &Environment) {
+    check_key(reader, node, || Ok(Some(env_key(environment)?)));
 }
 
-/// Tries the places of [`Credentials::Default`] that are on this machine.
-fn try_chain(reader: &mut Reader, location: &SourceLocation, key: &str, environment: &Environment) {
-    let read = reader.surroundings(location, key, || {
-        match EnvKey::read(environment) {
-            Ok(read) => {
-                without_blanks(SECRET_ID_VARIABLE, environment)?;
-                return Ok(Some(read));
-            }
-            Err(NoKey::Broken(fault)) => return Err(fault),
-            Err(NoKey::Absent(_)) => {}
-        }
-        match Profile::default().read(environment, &read_text) {
-            Ok(read) => Ok(Some(read)),
-            Err(NoKey::Broken(fault)) => Err(fault),
+fn env_key(environment: &Environment) -> Result<Key, NoKey> {
+    let key = EnvKey::read(environment)?;
+    check_blanks(SECRET_ID_VARIABLE, environment).map_err(NoKey::Broken)?;
+    Ok(key)
+}
+
+/// Checks the places of [`Credentials::Default`] that are on this machine.
+fn check_chain(reader: &mut Reader, node: &Node<'_>, environment: &Environment) {
+    check_key(reader, node, || {
+        let key = match env_key(environment) {
+            Err(NoKey::Absent(_)) => Profile::default().read(environment, &read_text),
+            key => key,
+        };
+        match key {
             Err(NoKey::Absent(_)) => Ok(None),
+            key => Ok(Some(key?)),
         }
     });
-    warn_of_id(reader, location, key, read.flatten().as_ref());
 }
 
-/// A variable that holds a secret id, as the SDKs want it.
-fn without_blanks(name: &str, environment: &Environment) -> Result<(), Fault> {
+/// Checks a key that is outside the configuration, if there is one. Warns of an id that does
+/// not look like one: it is allowed, and works if the API knows it.
+fn check_key(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    read: impl FnOnce() -> Result<Option<Key>, Fault>,
+) {
+    let key = reader.check_external(node, read).flatten();
+    if key.is_some_and(|key| !key.has_usual_id()) {
+        let fault = Fault::new(
+            "the secret id does not look like one: those of the cloud begin with AKID or IKID",
+            "check it, if the API refuses it",
+        );
+        reader.warn(node, fault);
+    }
+}
+
+/// Checks a variable that holds a secret id, as the SDKs want it.
+fn check_blanks(name: &str, environment: &Environment) -> Result<(), Fault> {
     let value = environment.raw(name).unwrap_or_default();
     if value.trim() == value {
         return Ok(());
@@ -233,17 +215,6 @@ fn without_blanks(name: &str, environment: &Environment) -> Result<(), Fault> {
         format!("the secret id in {name} begins or ends with a blank or a line end"),
         "remove it",
     ))
-}
-
-/// Warns of an id that does not look like one. It is allowed, and works if the API knows it.
-fn warn_of_id(reader: &mut Reader, location: &SourceLocation, key: &str, read: Option<&Key>) {
-    if read.is_some_and(|read| !read.has_usual_id()) {
-        let fault = Fault::new(
-            "the secret id does not look like one: those of the cloud begin with AKID or IKID",
-            "check it, if the API refuses it",
-        );
-        reader.warn_at(location, key, fault);
-    }
 }
 
 fn credential_type(node: &Node<'_>) -> Result<(&'static str, &'static [&'static str]), Fault> {
@@ -325,8 +296,6 @@ fn secret(
             variable_name(node).map(SecretSource::Env)
         }
     })?;
-    reader.surroundings(&node.location, &node.key, || {
-        source.read(environment, &read_text)
-    });
+    reader.check_external(&node, || source.read(environment, &read_text));
     Some(source)
 }

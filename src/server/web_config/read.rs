@@ -78,7 +78,7 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
 
     let client_auth_location = match section.get("client_auth_type") {
         Some(node) => node.location,
-        None => section.location().clone(),
+        None => section.node().location.clone(),
     };
     let client_auth = client_auth(reader, &section, auth.as_deref());
     let names = sans.zip(allowed_sans.as_deref());

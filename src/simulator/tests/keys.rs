@@ -111,7 +111,7 @@ impl Cloud {
                 &held.id,
                 &tc3::signing_key(&held.key, &scope),
                 &scope,
-                &canonical.hashed(),
+                &canonical,
             )
         });
         let token = signer.and_then(|held| held.token.as_ref());

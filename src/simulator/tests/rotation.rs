@@ -18,7 +18,7 @@ fn verdict_at(state: &SimulatorState, start: Instant, after: u64, held: &Held) -
         &held.id,
         &tc3::signing_key(&held.key, &scope),
         &scope,
-        &canonical.hashed(),
+        &canonical,
     );
     for (name, value) in [
         ("host", "a"),

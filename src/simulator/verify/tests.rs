@@ -105,12 +105,8 @@ impl Sample {
             headers: &headers,
             payload: &self.body,
         };
-        let authorization = tc3::authorization(
-            ID,
-            &tc3::signing_key(KEY, &scope),
-            &scope,
-            &request.hashed(),
-        );
+        let authorization =
+            tc3::authorization(ID, &tc3::signing_key(KEY, &scope), &scope, &request);
         self.set("authorization", &authorization);
     }
 

@@ -80,8 +80,7 @@ async fn the_request_is_the_one_that_the_vendors_sdk_would_sign() {
                 ("host", "sts.tencentcloudapi.com"),
             ],
             payload: sent.body(),
-        }
-        .hashed(),
+        },
     );
     assert_eq!(header("authorization"), expected);
 }

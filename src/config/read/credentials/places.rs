@@ -1,14 +1,14 @@
 //! Credentials that are read from a place where others keep them.
 
 use super::super::super::credentials::{
-    Credentials, NoKey, Profile, Tccli, TkeOidc, is_profile, is_role_name, read_text,
+    Credentials, Profile, Tccli, TkeOidc, is_profile, is_role_name, read_text,
 };
 use super::super::super::environment::Environment;
 use super::super::super::path::{path, unexpanded};
 use super::super::super::problem::Fault;
 use super::super::super::reader::{Reader, Section, text};
 use super::super::super::tree::Node;
-use super::warn_of_id;
+use super::check_key;
 
 pub(super) fn profile(
     reader: &mut Reader,
@@ -36,12 +36,9 @@ pub(super) fn profile(
         name: name.unwrap_or_else(|| Profile::default().name),
         file,
     };
-    let (location, key) = (&blamed.location, &blamed.key);
-    let read = reader.surroundings(location, key, || {
-        let read = profile.read(environment, &read_text);
-        read.map_err(NoKey::into_fault)
+    check_key(reader, &blamed, || {
+        Ok(Some(profile.read(environment, &read_text)?))
     });
-    warn_of_id(reader, location, key, read.as_ref());
     Some(Credentials::Profile(profile))
 }
 
@@ -63,12 +60,9 @@ pub(super) fn tccli(
     })?;
     let blamed = section.get("profile").unwrap_or_else(|| node.clone());
     let tccli = Tccli { profile };
-    let (location, key) = (&blamed.location, &blamed.key);
-    let read = reader.surroundings(location, key, || {
-        let read = tccli.read(environment, &read_text);
-        read.map_err(NoKey::into_fault)
+    check_key(reader, &blamed, || {
+        Ok(Some(tccli.read(environment, &read_text)?.key))
     });
-    warn_of_id(reader, location, key, read.as_ref().map(|read| &read.key));
     Some(Credentials::Tccli(tccli))
 }
 
@@ -91,9 +85,8 @@ pub(super) fn tke_oidc(
     node: &Node<'_>,
     environment: &Environment,
 ) -> Option<Credentials> {
-    reader.surroundings(&node.location, &node.key, || {
-        let pod = TkeOidc::from_environment(environment).map_err(NoKey::into_fault)?;
-        pod.token(&read_text)
+    reader.check_external(node, || {
+        TkeOidc::from_environment(environment)?.token(&read_text)
     });
     Some(Credentials::TkeOidc)
 }
