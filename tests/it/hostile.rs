@@ -113,6 +113,7 @@ fn affordable(wanted: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute"]
 async fn ten_thousand_idle_connections_do_not_keep_scrapers_out() {
     let target = Target::start(1, &[]).await;
     let count = affordable(10_000);

@@ -268,6 +268,7 @@ fn fields(near_expiry: u64) -> Answer {
 const ODD: &str = "prod \"eu\"\\主机";
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn prometheus_sees_values_change_go_stale_and_come_back() {
     let scenario = r#"
 accounts:
@@ -393,6 +394,7 @@ accounts:
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn promtool_finds_nothing_wrong_with_the_demo() {
     let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
     let url = demo.url().await;

@@ -95,6 +95,7 @@ pub(crate) fn is_exposed(name: &str) -> bool {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn promtool_finds_nothing_wrong_with_the_rules() {
     for promtool in each_version("promtool") {
         for (what, path) in [
@@ -195,6 +196,7 @@ fn every_alert_has_a_test_of_each_kind() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn the_tests_of_the_rules_pass() {
     let files = test_files().into_iter();
     let files = files.map(|path| path.to_str().unwrap().to_owned());
@@ -221,6 +223,7 @@ async fn the_tests_of_the_rules_pass() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn prometheus_evaluates_every_rule_on_the_demo() {
     let mut demo = Program::start(&["demo", "--web.listen-address=127.0.0.1:0"], &[]);
     let url = demo.url().await;

@@ -145,6 +145,7 @@ async fn state(stack: &Stack, alert: &str, account: &str) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Prometheus and Alertmanager"]
 async fn whoever_renews_is_notified_of_what_happened_and_of_nothing_else() {
     // a0 is renewed in time, a1 has expired for good, a2 loses its key.
     let cloud = Cloud::with_accounts(3).await;
@@ -317,6 +318,7 @@ fn paths() -> Vec<String> {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus and Alertmanager"]
 async fn the_demo_prints_only_pages_that_open_and_show_alerts() {
     for path in paths() {
         let demo = Demo::start(&path).await;
@@ -359,6 +361,7 @@ async fn a_demo_that_speaks_tls_says_https_and_takes_no_stack() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus and Alertmanager"]
 async fn the_demo_leaves_no_program_behind_however_it_ends() {
     for name in ["HUP", "TERM", "INT", "KILL"] {
         let mut demo = Demo::start(&paths()[0]).await;

@@ -1,8 +1,9 @@
 //! The log of a test.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
 /// What this thread logs from info on while this is there.
@@ -25,8 +26,18 @@ impl Write for CapturedLines {
     }
 }
 
+/// Lets a test see what it logs whatever other tests log. While there is one subscriber
+/// alone, tracing asks that of the thread which logs a line first whether anybody wants the
+/// line, and remembers the answer for all threads: so there is always another.
+pub(crate) fn not_the_only_subscriber() {
+    static OTHER: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+    LazyLock::force(&OTHER);
+}
+
 impl CapturedLog {
     pub(crate) fn start() -> Self {
+        not_the_only_subscriber();
         let lines = CapturedLines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -70,6 +70,7 @@ fn the_exporter_runs_with_arguments_and_a_configuration_of_its_own() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn prometheus_takes_its_configuration_with_the_rules_and_scrapes_the_exporter() {
     // As they are mounted.
     let folder = tempfile::tempdir().unwrap();

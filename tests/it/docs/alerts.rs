@@ -34,6 +34,7 @@ fn the_recorded_series_are_those_of_the_rules() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn the_commands_replace_all_that_is_to_be_set() {
     let readme = readme();
     let commands = readme.snippets("sh").into_iter();

@@ -34,6 +34,7 @@ fn folder() -> Folder {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn promtool_accepts_and_refuses_the_same_files() {
     let folder = folder();
     let fixtures = fixtures();

@@ -342,6 +342,7 @@ async fn versions_suites_and_curves_are_as_configured() {
 }
 
 #[tokio::test]
+#[ignore = "needs Prometheus"]
 async fn prometheus_scrapes_with_a_client_certificate_and_a_password() {
     let hash = bcrypt::hash("fish", 4).unwrap();
     let web = format!(

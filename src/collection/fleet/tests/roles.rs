@@ -194,6 +194,7 @@ async fn no_secret_is_logged_whatever_the_services_echo() {
     let mut file = tempfile::tempfile().unwrap();
     let lines = tracing_subscriber::fmt::layer().with_writer(Arc::new(file.try_clone().unwrap()));
     let subscriber = tracing_subscriber::registry().with(lines);
+    crate::system::logging::fixture::not_the_only_subscriber();
     let guard = tracing::subscriber::set_default(subscriber);
 
     let clock = running_clock();
