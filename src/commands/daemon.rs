@@ -136,7 +136,7 @@ impl App {
         };
         let (web_config, config) = read(&thread, &source, options.web_config.as_deref())?;
         if let Some(file) = web_config {
-            server = server.guarded_by(file, options.health_without_auth);
+            server = server.with_web_config(file, options.health_without_auth);
         }
         let registry = Registry::new();
         let fleet = Fleet::new(

@@ -1,4 +1,4 @@
-//! A stream that notes when bytes move, for the time limits of its connection.
+//! A stream that records when bytes move, for the time limits of its connection.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::ConnectionActivity;
 
-/// A stream of which `activity` is told.
+/// A stream whose reads and writes are recorded in `activity`.
 pub(super) struct ActivityStream<T> {
     stream: T,
     activity: Arc<ConnectionActivity>,
@@ -20,7 +20,7 @@ impl<T> ActivityStream<T> {
         Self { stream, activity }
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn record(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(_)) => self.activity.sent(),
             Poll::Ready(Err(_)) => {}
@@ -52,7 +52,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityStream<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(written)
+        self.record(written)
     }
 
     fn poll_write_vectored(
@@ -61,14 +61,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityStream<T> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.note(written)
+        self.record(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    // Whoever writes flushes only once all of what it had is written.
+    // hyper and h2 flush only once everything buffered is written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.flushed();
         Pin::new(&mut self.stream).poll_flush(context)

@@ -1,43 +1,41 @@
-//! What the answers under way may hold: how many scrapes there are, and how many bytes.
+//! The limits of the answers in progress: the number of scrapes, and their bytes.
 //!
-//! An answer is under way until its client has accepted all of it. Whoever finds a limit
-//! reached waits for a while. Meanwhile clients that accept nothing are given up sooner.
+//! An answer is in progress until its client has accepted all of it. A request that finds a
+//! limit reached waits for up to [`WAIT_TIME`]. Meanwhile clients that accept nothing are
+//! disconnected sooner.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ANSWER_MEMORY, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
 
-/// How long a request waits for others to be answered. Prometheus itself gives up after
+/// The time limit of a request that waits for a permit. Prometheus gives a scrape up after
 /// ten seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const WAIT_TIME: Duration = Duration::from_secs(5);
 
-/// How much memory answers may hold, in units of [`UNIT`].
+/// The memory of answers, in units of [`UNIT`].
 const MEMORY: usize = ANSWER_MEMORY / UNIT;
 
-/// In what memory is counted, in bytes.
+/// The unit in which memory is counted, in bytes.
 const UNIT: usize = 1024;
 
-/// How many answers always find memory, however large they are: one for each of the four
-/// kinds of scrapes, and some that are older.
+/// The number of answers that fit at any size: one for each of the four combinations of
+/// format and compression, and two older ones.
 const ALWAYS: usize = 6;
 
-/// The limits of the answers under way.
+/// The limits of the answers in progress.
 #[derive(Debug)]
 pub(super) struct AnswerLimits {
-    scrapes: Option<Arc<Semaphore>>,
+    scrapes: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
-/// A scrape that is under way, if they are limited.
-pub(super) type ScrapePermit = Option<OwnedSemaphorePermit>;
-
-/// Some of the memory that answers may hold.
-pub(super) type MemoryPermit = OwnedSemaphorePermit;
+/// The right to one scrape, or to some of the memory of answers.
+pub(super) type Permit = OwnedSemaphorePermit;
 
 /// A limit stayed reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +43,9 @@ pub(super) enum LimitReached {
     /// There are too many scrapes.
     #[error("The limit of concurrent scrapes is reached (--web.max-requests). Try again later.")]
     Scrapes,
-    /// Too much memory is held.
+    /// Answers hold too much memory.
     #[error("Answers that other clients have not read yet hold too much memory. Try again later.")]
-    NegotiationCache,
+    Memory,
     /// Too many different pages or probes wait to be computed.
     #[error("Too many pages are asked for at a time. Try again later.")]
     Pages,
@@ -59,57 +57,54 @@ pub(super) enum LimitReached {
 impl AnswerLimits {
     /// At most `scrapes` scrapes at a time; 0 is no limit.
     pub(super) fn new(scrapes: usize) -> Self {
-        let scrapes = scrapes.min(Semaphore::MAX_PERMITS);
+        let scrapes = match scrapes {
+            0 => Semaphore::MAX_PERMITS,
+            limit => limit.min(Semaphore::MAX_PERMITS),
+        };
         Self {
-            scrapes: (scrapes > 0).then(|| Arc::new(Semaphore::new(scrapes))),
+            scrapes: Arc::new(Semaphore::new(scrapes)),
             memory: Arc::new(Semaphore::new(MEMORY)),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// A permit for a scrape, if nobody has to be waited for.
-    pub(super) fn try_scrape(&self) -> Option<ScrapePermit> {
-        match &self.scrapes {
-            Some(scrapes) => Arc::clone(scrapes).try_acquire_owned().ok().map(Some),
-            None => Some(None),
+    /// A permit for a scrape, unless the limit is reached.
+    pub(super) fn try_scrape(&self) -> Option<Permit> {
+        Arc::clone(&self.scrapes).try_acquire_owned().ok()
+    }
+
+    /// A permit for a scrape, as soon as there is one.
+    pub(super) async fn scrape(&self) -> Result<Permit, LimitReached> {
+        match self.try_scrape() {
+            Some(permit) => Ok(permit),
+            None => self.wait(&self.scrapes, 1, LimitReached::Scrapes).await,
         }
     }
 
-    /// A permit for a scrape, once there is one.
-    pub(super) async fn scrape(&self) -> Result<ScrapePermit, LimitReached> {
-        if let Some(permit) = self.try_scrape() {
-            return Ok(permit);
-        }
-        let Some(scrapes) = &self.scrapes else {
-            return Ok(None);
-        };
-        let permit = self.wait(Arc::clone(scrapes).acquire_owned()).await;
-        permit.map(Some).ok_or(LimitReached::Scrapes)
-    }
-
-    /// A permit to hold so many bytes, if nobody has to be waited for.
-    pub(super) fn try_memory(&self, bytes: usize) -> Option<MemoryPermit> {
+    /// A permit to hold so many bytes, unless the limit is reached.
+    pub(super) fn try_memory(&self, bytes: usize) -> Option<Permit> {
         let memory = Arc::clone(&self.memory);
-        memory.try_acquire_many_owned(counted(bytes)).ok()
+        memory.try_acquire_many_owned(units(bytes)).ok()
     }
 
-    /// A permit to hold so many bytes, once others hold few enough.
-    pub(super) async fn memory(&self, bytes: usize) -> Result<MemoryPermit, LimitReached> {
-        if let Some(permit) = self.try_memory(bytes) {
-            return Ok(permit);
+    /// A permit to hold so many bytes, as soon as there is enough memory.
+    pub(super) async fn memory(&self, bytes: usize) -> Result<Permit, LimitReached> {
+        match self.try_memory(bytes) {
+            Some(permit) => Ok(permit),
+            None => {
+                let memory = LimitReached::Memory;
+                self.wait(&self.memory, units(bytes), memory).await
+            }
         }
-        let memory = Arc::clone(&self.memory);
-        let permit = self.wait(memory.acquire_many_owned(counted(bytes)));
-        permit.await.ok_or(LimitReached::NegotiationCache)
     }
 
-    /// How many bytes may be held beside those that are.
+    /// The bytes that further answers may hold.
     #[cfg(test)]
     pub(super) fn free_memory(&self) -> usize {
         self.memory.available_permits() * UNIT
     }
 
-    /// How long a client may accept nothing of an answer at the moment.
+    /// The time limit within which a client must accept some of an answer at the moment.
     pub(super) fn stall_time(&self) -> Duration {
         match self.waiting.load(Ordering::Relaxed) {
             0 => STALL_TIME,
@@ -119,20 +114,24 @@ impl AnswerLimits {
 
     async fn wait(
         &self,
-        permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
-    ) -> Option<OwnedSemaphorePermit> {
+        limit: &Arc<Semaphore>,
+        count: u32,
+        reached: LimitReached,
+    ) -> Result<Permit, LimitReached> {
         let _waiting = WaitingRequest::new(&self.waiting);
-        tokio::time::timeout(PATIENCE, permit).await.ok()?.ok()
+        let permit = Arc::clone(limit).acquire_many_owned(count);
+        let permit = tokio::time::timeout(WAIT_TIME, permit).await;
+        permit.ok().and_then(Result::ok).ok_or(reached)
     }
 }
 
-/// How much of [`MEMORY`] so many bytes take.
-fn counted(bytes: usize) -> u32 {
+/// The part of [`MEMORY`] that so many bytes take.
+fn units(bytes: usize) -> u32 {
     let units = bytes.div_ceil(UNIT).min(MEMORY / ALWAYS);
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
-/// A request that waits, until it is dropped.
+/// Counts a waiting request until it is dropped.
 struct WaitingRequest<'w>(&'w AtomicUsize);
 
 impl<'w> WaitingRequest<'w> {
@@ -157,7 +156,7 @@ mod tests {
     const LARGE: usize = 100 * 1024 * 1024;
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_permit_makes_others_give_up_sooner_and_is_refused_in_the_end() {
+    async fn a_waiting_request_shortens_the_stall_time_and_is_refused_in_the_end() {
         let limits = AnswerLimits::new(1);
         let held = limits.scrape().await.unwrap();
         assert_eq!(limits.stall_time(), STALL_TIME);
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn memory_is_given_up_to_the_limit_and_some_answers_fit_whatever_their_size() {
+    async fn memory_is_permitted_up_to_the_limit_and_six_answers_fit_at_any_size() {
         let limits = AnswerLimits::new(0);
         let mut held = Vec::new();
         for _ in 0..ALWAYS {
@@ -179,7 +178,7 @@ mod tests {
         }
         assert_eq!(
             limits.memory(LARGE).await.unwrap_err(),
-            LimitReached::NegotiationCache
+            LimitReached::Memory
         );
         held.pop();
         assert!(limits.memory(LARGE).await.is_ok());
@@ -192,11 +191,10 @@ mod tests {
         assert_eq!(held.len() * each, ANSWER_MEMORY);
     }
 
-    #[tokio::test]
-    async fn a_limit_of_0_scrapes_is_none() {
+    #[test]
+    fn a_limit_of_0_scrapes_is_none() {
         let limits = AnswerLimits::new(0);
-        for _ in 0..1000 {
-            assert!(limits.scrape().await.unwrap().is_none());
-        }
+        let permits = (0..100_000).map(|_| limits.try_scrape());
+        assert!(permits.collect::<Option<Vec<_>>>().is_some());
     }
 }

@@ -1,5 +1,5 @@
-//! What the web configuration demands of a request, in the order of the
-//! exporter-toolkit.
+//! The checks of the web configuration: rate limit and basic authentication, in the order
+//! of the exporter-toolkit.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -20,76 +20,57 @@ use super::router::Router;
 use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
 use crate::system::log_limit::{LogLimit, hidden};
 
-/// What the web configuration demands.
+/// Refuses the requests that the web configuration does not allow.
 #[derive(Debug)]
 pub(super) struct AuthLayer {
     file: Arc<WebConfigFile>,
-    bucket: Bucket,
+    bucket: TokenBucket,
     passwords: Passwords,
     health_is_open: bool,
-    log_refused: LogLimit,
+    log_wrong: LogLimit,
     log_busy: LogLimit,
 }
 
-/// How many requests are let through.
+/// The setting `rate_limit`.
 #[derive(Debug)]
-enum Bucket {
-    Bottomless,
+enum TokenBucket {
+    Unlimited,
+    /// With a burst of 0, no request is ever let through.
     Empty,
     Limited(DefaultDirectRateLimiter),
 }
 
-/// What the auth_layer says.
-pub(super) enum AuthOutcome {
-    /// The request is to be answered.
-    Granted(Pass),
-    /// This is the answer.
-    Refused(Response<Body>),
-}
-
-/// A request that was let in.
-pub(super) struct Pass(Arc<WebConfig>);
-
-impl Pass {
-    /// Adds the configured headers to the answer, unless it has them of itself.
-    pub(super) fn sign(&self, mut response: Response<Body>) -> Response<Body> {
-        for (name, value) in &self.0.headers {
-            let entry = response.headers_mut().entry(name);
-            entry.or_insert_with(|| value.clone());
-        }
-        response
-    }
-}
-
 impl AuthLayer {
-    /// As `file` says. With `health_is_open` whether the process is alive and ready is
-    /// told without a password.
+    /// Applies `file`. With `health_is_open` the paths of health and readiness need no
+    /// password.
     pub(super) fn new(file: Arc<WebConfigFile>, health_is_open: bool) -> Self {
         Self {
-            bucket: Bucket::new(file.first().rate_limit),
+            bucket: TokenBucket::new(file.first().rate_limit),
             file,
             passwords: Passwords::new(),
             health_is_open,
-            log_refused: LogLimit::minute(),
+            log_wrong: LogLimit::minute(),
             log_busy: LogLimit::minute(),
         }
     }
 
-    /// Whether a request from `peer` is to be answered.
-    pub(super) async fn admit(&self, request: &Parts, peer: IpAddr) -> AuthOutcome {
-        let refused =
-            |status, text: &'static str| AuthOutcome::Refused(answer(status, PLAIN, text));
+    /// The settings with which a request from `peer` is answered, or its refusal.
+    pub(super) async fn admit(
+        &self,
+        request: &Parts,
+        peer: IpAddr,
+    ) -> Result<Arc<WebConfig>, Response<Body>> {
         let Ok(settings) = self.file.settings().await else {
             let text = "The web configuration cannot be used. The log says why.\n";
-            return refused(StatusCode::INTERNAL_SERVER_ERROR, text);
+            return Err(answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text));
         };
-        if !self.bucket.has_one() {
+        if !self.bucket.try_take() {
             let text = "The rate_limit of the web configuration is reached. Try again later.\n";
-            return refused(StatusCode::TOO_MANY_REQUESTS, text);
+            return Err(answer(StatusCode::TOO_MANY_REQUESTS, PLAIN, text));
         }
         let is_open = self.health_is_open && Router::is_health(request.uri.path());
         if settings.users.is_empty() || is_open {
-            return AuthOutcome::Granted(Pass(settings));
+            return Ok(settings);
         }
         let verdict = match credentials(&request.headers) {
             Some((user, password)) => {
@@ -98,39 +79,35 @@ impl AuthLayer {
                 self.log(verdict, peer);
                 verdict
             }
-            // As browsers and probes ask at first: nothing to tell.
+            // Browsers and probes send their first request without credentials.
             None => Verdict::Wrong,
         };
-        match verdict {
-            Verdict::Right => AuthOutcome::Granted(Pass(settings)),
+        let refusal = match verdict {
+            Verdict::Right => return Ok(settings),
             Verdict::Wrong => {
                 let mut response = answer(StatusCode::UNAUTHORIZED, PLAIN, "Unauthorized\n");
                 let challenge = HeaderValue::from_static("Basic");
                 let headers = response.headers_mut();
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
-                AuthOutcome::Refused(Pass(settings).sign(response))
+                response
             }
-            Verdict::Busy => {
-                let refusal = reply::refused(LimitReached::Passwords);
-                AuthOutcome::Refused(Pass(settings).sign(refusal.map(Body::from)))
-            }
-        }
+            Verdict::Busy => reply::refused(LimitReached::Passwords),
+        };
+        Err(settings.with_headers(refusal))
     }
 
-    /// Tells of a refusal. The user's name stays out of the log: people type passwords there.
+    /// Logs a refusal, without the user's name: people type passwords there.
     fn log(&self, verdict: Verdict, peer: IpAddr) {
-        match verdict {
-            Verdict::Right => {}
-            Verdict::Wrong => {
-                if let Some(count) = self.log_refused.admit() {
-                    warn!(%peer, hidden = hidden(count), "a wrong user or password was refused");
-                }
-            }
-            Verdict::Busy => {
-                if let Some(count) = self.log_busy.admit() {
-                    warn!(%peer, hidden = hidden(count), "a request was refused: too many passwords wait to be checked");
-                }
-            }
+        let (limit, text) = match verdict {
+            Verdict::Right => return,
+            Verdict::Wrong => (&self.log_wrong, "a wrong user or password was refused"),
+            Verdict::Busy => (
+                &self.log_busy,
+                "a request was refused: too many passwords wait to be checked",
+            ),
+        };
+        if let Some(count) = limit.admit() {
+            warn!(%peer, hidden = hidden(count), "{text}");
         }
     }
 }
@@ -149,17 +126,14 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     Some((user, password.get(1..)?.to_vec()))
 }
 
-impl Bucket {
+impl TokenBucket {
     fn new(limit: Option<RequestLimit>) -> Self {
         let Some(RequestLimit { burst, interval }) = limit else {
-            return Self::Bottomless;
+            return Self::Unlimited;
         };
-        // Beyond this, the limiter's nanoseconds would overflow.
-        let most = i64::MAX.unsigned_abs()
-            / u64::try_from(interval.as_nanos())
-                .unwrap_or(u64::MAX)
-                .max(1);
-        let burst = burst.min(u32::try_from(most.max(1)).unwrap_or(u32::MAX));
+        // With a larger burst, the nanoseconds of the limiter would overflow.
+        let most = (i64::MAX as u128 / interval.as_nanos().max(1)).max(1);
+        let burst = burst.min(u32::try_from(most).unwrap_or(u32::MAX));
         let quota = Quota::with_period(interval);
         match quota.zip(NonZeroU32::new(burst)) {
             Some((quota, burst)) => Self::Limited(RateLimiter::direct(quota.allow_burst(burst))),
@@ -167,10 +141,10 @@ impl Bucket {
         }
     }
 
-    /// Takes a request's due out of it, if it has it.
-    fn has_one(&self) -> bool {
+    /// Takes one token, if there is one.
+    fn try_take(&self) -> bool {
         match self {
-            Self::Bottomless => true,
+            Self::Unlimited => true,
             Self::Empty => false,
             Self::Limited(bucket) => bucket.check().is_ok(),
         }
@@ -215,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_too_many_passwords_wait_the_next_is_told_so_and_when_to_try_again() {
+    async fn when_too_many_passwords_wait_the_next_request_is_refused_with_retry_after() {
         let file = tempfile::NamedTempFile::new().unwrap();
         // It takes long to check: nothing is known of any password meanwhile.
         let hash = "$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW";
@@ -240,7 +214,7 @@ mod tests {
         let mut asked: FuturesUnordered<_> = (0..300).map(ask).collect();
         let mut refused = Vec::new();
         while refused.len() <= 100 {
-            let Some(AuthOutcome::Refused(answer)) = asked.next().await else {
+            let Some(Err(answer)) = asked.next().await else {
                 panic!("nobody is refused");
             };
             refused.push(answer);
@@ -272,9 +246,9 @@ mod tests {
             (longest, 1),
         ] {
             let interval = Duration::from_nanos(nanos);
-            let bucket = Bucket::new(Some(RequestLimit { burst, interval }));
-            assert!(bucket.has_one(), "{nanos} ns, {burst}");
-            let more = (0..1000).filter(|_| bucket.has_one()).count();
+            let bucket = TokenBucket::new(Some(RequestLimit { burst, interval }));
+            assert!(bucket.try_take(), "{nanos} ns, {burst}");
+            let more = (0..1000).filter(|_| bucket.try_take()).count();
             let expected = if nanos > longest / 1000 {
                 0..=2
             } else {
@@ -291,8 +265,8 @@ mod tests {
             interval: Duration::from_secs(3600),
         };
         let let_through = |limit| {
-            let bucket = Bucket::new(limit);
-            (0..9).filter(|_| bucket.has_one()).count()
+            let bucket = TokenBucket::new(limit);
+            (0..9).filter(|_| bucket.try_take()).count()
         };
         assert_eq!(let_through(Some(limit(3))), 3);
         assert_eq!(let_through(Some(limit(0))), 0);

@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-/// What is sent: either pieces that are kept for many clients, or a stream that is
-/// computed while it is sent.
+/// Either cached pieces that many clients share, or a stream that is computed while it is
+/// sent.
 #[derive(Default)]
 pub(super) struct Body {
     stream: Option<Box<dyn Iterator<Item = io::Result<Bytes>> + Send>>,
     pieces: [Option<Bytes>; 2],
 }
 
-/// Bytes, and what is given back once the last of them are sent or dropped.
+/// Bytes with a permit that is given back once the last part of them is sent or dropped.
 struct Holding<P> {
     bytes: Bytes,
     _permit: P,
@@ -29,14 +29,14 @@ impl<P> AsRef<[u8]> for Holding<P> {
     }
 }
 
-/// These bytes, which keep `permit` until the last part of them is sent or dropped.
+/// `bytes`, which hold `permit` until the last part of them is sent or dropped.
 pub(super) fn holding<P: Send + 'static>(bytes: Bytes, permit: P) -> Bytes {
     let _permit = permit;
     Bytes::from_owner(Holding { bytes, _permit })
 }
 
 impl Body {
-    /// One piece after the other. Their length is told.
+    /// Two pieces of a known length.
     pub(super) fn pieces(pieces: [Bytes; 2]) -> Self {
         Self {
             stream: None,
@@ -44,8 +44,8 @@ impl Body {
         }
     }
 
-    /// A stream, whose length is not known. An error ends the connection, so that the client
-    /// sees that the answer is not whole.
+    /// A stream of unknown length. An error ends the connection, so that the client sees that
+    /// the answer is incomplete.
     pub(super) fn streamed(
         stream: impl Iterator<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Self {
@@ -55,8 +55,8 @@ impl Body {
         }
     }
 
-    /// The same, which keeps `permit` until the client's side has accepted all of it, or
-    /// it is dropped. A body without bytes keeps nothing.
+    /// The same body, which holds `permit` until the client's side has accepted all of it, or
+    /// the body is dropped. A body without bytes holds nothing.
     pub(super) fn holding<P: Send + Sync + 'static>(mut self, permit: P) -> Self {
         if let Some(last) = self.pieces.iter_mut().rev().find_map(Option::as_mut) {
             *last = holding(std::mem::take(last), permit);
@@ -68,23 +68,27 @@ impl Body {
         self
     }
 
-    /// How many bytes it has, if that is known.
+    /// The number of bytes, if it is known.
     pub(super) fn length(&self) -> Option<u64> {
-        let pieces = self.pieces.iter().flatten();
-        let length = pieces.map(|piece| piece.len() as u64).sum();
+        let length = self
+            .pieces
+            .iter()
+            .flatten()
+            .map(|piece| piece.len() as u64)
+            .sum();
         self.stream.is_none().then_some(length)
     }
 
-    /// Whether nothing is left of it.
+    /// Whether all of it is sent.
     pub(super) fn is_empty(&self) -> bool {
         self.length() == Some(0)
     }
 
-    /// What is to be sent next.
+    /// The next piece to send.
     ///
     /// # Errors
     ///
-    /// When the rest cannot be computed.
+    /// When the stream fails.
     pub(super) fn next(&mut self) -> Option<io::Result<Bytes>> {
         if let Some(piece) = self.stream.as_mut().and_then(Iterator::next) {
             return Some(piece);

@@ -1,10 +1,10 @@
-//! The connections that are open: how many there may be, which one makes room for a
-//! new one, and when a client has taken too long.
+//! The open connections: how many there may be, which one is evicted for a new one, and
+//! when a client exceeds a time limit.
 //!
-//! A new client always gets in: once the limit is reached, one of the network with the
-//! most connections is cut, the one that has been useless for longest. Whoever asks and
-//! reads is thereby safe from those who only hold connections open, however many they
-//! are, and from those of other networks whatever they do.
+//! A new client always gets in. At the limit, the network with the most connections loses
+//! the connection that was useless for longest. Clients that ask and read are thereby safe
+//! from any number of clients that only hold connections open, and from other networks
+//! whatever these do.
 
 mod activity;
 #[cfg(test)]
@@ -13,7 +13,6 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,25 +23,16 @@ use super::answers::AnswerLimits;
 use super::{HEAD_TIME, IDLE_TIME, SEND_TIME};
 pub(super) use activity::ConnectionActivity;
 
-/// How often connections are looked through for clients that have taken too long.
+/// The interval between two checks of the time limits.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// All open connections of a server.
 #[derive(Debug)]
 pub(super) struct Connections {
     limit: u32,
-    places: Arc<Semaphore>,
-    open: Mutex<Open>,
-    epoch: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    /// In the order in which they were opened.
-    pulses: BTreeMap<u64, Arc<ConnectionActivity>>,
-    /// How many connections each network has.
-    by_network: HashMap<ClientNetwork, Arc<AtomicUsize>>,
-    next: u64,
+    permits: Arc<Semaphore>,
+    /// By number, in the order in which they were opened.
+    open: Mutex<BTreeMap<u64, Arc<ConnectionActivity>>>,
 }
 
 /// Whose connections compete: an IPv4 address, or the first half of an IPv6 address,
@@ -59,12 +49,12 @@ impl From<IpAddr> for ClientNetwork {
     }
 }
 
-/// An open connection's place among them; it is given back when this is dropped.
+/// The permit of one open connection, given back on drop.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     id: u64,
-    all: Arc<Connections>,
-    activity: Arc<ConnectionActivity>,
+    connections: Arc<Connections>,
+    pub(super) activity: Arc<ConnectionActivity>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -74,53 +64,55 @@ impl Connections {
         let limit = u32::try_from(limit.get()).unwrap_or(u32::MAX);
         Self {
             limit,
-            places: Arc::new(Semaphore::new(limit as usize)),
+            permits: Arc::new(Semaphore::new(limit as usize)),
             open: Mutex::default(),
-            epoch: Instant::now(),
         }
     }
 
-    /// A place for a connection that has just been accepted from `peer`, for which
-    /// another one is cut if need be.
-    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
-        let places = Arc::clone(&self.places);
-        let permit = match Arc::clone(&places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.cut_useless(1);
-                // The semaphore is never closed.
-                places.acquire_owned().await.ok()?
-            }
-        };
-        let (id, activity) = self.open().insert(peer.into(), self.epoch);
+    /// A permit for a connection from `peer`, for which another connection is evicted at
+    /// the limit.
+    pub(super) async fn acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
+        if self.permits.available_permits() == 0 {
+            self.evict(1);
+        }
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        let activity = Arc::new(ConnectionActivity::new(peer.into()));
+        let mut open = self.open();
+        let id = open.last_key_value().map_or(0, |(last, _)| last + 1);
+        open.insert(id, Arc::clone(&activity));
         Some(ConnectionPermit {
             id,
-            all: Arc::clone(self),
+            connections: Arc::clone(self),
             activity,
             _permit: permit,
         })
     }
 
-    /// Cuts a part of the connections, for the system has no resources left for more.
-    pub(super) fn cut_some(&self) {
-        let count = self.open().pulses.len().div_ceil(4);
-        self.cut_useless(count);
+    /// Evicts a quarter of the connections, as the system has no resources for more.
+    pub(super) fn evict_quarter(&self) {
+        let count = self.open().len().div_ceil(4);
+        self.evict(count);
     }
 
-    /// Cuts the `count` most useless ones; those that wait for an answer of ours come
-    /// last.
-    fn cut_useless(&self, count: usize) {
+    /// Evicts the `count` most useless connections.
+    fn evict(&self, count: usize) {
         let open = self.open();
-        for _ in 0..count {
-            let uncut = open.pulses.values().filter(|activity| !activity.is_cut());
-            match uncut.min_by_key(|activity| activity.worth()) {
-                Some(activity) => activity.cut(),
-                None => break,
-            }
+        let mut neighbours: HashMap<_, usize> = HashMap::new();
+        for activity in open.values() {
+            *neighbours.entry(activity.network).or_default() += 1;
+        }
+        let kept = open.values().filter(|each| !each.abort.is_cancelled());
+        let mut kept: Vec<_> = kept.collect();
+        kept.sort_by_cached_key(|each| {
+            each.eviction_key(neighbours.get(&each.network).copied().unwrap_or_default())
+        });
+        for activity in kept.into_iter().take(count) {
+            activity.abort.cancel();
         }
     }
 
-    /// Cuts the connections of clients that take too long, for ever.
+    /// Ends the connections of clients that exceed a time limit, for ever.
     pub(super) async fn sweep(&self, limits: &AnswerLimits) {
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,57 +126,30 @@ impl Connections {
                 continue;
             }
             let stall = limits.stall_time();
-            for activity in self.open().pulses.values() {
+            for activity in self.open().values() {
                 if activity.is_overdue(stall) {
-                    activity.cut();
+                    activity.abort.cancel();
                 }
             }
         }
     }
 
-    /// Ends each connection once nothing is being answered, and returns when all are gone.
+    /// Shuts every connection down gracefully, and returns when all have ended.
     pub(super) async fn drain(&self) {
-        for activity in self.open().pulses.values() {
-            activity.finish();
+        for activity in self.open().values() {
+            activity.shutdown.cancel();
         }
         // The semaphore is never closed.
-        let _ = self.places.acquire_many(self.limit).await;
+        let _ = self.permits.acquire_many(self.limit).await;
     }
 
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ConnectionActivity>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Open {
-    fn insert(&mut self, network: ClientNetwork, epoch: Instant) -> (u64, Arc<ConnectionActivity>) {
-        let neighbours = Arc::clone(self.by_network.entry(network).or_default());
-        neighbours.fetch_add(1, Ordering::Relaxed);
-        let activity = Arc::new(ConnectionActivity::new(network, neighbours, epoch));
-        let id = self.next;
-        self.next += 1;
-        self.pulses.insert(id, Arc::clone(&activity));
-        (id, activity)
-    }
-
-    fn remove(&mut self, id: u64) {
-        let Some(activity) = self.pulses.remove(&id) else {
-            return;
-        };
-        if activity.neighbours.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.by_network.remove(&activity.network);
-        }
-    }
-}
-
-impl ConnectionPermit {
-    pub(super) fn activity(&self) -> &Arc<ConnectionActivity> {
-        &self.activity
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.all.open().remove(self.id);
+        self.connections.open().remove(&self.id);
     }
 }

@@ -49,9 +49,10 @@ pub(super) fn store(accounts: usize) -> Arc<Store> {
     Arc::new(store)
 }
 
-/// A request_limiter in front of a router of so many accounts, which answers so many scrapes at a time.
+/// The limiter in front of a router of so many accounts, which answers so many scrapes at a
+/// time.
 pub(super) fn request_limiter(accounts: usize, scrapes: usize) -> RequestLimiter {
-    RequestLimiter::new(Arc::new(router(accounts, scrapes)))
+    RequestLimiter::new(Arc::new(router(accounts, scrapes)), None)
 }
 
 /// A router of so many accounts, which answers so many scrapes at a time.
@@ -64,7 +65,7 @@ pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
         ("TENCENTCLOUD_SECRET_KEY", "x"),
     ];
     let config = Config::load(None, &Environment::from(key), &[]).unwrap();
-    let running = Arc::new(ActiveConfig::new(config, now));
+    let active = Arc::new(ActiveConfig::new(config, now));
     let liveness = Scheduler::new(0.0).liveness();
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
     let bodies = Bodies::new(exposition, scrapes);
@@ -73,7 +74,7 @@ pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
         pages: Renderer::new(WAITING_PAGES, &bodies),
         probes: Renderer::new(WAITING_PROBES, &bodies),
         bodies,
-        status: Status::new(Arc::clone(&store), running, liveness.clone(), clock, now),
+        status: Status::new(Arc::clone(&store), active, liveness.clone(), clock, now),
         store,
         liveness,
         reload: None,

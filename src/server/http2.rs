@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/2: its streams are answered each for itself.
+//! A connection that speaks HTTP/2. Each stream is answered by a task of its own.
 
 mod heads;
 
@@ -23,13 +23,13 @@ use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
 use crate::system::clock::Clock;
 use heads::Heads;
 
-/// How much of each answer that the client has allowed may wait to be sent: one frame.
+/// The send buffer of each stream, in bytes: one frame.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// How often a client that allows nothing of an answer is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval between two checks of a client that grants no capacity.
+const STALL_CHECK: Duration = Duration::from_secs(1);
 
-/// What it takes to send the answers of a connection.
+/// Sends the answers of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     pub(super) activity: Arc<ConnectionActivity>,
@@ -37,8 +37,8 @@ pub(super) struct Sender {
     pub(super) clock: Clock,
 }
 
-/// Serves a connection until its client leaves, or all is answered and the connection is
-/// to finish.
+/// Serves a connection until its client leaves, or everything is answered and the connection
+/// is shut down.
 pub(super) async fn serve<T>(
     stream: T,
     responder: Responder,
@@ -49,7 +49,7 @@ where
 {
     let mut heads = Heads::new(Arc::clone(&sender.activity));
     let stream = InspectReader::new(stream, move |bytes: &[u8]| heads.received(bytes));
-    // That streams are begun and given up in a flood is limited by the library.
+    // The library limits floods of streams that are opened and reset.
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
@@ -58,34 +58,33 @@ where
         .await?;
     sender.activity.speaks_http2(Instant::now());
     let mut streams = JoinSet::new();
-    let (mut told, mut given_up) = (false, false);
-    // Until when a client that has been given up may take the rest, and leave.
-    let mut until = None;
+    let (mut is_shutdown, mut has_late_stream) = (false, false);
+    // When a connection with a late stream ends although its client has not left.
+    let mut end = None;
     loop {
-        until = match until {
-            _ if !given_up || !streams.is_empty() => None,
+        end = match end {
+            _ if !has_late_stream || !streams.is_empty() => None,
             None => Some(Instant::now() + sender.limits.stall_time()),
-            until => until,
+            end => end,
         };
-        let leave = tokio::time::sleep_until(until.unwrap_or_else(Instant::now));
+        let ended = tokio::time::sleep_until(end.unwrap_or_else(Instant::now));
         let accepted = tokio::select! {
             biased;
-            () = sender.activity.until_to_finish(), if !told => {
-                told = true;
+            () = sender.activity.shutdown.cancelled(), if !is_shutdown => {
+                is_shutdown = true;
                 connection.graceful_shutdown();
                 continue;
             }
-            Some(ended) = streams.join_next() => {
-                // Whoever lets an answer wait that long is not kept for more, but what
-                // else is under way goes on.
-                if matches!(ended, Ok(Ended::GivenUp)) && !given_up {
-                    given_up = true;
+            Some(stream) = streams.join_next() => {
+                // A late client gets no further streams, but its other answers go on.
+                if matches!(stream, Ok(Err(Late))) && !has_late_stream {
+                    has_late_stream = true;
                     connection.graceful_shutdown();
                 }
                 continue;
             }
             accepted = connection.accept() => accepted,
-            () = leave, if until.is_some() => return Ok(()),
+            () = ended, if end.is_some() => return Ok(()),
         };
         let Some(accepted) = accepted else {
             return Ok(());
@@ -96,28 +95,19 @@ where
     }
 }
 
-/// How a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// Its answer is sent, or the client wants it no more.
-    Done,
-    /// The client took too long.
-    GivenUp,
-}
-
-/// The client took too long.
+/// The client exceeded a time limit of answers.
 struct Late;
 
 impl Sender {
-    /// Sends a response, unless the client gives it up or takes too long.
+    /// Sends a response, unless the client resets the stream.
     async fn answer(
         self,
         response: impl Future<Output = Response<Body>>,
         mut respond: SendResponse<Bytes>,
-    ) -> Ended {
+    ) -> Result<(), Late> {
         let response = tokio::select! {
             biased;
-            _ = poll_fn(|context| respond.poll_reset(context)) => return Ended::Done,
+            _ = poll_fn(|context| respond.poll_reset(context)) => return Ok(()),
             response = response => response,
         };
         let (mut head, body) = response.into_parts();
@@ -129,15 +119,15 @@ impl Sender {
             head.headers.entry(header::DATE).or_insert(date);
         }
         let response = Response::from_parts(head, ());
-        // Other errors mean that the client has left, or has given it up.
+        // Other errors mean that the client has left, or has reset the stream.
         if let Ok(mut stream) = respond.send_response(response, body.is_empty())
             && !body.is_empty()
             && let Err(Late) = self.send(&mut stream, body).await
         {
             stream.send_reset(Reason::CANCEL);
-            return Ended::GivenUp;
+            return Err(Late);
         }
-        Ended::Done
+        Ok(())
     }
 
     /// The time of day for the header `Date`.
@@ -147,8 +137,8 @@ impl Sender {
         HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()
     }
 
-    /// Sends a body, each part once the client allows that. The rest waits here, and is
-    /// let go of if the client takes too long.
+    /// Sends a body, each part once the client grants capacity. The rest is dropped if the
+    /// client is late.
     async fn send(&self, stream: &mut SendStream<Bytes>, mut body: Body) -> Result<(), Late> {
         let until = Instant::now() + SEND_TIME;
         while let Some(piece) = body.next() {
@@ -157,10 +147,10 @@ impl Sender {
                 return Ok(());
             };
             while !piece.is_empty() {
-                let Some(allowed) = self.allowed(stream, piece.len(), until).await? else {
+                let Some(capacity) = self.capacity(stream, piece.len(), until).await? else {
                     return Ok(());
                 };
-                let part = piece.split_to(allowed.min(piece.len()));
+                let part = piece.split_to(capacity.min(piece.len()));
                 let is_last = piece.is_empty() && body.is_empty();
                 if stream.send_data(part, is_last).is_err() || is_last {
                     return Ok(());
@@ -172,9 +162,9 @@ impl Sender {
         Ok(())
     }
 
-    /// How many bytes of so many the client allows to be sent, as soon as it allows some;
-    /// nothing once it wants no more.
-    async fn allowed(
+    /// The capacity for `wanted` bytes, as soon as the client grants some; none once the
+    /// stream is reset.
+    async fn capacity(
         &self,
         stream: &mut SendStream<Bytes>,
         wanted: usize,
@@ -187,15 +177,15 @@ impl Sender {
         }
         let since = Instant::now();
         loop {
-            let look = until.min(Instant::now() + LOOK);
+            let check = until.min(Instant::now() + STALL_CHECK);
             let capacity = poll_fn(|context| stream.poll_capacity(context));
-            match tokio::time::timeout_at(look, capacity).await {
+            match tokio::time::timeout_at(check, capacity).await {
                 Ok(Some(Ok(capacity))) => {
                     self.activity.read();
                     return Ok(Some(capacity));
                 }
                 Ok(_) => return Ok(None),
-                Err(_) if look == until || since.elapsed() >= self.limits.stall_time() => {
+                Err(_) if check == until || since.elapsed() >= self.limits.stall_time() => {
                     return Err(Late);
                 }
                 Err(_) => {}

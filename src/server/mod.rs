@@ -1,5 +1,5 @@
-//! The HTTP server: listeners, connections and their limits. What is answered is
-//! decided in [`router`]; nothing a client sends reaches the cloud.
+//! The HTTP server: listeners, connections and their limits. The [`router`] decides the
+//! answers; nothing that a client sends reaches the cloud.
 
 mod activity_stream;
 mod answers;
@@ -31,6 +31,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -44,46 +45,46 @@ use router::Router;
 use crate::server::web_config::WebConfigFile;
 use crate::system::log_limit::{LogLimit, hidden};
 
-/// How many bytes a request's head may have. The rest of a request is never read.
+/// The most bytes of a request's head. The body of a request is never read.
 pub const MAX_HEAD: usize = 16 * 1024;
 
-/// How many requests a client may have in one HTTP/2 connection at a time.
+/// The most concurrent requests in one HTTP/2 connection.
 pub const MAX_STREAMS: u32 = 32;
 
-/// How long a client may take for the TLS handshake, with its first request's head or the
-/// beginning of HTTP/2, and for each further head from its first byte.
+/// The time limit of the TLS handshake together with the first request's head or the
+/// HTTP/2 preface, and of each further head from its first byte.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// How long a connection may be open between requests. Prometheus itself gives up an
-/// idle one after five minutes.
+/// The time limit of an idle connection. Prometheus closes idle connections after five
+/// minutes.
 pub const IDLE_TIME: Duration = Duration::from_secs(330);
 
-/// How long a client may accept nothing of an answer.
+/// The time limit within which a client must accept some of an answer.
 pub const STALL_TIME: Duration = Duration::from_secs(10);
 
-/// The same while others wait because a limit of the answers is reached.
+/// The same while other requests wait because a limit of the answers is reached.
 pub const STALL_TIME_WHILE_OTHERS_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a client may take to accept all of an answer.
+/// The time limit within which a client must accept all of an answer.
 pub const SEND_TIME: Duration = Duration::from_secs(120);
 
-/// How many bytes answers may hold until their clients have accepted them. Of an answer
-/// that is larger than a sixth of this, a sixth is counted.
+/// The most bytes of answers that clients have not accepted yet. An answer that is larger
+/// than a sixth of this counts as a sixth.
 pub const ANSWER_MEMORY: usize = 12 * 1024 * 1024;
 
-/// The pause after the kernel refused a connection, such as for want of file descriptors.
+/// The pause after the kernel refused a connection, such as without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long connections in use may take to finish when the server stops.
+/// The time limit within which connections must finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How much is served at a time.
+/// The limits of concurrent work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; a further one takes the place of the most useless one.
+    /// Open connections; a further one evicts the most useless one.
     pub connections: NonZeroUsize,
-    /// Scrapes under way, until their answers are accepted; 0 is no limit. A further one
-    /// waits a while, then gets 503.
+    /// Scrapes whose answers are not accepted yet; 0 is no limit. A further one waits five
+    /// seconds, then gets 503.
     pub scrapes: usize,
 }
 
@@ -92,29 +93,29 @@ pub struct Limits {
 pub struct Server {
     listeners: Vec<TcpListener>,
     connections: NonZeroUsize,
-    auth_layer: Option<Arc<WebConfigFile>>,
+    web_config: Option<Arc<WebConfigFile>>,
     health_is_open: bool,
 }
 
 impl Server {
-    /// A server that accepts on `listeners`, has so many connections open at the most, and
-    /// speaks plain HTTP with everybody.
+    /// A server that accepts at most `connections` on `listeners`, and speaks plain HTTP
+    /// without authentication.
     #[must_use]
     pub fn new(listeners: Vec<TcpListener>, connections: NonZeroUsize) -> Self {
         Self {
             listeners,
             connections,
-            auth_layer: None,
+            web_config: None,
             health_is_open: false,
         }
     }
 
-    /// The same, but as `file` says. With `health_is_open` whether the process is alive
-    /// and ready is told without a password.
+    /// The same server with the web configuration `file`. With `health_is_open` the paths
+    /// of health and readiness need no password.
     #[must_use]
-    pub fn guarded_by(self, file: WebConfigFile, health_is_open: bool) -> Self {
+    pub fn with_web_config(self, file: WebConfigFile, health_is_open: bool) -> Self {
         Self {
-            auth_layer: Some(Arc::new(file)),
+            web_config: Some(Arc::new(file)),
             health_is_open,
             ..self
         }
@@ -122,20 +123,18 @@ impl Server {
 
     /// The web configuration of a server that speaks TLS.
     fn tls(&self) -> Option<&Arc<WebConfigFile>> {
-        let auth_layer = self.auth_layer.as_ref();
-        auth_layer.filter(|file| file.first().tls.is_some())
+        let file = self.web_config.as_ref()?;
+        file.first().tls.is_some().then_some(file)
     }
 
-    /// The addresses it is bound to.
+    /// The addresses that the server is bound to.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        let listeners = self.listeners.iter();
-        listeners
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        let addresses = self.listeners.iter().map(TcpListener::local_addr);
+        addresses.filter_map(Result::ok).collect()
     }
 
-    /// Says in the log where it listens, as other exporters do.
+    /// Logs the addresses, as other exporters do.
     pub fn announce(&self) {
         for address in self.local_addrs() {
             info!(%address, "Listening on");
@@ -148,38 +147,36 @@ impl Server {
 
     /// Serves `router` until `stop`, then lets requests in progress finish.
     pub async fn serve(self, router: Arc<Router>, stop: CancellationToken) {
-        let open = Arc::new(Connections::new(self.connections));
+        let connections = Arc::new(Connections::new(self.connections));
         let tls = self.tls().cloned();
+        let auth_layer = self.web_config;
+        let auth_layer = auth_layer.map(|file| AuthLayer::new(file, self.health_is_open));
         let limits = Arc::clone(router.bodies.limits());
-        let clock = router.bodies.exposition().clock().clone();
-        let request_limiter = RequestLimiter::new(router);
-        let request_limiter = match self.auth_layer {
-            Some(file) => request_limiter.guarded_by(AuthLayer::new(file, self.health_is_open)),
-            None => request_limiter,
-        };
-        let shared = ConnectionContext {
-            request_limiter: Arc::new(request_limiter),
+        let context = ConnectionContext {
+            clock: router.bodies.exposition().clock().clone(),
             limits: Arc::clone(&limits),
-            clock,
+            request_limiter: Arc::new(RequestLimiter::new(router, auth_layer)),
             tls,
         };
-        let accepting = self
-            .listeners
-            .into_iter()
-            .map(|listener| accept(listener, &open, &shared));
-        let serving = futures_util::future::join(
-            futures_util::future::join_all(accepting),
-            open.sweep(&limits),
-        );
+        let listeners = self.listeners.into_iter();
+        let accepting = listeners.map(|listener| accept(listener, &connections, &context));
+        let serving = join(join_all(accepting), connections.sweep(&limits));
         stop.run_until_cancelled(serving).await;
-        if tokio::time::timeout(DRAIN, open.drain()).await.is_err() {
+        if tokio::time::timeout(DRAIN, connections.drain())
+            .await
+            .is_err()
+        {
             warn!("some connections were still busy and have been closed");
         }
     }
 }
 
-/// Accepts connections for ever: no error of the kernel's ends it.
-async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &ConnectionContext) {
+/// Accepts connections for ever: no error of the kernel ends the loop.
+async fn accept(
+    listener: TcpListener,
+    connections: &Arc<Connections>,
+    context: &ConnectionContext,
+) {
     let log_limit = LogLimit::minute();
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -188,15 +185,13 @@ async fn accept(listener: TcpListener, open: &Arc<Connections>, shared: &Connect
                 if let Some(count) = log_limit.admit() {
                     warn!(%error, hidden = hidden(count), "cannot accept a connection: the exporter closes other connections and tries again");
                 }
-                open.cut_some();
+                connections.evict_quarter();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Some(place) = open.admit(peer.ip()).await else {
-            continue;
-        };
-        let serving = connection::serve(stream, peer, place, shared.clone());
-        tokio::spawn(serving);
+        if let Some(permit) = connections.acquire(peer.ip()).await {
+            tokio::spawn(connection::serve(stream, peer, permit, context.clone()));
+        }
     }
 }

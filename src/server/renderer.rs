@@ -1,11 +1,10 @@
-//! Answers that take the longer the more accounts there are: the pages and the probes.
+//! Answers whose cost grows with the number of accounts: the pages and the probes.
 //!
-//! They are computed one at a time, away from the thread that serves, so that they never
-//! hold up a scrape. Equal requests that wait share one answer. How many different ones
-//! wait is bounded, and so is how much of their answers clients have not taken yet.
+//! They are computed one at a time on a thread of their own, so that they never delay a
+//! scrape. Equal requests in the queue share one answer. The number of different requests
+//! in the queue is bounded, and so are the bytes of answers that clients have not accepted.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,34 +14,36 @@ use tracing::error;
 
 use super::answers::{AnswerLimits, LimitReached};
 use super::body::{Body, holding};
-use super::reply::{PLAIN, page, refused};
+use super::reply::{PLAIN, answer, refused};
 use super::scrape::bodies::Bodies;
 use super::worker;
 use crate::system::log_limit::{LogLimit, hidden};
 
-/// How many different pages may wait.
+/// The most different pages in the queue.
 pub const WAITING_PAGES: usize = 16;
 
-/// How many different probes may wait: more than scrapes are answered at a time.
+/// The most different probes in the queue: more than the default of `--web.max-requests`.
 pub const WAITING_PROBES: usize = 64;
 
 /// Computes answers.
 #[derive(Debug)]
 pub struct Renderer(Arc<RenderQueue>);
 
+#[derive(Debug)]
 struct RenderQueue {
-    /// How many different requests may wait.
+    /// The most different requests in the queue.
     limit: usize,
-    /// Those whose answer is not being computed yet, with where it goes.
+    /// The requests whose answer is not being computed yet.
     waiting: Mutex<HashMap<String, watch::Sender<Option<Response<Bytes>>>>>,
-    turn: Semaphore,
+    /// Held while an answer is computed.
+    rendering: Semaphore,
     limits: Arc<AnswerLimits>,
     log_limit: LogLimit,
 }
 
 impl Renderer {
-    /// One in which up to `limit` different requests may wait, and whose answers share
-    /// the memory of those of `bodies`.
+    /// A renderer with a queue of up to `limit` different requests, whose answers count for
+    /// the same memory limit as `bodies`.
     #[must_use]
     pub fn new(limit: usize, bodies: &Bodies) -> Self {
         Self::within(limit, Arc::clone(bodies.limits()))
@@ -52,37 +53,36 @@ impl Renderer {
         Self(Arc::new(RenderQueue {
             limit,
             waiting: Mutex::default(),
-            turn: Semaphore::new(1),
+            rendering: Semaphore::new(1),
             limits,
             log_limit: LogLimit::minute(),
         }))
     }
 
-    /// The answer to `request`, which `render` computes unless an equal one waits already.
+    /// The answer to `request`, which `render` computes unless an equal request waits already.
     pub(super) async fn answer(
         &self,
         request: String,
         render: impl FnOnce() -> Response<Bytes> + Send + 'static,
     ) -> Response<Body> {
-        let answer = match self.0.result_of(request, render) {
+        let answer = match self.0.enqueue(request, render) {
             Some(mut result) => {
                 let answer = result.wait_for(Option::is_some).await;
                 answer.ok().and_then(|answer| answer.clone())
             }
             None => None,
         };
-        answer
-            .unwrap_or_else(|| refused(LimitReached::Pages))
-            .map(Body::from)
+        let answer = answer.unwrap_or_else(|| refused(LimitReached::Pages));
+        answer.map(Body::from)
     }
 }
 
 impl RenderQueue {
-    /// Where the answer will be, or nothing if too many wait.
+    /// Receives the answer; nothing if the queue is full.
     ///
-    /// A request never joins one that is being computed: it must see what happened before
-    /// it was sent, such as a reload.
-    fn result_of(
+    /// A request never shares an answer that is being computed already: its answer must show
+    /// what happened before the request, such as a reload.
+    fn enqueue(
         self: &Arc<Self>,
         request: String,
         render: impl FnOnce() -> Response<Bytes> + Send + 'static,
@@ -98,9 +98,9 @@ impl RenderQueue {
         waiting.insert(request.clone(), sender.clone());
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            let _turn = shared.turn.acquire().await;
+            let _rendering = shared.rendering.acquire().await;
             shared.waiting().remove(&request);
-            // All who asked may have left.
+            // All clients may have left.
             if !sender.is_closed() {
                 sender.send_replace(Some(shared.rendered(render).await));
             }
@@ -119,31 +119,22 @@ impl RenderQueue {
                     error!(%error, hidden = hidden(count), "cannot compute an answer; please report this");
                 }
                 let text = "The answer cannot be computed. The log says why.\n";
-                page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+                answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
             }
         }
     }
 
-    /// `answer`, counted until clients have taken it, or a refusal: to wait would keep it.
+    /// `answer`, counted until clients have accepted it; at the limit a refusal, as a waiting
+    /// answer would hold its memory.
     fn hold(&self, answer: Response<Bytes>) -> Response<Bytes> {
         match self.limits.try_memory(answer.body().len()) {
             Some(permit) => answer.map(|bytes| holding(bytes, permit)),
-            None => refused(LimitReached::NegotiationCache),
+            None => refused(LimitReached::Memory),
         }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Response<Bytes>>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for RenderQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renderer")
-            .field("limit", &self.limit)
-            .field("waiting", &self.waiting().len())
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
     }
 }
 
@@ -238,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_that_nobody_takes_hold_a_bounded_memory_until_they_are_dropped() {
+    async fn answers_that_no_client_accepts_hold_a_bounded_memory_until_they_are_dropped() {
         let renderer = renderer(16);
         let ask = |name: &str| renderer.answer(name.to_owned(), || of_size(1_000_000));
         let mut held = Vec::new();
@@ -255,14 +246,14 @@ mod tests {
         assert_eq!(ask("next").await.status(), StatusCode::OK);
     }
 
-    /// The thread that calls, and how far it stands back behind others.
+    /// The thread that calls, and its niceness.
     fn this_thread() -> (thread::ThreadId, i32) {
         let nice = rustix::process::getpriority_process(None).unwrap();
         (thread::current().id(), nice)
     }
 
     #[tokio::test]
-    async fn answers_are_computed_on_another_thread_that_stands_back_one_at_a_time() {
+    async fn answers_are_computed_one_at_a_time_on_another_thread_of_lower_priority() {
         let renderer = renderer(16);
         let (sender, threads) = mpsc::channel();
         let under_way = Arc::new(AtomicUsize::new(0));
@@ -288,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_computed_for_who_has_left() {
+    async fn nothing_is_computed_for_a_client_that_has_left() {
         let (renderer, until_dropped) = busy_renderer(16);
         tokio::task::yield_now().await;
         let left = renderer.answer("left".to_owned(), || panic!("nobody wants it"));

@@ -1,4 +1,4 @@
-//! What stands between a request and the router.
+//! The limits and the web configuration that a request passes before the router.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,77 +7,63 @@ use http::request::Parts;
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use super::answers::AnswerLimits;
-use super::auth_layer::{AuthLayer, AuthOutcome};
+use super::auth_layer::AuthLayer;
 use super::body::Body;
 use super::reply::refused;
 use super::router::Router;
 use super::scrape::NegotiationCache;
 
-/// Lets requests through to the router, or refuses them.
+/// Passes requests to the router, or refuses them.
 #[derive(Debug)]
 pub(super) struct RequestLimiter {
     router: Arc<Router>,
-    limits: Arc<AnswerLimits>,
     auth_layer: Option<AuthLayer>,
 }
 
 impl RequestLimiter {
-    /// Of the router.
-    pub(super) fn new(router: Arc<Router>) -> Self {
-        Self {
-            limits: Arc::clone(router.bodies.limits()),
-            router,
-            auth_layer: None,
-        }
-    }
-
-    /// The same behind `auth_layer`.
-    pub(super) fn guarded_by(self, auth_layer: AuthLayer) -> Self {
-        Self {
-            auth_layer: Some(auth_layer),
-            ..self
-        }
+    /// Limits the requests to `router`, behind `auth_layer` if there is one.
+    pub(super) fn new(router: Arc<Router>, auth_layer: Option<AuthLayer>) -> Self {
+        Self { router, auth_layer }
     }
 
     /// The answer to a request from `peer`.
     pub(super) async fn answer(&self, request: &Parts, peer: IpAddr) -> Response<Body> {
-        match &self.auth_layer {
-            None => self.site_answer(request).await,
-            Some(auth_layer) => match auth_layer.admit(request, peer).await {
-                AuthOutcome::Granted(pass) => pass.sign(self.site_answer(request).await),
-                AuthOutcome::Refused(response) => response,
-            },
+        let Some(auth_layer) = &self.auth_layer else {
+            return self.limited_answer(request).await;
+        };
+        match auth_layer.admit(request, peer).await {
+            Ok(settings) => settings.with_headers(self.limited_answer(request).await),
+            Err(refusal) => refusal,
         }
     }
 
-    /// The answer to a request if nothing stands between, and nothing has to be done for
-    /// it: mostly that of a scrape.
-    pub(super) fn answer_at_hand<T>(
+    /// The cached body of a scrape, if it is current, no authentication is configured, and
+    /// no limit is reached.
+    pub(super) fn cached_answer<T>(
         &self,
         request: &Request<T>,
-        memory: &NegotiationCache,
+        cache: &NegotiationCache,
         now: Instant,
     ) -> Option<Response<Body>> {
         if self.auth_layer.is_some() {
             return None;
         }
-        let response = self.router.answer_at_hand(request, memory, now)?;
-        let permit = self.limits.try_scrape()?;
+        let response = self.router.cached_answer(request, cache, now)?;
+        let permit = self.router.bodies.limits().try_scrape()?;
         Some(response.map(|body| body.holding(permit)))
     }
 
-    async fn site_answer(&self, request: &Parts) -> Response<Body> {
+    async fn limited_answer(&self, request: &Parts) -> Response<Body> {
         if !self.router.is_scrape(request.uri.path()) {
             return self.router.answer(request).await;
         }
-        // Many may wait for one rendering, after which all go on at once.
-        match self.limits.scrape().await {
+        // Many scrapes may wait for one rendering, after which all continue at once.
+        match self.router.bodies.limits().scrape().await {
             Ok(permit) => {
                 let response = self.router.answer(request).await;
                 response.map(|body| body.holding(permit))
             }
-            Err(reached) => refused(reached).map(Body::from),
+            Err(reached) => refused(reached),
         }
     }
 }
@@ -94,7 +80,7 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::server::answers::PATIENCE;
+    use crate::server::answers::WAIT_TIME;
     use crate::server::fixture;
 
     fn request_limiter(scrapes: usize) -> RequestLimiter {
@@ -114,26 +100,32 @@ mod tests {
     async fn a_scrape_beyond_the_limit_waits_a_while_and_is_refused_then() {
         let request_limiter = request_limiter(1);
         assert_eq!(status(&request_limiter, "/metrics").await, StatusCode::OK);
-        let held = request_limiter.limits.scrape().await.unwrap();
+        let held = request_limiter
+            .router
+            .bodies
+            .limits()
+            .scrape()
+            .await
+            .unwrap();
         assert_eq!(status(&request_limiter, "/").await, StatusCode::OK);
         let refused = status(&request_limiter, "/metrics").await;
         assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
         let scrape = status(&request_limiter, "/metrics");
         let (answered, ()) = futures_util::future::join(scrape, async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(WAIT_TIME / 2).await;
             drop(held);
         })
         .await;
         assert_eq!(answered, StatusCode::OK);
     }
 
-    /// The headers and the length of what is answered at hand.
-    fn at_hand(
+    /// The headers and the length of a cached answer.
+    fn cached(
         request_limiter: &RequestLimiter,
         request: http::request::Builder,
     ) -> Option<(HeaderMap, u64)> {
         let request = request.body(()).unwrap();
-        let response = request_limiter.answer_at_hand(
+        let response = request_limiter.cached_answer(
             &request,
             &NegotiationCache::default(),
             Instant::now(),
@@ -143,13 +135,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_scrape_is_at_hand_as_long_as_nothing_changes_and_nobody_has_to_wait() {
+    async fn a_scrape_is_answered_from_the_cache_while_nothing_changes_and_no_limit_is_reached() {
         let request_limiter = request_limiter(1);
         let scrape = || Request::get("/metrics");
         assert_eq!(
-            at_hand(&request_limiter, scrape()),
+            cached(&request_limiter, scrape()),
             None,
-            "nothing was rendered yet"
+            "nothing is rendered yet"
         );
         let request = scrape().body(()).unwrap().into_parts().0;
         let before = request_limiter
@@ -158,12 +150,12 @@ mod tests {
         let length = before.body().length().unwrap();
         let headers = before.headers().clone();
         assert_eq!(
-            at_hand(&request_limiter, scrape()),
+            cached(&request_limiter, scrape()),
             None,
-            "that one is not sent yet"
+            "the first answer is not sent yet"
         );
         drop(before);
-        assert_eq!(at_hand(&request_limiter, scrape()), Some((headers, length)));
+        assert_eq!(cached(&request_limiter, scrape()), Some((headers, length)));
         for other in [
             Request::head("/metrics"),
             Request::post("/metrics"),
@@ -171,27 +163,33 @@ mod tests {
             Request::get("/"),
             scrape().header(ACCEPT_ENCODING, "gzip"),
         ] {
-            assert_eq!(at_hand(&request_limiter, other), None);
+            assert_eq!(cached(&request_limiter, other), None);
         }
-        let held = request_limiter.limits.scrape().await.unwrap();
+        let held = request_limiter
+            .router
+            .bodies
+            .limits()
+            .scrape()
+            .await
+            .unwrap();
         assert_eq!(
-            at_hand(&request_limiter, scrape()),
+            cached(&request_limiter, scrape()),
             None,
-            "others are before it"
+            "the limit is reached"
         );
         drop(held);
-        assert!(at_hand(&request_limiter, scrape()).is_some());
+        assert!(cached(&request_limiter, scrape()).is_some());
         request_limiter.router.store.revision().advance();
         assert_eq!(
-            at_hand(&request_limiter, scrape()),
+            cached(&request_limiter, scrape()),
             None,
             "a snapshot has changed"
         );
         status(&request_limiter, "/metrics").await;
-        assert!(at_hand(&request_limiter, scrape()).is_some());
+        assert!(cached(&request_limiter, scrape()).is_some());
         tokio::time::advance(Duration::from_millis(10)).await;
         assert_eq!(
-            at_hand(&request_limiter, scrape()),
+            cached(&request_limiter, scrape()),
             None,
             "the live part is too old"
         );

@@ -1,4 +1,4 @@
-//! What is answered at which path.
+//! The answer of each path.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::negotiation::Dialect;
 use super::renderer::Renderer;
-use super::reply::{JSON, PLAIN, answer, page};
+use super::reply::{JSON, PLAIN, answer};
 use super::scrape::NegotiationCache;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status_page};
@@ -19,33 +19,33 @@ use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::Store;
 use crate::server::status::Status;
 
-/// What the server answers from.
+/// Answers requests from the snapshots and the cached bodies.
 #[derive(Debug)]
 pub struct Router {
-    /// Where the metrics are, such as `/metrics`.
+    /// The path of the metrics, such as `/metrics`.
     pub telemetry_path: String,
-    /// What a scrape gets.
+    /// The bodies of scrapes.
     pub bodies: Bodies,
-    /// What computes the pages.
+    /// Computes the pages.
     pub pages: Renderer,
-    /// What computes the answers to probes.
+    /// Computes the answers to probes.
     pub probes: Renderer,
-    /// What the status page and its JSON are told from.
+    /// The model of the status page and its JSON.
     pub status: Status,
-    /// What readiness and the service discovery are told from.
+    /// The source of readiness and service discovery.
     pub store: Arc<Store>,
-    /// What liveness is told from.
+    /// The liveness of the scheduler.
     pub liveness: Liveness,
-    /// Where a client's wish for a reload goes, if clients may wish that.
+    /// Receives the reload requests of clients, if `--web.enable-lifecycle` allows them.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
 
-/// A wish for a reload: where to say what came of it.
+/// A reload request: the sender of its outcome.
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 const RELOAD: &str = "/-/reload";
 
-/// All paths but that of the metrics.
+/// All paths except the path of the metrics.
 pub const PATHS: [&str; 8] = [
     "/",
     "/-/healthy",
@@ -63,24 +63,24 @@ impl Router {
         path == self.telemetry_path || path == "/probe"
     }
 
-    /// Whether this path tells how the process is.
+    /// Whether this path reports health or readiness.
     pub(super) fn is_health(path: &str) -> bool {
         matches!(path, "/-/healthy" | "/-/ready")
     }
 
-    /// The answer to a request for the metrics while nothing has changed since the last.
-    pub(super) fn answer_at_hand<T>(
+    /// The cached answer to a request for the metrics, if it is current.
+    pub(super) fn cached_answer<T>(
         &self,
         request: &Request<T>,
-        memory: &NegotiationCache,
+        cache: &NegotiationCache,
         now: Instant,
     ) -> Option<Response<Body>> {
         let is_scrape =
             request.method() == Method::GET && request.uri().path() == self.telemetry_path;
-        is_scrape.then(|| scrape::at_hand(&self.bodies, request.headers(), memory, now))?
+        is_scrape.then(|| scrape::cached_metrics(&self.bodies, request.headers(), cache, now))?
     }
 
-    /// The answer to a request. What takes the longer the more accounts there are is
+    /// The answer to a request. Answers whose cost grows with the number of accounts are
     /// computed on another thread.
     pub(super) async fn answer(self: &Arc<Self>, request: &Parts) -> Response<Body> {
         let (method, path) = (&request.method, request.uri.path());
@@ -135,10 +135,10 @@ impl Router {
         }
     }
 
-    /// The answer of a path for people, or for programs that know the accounts.
+    /// The answer of a path whose cost grows with the number of accounts.
     fn page(&self, path: &str, query: &str) -> Response<Bytes> {
         match path {
-            "/sd" => page(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
+            "/sd" => answer(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
             "/api/v1/status" => status_page::json(&self.status, query),
             "/config" => status_page::configuration(&self.status),
             _ => status_page::page(&self.status, query, &self.telemetry_path),

@@ -1,4 +1,4 @@
-//! What Prometheus scrapes: `/metrics` and `/probe`.
+//! The paths that Prometheus scrapes: `/metrics` and `/probe`.
 
 pub mod bodies;
 mod buffer_pool;
@@ -15,21 +15,21 @@ use url::form_urlencoded;
 
 use super::body::Body;
 use super::negotiation::Dialect;
-use super::reply::{self, PLAIN, page};
+use super::reply::{self, PLAIN, answer};
 use crate::exposition::Exposition;
 use bodies::{Bodies, NoBody};
 pub(super) use negotiation_cache::NegotiationCache;
 
-/// All metrics, if nothing has to be rendered for them.
-pub(super) fn at_hand(
+/// All metrics from the cache, if they are current.
+pub(super) fn cached_metrics(
     bodies: &Bodies,
     headers: &HeaderMap,
-    memory: &NegotiationCache,
+    cache: &NegotiationCache,
     now: Instant,
 ) -> Option<Response<Body>> {
-    let wanted = memory.wanted(headers);
+    let wanted = cache.wanted(headers);
     let Dialect { format, gzip, .. } = wanted.dialect;
-    let mut response = Response::new(bodies.at_hand(format, gzip, now)?);
+    let mut response = Response::new(bodies.cached(format, gzip, now)?);
     *response.headers_mut() = wanted.headers.clone();
     Some(response)
 }
@@ -37,22 +37,28 @@ pub(super) fn at_hand(
 /// All metrics.
 pub(super) async fn metrics(bodies: &Bodies, headers: &HeaderMap) -> Response<Body> {
     let dialect = Dialect::wanted(headers);
-    scrape(bodies.body(dialect.format, dialect.gzip).await, dialect)
+    match bodies.body(dialect.format, dialect.gzip).await {
+        Ok(body) => with_headers(body, dialect),
+        Err(NoBody::Refused(reached)) => reply::refused(reached),
+        Err(NoBody::Failed(error)) => failed(&error),
+    }
 }
 
-/// What is known of one account, for Prometheus to have a target for each.
+/// The metrics of one account, for Prometheus to have a target for each account.
 pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> Response<Bytes> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     let Some((_, target)) = pairs.find(|(name, _)| name == "target") else {
         let text = "Name an account: /probe?target=ACCOUNT. The accounts are at /sd.\n";
-        return page(StatusCode::BAD_REQUEST, PLAIN, text);
+        return answer(StatusCode::BAD_REQUEST, PLAIN, text);
     };
-    match exposition.render_account(dialect.format, &target) {
-        Ok(Some(text)) => match bodies::once(text, dialect.gzip) {
-            Ok(body) => with_headers(body, dialect),
-            Err(error) => failed(&error),
-        },
-        Ok(None) => page(
+    let text = exposition.render_account(dialect.format, &target);
+    let body = text.and_then(|text| {
+        text.map(|text| bodies::once(text, dialect.gzip))
+            .transpose()
+    });
+    match body {
+        Ok(Some(body)) => with_headers(body, dialect),
+        Ok(None) => answer(
             StatusCode::BAD_REQUEST,
             PLAIN,
             "This process collects no account of that name. Its accounts are at /sd.\n",
@@ -61,20 +67,11 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
     }
 }
 
-/// The answer to a scrape, which depends on what the client accepts.
-fn scrape(body: Result<Body, NoBody>, dialect: Dialect) -> Response<Body> {
-    match body {
-        Ok(body) => with_headers(body, dialect),
-        Err(NoBody::Refused(reached)) => reply::refused(reached).map(Body::from),
-        Err(NoBody::Failed(error)) => failed(&error).map(Body::from),
-    }
-}
-
 /// The answer to a scrape whose metrics cannot be rendered.
-fn failed(error: &io::Error) -> Response<Bytes> {
+fn failed<B: From<Bytes>>(error: &io::Error) -> Response<B> {
     error!(%error, "cannot render the metrics; please report this");
     let text = "The metrics cannot be rendered. The log says why.\n";
-    page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+    answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
 }
 
 /// An answer with the headers of a scrape.

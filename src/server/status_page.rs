@@ -40,7 +40,7 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
     let query = Query::parse(query);
     let report = status.report_in_brief(&query);
     let page = page::render(&report, &query, telemetry_path);
-    let mut response = reply::page(StatusCode::OK, HTML, page.into_string());
+    let mut response = reply::answer(StatusCode::OK, HTML, page.into_string());
     let headers = response.headers_mut();
     for (name, value) in [
         (
@@ -65,7 +65,7 @@ pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
         data: &report,
     };
     match serde_json::to_vec(&envelope) {
-        Ok(json) => fresh(reply::page(StatusCode::OK, JSON, json)),
+        Ok(json) => fresh(reply::answer(StatusCode::OK, JSON, json)),
         Err(error) => failed("status", &error),
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
 /// The configuration at work.
 pub(super) fn configuration(status: &Status) -> Response<Bytes> {
     match status.configuration() {
-        Ok(yaml) => fresh(reply::page(StatusCode::OK, PLAIN, yaml)),
+        Ok(yaml) => fresh(reply::answer(StatusCode::OK, PLAIN, yaml)),
         Err(error) => failed("configuration", &error),
     }
 }
@@ -90,5 +90,5 @@ fn fresh(mut response: Response<Bytes>) -> Response<Bytes> {
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Response<Bytes> {
     tracing::error!(%error, "cannot write the {what}; please report this");
     let text = format!("The {what} cannot be written. The log says why.\n");
-    reply::page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+    reply::answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
 }

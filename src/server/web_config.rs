@@ -1,8 +1,8 @@
-//! How the server faces its clients: the file of `--web.config.file`, with the schema
-//! of Prometheus' exporter-toolkit.
+//! TLS, users, headers and rate limit: the file of `--web.config.file`, with the schema of
+//! Prometheus' exporter-toolkit.
 //!
-//! A file that the toolkit accepts or refuses is accepted or refused here, too, unless
-//! it asks for what our TLS library cannot do: that is refused, and never ignored.
+//! A file that the toolkit accepts or refuses is accepted or refused here, too. A setting
+//! that our TLS library does not support is refused, and never ignored.
 
 mod client_certificate;
 mod password_hash;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Response};
 
 pub use self::password_hash::PasswordHash;
 pub use self::tls::TlsSettings;
@@ -22,31 +22,40 @@ pub use self::watched::WebConfigFile;
 
 use crate::config::{ConfigError, Environment, Reader, Settings};
 
-/// What the file says.
+/// The settings of the file.
 #[derive(Debug, Clone, Default)]
 pub struct WebConfig {
-    /// How to speak TLS; plain HTTP without.
+    /// The TLS settings; plain HTTP without.
     pub tls: Option<TlsSettings>,
     /// Whether HTTP/2 may be spoken, over TLS.
     pub http2: bool,
-    /// Headers for every answer that does not have them of itself.
+    /// Headers of every answer that does not have them already.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Who may ask, by name; everybody if empty.
+    /// The users by name; without users there is no authentication.
     pub users: BTreeMap<String, PasswordHash>,
-    /// How often may be asked; as often as one likes without.
+    /// The limit of requests, if there is one.
     pub rate_limit: Option<RequestLimit>,
 }
 
-/// A bucket of requests, which is full at first.
+/// A token bucket of requests, which is full at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimit {
-    /// How many requests it holds. With 0 none is ever let through.
+    /// The tokens of the full bucket. With 0, no request is ever let through.
     pub burst: u32,
-    /// How long it takes for one more; more than 0.
+    /// The time until the next token; more than 0.
     pub interval: Duration,
 }
 
 impl WebConfig {
+    /// Adds the configured headers that `response` does not have.
+    pub(in crate::server) fn with_headers<B>(&self, mut response: Response<B>) -> Response<B> {
+        for (name, value) in &self.headers {
+            let entry = response.headers_mut().entry(name);
+            entry.or_insert_with(|| value.clone());
+        }
+        response
+    }
+
     /// Reads `file`, without the files that it names.
     ///
     /// # Errors

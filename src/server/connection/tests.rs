@@ -1,5 +1,6 @@
 //! Clients that are slow, silent or particular, in both protocols, with the time in hand.
 
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -22,8 +23,8 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// A server whose clients are in this process.
 struct Server {
-    shared: ConnectionContext,
-    open: Arc<Connections>,
+    context: ConnectionContext,
+    connections: Arc<Connections>,
 }
 
 impl Server {
@@ -31,39 +32,42 @@ impl Server {
         let router = fixture::router(accounts, scrapes);
         let limits = Arc::clone(router.bodies.limits());
         let clock = router.bodies.exposition().clock().clone();
-        let open = Arc::new(Connections::new(NonZeroUsize::new(512).unwrap()));
-        let (sweeping, stalls) = (Arc::clone(&open), Arc::clone(&limits));
+        let connections = Arc::new(Connections::new(NonZeroUsize::new(512).unwrap()));
+        let (sweeping, stalls) = (Arc::clone(&connections), Arc::clone(&limits));
         tokio::spawn(async move { sweeping.sweep(&stalls).await });
-        let shared = ConnectionContext {
-            request_limiter: Arc::new(RequestLimiter::new(Arc::new(router))),
+        let context = ConnectionContext {
+            request_limiter: Arc::new(RequestLimiter::new(Arc::new(router), None)),
             limits,
             clock,
             tls: None,
         };
-        Self { shared, open }
+        Self {
+            context,
+            connections,
+        }
     }
 
     /// A client's end of a connection, with little space between the two.
     async fn connect(&self, is_http2: bool) -> DuplexStream {
         let (client, server) = tokio::io::duplex(4096);
         let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let place = self.open.admit(peer).await.unwrap();
-        let shared = self.shared.clone();
+        let permit = self.connections.acquire(peer).await.unwrap();
+        let context = self.context.clone();
         tokio::spawn(async move {
-            let activity = place.activity();
+            let activity = &permit.activity;
             let stream = ActivityStream::new(server, Arc::clone(activity));
             let responder = Responder {
-                request_limiter: Arc::clone(&shared.request_limiter),
+                request_limiter: Arc::clone(&context.request_limiter),
                 activity: Arc::clone(activity),
                 peer,
-                memory: NegotiationCache::default(),
+                negotiation_cache: NegotiationCache::default(),
             };
             let serving = async {
                 if is_http2 {
                     let sender = Sender {
                         activity: Arc::clone(activity),
-                        limits: Arc::clone(&shared.limits),
-                        clock: shared.clock.clone(),
+                        limits: Arc::clone(&context.limits),
+                        clock: context.clock.clone(),
                     };
                     let _ = http2::serve(stream, responder, sender).await;
                 } else {
@@ -71,7 +75,7 @@ impl Server {
                 }
             };
             tokio::select! {
-                () = activity.until_cut() => {}
+                () = activity.abort.cancelled() => {}
                 () = serving => {}
             }
         });
@@ -247,7 +251,7 @@ async fn other_answers_of_an_http2_connection_go_on_when_one_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_accepts_nothing_is_cut_in_both_protocols() {
+async fn a_connection_that_accepts_nothing_is_aborted_in_both_protocols() {
     let server = Server::new(MANY, 40);
     for is_http2 in [false, true] {
         let mut stream = server.connect(is_http2).await;
@@ -271,7 +275,7 @@ async fn a_connection_that_accepts_nothing_is_cut_in_both_protocols() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_reads_nothing_makes_room_for_who_waits_in_both_protocols() {
+async fn a_client_that_reads_nothing_makes_room_for_a_waiting_one_in_both_protocols() {
     let server = Server::new(MANY, 1);
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let soon = STALL_TIME_WHILE_OTHERS_WAIT + LATE;
@@ -295,7 +299,7 @@ async fn who_reads_nothing_makes_room_for_who_waits_in_both_protocols() {
 async fn a_scrape_holds_its_permit_until_it_is_read_in_both_protocols() {
     for accounts in [500, MANY] {
         let server = Server::new(accounts, 1);
-        let limits = &server.shared.limits;
+        let limits = &server.context.limits;
         let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
         let mut slow = server.connect(false).await;
@@ -600,7 +604,7 @@ fn refusal(answer: &str) -> (&str, &str, &str) {
 #[tokio::test(start_paused = true)]
 async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
     let server = Server::new(1, 1);
-    let limits = &server.shared.limits;
+    let limits = &server.context.limits;
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
     let scrape = limits.scrape().await.unwrap();
     let text =
@@ -621,7 +625,7 @@ async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
 #[tokio::test]
 async fn a_page_beyond_the_memory_of_answers_is_told_so_and_when_to_try_again() {
     let server = Server::new(1, 40);
-    let limits = &server.shared.limits;
+    let limits = &server.context.limits;
     let _held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
     let text =
         "Answers that other clients have not read yet hold too much memory. Try again later.\n";

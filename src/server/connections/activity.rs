@@ -1,245 +1,167 @@
-//! What one connection is doing, as its task notes it and others judge it.
+//! The progress of one connection: its task records it, and the time limits and the
+//! eviction order are read from it.
 
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{ClientNetwork, HEAD_TIME, IDLE_TIME, SEND_TIME};
 
-/// What one connection is doing. The times are milliseconds since the server began.
+/// What one connection is doing.
 #[derive(Debug)]
 pub(in crate::server) struct ConnectionActivity {
     pub(super) network: ClientNetwork,
-    /// How many connections its network has, this one included.
-    pub(super) neighbours: Arc<AtomicUsize>,
-    epoch: Instant,
-    /// When it was opened, last asked something, or last took something of an answer that
-    /// it keeps waiting.
-    useful: AtomicU64,
-    /// Since when a handshake or a head is awaited whole; [`NEVER`] if none is. In HTTP/2
-    /// the frames tell, in HTTP/1 that bytes come.
-    head: AtomicU64,
-    /// Since when there has been something to send that the client's side does not accept
-    /// at once; [`NEVER`] if there is nothing.
-    unsent: AtomicU64,
-    /// When the client's side has last accepted some of that.
-    accepted: AtomicU64,
-    /// Requests that are being answered.
-    asked: AtomicU32,
-    /// Whether it speaks HTTP/2, in which more than requests comes.
-    is_http2: AtomicBool,
-    cut: AtomicBool,
-    finish: AtomicBool,
-    /// The connection's task.
-    task: AtomicWaker,
+    /// Ends the connection at once.
+    pub(in crate::server) abort: CancellationToken,
+    /// Ends the connection once nothing is being answered.
+    pub(in crate::server) shutdown: CancellationToken,
+    progress: Mutex<Progress>,
 }
 
-const NEVER: u64 = u64::MAX;
+/// The instants from which the time limits count.
+#[derive(Debug)]
+struct Progress {
+    /// When the connection was opened, last sent a request, or last accepted a part of an
+    /// answer that had to wait for the client.
+    last_useful: Instant,
+    /// Since when a handshake or a head is incomplete. HTTP/2 begins heads by frames,
+    /// HTTP/1 by any bytes.
+    head_since: Option<Instant>,
+    /// Since when the client's side does not accept at once what is to be sent.
+    blocked_since: Option<Instant>,
+    /// When the client's side last accepted bytes while it was blocked.
+    last_accepted: Instant,
+    /// Requests that are being answered.
+    answering: u32,
+    is_http2: bool,
+}
 
-/// A moment ago, which the next look at it says when. The clock is not read for each head.
-const JUST_NOW: u64 = NEVER - 1;
+impl Progress {
+    fn accepted(&mut self) {
+        let now = Instant::now();
+        (self.last_useful, self.last_accepted) = (now, now);
+    }
+}
 
 impl ConnectionActivity {
     /// A connection that has just been opened.
-    pub(super) fn new(
-        network: ClientNetwork,
-        neighbours: Arc<AtomicUsize>,
-        epoch: Instant,
-    ) -> Self {
-        let now = millis(epoch.elapsed());
+    pub(super) fn new(network: ClientNetwork) -> Self {
+        let now = Instant::now();
         Self {
             network,
-            neighbours,
-            epoch,
-            useful: AtomicU64::new(now),
-            head: AtomicU64::new(now),
-            unsent: AtomicU64::new(NEVER),
-            accepted: AtomicU64::new(now),
-            asked: AtomicU32::new(0),
-            is_http2: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
-            finish: AtomicBool::new(false),
-            task: AtomicWaker::new(),
+            abort: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
+            progress: Mutex::new(Progress {
+                last_useful: now,
+                head_since: Some(now),
+                blocked_since: None,
+                last_accepted: now,
+                answering: 0,
+                is_http2: false,
+            }),
         }
     }
 
-    /// The client has sent some bytes, over which no timer begins anew. In HTTP/1 a
-    /// request begins with them if none is being answered.
+    /// The client has sent bytes, which restart no timer. In HTTP/1 they begin a request
+    /// if none is being answered.
     pub(in crate::server) fn received(&self) {
-        if self.head.load(Ordering::Relaxed) == NEVER
-            && self.asked.load(Ordering::Relaxed) == 0
-            && !self.is_http2.load(Ordering::Relaxed)
-        {
-            self.head_begins();
+        let mut progress = self.progress();
+        if !progress.is_http2 && progress.answering == 0 {
+            progress.head_since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// A head has begun, perhaps before.
+    /// A head has begun, now or earlier.
     pub(in crate::server) fn head_begins(&self) {
-        if self.head.load(Ordering::Relaxed) == NEVER {
-            self.head.store(JUST_NOW, Ordering::Relaxed);
-        }
+        self.progress().head_since.get_or_insert_with(Instant::now);
     }
 
-    /// The head that had begun is whole.
+    /// The head is complete.
     pub(in crate::server) fn head_ends(&self) {
-        self.head.store(NEVER, Ordering::Relaxed);
+        self.progress().head_since = None;
     }
 
-    /// From `now` on the connection speaks HTTP/2: it is idle while no head has begun,
-    /// whatever comes.
+    /// From `now` on the connection speaks HTTP/2, in which other frames than those of a
+    /// head leave it idle.
     pub(in crate::server) fn speaks_http2(&self, now: Instant) {
-        self.head_ends();
-        self.is_http2.store(true, Ordering::Relaxed);
-        self.asked(now);
+        self.requested(now);
+        self.progress().is_http2 = true;
     }
 
-    /// The client has sent a whole head by `now`. In HTTP/2 the next one may have begun.
-    pub(in crate::server) fn asked(&self, now: Instant) {
-        if !self.is_http2.load(Ordering::Relaxed) {
-            self.head_ends();
+    /// A complete request came by `now`. In HTTP/2 the next head may have begun.
+    pub(in crate::server) fn requested(&self, now: Instant) {
+        let mut progress = self.progress();
+        if !progress.is_http2 {
+            progress.head_since = None;
         }
-        self.useful.store(self.millis(now), Ordering::Relaxed);
+        progress.last_useful = now;
     }
 
-    /// A request is being answered, until what this returns is dropped.
+    /// A request is being answered until the returned value is dropped.
     pub(in crate::server) fn answering(&self) -> Answering<'_> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.progress().answering += 1;
         Answering(self)
     }
 
-    /// The client's side has accepted some bytes. What never waited was asked for just
-    /// before.
+    /// The client's side has accepted bytes.
     pub(in crate::server) fn sent(&self) {
-        if self.is_blocked() {
-            let now = self.now();
-            self.useful.store(now, Ordering::Relaxed);
-            self.accepted.store(now, Ordering::Relaxed);
+        let mut progress = self.progress();
+        if progress.blocked_since.is_some() {
+            progress.accepted();
         }
     }
 
-    /// The client has read some of an answer.
+    /// The client has read a part of an answer.
     pub(in crate::server) fn read(&self) {
-        self.useful.store(self.now(), Ordering::Relaxed);
+        self.progress().last_useful = Instant::now();
     }
 
     /// The client's side accepts nothing at the moment.
     pub(in crate::server) fn blocked(&self) {
-        if !self.is_blocked() {
-            let now = self.now();
-            self.useful.store(now, Ordering::Relaxed);
-            self.accepted.store(now, Ordering::Relaxed);
-            self.unsent.store(now, Ordering::Relaxed);
+        let mut progress = self.progress();
+        if progress.blocked_since.is_none() {
+            progress.accepted();
+            progress.blocked_since = Some(progress.last_accepted);
         }
     }
 
-    /// Whether there is something to send that the client's side does not accept at once.
-    fn is_blocked(&self) -> bool {
-        self.unsent.load(Ordering::Relaxed) != NEVER
-    }
-
-    /// All that was to be sent has been accepted.
+    /// The client's side has accepted everything.
     pub(in crate::server) fn flushed(&self) {
-        self.unsent.store(NEVER, Ordering::Relaxed);
+        self.progress().blocked_since = None;
     }
 
-    /// Ends the connection, whatever it is doing.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.task.wake();
+    /// The eviction order among connections of equally large networks: the smallest goes
+    /// first, and connections that wait for an answer go last.
+    pub(super) fn eviction_key(&self, neighbours: usize) -> impl Ord + use<> {
+        let progress = self.progress();
+        let waits = progress.answering > 0;
+        (waits, std::cmp::Reverse(neighbours), progress.last_useful)
     }
 
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
-    }
-
-    /// Returns when the connection is to be cut. Its task awaits this all the time, and
-    /// is woken by it to [finish](Self::is_to_finish) too.
-    pub(in crate::server) async fn until_cut(&self) {
-        poll_fn(|context| self.poll_cut(context)).await;
-    }
-
-    fn poll_cut(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.task.register(context.waker());
-        if self.is_cut() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-
-    /// Ends the connection once nothing is being answered.
-    pub(super) fn finish(&self) {
-        self.finish.store(true, Ordering::Release);
-        self.task.wake();
-    }
-
-    /// Returns when the connection is to finish. Its task is woken for that wherever it
-    /// also [awaits](Self::until_cut) that the connection is to be cut.
-    pub(in crate::server) async fn until_to_finish(&self) {
-        poll_fn(|_| match self.is_to_finish() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-    }
-
-    /// Whether it is to end once nothing is being answered.
-    pub(in crate::server) fn is_to_finish(&self) -> bool {
-        self.finish.load(Ordering::Acquire)
-    }
-
-    /// What of others to spare it for, the least first.
-    pub(super) fn worth(&self) -> impl Ord + use<> {
-        let waits = self.asked.load(Ordering::Relaxed) > 0;
-        let neighbours = self.neighbours.load(Ordering::Relaxed);
-        let useful = self.useful.load(Ordering::Relaxed);
-        (waits, std::cmp::Reverse(neighbours), useful)
-    }
-
-    /// Whether its client has taken too long, who may accept nothing for the time `stall`.
+    /// Whether the client has exceeded a time limit. It may accept nothing for `stall`.
     pub(super) fn is_overdue(&self, stall: Duration) -> bool {
-        let now = self.now();
-        let longer = |since: &AtomicU64, limit: Duration| {
-            let since = since.load(Ordering::Relaxed);
-            since != NEVER && now.saturating_sub(since) > millis(limit)
-        };
-        if self.is_blocked() {
-            return longer(&self.accepted, stall) || longer(&self.unsent, SEND_TIME);
+        let progress = self.progress();
+        let exceeds = |since: Instant, limit| since.elapsed() > limit;
+        if let Some(blocked) = progress.blocked_since {
+            return exceeds(progress.last_accepted, stall) || exceeds(blocked, SEND_TIME);
         }
-        let (seen, relaxed) = (self.head.load(Ordering::Relaxed), Ordering::Relaxed);
-        if seen == JUST_NOW {
-            // Unless the head has come whole meanwhile.
-            let _ = self.head.compare_exchange(seen, now, relaxed, relaxed);
-        }
-        longer(&self.head, HEAD_TIME)
-            || self.asked.load(Ordering::Relaxed) == 0 && longer(&self.useful, IDLE_TIME)
+        (progress.head_since).is_some_and(|since| exceeds(since, HEAD_TIME))
+            || progress.answering == 0 && exceeds(progress.last_useful, IDLE_TIME)
     }
 
-    fn now(&self) -> u64 {
-        self.millis(Instant::now())
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn millis(&self, moment: Instant) -> u64 {
-        millis(moment.saturating_duration_since(self.epoch))
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(JUST_NOW - 1)
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(in crate::server) struct Answering<'p>(&'p ConnectionActivity);
+pub(in crate::server) struct Answering<'a>(&'a ConnectionActivity);
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
-        self.0.asked.fetch_sub(1, Ordering::Relaxed);
+        self.0.progress().answering -= 1;
     }
 }

@@ -1,14 +1,14 @@
-//! When a request's head begins and when it is whole, as the frames of HTTP/2 tell: the
-//! library tells of a request only once its head is whole.
+//! When the head of a request begins and ends, by the frames of HTTP/2: the library
+//! reports a request only once its head is complete.
 
 use std::sync::Arc;
 
 use crate::server::connections::ConnectionActivity;
 
-/// How many bytes a client sends before its first frame.
+/// The bytes that a client sends before its first frame.
 const PREFACE: usize = 24;
 
-/// How many bytes a frame has before its content.
+/// The bytes of a frame before its payload.
 const FRAME_HEADER: usize = 9;
 
 /// The types of the frames that a head is made of, and the flag of the last one.
@@ -16,24 +16,24 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Looks at what a client sends, from its first byte.
+/// Finds heads in the bytes of a client, from the first byte on.
 #[derive(Debug)]
 pub(super) struct Heads {
     activity: Arc<ConnectionActivity>,
-    /// What has come of a frame's header.
+    /// The received part of a frame's header.
     header: Vec<u8>,
-    /// How many bytes are missing of a frame's content, or of what comes before the first.
+    /// The missing bytes of a frame's payload, or of the preface.
     missing: usize,
-    /// Whether a head is whole once that has come.
+    /// Whether a head is complete once these bytes have come.
     is_last: bool,
 }
 
 impl Heads {
-    /// Tells `activity` of the heads.
+    /// Records the heads in `activity`.
     pub(super) fn new(activity: Arc<ConnectionActivity>) -> Self {
         Self {
             activity,
-            header: Vec::with_capacity(FRAME_HEADER),
+            header: Vec::new(),
             missing: PREFACE,
             is_last: false,
         }
@@ -58,7 +58,7 @@ impl Heads {
         }
     }
 
-    /// Begins with the content of the frame whose header has come, if it has.
+    /// Begins the payload of a frame, if its header is complete.
     fn begin_frame(&mut self) {
         let Ok([high, middle, low, kind, flags, ..]) =
             <[u8; FRAME_HEADER]>::try_from(self.header.as_slice())

@@ -1,20 +1,19 @@
-//! Bodies of scrapes, each rendered and compressed at most once for a change, whatever
-//! the number of scrapers, and not at all while there are none.
+//! Bodies of scrapes, rendered and compressed at most once per change for any number of
+//! scrapers, and never while nobody scrapes.
 //!
-//! A body has two parts, which are buffer_pool where they are small. That of the accounts is
-//! kept until a snapshot changes or a value grows too old. The live part is rendered anew
-//! with it, or once it is `LIVE_FOR` old.
+//! A body has two parts, which are joined where they are small. The accounts' part is cached
+//! until a snapshot changes or a value expires. The live part is rendered together with the
+//! accounts' part, and again once it is [`LIVE_MAX_AGE`] old.
 //!
-//! With few accounts, a scrape that finds a change renders at once. With many that takes
-//! a while: then a task renders again and again while scrapes come, away from the threads
-//! that answer them, and they get what there is unless it is `BEHIND` the snapshots.
+//! Up to [`INLINE_ACCOUNTS`] accounts, a scrape that finds a change renders at once. Beyond
+//! that, a task renders in the background while scrapes come, and a scrape gets the cached
+//! part unless it lags more than [`MAX_LAG`] behind the snapshots.
 
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, Read as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -27,96 +26,90 @@ use tracing::error;
 use super::buffer_pool::BufferPool;
 use super::gzip::{Compressor, Start};
 use crate::exposition::{Exposition, Format};
-use crate::server::answers::{AnswerLimits, LimitReached, MemoryPermit};
+use crate::server::answers::{AnswerLimits, LimitReached, Permit};
 use crate::server::body::{Body, holding};
 use crate::system::clock::TimePoint;
 
 /// How long a live part is used while no snapshot changes.
-const LIVE_FOR: Duration = Duration::from_millis(10);
+const LIVE_MAX_AGE: Duration = Duration::from_millis(10);
 
-/// With so many accounts at the most, a scrape renders by itself: it takes about a
-/// millisecond.
-const FEW: usize = 100;
+/// The most accounts that a scrape renders on the serving thread, in about 1 ms.
+const INLINE_ACCOUNTS: usize = 100;
 
-/// With so many accounts at the most, text is kept: about 5 MB. With more accounts only the
-/// compressed text is, which is a tenth, and a client that wants plain text gets it
-/// decompressed while it is sent: slow clients would hold too much otherwise.
-const MOST_KEPT_AS_TEXT: usize = 2_000;
+/// The most accounts whose plain text is cached: about 5 MB. Beyond that only the compressed
+/// text is cached, a tenth of the size, and clients that want plain text get it decompressed
+/// while it is sent. Slow clients would hold too much memory otherwise.
+const TEXT_ACCOUNTS: usize = 2_000;
 
-/// How much plain text is decompressed at a time, in bytes.
+/// The bytes of plain text that are decompressed at a time.
 const PIECE: usize = 32 * 1024;
 
-/// How much memory it takes to decompress a body while it is sent, in bytes: a piece, and
-/// the decoder with its window.
+/// The memory that decompression takes while a body is sent, in bytes: a piece, and the
+/// decoder with its window.
 const DECOMPRESSING: usize = PIECE + 48 * 1024;
 
-/// How many bytes the part of an account takes in one kind or another, for the first time
-/// that it is rendered.
+/// The estimated bytes per account before the first rendering.
 const BYTES_EACH: usize = 512;
 
-/// How far behind the snapshots a scrape may be when many accounts change all the time.
-const BEHIND: Duration = Duration::from_secs(1);
+/// How far a scrape of many accounts may lag behind the snapshots.
+const MAX_LAG: Duration = Duration::from_secs(1);
 
-/// How often the accounts' part of many accounts is rendered while scrapes come. It
-/// leaves time to do so before what there is gets too far [`BEHIND`].
-const RENDER_EVERY: Duration = Duration::from_millis(700);
+/// The interval of the background rendering, which leaves 300 ms to render before the cached
+/// part exceeds [`MAX_LAG`].
+const PRERENDER_INTERVAL: Duration = Duration::from_millis(700);
 
-/// How long after a scrape the next one is prepared for. Who scrapes less often waits for
-/// the rendering, which is little then against rendering all the time.
-const PREPARE_FOR: Duration = Duration::from_secs(35);
+/// How long the background rendering continues after a scrape. Clients that scrape less often
+/// wait for the rendering.
+const PRERENDER_FOR: Duration = Duration::from_secs(35);
 
 /// The bodies of `/metrics`.
 #[derive(Debug)]
 pub struct Bodies {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
-    text: Arc<CachedBody>,
-    text_gzip: Arc<CachedBody>,
-    openmetrics: Arc<CachedBody>,
-    openmetrics_gzip: Arc<CachedBody>,
+    /// Plain and compressed.
+    text: [Arc<CachedBody>; 2],
+    openmetrics: [Arc<CachedBody>; 2],
 }
 
-/// What is kept in one format and coding.
+/// The body in one format and compression.
 #[derive(Debug)]
 struct CachedBody {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
     format: Format,
     gzip: bool,
-    created: Instant,
     accounts: ArcSwapOption<AccountsPart>,
-    whole: ArcSwapOption<FullBody>,
-    /// Held by who renders, for others to wait for.
+    full: ArcSwapOption<FullBody>,
+    /// Held while the part is rendered, for other scrapes to wait for.
     rendering_accounts: Mutex<()>,
     rendering_live: Mutex<BufferPool>,
-    /// Whether a task prepares for the next scrape.
-    preparing: AtomicBool,
-    /// When the last scrape came, in milliseconds since the creation.
-    asked: AtomicU64,
+    /// When the last scrape came, while a task renders in the background.
+    last_scrape: std::sync::Mutex<Option<Instant>>,
 }
 
-/// The accounts' part of a moment, as it is sent.
+/// The accounts' part as of one instant.
 #[derive(Debug)]
 struct AccountsPart {
     revision: u64,
     at: TimePoint,
-    /// The same by tokio's clock.
+    /// The same instant by tokio's clock.
     instant: Instant,
-    /// How long after that moment all of its values are young enough to be shown.
+    /// How long after that instant none of its values has expired.
     fresh_for: Duration,
-    /// The text. It holds its memory until it is neither kept nor sent.
+    /// The text. It holds its memory permit until it is neither cached nor sent.
     bytes: Bytes,
-    /// What it takes to go on behind it, if it is compressed.
+    /// The state with which the compressed text is continued.
     compressed: Option<Start>,
 }
 
-/// There is no body.
+/// Why there is no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoBody {
-    /// It cannot be made.
+    /// The rendering failed.
     #[error(transparent)]
     Failed(#[from] io::Error),
-    /// Others hold too much.
+    /// A limit is reached.
     #[error(transparent)]
     Refused(#[from] LimitReached),
 }
@@ -125,70 +118,80 @@ pub(super) enum NoBody {
 #[derive(Debug)]
 struct FullBody {
     accounts: Arc<AccountsPart>,
-    /// One after the other, or buffer_pool.
+    /// The two parts, or both joined and nothing.
     pieces: [Bytes; 2],
-    /// Until when nothing in it is too old.
-    until: Instant,
-    /// Until when it may be behind the snapshots.
-    may_be_behind_until: Instant,
+    /// When a value expires or the live part is too old.
+    fresh_until: Instant,
+    /// Until when it may lag behind the snapshots.
+    may_lag_until: Instant,
 }
 
-/// The bytes of a body that is kept nowhere.
+/// The bytes of a body that is not cached.
 pub(super) fn once(text: Vec<u8>, gzip: bool) -> io::Result<Bytes> {
     if !gzip {
         return Ok(text.into());
     }
-    let (bytes, start) = Compressor::new(0).finish()?;
+    let (bytes, start) = Compressor::new().finish()?;
     Ok([bytes, start.end(&text)?].concat().into())
 }
 
 impl Bodies {
-    /// Bodies of `exposition`, none of them rendered yet, of which at most `scrapes` may
-    /// be under way at a time; 0 is no limit.
+    /// Bodies of `exposition`, none of them rendered yet, for at most `scrapes` concurrent
+    /// scrapes; 0 is no limit.
     #[must_use]
     pub fn new(exposition: Exposition, scrapes: usize) -> Self {
         let exposition = Arc::new(exposition);
         let limits = Arc::new(AnswerLimits::new(scrapes));
-        let kept = |format, gzip| Arc::new(CachedBody::new(&exposition, &limits, format, gzip));
+        let cached = |format, gzip| {
+            Arc::new(CachedBody {
+                exposition: Arc::clone(&exposition),
+                limits: Arc::clone(&limits),
+                format,
+                gzip,
+                accounts: ArcSwapOption::empty(),
+                full: ArcSwapOption::empty(),
+                rendering_accounts: Mutex::default(),
+                rendering_live: Mutex::default(),
+                last_scrape: std::sync::Mutex::default(),
+            })
+        };
+        let by_gzip = |format| [false, true].map(|gzip| cached(format, gzip));
         Self {
-            text: kept(Format::Text, false),
-            text_gzip: kept(Format::Text, true),
-            openmetrics: kept(Format::OpenMetrics, false),
-            openmetrics_gzip: kept(Format::OpenMetrics, true),
+            text: by_gzip(Format::Text),
+            openmetrics: by_gzip(Format::OpenMetrics),
             limits,
             exposition,
         }
     }
 
-    /// What they are bodies of.
+    /// The exposition that is rendered.
     #[must_use]
     pub fn exposition(&self) -> &Exposition {
         &self.exposition
     }
 
-    /// The limits of the answers under way.
+    /// The limits of the answers in progress.
     pub(in crate::server) fn limits(&self) -> &Arc<AnswerLimits> {
         &self.limits
     }
 
-    /// The body of a scrape in this format, compressed or not, if nothing has to be done
-    /// for it `now`.
-    pub(super) fn at_hand(&self, format: Format, gzip: bool, now: Instant) -> Option<Body> {
-        self.kept(format, gzip).at_hand(now).map(Body::pieces)
+    /// The cached body in this format, compressed or not, if it is current at `now`.
+    pub(super) fn cached(&self, format: Format, gzip: bool, now: Instant) -> Option<Body> {
+        self.of(format, gzip).cached(now).map(Body::pieces)
     }
 
     /// The body of a scrape in this format, compressed or not.
     pub(super) async fn body(&self, format: Format, gzip: bool) -> Result<Body, NoBody> {
         let accounts = self.exposition.account_count();
-        let decompressed = !gzip && accounts > MOST_KEPT_AS_TEXT;
-        let kept = self.kept(format, gzip || decompressed);
-        let pieces = match kept.at_hand(Instant::now()) {
+        let decompressed = !gzip && accounts > TEXT_ACCOUNTS;
+        let body = self.of(format, gzip || decompressed);
+        let pieces = match body.cached(Instant::now()) {
             Some(pieces) => pieces,
             None => {
-                if accounts > FEW {
-                    kept.prepare();
+                if accounts > INLINE_ACCOUNTS {
+                    body.prerender();
                 }
-                kept.renewed(accounts).await?.pieces.clone()
+                body.refresh(accounts).await?.pieces.clone()
             }
         };
         if decompressed {
@@ -198,98 +201,71 @@ impl Bodies {
         Ok(Body::pieces(pieces))
     }
 
-    fn kept(&self, format: Format, gzip: bool) -> &Arc<CachedBody> {
-        match (format, gzip) {
-            (Format::Text, false) => &self.text,
-            (Format::Text, true) => &self.text_gzip,
-            (Format::OpenMetrics, false) => &self.openmetrics,
-            (Format::OpenMetrics, true) => &self.openmetrics_gzip,
-        }
+    fn of(&self, format: Format, gzip: bool) -> &Arc<CachedBody> {
+        let [plain, compressed] = match format {
+            Format::Text => &self.text,
+            Format::OpenMetrics => &self.openmetrics,
+        };
+        if gzip { compressed } else { plain }
     }
 }
 
 impl CachedBody {
-    fn new(
-        exposition: &Arc<Exposition>,
-        limits: &Arc<AnswerLimits>,
-        format: Format,
-        gzip: bool,
-    ) -> Self {
-        Self {
-            exposition: Arc::clone(exposition),
-            limits: Arc::clone(limits),
-            format,
-            gzip,
-            created: Instant::now(),
-            accounts: ArcSwapOption::empty(),
-            whole: ArcSwapOption::empty(),
-            rendering_accounts: Mutex::default(),
-            rendering_live: Mutex::default(),
-            preparing: AtomicBool::new(false),
-            asked: AtomicU64::new(0),
-        }
+    /// The cached pieces, if they are current.
+    fn cached(&self, now: Instant) -> Option<[Bytes; 2]> {
+        let full = self.full.load();
+        let full = full.as_ref()?;
+        let is_close =
+            full.accounts.revision == self.exposition.revision() || now < full.may_lag_until;
+        (is_close && now < full.fresh_until).then(|| full.pieces.clone())
     }
 
-    /// What there is, if it will do.
-    fn at_hand(&self, now: Instant) -> Option<[Bytes; 2]> {
-        let whole = self.whole.load();
-        let whole = whole.as_ref()?;
-        let is_close = whole.accounts.revision == self.exposition.revision()
-            || now < whole.may_be_behind_until;
-        (is_close && now < whole.until).then(|| whole.pieces.clone())
-    }
-
-    /// Both parts after whatever has changed is rendered.
-    async fn renewed(&self, count: usize) -> Result<Arc<FullBody>, NoBody> {
-        let many = count > FEW;
+    /// Both parts after the outdated ones are rendered.
+    async fn refresh(&self, count: usize) -> Result<Arc<FullBody>, NoBody> {
+        let many = count > INLINE_ACCOUNTS;
         let accounts = match self.accounts.load_full() {
             Some(accounts) if many && self.is_close(&accounts) => accounts,
             Some(accounts) if self.is_current(&accounts) => accounts,
             _ => {
                 let memory = self.limits.memory(self.expected_size(count)).await?;
-                self.renewed_accounts(memory, many).await?
+                self.refresh_accounts(memory, many).await?
             }
         };
         let mut buffers = self.rendering_live.lock().await;
         let now = Instant::now();
-        // Who waited finds what the one before has rendered.
-        if let Some(whole) = &*self.whole.load()
-            && now < whole.until
-            && Arc::ptr_eq(&whole.accounts, &accounts)
+        // Another scrape may have rendered while this one waited for the lock.
+        if let Some(full) = &*self.full.load()
+            && now < full.fresh_until
+            && Arc::ptr_eq(&full.accounts, &accounts)
         {
-            return Ok(Arc::clone(whole));
+            return Ok(Arc::clone(full));
         }
         let fresh_for = accounts.fresh_for.saturating_sub(self.age(&accounts));
         let live = self.exposition.live(self.format);
-        let whole = Arc::new(FullBody {
-            pieces: match &accounts.compressed {
-                None => buffers.pieces(&accounts.bytes, live),
-                Some(start) => buffers.pieces(&accounts.bytes, start.end(&live)?),
-            },
-            until: now + LIVE_FOR.min(fresh_for),
-            may_be_behind_until: accounts.instant + if many { BEHIND } else { Duration::ZERO },
+        let live = match &accounts.compressed {
+            None => live,
+            Some(start) => start.end(&live)?,
+        };
+        let full = Arc::new(FullBody {
+            pieces: buffers.pieces(&accounts.bytes, live),
+            fresh_until: now + LIVE_MAX_AGE.min(fresh_for),
+            may_lag_until: accounts.instant + if many { MAX_LAG } else { Duration::ZERO },
             accounts,
         });
-        self.whole.store(Some(Arc::clone(&whole)));
-        Ok(whole)
+        self.full.store(Some(Arc::clone(&full)));
+        Ok(full)
     }
 
-    /// The accounts' part as it is now.
-    async fn renewed_accounts(
-        &self,
-        memory: MemoryPermit,
-        many: bool,
-    ) -> io::Result<Arc<AccountsPart>> {
+    /// The current accounts' part, rendered if it is outdated.
+    async fn refresh_accounts(&self, memory: Permit, many: bool) -> io::Result<Arc<AccountsPart>> {
         let _rendering = self.rendering_accounts.lock().await;
-        let before = self.accounts.load_full();
-        let size = match before {
-            Some(accounts) if self.is_current(&accounts) => return Ok(accounts),
-            // Were it a little too small, it would be doubled.
-            Some(accounts) => accounts.bytes.len() + accounts.bytes.len() / 16,
-            None => 0,
-        };
+        if let Some(accounts) = self.accounts.load_full()
+            && self.is_current(&accounts)
+        {
+            return Ok(accounts);
+        }
         let (exposition, format, gzip) = (Arc::clone(&self.exposition), self.format, self.gzip);
-        let render = move || AccountsPart::render(&exposition, format, gzip, size, memory);
+        let render = move || AccountsPart::render(&exposition, format, gzip, memory);
         let accounts = if many {
             tokio::task::spawn_blocking(render).await??
         } else {
@@ -297,29 +273,27 @@ impl CachedBody {
         };
         let accounts = Arc::new(accounts);
         self.accounts.store(Some(Arc::clone(&accounts)));
-        // It has the part before, of which no more is needed.
-        self.whole.store(None);
+        // The full body holds the previous part, which nobody needs any more.
+        self.full.store(None);
         Ok(accounts)
     }
 
-    /// How many bytes the accounts' part of so many accounts takes, about.
+    /// The estimated bytes of the accounts' part of `count` accounts.
     fn expected_size(&self, count: usize) -> usize {
-        let before = self.accounts.load();
-        before
-            .as_ref()
-            .map_or(count.saturating_mul(BYTES_EACH), |before| {
-                before.bytes.len()
-            })
+        match &*self.accounts.load() {
+            Some(accounts) => accounts.bytes.len(),
+            None => count.saturating_mul(BYTES_EACH),
+        }
     }
 
-    /// Whether nothing has changed since, and nothing has grown too old.
+    /// Whether nothing has changed or expired since.
     fn is_current(&self, accounts: &AccountsPart) -> bool {
         accounts.revision == self.exposition.revision() && self.is_fresh(accounts)
     }
 
-    /// Whether what has changed since is young, and nothing has grown too old.
+    /// Whether the part lags less than [`MAX_LAG`], and nothing has expired since.
     fn is_close(&self, accounts: &AccountsPart) -> bool {
-        accounts.instant.elapsed() < BEHIND && self.is_fresh(accounts)
+        accounts.instant.elapsed() < MAX_LAG && self.is_fresh(accounts)
     }
 
     fn is_fresh(&self, accounts: &AccountsPart) -> bool {
@@ -330,87 +304,83 @@ impl CachedBody {
         self.exposition.now().since(accounts.at)
     }
 
-    /// Sees to it that the accounts' part is rendered again and again while scrapes come.
-    fn prepare(self: &Arc<Self>) {
-        self.asked.store(self.millis(), Ordering::Relaxed);
-        if !self.preparing.swap(true, Ordering::Relaxed) {
-            tokio::spawn(prepare(Arc::downgrade(self)));
+    /// Renders the accounts' part in the background while scrapes come.
+    fn prerender(self: &Arc<Self>) {
+        if self.last_scrape().replace(Instant::now()).is_none() {
+            tokio::spawn(prerender(Arc::downgrade(self)));
         }
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn last_scrape(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        let last_scrape = self.last_scrape.lock();
+        last_scrape.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Renders again and again until there was no scrape for a while; then lets go of all.
-async fn prepare(kept: Weak<CachedBody>) {
-    let mut next = Instant::now() + RENDER_EVERY;
+/// Renders until [`PRERENDER_FOR`] after the last scrape, then drops what is cached.
+async fn prerender(body: Weak<CachedBody>) {
+    let mut next = Instant::now() + PRERENDER_INTERVAL;
     loop {
         tokio::time::sleep_until(next).await;
-        // Gone when the server has stopped.
-        let Some(kept) = kept.upgrade() else {
+        // The body is dropped when the server has stopped.
+        let Some(body) = body.upgrade() else {
             return;
         };
-        let idle = kept.millis() - kept.asked.load(Ordering::Relaxed);
-        if u128::from(idle) > PREPARE_FOR.as_millis() {
-            kept.whole.store(None);
-            kept.accounts.store(None);
-            kept.rendering_live.lock().await.clear();
-            kept.preparing.store(false, Ordering::Relaxed);
+        let last_scrape = *body.last_scrape();
+        if last_scrape.is_none_or(|last| last.elapsed() > PRERENDER_FOR) {
+            body.full.store(None);
+            body.accounts.store(None);
+            body.rendering_live.lock().await.clear();
+            *body.last_scrape() = None;
             return;
         }
-        next = Instant::now() + RENDER_EVERY;
-        // Where memory is short, those who scrape wait for it.
-        let expected = kept.expected_size(kept.exposition.account_count());
-        let Some(memory) = kept.limits.try_memory(expected) else {
+        next = Instant::now() + PRERENDER_INTERVAL;
+        // At the memory limit, scrapes wait for memory and render themselves.
+        let expected = body.expected_size(body.exposition.account_count());
+        let Some(memory) = body.limits.try_memory(expected) else {
             continue;
         };
-        if let Err(error) = kept.renewed_accounts(memory, true).await {
+        if let Err(error) = body.refresh_accounts(memory, true).await {
             error!(%error, "cannot render the metrics; please report this");
         }
     }
 }
 
 impl AccountsPart {
-    /// Renders it from the snapshots, perhaps about as large as `size`.
+    /// Renders the part from the snapshots.
     fn render(
         exposition: &Exposition,
         format: Format,
         gzip: bool,
-        size: usize,
-        memory: MemoryPermit,
+        memory: Permit,
     ) -> io::Result<Self> {
-        // First, so that what changes from here on is not missed.
+        // The revision is read first, so that a change during the rendering is not missed.
         let revision = exposition.revision();
         let (at, instant) = (exposition.now(), Instant::now());
         let (bytes, compressed, fresh_for) = if gzip {
-            let mut compressor = Compressor::new(size);
+            let mut compressor = Compressor::new();
             let fresh_for = exposition.write_accounts(format, &mut compressor)?;
             let (bytes, start) = compressor.finish()?;
             (bytes, Some(start), fresh_for)
         } else {
-            let mut text = Vec::with_capacity(size);
+            let mut text = Vec::new();
             let fresh_for = exposition.write_accounts(format, &mut text)?;
             (text, None, fresh_for)
         };
+        // Without the spare capacity, as the bytes are cached.
+        let bytes = bytes.into_boxed_slice().into();
         Ok(Self {
             revision,
             at,
             instant,
             fresh_for,
-            bytes: holding(boxed(bytes), memory),
+            bytes: holding(bytes, memory),
             compressed,
         })
     }
 }
 
-/// These bytes in no more space than they need.
-fn boxed(bytes: Vec<u8>) -> Bytes {
-    bytes.into_boxed_slice().into()
-}
-
-/// The plain text of a compressed body, a piece at a time.
+/// The plain text of a compressed body, piece by piece.
 fn decompress([first, second]: [Bytes; 2]) -> impl Iterator<Item = io::Result<Bytes>> {
     let mut decoder = GzDecoder::new(first.chain(second).reader());
     std::iter::from_fn(move || {

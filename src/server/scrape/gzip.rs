@@ -1,8 +1,7 @@
-//! One gzip member of two parts that are compressed apart: the first is kept, and
-//! compressed once for many bodies; the second is small.
+//! One gzip member of two parts that are compressed separately: the first part is cached
+//! and compressed once for many bodies; the second part is small.
 //!
-//! Every client reads that. Two members would do as well, had not some clients the
-//! habit of reading the first only.
+//! Every client reads one member. Of two members, some clients read only the first.
 
 use std::io::{self, Write};
 
@@ -12,30 +11,28 @@ use flate2::{Compression, Crc};
 /// A header that names no file, no time and no system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// What it takes to go on after the first part.
+/// The state after the first part.
 #[derive(Debug)]
 pub(super) struct Start {
     checksum: Crc,
 }
 
-/// Compresses the first part, which is written to it.
+/// Compresses the first part.
 pub(super) struct Compressor {
     encoder: DeflateEncoder<Vec<u8>>,
     checksum: Crc,
 }
 
 impl Compressor {
-    /// A compressor that expects to write about `size` bytes.
-    pub(super) fn new(size: usize) -> Self {
-        let mut bytes = Vec::with_capacity(size.max(HEADER.len()));
-        bytes.extend_from_slice(&HEADER);
+    /// A compressor to which nothing is written yet.
+    pub(super) fn new() -> Self {
         Self {
-            encoder: DeflateEncoder::new(bytes, Compression::fast()),
+            encoder: DeflateEncoder::new(HEADER.to_vec(), Compression::fast()),
             checksum: Crc::new(),
         }
     }
 
-    /// The first part, up to a byte's boundary.
+    /// The first part, up to a byte boundary, and the state after it.
     pub(super) fn finish(mut self) -> io::Result<(Vec<u8>, Start)> {
         self.encoder.flush()?;
         let bytes = std::mem::take(self.encoder.get_mut());
@@ -58,10 +55,9 @@ impl Write for Compressor {
 }
 
 impl Start {
-    /// What follows the first part if the second is `rest`.
+    /// The bytes that continue the first part with `rest` and end the member.
     pub(super) fn end(&self, rest: &[u8]) -> io::Result<Vec<u8>> {
-        let bytes = Vec::with_capacity(rest.len() / 2);
-        let mut encoder = DeflateEncoder::new(bytes, Compression::fast());
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(rest)?;
         let mut bytes = encoder.finish()?;
         let mut checksum = Crc::new();
@@ -83,8 +79,8 @@ mod tests {
 
     use super::*;
 
-    fn buffer_pool(pages: &[&str], rest: &str) -> Vec<u8> {
-        let mut compressor = Compressor::new(0);
+    fn compressed(pages: &[&str], rest: &str) -> Vec<u8> {
+        let mut compressor = Compressor::new();
         for page in pages {
             compressor.write_all(page.as_bytes()).unwrap();
         }
@@ -104,7 +100,7 @@ mod tests {
             (vec!["alone\n"], ""),
             (vec![], ""),
         ] {
-            let bytes = buffer_pool(&pages, rest);
+            let bytes = compressed(&pages, rest);
             // It checks the sum and the length, and reads one member.
             let mut decoder = GzDecoder::new(bytes.as_slice());
             let mut text = String::new();
@@ -116,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_start_is_the_same_whatever_follows() {
-        let mut compressor = Compressor::new(64);
+        let mut compressor = Compressor::new();
         compressor.write_all(b"start").unwrap();
         let (first, start) = compressor.finish().unwrap();
         let long = "long ".repeat(10_000);

@@ -1,6 +1,6 @@
 //! What is rendered, and when.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use prometheus::Registry;
@@ -35,7 +35,7 @@ async fn changes_for(time: Duration, store: &Store) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_rendered_while_nobody_scrapes() {
-    for (accounts, prepares) in [(1, false), (FEW + 1, true)] {
+    for (accounts, prepares) in [(1, false), (INLINE_ACCOUNTS + 1, true)] {
         let (bodies, store, looks) = counted(accounts);
         let looks = || looks.load(Ordering::Relaxed);
         changes_for(HOUR, &store).await;
@@ -46,10 +46,10 @@ async fn nothing_is_rendered_while_nobody_scrapes() {
         }
         let scraped = looks();
         assert!(scraped > 0);
-        changes_for(PREPARE_FOR, &store).await;
+        changes_for(PRERENDER_FOR, &store).await;
         assert_eq!(looks() > scraped, prepares, "{accounts} accounts, lately");
 
-        changes_for(PREPARE_FOR, &store).await;
+        changes_for(PRERENDER_FOR, &store).await;
         let idle = looks();
         changes_for(HOUR, &store).await;
         assert_eq!(looks(), idle, "{accounts} accounts, long ago");
@@ -58,7 +58,7 @@ async fn nothing_is_rendered_while_nobody_scrapes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
-    for (accounts, count) in [(1, 1), (MOST_KEPT_AS_TEXT, 2)] {
+    for (accounts, count) in [(1, 1), (TEXT_ACCOUNTS, 2)] {
         let (bodies, ..) = counted(accounts);
         let mut body = bodies.body(Format::OpenMetrics, false).await.unwrap();
         let pieces: Vec<Bytes> = std::iter::from_fn(|| body.next())
@@ -81,7 +81,7 @@ const KINDS: [(Format, bool); 4] = [
 
 #[tokio::test(start_paused = true)]
 async fn bodies_of_one_revision_share_its_memory() {
-    for accounts in [FEW, MOST_KEPT_AS_TEXT, MOST_KEPT_AS_TEXT + 1] {
+    for accounts in [INLINE_ACCOUNTS, TEXT_ACCOUNTS, TEXT_ACCOUNTS + 1] {
         let (bodies, ..) = counted(accounts);
         for (format, gzip) in KINDS {
             let mut first = bodies.body(format, gzip).await.unwrap();
@@ -92,7 +92,7 @@ async fn bodies_of_one_revision_share_its_memory() {
                 readers.push(bodies.body(format, gzip).await.unwrap());
             }
             let pages = first.length().is_none();
-            assert_eq!(pages, !gzip && accounts > MOST_KEPT_AS_TEXT);
+            assert_eq!(pages, !gzip && accounts > TEXT_ACCOUNTS);
             let each = if pages { DECOMPRESSING } else { 0 };
             assert_eq!(free - bodies.limits().free_memory(), 50 * each);
             let bytes: Vec<Bytes> = std::iter::from_fn(|| first.next())
@@ -105,35 +105,40 @@ async fn bodies_of_one_revision_share_its_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn unsent_bodies_of_many_revisions_hold_a_bounded_memory_and_give_all_of_it_back() {
-    for (accounts, gzip) in [(FEW, false), (FEW, true), (MOST_KEPT_AS_TEXT + 1, false)] {
+    for (accounts, gzip) in [
+        (INLINE_ACCOUNTS, false),
+        (INLINE_ACCOUNTS, true),
+        (TEXT_ACCOUNTS + 1, false),
+    ] {
         let (bodies, store, _) = counted(accounts);
         let limits = bodies.limits();
         let all = limits.free_memory();
         let mut others = Vec::new();
-        let left = if accounts > FEW { 2_000_000 } else { 200_000 };
+        let left = if accounts > INLINE_ACCOUNTS {
+            2_000_000
+        } else {
+            200_000
+        };
         while limits.free_memory() > left {
             others.extend(limits.try_memory(16 * 1024));
         }
         let mut unsent = Vec::new();
         let refused = loop {
             store.revision().advance();
-            tokio::time::sleep(BEHIND).await;
+            tokio::time::sleep(MAX_LAG).await;
             match bodies.body(Format::Text, gzip).await {
                 Ok(body) => unsent.push(body),
                 Err(error) => break error,
             }
             assert!(unsent.len() < 1000, "nobody is refused");
         };
-        assert!(matches!(
-            refused,
-            NoBody::Refused(LimitReached::NegotiationCache)
-        ));
+        assert!(matches!(refused, NoBody::Refused(LimitReached::Memory)));
         assert!(unsent.len() > 1, "{}", unsent.len());
         drop(unsent);
         assert!(bodies.body(Format::Text, gzip).await.is_ok());
-        if accounts > FEW {
+        if accounts > INLINE_ACCOUNTS {
             // What was scraped last is kept for a while.
-            tokio::time::sleep(PREPARE_FOR * 2).await;
+            tokio::time::sleep(PRERENDER_FOR * 2).await;
             drop(others);
             assert_eq!(limits.free_memory(), all);
         }
