@@ -1,17 +1,14 @@
-//! How the exporter and its accounts are, for people and for programs: the model
-//! behind the status page and its JSON.
+//! The state of the exporter and its accounts: the model of the status page and its JSON.
 //!
-//! A report is made from the snapshots when somebody asks. One pass over all accounts
-//! finds their health; only those of one page are told in full.
+//! Each request makes a report from the snapshots. One pass over all accounts finds their
+//! health; only the accounts of one page are reported in full.
 
 mod account;
 mod health;
 mod natural;
 mod query;
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,7 +18,7 @@ pub use self::account::{
     AccountReport, Budget, CollectorReport, Credential, DriftReport, Edition, FailureKind,
     FailureReport, Licences,
 };
-pub use self::health::{Counts, Health};
+pub use self::health::{Health, HealthCounts};
 pub use self::query::{PER_PAGE, Query, Sort};
 
 use crate::collection::scheduler::Liveness;
@@ -31,45 +28,45 @@ use crate::system::clock::{Clock, TimePoint};
 use health::Urgency;
 use natural::NaturalName;
 
-/// Tells how the exporter and its accounts are.
+/// Reports the state of the exporter and its accounts.
 #[derive(Debug)]
 pub struct Status {
     store: Arc<Store>,
-    running: Arc<ActiveConfig>,
+    active: Arc<ActiveConfig>,
     liveness: Liveness,
     clock: Clock,
     started_at: TimePoint,
 }
 
-/// How everything is at a moment, with one page of the accounts.
+/// The state of everything at one instant, with one page of the accounts.
 #[derive(Debug, Serialize)]
 pub struct StatusReport {
-    /// That moment.
+    /// That instant.
     pub time: Timestamp,
     /// The process.
     pub exporter: ExporterReport,
-    /// The configuration at work.
+    /// The active configuration.
     pub configuration: ConfigurationReport,
-    /// How many of all accounts have which health.
-    pub health: Counts,
-    /// How many accounts the query selects.
+    /// The number of accounts of each health.
+    pub health: HealthCounts,
+    /// The number of accounts that the query selects.
     pub selected: usize,
-    /// Which page of these this is, counted from 1.
+    /// The page of the selected accounts, counted from 1.
     pub page: usize,
-    /// How many pages they have, at least 1.
+    /// The number of pages, at least 1.
     pub pages: usize,
-    /// How many accounts a page has.
+    /// The accounts per page.
     pub per_page: usize,
     /// The accounts of the page.
     pub accounts: Vec<AccountReport>,
-    /// How many accounts of each failure are left out, if it is in brief.
+    /// The number of accounts left out for each failure.
     #[serde(skip)]
     pub left_out: HashMap<FailureKind, usize>,
 }
 
 /// An account that the query selects.
 struct Selected<'a> {
-    standing: Urgency,
+    urgency: Urgency,
     failure: Option<FailureKind>,
     account: &'a Arc<AccountState>,
 }
@@ -77,56 +74,56 @@ struct Selected<'a> {
 /// The process.
 #[derive(Debug, Serialize)]
 pub struct ExporterReport {
-    /// Its version.
+    /// The version.
     pub version: &'static str,
-    /// The source that it was built from.
+    /// The revision of the source.
     pub revision: &'static str,
-    /// When it was started.
+    /// When the process started.
     pub started_at: Timestamp,
     /// Whether every account's first collection has ended.
     pub ready: bool,
     /// Whether the scheduler is alive.
     pub healthy: bool,
-    /// Which shard it is, if the accounts are divided.
+    /// The shard of this process, if the accounts are divided.
     pub shard: Option<ShardReport>,
-    /// How many replicas share the rate limit.
+    /// The number of replicas that share the rate limit.
     pub replicas: u32,
 }
 
 /// One of several processes that divide the accounts.
 #[derive(Debug, Serialize)]
 pub struct ShardReport {
-    /// Its number, counted from 0.
+    /// The number of the shard, counted from 0.
     pub index: u32,
-    /// How many there are.
+    /// The number of shards.
     pub total: u32,
 }
 
-/// The configuration at work.
+/// The active configuration.
 #[derive(Debug, Serialize)]
 pub struct ConfigurationReport {
-    /// Since when it is at work.
+    /// Since when the configuration is active.
     pub since: Timestamp,
-    /// Why a newer one was refused, if that was the last that was tried.
+    /// Why a newer configuration was refused, if the last reload was refused.
     pub refused: Option<RefusedConfig>,
-    /// From one poll of an account to the next.
+    /// The interval of polls, in seconds.
     pub poll_interval_seconds: f64,
-    /// How long one request may take.
+    /// The timeout of one request, in seconds.
     pub poll_timeout_seconds: f64,
-    /// How long values are kept without a success.
+    /// How long values are shown after a success, in seconds.
     pub max_age_seconds: f64,
-    /// This process's requests per second for each credential and action.
+    /// The requests per second of this process for each credential and action.
     pub rate_limit_per_second: f64,
-    /// Requests under way at once.
+    /// The most concurrent requests.
     pub max_in_flight: usize,
 }
 
-/// A configuration that was not put to work.
+/// A configuration that was refused.
 #[derive(Debug, Serialize)]
 pub struct RefusedConfig {
-    /// When it was tried.
+    /// When the reload was tried.
     pub at: Timestamp,
-    /// Its problems.
+    /// The problems of the configuration.
     pub error: String,
 }
 
@@ -135,48 +132,53 @@ impl Status {
     #[must_use]
     pub fn new(
         store: Arc<Store>,
-        running: Arc<ActiveConfig>,
+        active: Arc<ActiveConfig>,
         liveness: Liveness,
         clock: Clock,
         started_at: TimePoint,
     ) -> Self {
         Self {
             store,
-            running,
+            active,
             liveness,
             clock,
             started_at,
         }
     }
 
-    /// How everything is now.
+    /// The report of now.
     #[must_use]
     pub fn report(&self, query: &Query) -> StatusReport {
-        self.tell(query, false)
+        self.make(query, false)
     }
 
-    /// The same for people: unless `query` asks for some accounts only or for their names'
-    /// order, accounts that fail alike are left out but for the first few.
+    /// The same report for people: unless `query` filters accounts or sorts them by name, only
+    /// the first few of accounts that fail alike are in it.
     #[must_use]
     pub fn report_in_brief(&self, query: &Query) -> StatusReport {
-        self.tell(query, query.is_overview())
+        self.make(query, query.is_overview())
     }
 
-    fn tell(&self, query: &Query, in_brief: bool) -> StatusReport {
-        let (now, accounts, work) = (self.clock.moment(), self.store.load(), self.running.load());
-        let mut counts = Counts::default();
+    fn make(&self, query: &Query, in_brief: bool) -> StatusReport {
+        let (now, accounts) = (self.clock.moment(), self.store.load());
+        let version = self.active.load();
+        let mut counts = HealthCounts::default();
         let mut selected = Vec::new();
         for account in accounts.list() {
-            let standing = Urgency::of(account, now);
-            counts.count(standing.health);
-            if query.selects(account, standing.health) {
-                let is_failing = standing.health == Health::Failing;
+            let urgency = Urgency::of(account, now);
+            counts.increment(urgency.health);
+            if query.selects(account, urgency.health) {
+                let is_failing = urgency.health == Health::Failing;
                 selected.push(Selected {
-                    standing,
+                    urgency,
                     failure: is_failing.then(|| FailureKind::of(account)).flatten(),
                     account,
                 });
             }
+        }
+        match query.sort {
+            Sort::Attention => selected.sort_by(|a, b| a.attention().cmp(&b.attention())),
+            Sort::Name => selected.sort_by(|a, b| a.name().cmp(&b.name())),
         }
         let left_out = if in_brief {
             leave_out(&mut selected)
@@ -185,71 +187,56 @@ impl Status {
         };
         let pages = selected.len().div_ceil(query.per_page).max(1);
         let page = query.page.clamp(1, pages);
-        let shown = (page - 1) * query.per_page..page * query.per_page;
-        let found = selected.len();
-        let shown = match query.sort {
-            Sort::Attention => part(selected, shown, |a, b| a.urgency().cmp(&b.urgency())),
-            Sort::Name => part(selected, shown, |a, b| a.name().cmp(&b.name())),
-        };
+        let shown = selected.iter().skip((page - 1) * query.per_page);
+        let limit = version.config.rate_limit().share();
         StatusReport {
             time: now.wall,
-            exporter: self.exporter(&work, now),
-            configuration: configuration(&work, now),
+            exporter: self.exporter(&version, now),
+            configuration: configuration(&version, now),
             health: counts,
-            selected: found,
+            selected: selected.len(),
             page,
             pages,
             per_page: query.per_page,
             accounts: shown
-                .iter()
-                .map(|each| self.account(each.account, each.standing, now, &work))
+                .take(query.per_page)
+                .map(|each| AccountReport::new(each.account, each.urgency.health, now, limit))
                 .collect(),
             left_out,
         }
     }
 
-    /// The configuration at work as YAML.
+    /// The active configuration as YAML.
     ///
     /// # Errors
     ///
     /// See [`Config::to_yaml`](crate::config::Config::to_yaml).
     pub fn configuration(&self) -> Result<String, crate::config::Fault> {
-        self.running.load().config.to_yaml()
+        self.active.load().config.to_yaml()
     }
 
-    fn account(
-        &self,
-        account: &AccountState,
-        standing: Urgency,
-        now: TimePoint,
-        work: &ConfigVersion,
-    ) -> AccountReport {
-        let limit = work.config.rate_limit().share();
-        AccountReport::new(account, standing.health, now, limit)
-    }
-
-    fn exporter(&self, work: &ConfigVersion, now: TimePoint) -> ExporterReport {
-        let share = work.config.share;
+    fn exporter(&self, version: &ConfigVersion, now: TimePoint) -> ExporterReport {
+        let partition = version.config.share;
         ExporterReport {
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("CWP_EXPORTER_REVISION"),
             started_at: now.time_of(self.started_at),
             ready: self.store.is_ready(),
             healthy: self.liveness.is_alive(),
-            shard: share.shard.map(|shard| ShardReport {
+            shard: partition.shard.map(|shard| ShardReport {
                 index: shard.index(),
                 total: shard.total().get(),
             }),
-            replicas: share.replicas.get(),
+            replicas: partition.replicas.get(),
         }
     }
 }
 
 impl Selected<'_> {
-    /// What needs attention most is least; accounts that fail alike are together.
-    fn urgency(&self) -> (Health, Option<&FailureKind>, Urgency, NaturalName<'_>) {
-        let health = self.standing.health;
-        (health, self.failure.as_ref(), self.standing, self.name())
+    /// The order of attention: the most urgent is least, and equal failures are adjacent.
+    fn attention(&self) -> (Health, Option<&FailureKind>, Urgency, NaturalName<'_>) {
+        let health = self.urgency.health;
+        (health, self.failure.as_ref(), self.urgency, self.name())
     }
 
     fn name(&self) -> NaturalName<'_> {
@@ -257,57 +244,35 @@ impl Selected<'_> {
     }
 }
 
-/// Leaves no more than the first few of accounts that fail alike, so that they do not push
-/// what else is wrong out of sight. Returns how many are gone.
+/// Leaves out accounts that fail alike except for the first few, so that they do not hide
+/// other problems. Returns the number of accounts left out.
 fn leave_out(selected: &mut Vec<Selected<'_>>) -> HashMap<FailureKind, usize> {
     const SHOWN: usize = 3;
-    let (mut failing, others): (Vec<_>, Vec<_>) =
-        selected.drain(..).partition(|each| each.failure.is_some());
-    failing.sort_unstable_by(|a, b| a.urgency().cmp(&b.urgency()));
-    let mut left_out = HashMap::new();
-    for alike in failing.chunk_by(|a, b| a.failure == b.failure) {
-        if let [first, ..] = alike
-            && let Some(failure) = &first.failure
-            // One more line is as short as to say that there is one more.
-            && alike.len() > SHOWN + 1
-        {
-            left_out.insert(failure.clone(), alike.len() - SHOWN);
-        }
+    let mut alike: HashMap<FailureKind, usize> = HashMap::new();
+    for failure in selected.iter().filter_map(|each| each.failure.clone()) {
+        *alike.entry(failure).or_default() += 1;
     }
-    let mut seen: HashMap<FailureKind, usize> = HashMap::new();
-    failing.retain(|each| {
-        let Some(failure) = each.failure.as_ref() else {
+    // The line "Show all" takes as much space as one more account.
+    alike.retain(|_, count| *count > SHOWN + 1);
+    let mut left = HashMap::new();
+    selected.retain(|each| {
+        let failure = each.failure.as_ref();
+        let Some(failure) = failure.filter(|failure| alike.contains_key(failure)) else {
             return true;
         };
-        let seen = seen.entry(failure.clone()).or_default();
-        *seen += 1;
-        *seen <= SHOWN || !left_out.contains_key(failure)
+        let left: &mut usize = left.entry(failure.clone()).or_default();
+        *left += 1;
+        *left <= SHOWN
     });
-    failing.extend(others);
-    *selected = failing;
-    left_out
+    alike.values_mut().for_each(|count| *count -= SHOWN);
+    alike
 }
 
-/// The part `range` of what `items` would be in this order. Sorts no more than that part:
-/// of thousands of accounts a page has a hundred.
-fn part<T>(mut items: Vec<T>, range: Range<usize>, order: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
-    if range.end < items.len() {
-        items.select_nth_unstable_by(range.end, &order);
-        items.truncate(range.end);
-    }
-    if (1..items.len()).contains(&range.start) {
-        items.select_nth_unstable_by(range.start, &order);
-        items.drain(..range.start);
-    }
-    items.sort_unstable_by(order);
-    items
-}
-
-fn configuration(work: &ConfigVersion, now: TimePoint) -> ConfigurationReport {
-    let config = &work.config;
+fn configuration(version: &ConfigVersion, now: TimePoint) -> ConfigurationReport {
+    let config = &version.config;
     ConfigurationReport {
-        since: now.time_of(work.since),
-        refused: work.refused.as_ref().map(|(at, error)| RefusedConfig {
+        since: now.time_of(version.since),
+        refused: version.refused.as_ref().map(|(at, error)| RefusedConfig {
             at: now.time_of(*at),
             error: error.clone(),
         }),

@@ -1,4 +1,4 @@
-//! `/`, `/api/v1/status` and `/config`: how the exporter and its accounts are, for
+//! `/`, `/api/v1/status` and `/config`: the state of the exporter and its accounts, for
 //! people and for programs.
 
 mod account;
@@ -18,8 +18,7 @@ use super::reply;
 use super::reply::{HTML, JSON, PLAIN};
 use crate::server::status::{Query, Status, StatusReport};
 
-/// What a browser may do with the page: apply its one style sheet, show its icon, and
-/// send its form back.
+/// A browser may apply the one style sheet of the page, show its icon, and submit its form.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = BASE64_STANDARD.encode(Sha256::digest(page::STYLE));
     format!(
@@ -28,7 +27,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// An answer as Prometheus' own API gives it.
+/// The envelope of the answers of Prometheus' HTTP API.
 #[derive(Serialize)]
 struct Envelope<'a> {
     status: &'static str,
@@ -54,7 +53,7 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
             headers.insert(name, value);
         }
     }
-    fresh(response)
+    without_caching(response)
 }
 
 /// The same as JSON.
@@ -65,21 +64,21 @@ pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
         data: &report,
     };
     match serde_json::to_vec(&envelope) {
-        Ok(json) => fresh(reply::answer(StatusCode::OK, JSON, json)),
+        Ok(json) => without_caching(reply::answer(StatusCode::OK, JSON, json)),
         Err(error) => failed("status", &error),
     }
 }
 
-/// The configuration at work.
+/// The active configuration.
 pub(super) fn configuration(status: &Status) -> Response<Bytes> {
     match status.configuration() {
-        Ok(yaml) => fresh(reply::answer(StatusCode::OK, PLAIN, yaml)),
+        Ok(yaml) => without_caching(reply::answer(StatusCode::OK, PLAIN, yaml)),
         Err(error) => failed("configuration", &error),
     }
 }
 
-/// `response` as one that is never kept: the next one may say something else.
-fn fresh(mut response: Response<Bytes>) -> Response<Bytes> {
+/// Forbids caching of `response`, as each request gets a new report.
+fn without_caching(mut response: Response<Bytes>) -> Response<Bytes> {
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()

@@ -1,4 +1,4 @@
-//! One account in full.
+//! The report of one account.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::system::clock::TimePoint;
 pub struct AccountReport {
     /// The configured name.
     pub account: String,
-    /// How it is.
+    /// The health.
     pub health: Health,
     /// The value of `tencentcloud_cwp_up`.
     pub up: bool,
-    /// Where its API is.
+    /// The endpoint of the API.
     pub endpoint: String,
     /// The configured region.
     pub region: Option<String>,
@@ -37,21 +37,21 @@ pub struct AccountReport {
     pub protect_type: Option<String>,
     /// The key.
     pub credential: Credential,
-    /// The collectors, each for itself.
+    /// The state of each collector.
     pub collectors: Vec<CollectorReport>,
 }
 
 /// What accounts that fail alike have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FailureKind {
-    /// The closed class.
+    /// One of the documented reasons.
     pub reason: &'static str,
     /// The API's own code, if it gave one.
     pub code: Option<String>,
 }
 
 impl FailureKind {
-    /// That of the first collector of `account` that fails, if one does.
+    /// The kind of the first failure among the collectors of `account`.
     pub(super) fn of(account: &AccountState) -> Option<Self> {
         account.slots.iter().find_map(|slot| {
             let state = slot.load();
@@ -64,42 +64,42 @@ impl FailureKind {
     }
 }
 
-/// The counts of an account; nothing where a count is not known.
+/// The licence counts of an account; `null` where a count is not known.
 #[derive(Debug, Default, Serialize)]
 pub struct Licences {
     /// In total, isolated and expired ones included.
     pub total: Option<u64>,
-    /// That can still be bound to a server.
+    /// Available for further servers.
     pub available: Option<u64>,
     /// Bound to a server.
     pub used: Option<u64>,
-    /// That have not expired.
+    /// Not expired.
     pub not_expired: Option<u64>,
-    /// That expire within 15 days.
+    /// Expiring within 15 days.
     pub near_expiry: Option<u64>,
-    /// That have expired.
+    /// Expired.
     pub expired: Option<u64>,
     /// Available for application protection.
     pub application_available: Option<u64>,
-    /// Orders, not licences, that were destroyed.
+    /// Destroyed orders; not licences.
     pub orders_destroyed: Option<u64>,
 }
 
 /// The counts of one edition.
 #[derive(Debug, Default, Serialize)]
 pub struct Edition {
-    /// Of valid orders.
+    /// The licences of valid orders.
     pub licences: Option<u64>,
-    /// That can still be bound to a server.
+    /// Available for further servers.
     pub available: Option<u64>,
 }
 
-/// A key. Nothing of it but where it comes from is told.
+/// A key, of which only the source and the expiry are reported.
 #[derive(Debug, Serialize)]
 pub struct Credential {
-    /// Where it comes from, in words.
+    /// The source of the key, in words.
     pub source: String,
-    /// When it expires, if it says so.
+    /// When the key expires, if that is known.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -110,55 +110,55 @@ pub struct CollectorReport {
     pub collector: &'static str,
     /// The API action that it calls.
     pub action: &'static str,
-    /// From one collection to the next.
+    /// The interval of collections, in seconds.
     pub interval_seconds: f64,
-    /// How long values are kept without a success.
+    /// How long values are shown after a success, in seconds.
     pub max_age_seconds: f64,
     /// Whether the last collection succeeded; nothing before the first has ended.
     pub success: Option<bool>,
-    /// Why it failed, if it did.
+    /// Why the last collection failed, if it did.
     pub failure: Option<FailureReport>,
     /// When the last collection ended.
     pub last_attempt_at: Option<Timestamp>,
     /// When the last successful collection ended.
     pub last_success_at: Option<Timestamp>,
-    /// How old the values of the last success are.
+    /// The age of the values of the last success, in seconds.
     pub age_seconds: Option<f64>,
-    /// Whether these are too old to be shown.
+    /// Whether these values are too old to be shown.
     pub withdrawn: bool,
-    /// How many series are shown.
+    /// The number of series shown.
     pub series: usize,
-    /// How many rows of a list have no series, if it collects a list.
+    /// The number of rows without a series, if the collector reads a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_hidden: Option<usize>,
-    /// Whether these are another process's, read from the state folder.
+    /// Whether the values come from the state folder, written by another process.
     pub restored: bool,
-    /// How long the last collection took.
+    /// How long the last collection took, in seconds.
     pub duration_seconds: Option<f64>,
     /// Collections that failed so far.
     pub failures: u64,
-    /// Since when a collection is under way.
+    /// Since when a collection is running.
     pub collecting_since: Option<Timestamp>,
-    /// When the next collection begins, unless one is under way.
+    /// When the next collection begins, unless one is running.
     pub next_at: Option<Timestamp>,
     /// Fields that differed from their documentation.
     pub drift: Vec<DriftReport>,
-    /// What the account's key has used of the budget for this action.
+    /// How much of the rate limit of this action the key has used.
     pub budget: Budget,
 }
 
 /// Why a collection failed.
 #[derive(Debug, Serialize)]
 pub struct FailureReport {
-    /// The closed class.
+    /// One of the documented reasons.
     pub reason: &'static str,
     /// What happened, in words.
     pub message: String,
     /// The API's own code, if it gave one.
     pub code: Option<String>,
-    /// The handle by which the cloud's support finds the call.
+    /// The id of the call, for the support of the cloud.
     pub request_id: Option<String>,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -171,17 +171,17 @@ pub struct DriftReport {
     pub kind: &'static str,
 }
 
-/// What a key has used of its budget, for whichever account.
+/// The use of a rate limit by a key, for all accounts with that key.
 #[derive(Debug, Serialize)]
 pub struct Budget {
-    /// Requests of the last minute, to within ten seconds.
+    /// The requests of the last minute, to within ten seconds.
     pub requests_last_minute: u32,
-    /// Requests that it may send per second.
+    /// The requests that the key may send per second.
     pub limit_per_second: f64,
 }
 
 impl Licences {
-    /// Takes the count that `sample` is, if it is one of these.
+    /// Stores the value of `sample`, if it is one of these counts.
     pub(super) fn add(&mut self, sample: &Sample) {
         let count = match sample.metric.name {
             name if name == defs::LICENSES.name => &mut self.total,
@@ -196,25 +196,16 @@ impl Licences {
         };
         *count = whole(sample.value);
     }
-
-    /// Whether all counts are known that decide on an account's health.
-    pub(super) fn decide(&self) -> bool {
-        let decisive = [self.total, self.available, self.near_expiry, self.expired];
-        decisive.iter().all(Option::is_some)
-    }
 }
 
-/// The switch that renews licences.
+/// The switch of automatic renewal.
 const AUTO_RENEWAL: &str = "auto_renewal";
 
-/// Whether `samples` say that licences are renewed by themselves.
-pub(super) fn auto_renewal(samples: &[Sample]) -> Option<bool> {
-    let mut samples = samples.iter();
-    let switch = samples
-        .find(|sample| sample.label() == AUTO_RENEWAL && sample.metric.name == defs::SWITCH.name);
-    switch
-        .and_then(|switch| whole(switch.value))
-        .map(|value| value != 0)
+/// The value of `sample`, if it is the switch of automatic renewal.
+pub(super) fn auto_renewal(sample: &Sample) -> Option<bool> {
+    let is_switch = sample.metric.name == defs::SWITCH.name && sample.label() == AUTO_RENEWAL;
+    let value = is_switch.then(|| whole(sample.value)).flatten();
+    value.map(|value| value != 0)
 }
 
 impl AccountReport {
@@ -277,24 +268,24 @@ impl AccountReport {
         self.editions.entry(name.to_owned()).or_default()
     }
 
-    /// What it has in common with accounts that fail alike, if a collector of it fails.
+    /// What accounts that fail alike have in common, if this account fails.
     #[must_use]
     pub fn failure_kind(&self) -> Option<FailureKind> {
-        let failure = self.failure()?;
+        let failure = self.failure().filter(|_| self.health == Health::Failing)?;
         Some(FailureKind {
             reason: failure.reason,
             code: failure.code.clone(),
         })
     }
 
-    /// Why it fails: the failure of its first collector that does.
+    /// The failure of the first collector that fails.
     #[must_use]
     pub fn failure(&self) -> Option<&FailureReport> {
         let mut collectors = self.collectors.iter();
         collectors.find_map(|collector| collector.failure.as_ref())
     }
 
-    /// Whether licences are renewed by themselves, if that is known.
+    /// Whether licences are renewed automatically, if that is known.
     #[must_use]
     pub fn auto_renewal(&self) -> Option<bool> {
         self.switches.get(AUTO_RENEWAL).copied()
@@ -357,7 +348,7 @@ impl CollectorReport {
     }
 }
 
-/// A sample's value as the whole number that it is.
+/// The value of a sample as a whole number, if it is one.
 fn whole(value: f64) -> Option<u64> {
     const MOST: f64 = (1_u64 << 53) as f64;
     #[expect(

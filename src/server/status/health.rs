@@ -1,4 +1,6 @@
-//! How an account is, in one word, and how urgent that is.
+//! The health of an account, and its urgency.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -6,21 +8,21 @@ use super::account::{Licences, auto_renewal};
 use crate::collection::snapshot::AccountState;
 use crate::system::clock::TimePoint;
 
-/// How an account is. What needs attention most comes first.
+/// The health of an account. The most urgent comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// The last collection failed, or its values have grown too old to be shown.
+    /// The last collection failed, or its values have expired.
     Failing,
     /// Licences have expired.
     Expired,
     /// Licences expire within 15 days.
     NearExpiry,
-    /// No licence can be bound to a server any more.
+    /// No licence is available for a further server.
     Exhausted,
     /// No collection has ended yet.
     Waiting,
-    /// Nothing of that.
+    /// None of these.
     Ok,
 }
 
@@ -49,88 +51,69 @@ impl Health {
     }
 }
 
-/// How many accounts have which health.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the names are those of Health")]
-pub struct Counts {
-    pub failing: usize,
-    pub expired: usize,
-    pub near_expiry: usize,
-    pub exhausted: usize,
-    pub waiting: usize,
-    pub ok: usize,
+/// The number of accounts of each health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct HealthCounts(BTreeMap<Health, usize>);
+
+impl Default for HealthCounts {
+    fn default() -> Self {
+        Self(Health::ALL.map(|health| (health, 0)).into())
+    }
 }
 
-impl Counts {
-    pub(super) fn count(&mut self, health: Health) {
-        *match health {
-            Health::Failing => &mut self.failing,
-            Health::Expired => &mut self.expired,
-            Health::NearExpiry => &mut self.near_expiry,
-            Health::Exhausted => &mut self.exhausted,
-            Health::Waiting => &mut self.waiting,
-            Health::Ok => &mut self.ok,
-        } += 1;
+impl HealthCounts {
+    pub(super) fn increment(&mut self, health: Health) {
+        *self.0.entry(health).or_default() += 1;
     }
 
-    /// How many accounts have this health.
+    /// The number of accounts of this health.
     #[must_use]
     pub fn of(&self, health: Health) -> usize {
-        match health {
-            Health::Failing => self.failing,
-            Health::Expired => self.expired,
-            Health::NearExpiry => self.near_expiry,
-            Health::Exhausted => self.exhausted,
-            Health::Waiting => self.waiting,
-            Health::Ok => self.ok,
-        }
+        self.0.get(&health).copied().unwrap_or_default()
     }
 
-    /// How many accounts there are.
+    /// The number of all accounts.
     #[must_use]
     pub fn all(&self) -> usize {
-        Health::ALL.into_iter().map(|health| self.of(health)).sum()
+        self.0.values().sum()
     }
 }
 
-/// An account's place among the others: what needs attention most is least.
+/// The order in which accounts need attention: the smallest is the most urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Urgency {
     pub(super) health: Health,
-    /// Whether it can wait a little, compared to others of the same health.
+    /// Whether other accounts of the same health are more urgent.
     can_wait: bool,
 }
 
 impl Urgency {
-    /// The standing of `account` at `now`.
+    /// The urgency of `account` at `now`.
     pub(super) fn of(account: &AccountState, now: TimePoint) -> Self {
-        let mut values = Licences::default();
+        let (mut licences, mut renewal) = (Licences::default(), None);
         let (mut failing, mut waiting) = (false, false);
-        for slot in &account.slots {
+        // The failure of another collector shows beside that collector only.
+        for slot in account.slots.iter().filter(|slot| slot.decides()) {
             let state = slot.load();
             let samples = slot.samples(&state, now);
             for sample in samples.unwrap_or_default() {
-                values.add(sample);
-                if values.decide() {
-                    break;
-                }
+                licences.add(sample);
+                renewal = renewal.or_else(|| auto_renewal(sample));
             }
-            // Another collector's failure shows beside that collector only.
-            if slot.decides() {
-                match state.succeeded() {
-                    None => waiting = true,
-                    Some(succeeded) => failing |= !succeeded || samples.is_none(),
-                }
+            match state.succeeded() {
+                None => waiting = true,
+                Some(succeeded) => failing |= !succeeded || samples.is_none(),
             }
         }
         let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
         let health = if failing {
             Health::Failing
-        } else if some(values.expired) {
+        } else if some(licences.expired) {
             Health::Expired
-        } else if some(values.near_expiry) {
+        } else if some(licences.near_expiry) {
             Health::NearExpiry
-        } else if values.available == Some(0) && some(values.total) {
+        } else if licences.available == Some(0) && some(licences.total) {
             Health::Exhausted
         } else if waiting {
             Health::Waiting
@@ -140,12 +123,8 @@ impl Urgency {
         Self {
             health,
             can_wait: match health {
-                Health::Failing => values.total.is_some(),
-                Health::NearExpiry => !account.slots.iter().any(|slot| {
-                    let state = slot.load();
-                    let samples = slot.samples(&state, now);
-                    samples.and_then(auto_renewal) == Some(false)
-                }),
+                Health::Failing => licences.total.is_some(),
+                Health::NearExpiry => renewal != Some(false),
                 _ => false,
             },
         }

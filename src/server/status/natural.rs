@@ -1,19 +1,19 @@
-//! The order in which people expect names: `fail-2` before `fail-10`.
+//! The natural order of names: `fail-2` before `fail-10`.
 
 use std::cmp::Ordering;
 
-/// A name among others.
+/// A name in natural order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NaturalName<'a>(pub(super) &'a str);
 
 impl Ord for NaturalName<'_> {
-    /// Digits that stand together count as the number that they are.
+    /// Compares adjacent digits as one number.
     fn cmp(&self, other: &Self) -> Ordering {
         let (mut left, mut right) = (self.0, other.0);
         while !left.is_empty() && !right.is_empty() {
             let ((a, left_rest), (b, right_rest)) = (split(left), split(right));
             let order = match (number(a), number(b)) {
-                // Of numbers without leading zeros the longer one is greater.
+                // Without leading zeros, the longer number is greater.
                 (Some(a), Some(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
                 _ => a.cmp(b),
             };
@@ -22,7 +22,7 @@ impl Ord for NaturalName<'_> {
             }
             (left, right) = (left_rest, right_rest);
         }
-        // Names that differ in leading zeros only are not the same.
+        // Names that differ only in leading zeros are not equal.
         let rest = left.len().cmp(&right.len());
         let length = self.0.len().cmp(&other.0.len());
         rest.then(length).then_with(|| self.0.cmp(other.0))
@@ -35,7 +35,7 @@ impl PartialOrd for NaturalName<'_> {
     }
 }
 
-/// The digits that `text` begins with, or else its first character; and the rest.
+/// The leading digits of `text`, or its first character; and the rest.
 fn split(text: &str) -> (&str, &str) {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let first = text.chars().next().map_or(0, char::len_utf8);

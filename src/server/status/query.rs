@@ -1,41 +1,41 @@
-//! Which accounts are asked for.
+//! The selection of accounts by a URL.
 
 use url::form_urlencoded;
 
 use super::health::Health;
 use crate::collection::snapshot::AccountState;
 
-/// How many accounts a page has unless the query says.
+/// The default accounts per page.
 pub const PER_PAGE: usize = 100;
 
-/// How many accounts a page has at the most.
-const MOST_PER_PAGE: usize = 1000;
+/// The most accounts per page.
+const MAX_PER_PAGE: usize = 1000;
 
-/// The longest text to look for, in characters.
+/// The longest text of a search, in characters.
 const MAX_TEXT: usize = 200;
 
-/// Which accounts are asked for, and in which order.
+/// The selected accounts and their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// What an account's name, region, label or last failure has in it; anything if empty.
+    /// The text that the account's name, region, label or last failure contains.
     pub text: String,
-    /// The health that they have, if only these are wanted.
+    /// The health of the accounts, if only one health is selected.
     pub health: Option<Health>,
-    /// Their order.
+    /// The order of the accounts.
     pub sort: Sort,
-    /// Which page of them, counted from 1; the last if there are fewer.
+    /// The page, counted from 1; the last page if there are fewer.
     pub page: usize,
-    /// How many a page has, from 1 to 1000.
+    /// The accounts per page, from 1 to 1000.
     pub per_page: usize,
 }
 
 /// The order of accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// What needs attention most comes first, then by name.
+    /// The most urgent account first, then by name.
     #[default]
     Attention,
-    /// By name, which does not change while pages are read one after the other.
+    /// By name: this order does not change while a client reads page after page.
     Name,
 }
 
@@ -52,8 +52,7 @@ impl Default for Query {
 }
 
 impl Query {
-    /// Reads the query part of a URL. What it does not know or understand counts as not
-    /// written.
+    /// Parses the query of a URL. Unknown names and malformed values are ignored.
     #[must_use]
     pub fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
@@ -68,7 +67,7 @@ impl Query {
                 "page" => parsed.page = value.parse().unwrap_or(1).max(1),
                 "per_page" => {
                     let wanted = value.parse().unwrap_or(PER_PAGE);
-                    parsed.per_page = wanted.clamp(1, MOST_PER_PAGE);
+                    parsed.per_page = wanted.clamp(1, MAX_PER_PAGE);
                 }
                 _ => {}
             }
@@ -76,7 +75,7 @@ impl Query {
         parsed
     }
 
-    /// The query part of a URL that asks for the same.
+    /// The query of a URL with the same selection.
     #[must_use]
     pub fn to_url(&self) -> String {
         let mut url = form_urlencoded::Serializer::new(String::new());
@@ -98,18 +97,18 @@ impl Query {
         url.finish()
     }
 
-    /// Whether all accounts are asked for, what needs attention first.
+    /// Whether all accounts are selected, in the order of attention.
     pub(super) fn is_overview(&self) -> bool {
         self.text.is_empty() && self.health.is_none() && self.sort == Sort::Attention
     }
 
-    /// Whether an account of this health is asked for.
+    /// Whether `account`, which has this `health`, is selected.
     pub(super) fn selects(&self, account: &AccountState, health: Health) -> bool {
         self.health.is_none_or(|wanted| wanted == health)
-            && (self.text.is_empty() || self.finds(account))
+            && (self.text.is_empty() || self.matches_text(account))
     }
 
-    fn finds(&self, account: &AccountState) -> bool {
+    fn matches_text(&self, account: &AccountState) -> bool {
         let wanted = self.text.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&wanted);
         let labels = &account.labels;
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_counts_as_not_written() {
+    fn unknown_names_and_malformed_values_are_ignored() {
         for url in [
             "page=0&per_page=x&health=Well&sort=&other=1",
             "page=-1&health=",

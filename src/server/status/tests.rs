@@ -112,7 +112,7 @@ async fn values_that_have_grown_too_old_are_not_told_and_the_account_fails() {
     assert_eq!(collector.success, Some(true), "as its collection had");
     assert_eq!(account.licences.total, None);
     assert_eq!(collector.age_seconds.map(f64::round), Some(600.0));
-    assert_eq!(later.health.failing, 1);
+    assert_eq!(later.health.of(Health::Failing), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,10 @@ async fn in_brief_accounts_that_fail_alike_leave_room_for_what_else_is_wrong() {
     assert_eq!(names(&report), ["fail-0", "fail-1", "fail-2", "expired"]);
     let kind = report.accounts[0].failure_kind().unwrap();
     assert_eq!(report.left_out, HashMap::from([(kind, 147)]));
-    assert_eq!((report.health.failing, report.selected), (150, 4));
+    assert_eq!(
+        (report.health.of(Health::Failing), report.selected),
+        (150, 4)
+    );
     for url in ["health=failing", "q=timeout", "sort=name"] {
         let report = status.report_in_brief(&Query::parse(url));
         assert!(
@@ -217,7 +220,7 @@ async fn of_thousands_of_accounts_one_page_is_told_and_all_are_counted() {
     let last = status.report(&query);
     assert_eq!((last.page, last.pages, last.selected), (24, 24, 2_345));
     assert_eq!((names(&last)[0], last.accounts.len()), ("a2300", 45));
-    assert_eq!(last.health.waiting, 2_345);
+    assert_eq!(last.health.of(Health::Waiting), 2_345);
     assert_eq!(
         last.accounts[0].collectors[0].budget.requests_last_minute,
         7

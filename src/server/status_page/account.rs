@@ -1,12 +1,13 @@
-//! One account on the status page: a line of what matters, and the rest behind it.
+//! One account on the status page: a line with the most important numbers, and details that
+//! open below.
 
 use jiff::Timestamp;
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
-use super::words::{ago, count, health, span, until};
-use crate::server::status::{AccountReport, CollectorReport, FailureReport, Health};
+use super::words::{ago, count, fact, health, known_fact, span, until};
+use crate::server::status::{AccountReport, CollectorReport, Edition, FailureReport, Health};
 
-/// The names of the columns, where there is room for them.
+/// The names of the columns.
 const COLUMNS: [&str; 8] = [
     "Licences",
     "Available",
@@ -18,8 +19,8 @@ const COLUMNS: [&str; 8] = [
     "Next poll",
 ];
 
-/// What stands above all accounts. Each number has its name beside it for who cannot see
-/// that.
+/// The heads of the columns. They are hidden from screen readers, as each number has its
+/// name beside it.
 pub(super) fn heads() -> Markup {
     html! {
         div.line.heads aria-hidden="true" {
@@ -39,7 +40,7 @@ pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
     }
 }
 
-/// The same for an account whose failure is told once for several.
+/// The same for an account of a group that fails alike, whose failure is shown once.
 pub(super) fn render_alike(account: &AccountReport, now: Timestamp) -> Markup {
     html! {
         article.account.(account.health.as_str()) {
@@ -72,7 +73,7 @@ fn failures(account: &AccountReport, now: Timestamp) -> Markup {
     }
 }
 
-/// The health in words, with what makes it so.
+/// The health in words, with its cause.
 fn state(account: &AccountReport) -> String {
     let licences = &account.licences;
     let some = |number: Option<u64>| number.map(count).unwrap_or_default();
@@ -82,20 +83,20 @@ fn state(account: &AccountReport) -> String {
             None => "failing: its values are too old".to_owned(),
         },
         Health::Expired => format!("{} expired", some(licences.expired)),
-        Health::NearExpiry => match account.auto_renewal() {
-            Some(false) => format!(
-                "{} near expiry, not renewed by themselves",
-                some(licences.near_expiry)
-            ),
-            _ => format!("{} near expiry", some(licences.near_expiry)),
-        },
+        Health::NearExpiry => {
+            let renewal = match account.auto_renewal() {
+                Some(false) => ", not renewed by themselves",
+                _ => "",
+            };
+            format!("{} near expiry{renewal}", some(licences.near_expiry))
+        }
         Health::Exhausted => "none available".to_owned(),
         Health::Waiting => "not collected yet".to_owned(),
         Health::Ok => "fine".to_owned(),
     }
 }
 
-/// What else is to be known of the values.
+/// Remarks on the values.
 fn marks(account: &AccountReport) -> Vec<String> {
     let collectors = || account.collectors.iter();
     let mut marks = Vec::new();
@@ -113,39 +114,26 @@ fn marks(account: &AccountReport) -> Vec<String> {
     marks
 }
 
-/// The numbers that matter, each with its name.
+/// The most important numbers, each with its name.
 fn counts(account: &AccountReport, now: Timestamp) -> Markup {
     let licences = &account.licences;
     let some = |number: Option<u64>| number.is_some_and(|number| number > 0);
     let none_left = licences.available == Some(0) && some(licences.total);
-    let ages = account
-        .collectors
-        .iter()
-        .filter_map(|each| each.age_seconds);
-    let age = ages.reduce(f64::max);
-    let next = account
-        .collectors
-        .iter()
-        .filter_map(|each| each.next_at)
-        .min();
-    let class = |name, is_so| if is_so { name } else { "" };
+    let (near_expiry, expired) = (licences.near_expiry, licences.expired);
+    let collectors = || account.collectors.iter();
+    let age = collectors()
+        .filter_map(|each| each.age_seconds)
+        .reduce(f64::max);
+    let next = collectors().filter_map(|each| each.next_at).min();
+    let class = |name, applies| if applies { name } else { "" };
     let values = [
         ("", number(licences.total)),
         (class("warn", none_left), number(licences.available)),
         ("", number(licences.used)),
-        (
-            class("warn", some(licences.near_expiry)),
-            number(licences.near_expiry),
-        ),
-        (
-            class("bad", some(licences.expired)),
-            number(licences.expired),
-        ),
+        (class("warn", some(near_expiry)), number(near_expiry)),
+        (class("bad", some(expired)), number(expired)),
         ("", on_or_off(account.auto_renewal())),
-        (
-            "",
-            html! { @match age { Some(age) => (span(age)), None => (unknown()) } },
-        ),
+        ("", known(age.map(span))),
         (
             "",
             html! { @match next { Some(next) => (until(next, now)), None => "now" } },
@@ -159,61 +147,59 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
 }
 
 fn number(number: Option<u64>) -> Markup {
-    html! { @match number { Some(number) => (count(number)), None => (unknown()) } }
+    known(number.map(count))
 }
 
 fn on_or_off(switch: Option<bool>) -> Markup {
+    known(switch.map(|on| if on { "on" } else { "off" }))
+}
+
+fn known(value: Option<impl Render>) -> Markup {
     html! {
-        @match switch { Some(true) => "on", Some(false) => "off", None => (unknown()) }
+        @match value { Some(value) => (value), None => span.unknown title="not known" { "–" } }
     }
 }
 
-fn unknown() -> Markup {
-    html! { span.unknown title="not known" { "–" } }
-}
-
-/// What `accounts` that fail alike have in common, with the message of one of them.
+/// The failure that several accounts have in common, with the message of one of them.
 pub(super) fn failed_alike(accounts: usize, example: &str, failure: &FailureReport) -> Markup {
     html! {
         div.failure {
             p.what {
                 b { (count(accounts as u64)) " accounts: " (failure.reason) }
-                @if let Some(code) = &failure.code { " " code { (code) } }
+                @if let Some(code) = &failure.code { " " (Code(code)) }
             }
             p { "For example " b { (example) } ": " (failure.message) }
-            @if let Some(id) = &failure.request_id {
-                dl { div { dt { "RequestId" } dd { code { (id) } } } }
-            }
+            @if let Some(id) = &failure.request_id { dl { (fact("RequestId", Code(id))) } }
             p { b { "To do: " } (prose(&failure.remedy)) "." }
         }
     }
 }
 
 fn failed(failure: &FailureReport, collector: &CollectorReport, now: Timestamp) -> Markup {
+    let last_success = collector.last_success_at.map(|at| ago(at, now));
     html! {
         div.failure {
             p.what { b { (failure.reason) } ": " (failure.message) }
             dl {
-                @if let Some(code) = &failure.code { div { dt { "Code" } dd { code { (code) } } } }
-                @if let Some(id) = &failure.request_id {
-                    div { dt { "RequestId" } dd { code { (id) } } }
-                }
-                div {
-                    dt { "Last success" }
-                    dd {
-                        @match collector.last_success_at {
-                            Some(at) => (ago(at, now)),
-                            None => "never",
-                        }
-                    }
-                }
+                (known_fact("Code", failure.code.as_deref().map(Code)))
+                (known_fact("RequestId", failure.request_id.as_deref().map(Code)))
+                (fact("Last success", last_success.unwrap_or_else(|| html! { "never" })))
             }
             p { b { "To do: " } (prose(&failure.remedy)) "." }
         }
     }
 }
 
-/// A text in which backticks set commands apart.
+/// A word of the API.
+struct Code<'a>(&'a str);
+
+impl Render for Code<'_> {
+    fn render(&self) -> Markup {
+        html! { code { (self.0) } }
+    }
+}
+
+/// A text with commands in backticks.
 fn prose(text: &str) -> Markup {
     let parts = text.split('`').enumerate();
     html! {
@@ -224,95 +210,78 @@ fn prose(text: &str) -> Markup {
 }
 
 fn more(account: &AccountReport, now: Timestamp) -> Markup {
+    let (licences, credential) = (&account.licences, &account.credential);
+    let key = html! {
+        (credential.source)
+        @if let Some(at) = credential.expires_at {
+            ", expires " @if at > now { (until(at, now)) } @else { (ago(at, now)) }
+        }
+    };
+    let application = licences
+        .application_available
+        .map(|number| format!("{} available", count(number)));
     html! {
         div.more {
             dl {
-                div {
-                    dt { "Key" }
-                    dd {
-                        (account.credential.source)
-                        @if let Some(at) = account.credential.expires_at {
-                            ", expires " @if at > now { (until(at, now)) } @else { (ago(at, now)) }
-                        }
-                    }
-                }
-                div { dt { "Endpoint" } dd { (account.endpoint) } }
-                @if let Some(region) = &account.region { div { dt { "Region" } dd { (region) } } }
-                @for (name, value) in &account.labels {
-                    div { dt { "Label " (name) } dd { (value) } }
-                }
-                @if let Some(word) = &account.protect_type {
-                    div { dt { "New servers get" } dd { (word) } }
-                }
+                (fact("Key", key))
+                (fact("Endpoint", &account.endpoint))
+                (known_fact("Region", account.region.as_ref()))
+                @for (name, value) in &account.labels { (fact(format!("Label {name}"), value)) }
+                (known_fact("New servers get", account.protect_type.as_ref()))
             }
             @for each in &account.collectors { (collector(each, now)) }
             dl {
-                @if let Some(number) = account.licences.not_expired {
-                    div { dt { "Not expired" } dd { (count(number)) } }
-                }
-                @if let Some(number) = account.licences.application_available {
-                    div { dt { "For applications" } dd { (count(number)) " available" } }
-                }
-                @if let Some(number) = account.licences.orders_destroyed {
-                    div { dt { "Orders destroyed" } dd { (count(number)) } }
-                }
+                (known_fact("Not expired", licences.not_expired.map(count)))
+                (known_fact("For applications", application))
+                (known_fact("Orders destroyed", licences.orders_destroyed.map(count)))
                 @for (name, edition) in &account.editions {
-                    div {
-                        dt { "Edition " (name) }
-                        dd {
-                            @if let Some(number) = edition.licences { (count(number)) " licences" }
-                            @if edition.licences.is_some() && edition.available.is_some() { ", " }
-                            @if let Some(number) = edition.available { (count(number)) " available" }
-                        }
-                    }
+                    (fact(format!("Edition {name}"), edition_counts(edition)))
                 }
             }
             dl {
                 @for (name, on) in &account.switches {
-                    div { dt { "Switch " (name) } dd { (on_or_off(Some(*on))) } }
+                    (fact(format!("Switch {name}"), on_or_off(Some(*on))))
                 }
             }
         }
     }
 }
 
+fn edition_counts(edition: &Edition) -> String {
+    let licences = edition
+        .licences
+        .map(|number| format!("{} licences", count(number)));
+    let available = edition
+        .available
+        .map(|number| format!("{} available", count(number)));
+    let counts: Vec<_> = licences.into_iter().chain(available).collect();
+    counts.join(", ")
+}
+
 fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
-    let budget = &collector.budget;
+    let (used, limit) = (
+        collector.budget.requests_last_minute,
+        collector.budget.limit_per_second,
+    );
+    let requests = if used == 1 { "request" } else { "requests" };
+    let next = collector.next_at.map(|at| until(at, now));
+    let running = collector.collecting_since.map(|since| {
+        let seconds = now.duration_since(since).as_secs_f64();
+        html! { "under way for " (span(seconds)) }
+    });
+    let last = collector.last_attempt_at.map(|at| html! {
+        (ago(at, now))
+        @if let Some(seconds) = collector.duration_seconds { ", took " (format!("{seconds:.2}")) " s" }
+    });
     html! {
         dl {
-            div { dt { "Collector" } dd { (collector.collector) } }
-            div {
-                dt { "Next poll" }
-                dd {
-                    @match (collector.collecting_since, collector.next_at) {
-                        (Some(since), _) => { "under way for " (span(now.duration_since(since).as_secs_f64())) }
-                        (None, Some(at)) => (until(at, now)),
-                        (None, None) => (unknown()),
-                    }
-                }
-            }
-            @if let Some(at) = collector.last_attempt_at {
-                div {
-                    dt { "Last poll" }
-                    dd {
-                        (ago(at, now))
-                        @if let Some(seconds) = collector.duration_seconds {
-                            ", took " (format!("{seconds:.2}")) " s"
-                        }
-                    }
-                }
-            }
-            div { dt { "Failed polls" } dd { (count(collector.failures)) } }
-            div {
-                dt { "Budget" }
-                dd {
-                    (budget.requests_last_minute)
-                    @if budget.requests_last_minute == 1 { " request" } @else { " requests" }
-                    " of this key in the last minute, " (budget.limit_per_second) "/s allowed"
-                }
-            }
+            (fact("Collector", collector.collector))
+            (fact("Next poll", known(running.or(next))))
+            (known_fact("Last poll", last))
+            (fact("Failed polls", count(collector.failures)))
+            (fact("Budget", format!("{used} {requests} of this key in the last minute, {limit}/s allowed")))
             @for drift in &collector.drift {
-                div { dt { "Odd field" } dd { code { (drift.field) } ": " (drift.kind) } }
+                (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind) }))
             }
         }
     }

@@ -1,18 +1,18 @@
-//! The status page: what holds for all accounts, and the list of one page of them.
+//! The status page: facts about the exporter, and one page of the accounts.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
-use super::words::{ago, count, health, span};
+use super::words::{ago, count, fact, health, known_fact, span};
 use crate::server::status::{AccountReport, FailureKind, Health, Query, Sort, StatusReport};
 
 /// The one style sheet, which the Content-Security-Policy names by its hash.
 pub(super) const STYLE: &str = include_str!("style.css");
 
-/// A circle in the colour of the most urgent health there is.
+/// A circle in the colour of the most urgent health of any account.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23COLOUR'/%3E%3C/svg%3E";
 
-/// Where else to look. All links are relative to this page, as a proxy may serve it below
+/// Links to other paths, relative to this page, as a proxy may serve the exporter below
 /// another path.
 const LINKS: [(&str, &str); 5] = [
     ("api/v1/status", "JSON"),
@@ -24,7 +24,7 @@ const LINKS: [(&str, &str); 5] = [
 
 /// The page of `report`, which answers `query`.
 pub(super) fn render(report: &StatusReport, query: &Query, telemetry_path: &str) -> Markup {
-    let failing = report.health.failing;
+    let failing = report.health.of(Health::Failing);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -71,7 +71,7 @@ fn icon(report: &StatusReport) -> String {
     ICON.replace("COLOUR", colour)
 }
 
-/// What is wrong with the exporter itself.
+/// Problems of the exporter itself.
 fn warnings(report: &StatusReport) -> Markup {
     html! {
         @if !report.exporter.healthy {
@@ -94,38 +94,29 @@ fn warnings(report: &StatusReport) -> Markup {
 
 fn facts(report: &StatusReport) -> Markup {
     let (exporter, configuration) = (&report.exporter, &report.configuration);
+    let time = html! {
+        time datetime=(format!("{:.0}", report.time)) {
+            (report.time.strftime("%Y-%m-%d %H:%M:%S")) " UTC"
+        }
+    };
+    let budget = format!(
+        "{} requests/s for each key and action",
+        configuration.rate_limit_per_second
+    );
+    let shard = exporter.shard.as_ref();
+    let shard = shard.map(|shard| format!("{} of {}, counted from 0", shard.index, shard.total));
     html! {
         dl.facts {
-            div {
-                dt { "As of" }
-                dd {
-                    time datetime=(format!("{:.0}", report.time)) {
-                        (report.time.strftime("%Y-%m-%d %H:%M:%S")) " UTC"
-                    }
-                }
-            }
+            (fact("As of", time))
             div { dt { "Version" } dd title=(exporter.revision) { (exporter.version) } }
-            div { dt { "Started" } dd { (ago(exporter.started_at, report.time)) } }
-            div { dt { "Configuration" } dd { "loaded " (ago(configuration.since, report.time)) } }
-            div { dt { "Ready" } dd { @if exporter.ready { "yes" } @else { "not yet" } } }
-            div {
-                dt { "Polled" }
-                dd { "every " (span(configuration.poll_interval_seconds)) }
-            }
-            div {
-                dt { "Values kept" }
-                dd { "for " (span(configuration.max_age_seconds)) }
-            }
-            div {
-                dt { "Budget" }
-                dd { (configuration.rate_limit_per_second) " requests/s for each key and action" }
-            }
-            @if let Some(shard) = &exporter.shard {
-                div { dt { "Shard" } dd { (shard.index) " of " (shard.total) ", counted from 0" } }
-            }
-            @if exporter.replicas > 1 {
-                div { dt { "Replicas" } dd { (exporter.replicas) } }
-            }
+            (fact("Started", ago(exporter.started_at, report.time)))
+            (fact("Configuration", html! { "loaded " (ago(configuration.since, report.time)) }))
+            (fact("Ready", if exporter.ready { "yes" } else { "not yet" }))
+            (fact("Polled", format!("every {}", span(configuration.poll_interval_seconds))))
+            (fact("Values kept", format!("for {}", span(configuration.max_age_seconds))))
+            (fact("Budget", budget))
+            (known_fact("Shard", shard))
+            (known_fact("Replicas", (exporter.replicas > 1).then_some(exporter.replicas)))
         }
     }
 }
@@ -148,25 +139,35 @@ fn link(query: &Query) -> String {
 }
 
 fn filter(report: &StatusReport, query: &Query) -> Markup {
-    let of_health = |health| Query {
-        health,
+    let query = Query {
         page: 1,
         ..query.clone()
     };
-    let sorted = |sort| Query {
-        sort,
-        page: 1,
-        ..query.clone()
+    let of_health = |health| {
+        link(&Query {
+            health,
+            ..query.clone()
+        })
     };
+    let sorted = |sort| {
+        link(&Query {
+            sort,
+            ..query.clone()
+        })
+    };
+    let without_text = link(&Query {
+        text: String::new(),
+        ..query.clone()
+    });
     html! {
         nav.healths aria-label="Accounts by health" {
-            a href=(link(&of_health(None))) aria-current=[query.health.is_none().then_some("true")] {
+            a href=(of_health(None)) aria-current=[query.health.is_none().then_some("true")] {
                 b { (count(report.health.all() as u64)) } " All"
             }
             @for each in Health::ALL {
                 @let (sign, word) = health(each);
                 @let number = report.health.of(each);
-                a.(each.as_str()).none[number == 0] href=(link(&of_health(Some(each))))
+                a.(each.as_str()).none[number == 0] href=(of_health(Some(each)))
                     aria-current=[(query.health == Some(each)).then_some("true")] {
                     span.sign aria-hidden="true" { (sign) }
                     b { (count(number as u64)) } " " (word)
@@ -185,12 +186,12 @@ fn filter(report: &StatusReport, query: &Query) -> Markup {
             }
             button type="submit" { "Filter" }
             @if !query.text.is_empty() {
-                a href=(link(&Query { text: String::new(), page: 1, ..query.clone() })) { "Clear" }
+                a href=(without_text) { "Clear" }
             }
             span.sort {
                 @match query.sort {
-                    Sort::Attention => { "By urgency, or " a href=(link(&sorted(Sort::Name))) { "by name" } }
-                    Sort::Name => { "By name, or " a href=(link(&sorted(Sort::Attention))) { "by urgency" } }
+                    Sort::Attention => { "By urgency, or " a href=(sorted(Sort::Name)) { "by name" } }
+                    Sort::Name => { "By name, or " a href=(sorted(Sort::Attention)) { "by urgency" } }
                 }
             }
         }
@@ -213,41 +214,37 @@ fn list(report: &StatusReport, query: &Query) -> Markup {
     }
 }
 
-/// Whether the accounts fail, and for the same reason.
+/// Whether the accounts fail for the same reason.
 fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
-    let kind = |account: &AccountReport| match account.health {
-        Health::Failing => account.failure_kind(),
-        _ => None,
-    };
-    kind(a).is_some() && kind(a) == kind(b)
+    let kind = a.failure_kind();
+    kind.is_some() && kind == b.failure_kind()
 }
 
-/// One account, or several that fail alike, with what they have in common told once.
+/// One account, or several that fail alike, with their failure shown once.
 fn accounts(alike: &[AccountReport], report: &StatusReport) -> Markup {
     let [first, others @ ..] = alike else {
         return html! {};
     };
-    let kind = first.failure_kind();
-    let left_out = kind.and_then(|kind| Some((report.left_out.get(&kind).copied()?, kind)));
-    let Some(failure) = first.failure() else {
+    let Some((failure, kind)) = first.failure().zip(first.failure_kind()) else {
         return account::render(first, report.time);
     };
-    if others.is_empty() && left_out.is_none() {
+    let left_out = report.left_out.get(&kind).copied().unwrap_or_default();
+    if others.is_empty() && left_out == 0 {
         return account::render(first, report.time);
     }
-    let all = alike.len() + left_out.as_ref().map_or(0, |(count, _)| *count);
+    let all = alike.len() + left_out;
     html! {
         section.alike.failing aria-label={ "Accounts that fail: " (failure.reason) } {
             (account::failed_alike(all, &first.account, failure))
             @for each in alike { (account::render_alike(each, report.time)) }
-            @if let Some((_, kind)) = left_out {
+            @if left_out > 0 {
                 p.all { a href=(link(&all_alike(kind))) { "Show all " (count(all as u64)) " accounts" } }
             }
         }
     }
 }
 
-/// The query for the accounts that fail like this.
+/// The query for all accounts with this failure.
 fn all_alike(kind: FailureKind) -> Query {
     Query {
         text: kind.code.unwrap_or_else(|| kind.reason.to_owned()),

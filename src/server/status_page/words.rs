@@ -1,9 +1,19 @@
-//! Numbers, times and states in words.
+//! Facts, numbers, times and states in words.
 
 use jiff::{SignedDuration, Timestamp};
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
 use crate::server::status::Health;
+
+/// A fact in a list of facts.
+pub(super) fn fact(name: impl Render, value: impl Render) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// The same, if the value is known.
+pub(super) fn known_fact(name: impl Render, value: Option<impl Render>) -> Markup {
+    html! { @if let Some(value) = value { (fact(name, value)) } }
+}
 
 /// `count` with a comma at each thousand.
 pub(super) fn count(count: u64) -> String {
@@ -18,7 +28,7 @@ pub(super) fn count(count: u64) -> String {
     text
 }
 
-/// A span of time in its two largest units, whole seconds at the least: `3 h 12 min`.
+/// A duration in its two largest units, in whole seconds: `3 h 12 min`.
 pub(super) fn span(seconds: f64) -> String {
     let span = SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
     let seconds = span.as_secs();
@@ -35,24 +45,24 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
-/// How long `then` is ago, with the moment itself as a hint.
+/// How long `then` is ago, with the exact time as a tooltip.
 pub(super) fn ago(then: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(then).as_secs_f64();
     html! { (time(then, &format!("{} ago", span(seconds)))) }
 }
 
-/// In how long `then` is, with the moment itself as a hint.
+/// The time until `then`, with the exact time as a tooltip.
 pub(super) fn until(then: Timestamp, now: Timestamp) -> Markup {
     let seconds = then.duration_since(now).as_secs_f64();
     html! { (time(then, &format!("in {}", span(seconds)))) }
 }
 
-fn time(moment: Timestamp, words: &str) -> Markup {
-    let exact = format!("{moment:.0}");
+fn time(at: Timestamp, words: &str) -> Markup {
+    let exact = format!("{at:.0}");
     html! { time datetime=(exact) title=(exact) { (words) } }
 }
 
-/// A health as a sign and a word; colour alone would not do for everybody.
+/// A health as a sign and a word, as not everybody can tell colours apart.
 pub(super) fn health(health: Health) -> (&'static str, &'static str) {
     match health {
         Health::Failing => ("✕", "Failing"),
