@@ -47,7 +47,7 @@ pub(super) async fn run(
         Some(file) => {
             let file = WebConfigFile::open(file, &Environment::default())
                 .map_err(CommandFailure::usage)?;
-            match file.first().tls {
+            match file.initial().tls {
                 Some(_) => "https",
                 None => "http",
             }

@@ -45,7 +45,7 @@ impl AuthLayer {
     /// password.
     pub(super) fn new(file: Arc<WebConfigFile>, health_is_open: bool) -> Self {
         Self {
-            bucket: TokenBucket::new(file.first().rate_limit),
+            bucket: TokenBucket::new(file.initial().rate_limit),
             file,
             passwords: Passwords::new(),
             health_is_open,

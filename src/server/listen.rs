@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 /// HOST is an IPv4 address, an IPv6 address in brackets or a name; port 0 is any free one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress {
-    /// Without brackets; absent for every address.
+    /// Without brackets; none for every address.
     host: Option<String>,
     port: u16,
 }
@@ -24,7 +24,7 @@ pub struct ListenAddress {
     "{problem}; write HOST:PORT, such as 127.0.0.1:10064 or [::1]:10064, or :10064 for all addresses"
 )]
 pub struct NotAnAddress {
-    /// What is wrong with it.
+    /// What is wrong with the text.
     pub problem: &'static str,
 }
 
@@ -33,85 +33,69 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let wrong = |problem| Err(NotAnAddress { problem });
-        if text.is_empty() {
-            return wrong("the address is empty");
+        for (is_wrong, problem) in [
+            (text.is_empty(), "the address is empty"),
+            (
+                text.contains("://"),
+                "an address has no scheme such as http://",
+            ),
+            (text.contains('/'), "an address has no path"),
+            (text.contains(','), "an address has no comma"),
+            (is_number(text), "the port has no colon before it"),
+            (
+                text.parse::<Ipv6Addr>().is_ok(),
+                "an IPv6 address needs brackets and a port",
+            ),
+        ] {
+            if is_wrong {
+                return wrong(problem);
+            }
         }
-        if text.contains("://") {
-            return wrong("an address has no scheme such as http://");
-        }
-        if text.contains('/') {
-            return wrong("an address has no path");
-        }
-        if text.contains(',') {
-            return wrong("an address has no comma");
-        }
-        if is_number(text) {
-            return wrong("the port has no colon before it");
-        }
-        if text.parse::<Ipv6Addr>().is_ok() {
-            return wrong("an IPv6 address needs brackets and a port");
-        }
-        let (host, port) = match text.strip_prefix('[') {
+        let bracketed = text.strip_prefix('[');
+        let (host, port) = match bracketed {
             Some(rest) => match rest.split_once(']') {
-                Some((host, port)) => (Host::Bracketed(host), port),
+                Some(parts) => parts,
                 None => return wrong("the bracket after the IPv6 address is missing"),
             },
-            None => match text.find(':') {
-                Some(colon) => {
-                    let (host, port) = text.split_at_checked(colon).unwrap_or((text, ""));
-                    (Host::Plain(host), port)
-                }
-                None => (Host::Plain(text), ""),
-            },
+            None => text.split_at(text.find(':').unwrap_or(text.len())),
         };
-        let Some(port) = port.strip_prefix(':') else {
-            return wrong("the port is missing");
-        };
-        if port.is_empty() {
-            return wrong("the port is missing");
-        }
-        if port.contains(':') {
-            return wrong("an IPv6 address needs brackets and a port");
-        }
-        if !is_number(port) {
-            return wrong("the port is not a number");
+        let port = port.strip_prefix(':').unwrap_or_default();
+        for (is_wrong, problem) in [
+            (port.is_empty(), "the port is missing"),
+            (
+                port.contains(':'),
+                "an IPv6 address needs brackets and a port",
+            ),
+            (!is_number(port), "the port is not a number"),
+        ] {
+            if is_wrong {
+                return wrong(problem);
+            }
         }
         let Ok(port) = port.parse() else {
             return wrong("a port is at most 65535");
         };
-        let host = match host {
-            Host::Plain("") => None,
-            Host::Plain("*") => return wrong("* is no host; leave the host out"),
-            Host::Plain(host) => {
-                if !host.chars().all(is_of_a_name) || host.starts_with(['-', '.']) {
-                    return wrong("the host is neither an IP address nor a name");
-                }
-                let last = host.trim_end_matches('.').rsplit('.').next();
-                if last.is_some_and(is_number) && host.parse::<Ipv4Addr>().is_err() {
-                    return wrong("the host is not an IPv4 address");
-                }
-                Some(host)
+        if bracketed.is_some() {
+            // A zone, as in `fe80::1%eth0`, is an interface of this machine.
+            let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
+            if address.parse::<Ipv6Addr>().is_err() || zone.is_empty() {
+                return wrong("what is in the brackets is not an IPv6 address");
             }
-            Host::Bracketed(host) => {
-                // A zone, as in `fe80::1%eth0`, is an interface of this machine.
-                let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
-                if address.parse::<Ipv6Addr>().is_err() || zone.is_empty() {
-                    return wrong("what is in the brackets is not an IPv6 address");
-                }
-                Some(host)
+        } else if host == "*" {
+            return wrong("* is no host; leave the host out");
+        } else if !host.chars().all(is_of_a_name) || host.starts_with(['-', '.']) {
+            return wrong("the host is neither an IP address nor a name");
+        } else {
+            let last = host.trim_end_matches('.').rsplit('.').next();
+            if last.is_some_and(is_number) && host.parse::<Ipv4Addr>().is_err() {
+                return wrong("the host is not an IPv4 address");
             }
-        };
+        }
         Ok(Self {
-            host: host.map(str::to_owned),
+            host: Some(host.to_owned()).filter(|host| !host.is_empty()),
             port,
         })
     }
-}
-
-/// The host as it was written.
-enum Host<'t> {
-    Plain(&'t str),
-    Bracketed(&'t str),
 }
 
 fn is_number(text: &str) -> bool {
@@ -122,7 +106,7 @@ fn is_of_a_name(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '-' | '_' | '.')
 }
 
-/// The form that it is read from.
+/// The form that [`FromStr`] reads.
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.as_deref() {
@@ -133,14 +117,14 @@ impl fmt::Display for ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether it is for this machine's own programs only, as far as that is known before
-    /// a name is looked up.
+    /// Whether only programs of this machine can connect, as far as that is known without
+    /// name resolution.
     #[must_use]
     pub fn may_be_loopback(&self) -> bool {
         self.ip().is_none_or(|ip| ip.is_loopback())
     }
 
-    /// Without a host, the one that stands for every address.
+    /// The IP address of the host, unless the host is a name.
     fn ip(&self) -> Option<IpAddr> {
         let Some(host) = self.host.as_deref() else {
             return Some(Ipv6Addr::UNSPECIFIED.into());
@@ -149,8 +133,8 @@ impl ListenAddress {
         host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 
-    /// Whether nothing is left to listen on for `other`, as far as that is known before
-    /// names are looked up. `[::]` may be the addresses of `both_families`.
+    /// Whether `other` cannot be bound beside this address, as far as that is known without
+    /// name resolution. With `both_families`, `[::]` includes the IPv4 addresses.
     fn covers(&self, other: &Self, both_families: bool) -> bool {
         if self.port != other.port || self.port == 0 {
             return false;
@@ -176,11 +160,11 @@ impl ListenAddress {
         Some(name.trim_end_matches('.').to_ascii_lowercase())
     }
 
-    /// The addresses that it stands for; a name is looked up.
+    /// The socket addresses of the host; a name is resolved.
     ///
     /// # Errors
     ///
-    /// When the name is not known, or cannot be looked up now.
+    /// When the name cannot be resolved.
     pub async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match self.host.as_deref() {
             Some(host) => Ok(tokio::net::lookup_host((host, self.port)).await?.collect()),
@@ -188,11 +172,11 @@ impl ListenAddress {
         }
     }
 
-    /// Listens there. Every address is those of both families where there are two.
+    /// Binds a listener. Without a host it accepts IPv6 and IPv4.
     async fn bind(&self) -> io::Result<TcpListener> {
         let addresses = self.resolve().await?;
         match TcpListener::bind(addresses.as_slice()).await {
-            // Where IPv6 is switched off, the other family is all there is.
+            // IPv6 may be disabled on this machine.
             Err(error) if self.host.is_none() && error.kind() != io::ErrorKind::AddrInUse => {
                 TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.port)).await
             }
@@ -201,8 +185,8 @@ impl ListenAddress {
     }
 }
 
-/// Two of `addresses` that cannot be listened on together, as far as that is known before
-/// names are looked up.
+/// Two of `addresses` that cannot be bound together, as far as that is known without name
+/// resolution.
 #[must_use]
 pub fn clash<'a>(
     addresses: &[&'a ListenAddress],
@@ -216,23 +200,23 @@ pub fn clash<'a>(
     })
 }
 
-/// Whether who listens on `[::]` gets what comes by IPv4 too, as the system is set.
+/// Whether a listener on `[::]` accepts IPv4 too, by the setting of the kernel.
 fn has_both_families() -> bool {
     let apart = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
     apart.map_or(true, |apart| apart.trim() != "1")
 }
 
-/// There is nothing to listen on.
+/// No listener can be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// An address could not be listened on.
+    /// An address cannot be bound.
     #[error(
         "cannot listen on {address}: {source}; choose another address with --web.listen-address"
     )]
     Address {
-        /// As it was given.
+        /// The configured address.
         address: ListenAddress,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The service manager has passed no socket to this process.
@@ -241,21 +225,21 @@ pub enum ListenError {
          exporter by its .socket unit, or leave the flag out"
     )]
     NoSocket,
-    /// A socket that was passed is none that listens for TCP.
+    /// A socket that was passed is not a TCP listener.
     #[error(
         "--web.systemd-socket: socket {index} of those passed cannot be used: {source}; pass \
          TCP sockets only (ListenStream= with a port)"
     )]
     Socket {
-        /// Counted from 0.
+        /// The number of the socket, counted from 0.
         index: usize,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Listens on the sockets that the service manager has passed if they are `inherited`,
-/// otherwise on `addresses`.
+/// The listeners: the sockets passed by the service manager if `inherited`, otherwise new
+/// ones on `addresses`.
 ///
 /// # Errors
 ///
@@ -269,11 +253,11 @@ pub async fn listen(
     }
     let mut listeners = Vec::new();
     for address in addresses {
-        let bound = address.bind().await;
-        listeners.push(bound.map_err(|source| ListenError::Address {
-            address: address.clone(),
-            source,
-        })?);
+        let listener = address.bind().await.map_err(|source| {
+            let address = address.clone();
+            ListenError::Address { address, source }
+        });
+        listeners.push(listener?);
     }
     Ok(listeners)
 }
@@ -283,15 +267,14 @@ fn inherited() -> Result<Vec<TcpListener>, ListenError> {
     let mut passed = ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..passed.len() {
-        let taken = passed.take_tcp_listener(index).and_then(|listener| {
-            let Some(listener) = listener else {
-                return Ok(None);
+        let listener = passed.take_tcp_listener(index).and_then(|listener| {
+            let prepare = |listener: std::net::TcpListener| {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener)
             };
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener).map(Some)
+            listener.map(prepare).transpose()
         });
-        let listener = taken.map_err(|source| ListenError::Socket { index, source })?;
-        listeners.extend(listener);
+        listeners.extend(listener.map_err(|source| ListenError::Socket { index, source })?);
     }
     if listeners.is_empty() {
         return Err(ListenError::NoSocket);
@@ -346,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_with_the_form_and_an_example() {
-        // Each line: what is given, a tab, what is said of it.
+    fn a_malformed_address_is_refused_with_the_form_and_an_example() {
+        // Each line: the text, a tab, the problem.
         let cases = include_str!("../../tests/fixtures/cli/listen-address.txt").lines();
-        let told = cases.map(|case| {
+        let refusals = cases.map(|case| {
             let text = case.split('\t').next().unwrap();
             let error = text.parse::<ListenAddress>().unwrap_err().to_string();
             let form = "; write HOST:PORT, such as 127.0.0.1:10064 or [::1]:10064, \
@@ -357,12 +340,12 @@ mod tests {
             let problem = error.strip_suffix(form).expect(&error);
             format!("{text}\t{problem}\n")
         });
-        let told: String = told.collect();
-        expect_file!["../../tests/fixtures/cli/listen-address.txt"].assert_eq(&told);
+        let refusals: String = refusals.collect();
+        expect_file!["../../tests/fixtures/cli/listen-address.txt"].assert_eq(&refusals);
     }
 
     #[test]
-    fn addresses_clash_where_one_leaves_nothing_for_the_other() {
+    fn addresses_clash_where_both_cannot_be_bound() {
         let clash = |one: &str, other: &str, both_families| {
             let (one, other) = (address(one), address(other));
             one.covers(&other, both_families) || other.covers(&one, both_families)
@@ -397,7 +380,7 @@ mod tests {
             ("127.0.0.1:9100", "127.0.0.2:9100"),
             ("127.0.0.1:9100", "[::1]:9100"),
             ("[fe80::1%eth0]:9100", "[fe80::1%eth1]:9100"),
-            // What a name stands for is not known yet.
+            // The addresses of names are not known yet.
             ("localhost:9100", "127.0.0.1:9100"),
             ("0.0.0.0:9100", "localhost:9100"),
             ("a.example:9100", "b.example:9100"),
@@ -406,9 +389,9 @@ mod tests {
         }
     }
 
-    /// What the check says of two addresses is what the system does.
+    /// The check agrees with the system.
     #[tokio::test]
-    async fn addresses_that_clash_are_those_that_cannot_be_listened_on_together() {
+    async fn exactly_the_addresses_that_clash_cannot_be_bound_together() {
         let free = address("127.0.0.1:0").bind().await.unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -427,7 +410,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_cannot_be_had_is_an_error_with_a_remedy() {
+    async fn an_address_that_cannot_be_bound_is_an_error_with_a_remedy() {
         let taken = address("127.0.0.1:0").bind().await.unwrap();
         let taken = taken.local_addr().unwrap().to_string();
         for text in [taken.as_str(), "no-such-host.invalid:0"] {

@@ -124,7 +124,7 @@ impl Server {
     /// The web configuration of a server that speaks TLS.
     fn tls(&self) -> Option<&Arc<WebConfigFile>> {
         let file = self.web_config.as_ref()?;
-        file.first().tls.is_some().then_some(file)
+        file.initial().tls.is_some().then_some(file)
     }
 
     /// The addresses that the server is bound to.
@@ -139,7 +139,7 @@ impl Server {
         for address in self.local_addrs() {
             info!(%address, "Listening on");
             match self.tls() {
-                Some(file) => info!(http2 = file.first().http2, %address, "TLS is enabled."),
+                Some(file) => info!(http2 = file.initial().http2, %address, "TLS is enabled."),
                 None => info!(http2 = false, %address, "TLS is disabled."),
             }
         }

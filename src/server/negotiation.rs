@@ -1,14 +1,14 @@
-//! Which format and coding a client wants, by its headers `Accept` and `Accept-Encoding`.
+//! Content negotiation by the headers `Accept` and `Accept-Encoding`.
 //!
-//! What cannot be understood or had never refuses a scrape: it gets the text format,
-//! not compressed.
+//! Malformed and unsupported values never refuse a scrape: the answer is the text format,
+//! uncompressed.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, HeaderName};
 
 use crate::exposition::Format;
 
-/// How metrics are sent.
+/// The format and coding of an answer to a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) format: Format,
@@ -16,36 +16,30 @@ pub(super) struct Dialect {
     pub(super) gzip: bool,
 }
 
-/// What can be offered.
+/// The formats that the server offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offer {
     OpenMetrics,
     Text,
-    /// Differs from [`Text`](Self::Text) in its name only.
+    /// The same text as [`Text`](Self::Text) under another content type.
     Text1,
 }
 
-/// How names that are not of the old kind would be written. As there are none here,
-/// the client is only told that its wish was heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Escaping {
-    AllowUtf8,
-    Underscores,
-    Dots,
-    Values,
-}
+/// How names with other characters than letters, digits and underscores would be escaped. No
+/// metric here has such a name, but the content type must repeat the choice of the client.
+const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
 /// An item of `Accept`.
 #[derive(Debug, Clone, Copy)]
 struct Range<'a> {
     media_type: &'a str,
     version: Option<&'a str>,
-    escaping: Option<Escaping>,
+    escaping: Option<&'a str>,
     quality: u16,
 }
 
-/// What the most precise range that has an offer in it says of it.
-type Rating = Option<(Precision, u16, Option<Escaping>)>;
+/// The precision, quality and escaping of the most precise range that includes an offer.
+type Rating<'a> = Option<(Precision, u16, Option<&'a str>)>;
 
 /// How precisely a range names an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +51,7 @@ enum Precision {
 }
 
 impl Dialect {
-    /// What the client that sent `headers` wants.
+    /// The dialect that the client prefers by its `headers`.
     pub(super) fn wanted(headers: &HeaderMap) -> Self {
         let (offer, escaping) = preferred(headers);
         Self {
@@ -71,8 +65,8 @@ impl Dialect {
     }
 }
 
-/// The offer that the client rates highest, and the escaping that it asks for then.
-fn preferred(headers: &HeaderMap) -> (Offer, Option<Escaping>) {
+/// The offer that the client rates highest, and the escaping of that offer.
+fn preferred(headers: &HeaderMap) -> (Offer, Option<&str>) {
     let mut rated: [(Offer, Rating); 3] = [
         (Offer::OpenMetrics, None),
         (Offer::Text, None),
@@ -88,7 +82,7 @@ fn preferred(headers: &HeaderMap) -> (Offer, Option<Escaping>) {
     }
     let wanted = rated.into_iter().filter_map(|(offer, rating)| {
         let (precision, quality, escaping) = rating?;
-        // Of equals: what is asked for by name, and who takes anything gets plain text.
+        // Of equal qualities, an offer that is named comes first; `*/*` gets plain text.
         let rank = match (offer, precision) {
             (Offer::Text1, Precision::Any) => 0,
             (Offer::OpenMetrics, Precision::Any) => 1,
@@ -103,31 +97,24 @@ fn preferred(headers: &HeaderMap) -> (Offer, Option<Escaping>) {
     best.map_or((Offer::Text, None), |(_, best)| best)
 }
 
-/// Whether the client names gzip, or takes anything, and does not like it less than
-/// no coding.
+/// Whether the client accepts gzip, by name or by `*`, and does not prefer no coding.
 fn wants_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut any, mut identity) = (None, None, None);
     for item in items(headers, ACCEPT_ENCODING) {
         let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let coding = coding.trim();
-        let place = if ["gzip", "x-gzip"]
-            .iter()
-            .any(|name| coding.eq_ignore_ascii_case(name))
-        {
-            &mut gzip
-        } else if coding.eq_ignore_ascii_case("identity") {
-            &mut identity
-        } else if coding == "*" {
-            &mut any
-        } else {
-            continue;
-        };
-        let quality = parameters.split(';').filter_map(parameter);
-        let mut quality = quality.filter(|(name, _)| name.eq_ignore_ascii_case("q"));
-        *place = match quality.next() {
-            Some((_, value)) => self::quality(value),
+        let mut parameters = parameters.split(';').filter_map(parameter);
+        let quality = match parameters.find(|(name, _)| name.eq_ignore_ascii_case("q")) {
+            Some((_, value)) => quality(value),
             None => Some(BEST),
         };
+        let is = |name: &str| coding.trim().eq_ignore_ascii_case(name);
+        if is("gzip") || is("x-gzip") {
+            gzip = quality;
+        } else if is("identity") {
+            identity = quality;
+        } else if is("*") {
+            any = quality;
+        }
     }
     let gzip = gzip.or(any).unwrap_or(0);
     gzip > 0 && gzip >= identity.unwrap_or(0)
@@ -137,7 +124,7 @@ fn wants_gzip(headers: &HeaderMap) -> bool {
 const BEST: u16 = 1000;
 
 impl<'a> Range<'a> {
-    /// Nothing if it is malformed.
+    /// Parses an item; nothing if it is malformed.
     fn parse(item: &'a str) -> Option<Self> {
         let mut parts = item.split(';');
         let mut range = Self {
@@ -153,13 +140,13 @@ impl<'a> Range<'a> {
             } else if name.eq_ignore_ascii_case("version") {
                 range.version = Some(value);
             } else if name.eq_ignore_ascii_case("escaping") {
-                range.escaping = Escaping::parse(value);
+                range.escaping = Some(value).filter(|value| ESCAPINGS.contains(value));
             }
         }
         Some(range)
     }
 
-    /// How precisely this range names `offer`; nothing if it does not.
+    /// The precision with which this range includes `offer`, if it does.
     fn precision(&self, offer: Offer) -> Option<Precision> {
         let is = |media_type: &str| self.media_type.eq_ignore_ascii_case(media_type);
         let (named, all, version) = match offer {
@@ -176,19 +163,7 @@ impl<'a> Range<'a> {
     }
 }
 
-impl Escaping {
-    fn parse(value: &str) -> Option<Self> {
-        match value {
-            "allow-utf-8" => Some(Self::AllowUtf8),
-            "underscores" => Some(Self::Underscores),
-            "dots" => Some(Self::Dots),
-            "values" => Some(Self::Values),
-            _ => None,
-        }
-    }
-}
-
-/// The items of a header that is a list, in however many lines it came.
+/// The items of a list header, which may have several lines.
 fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter();
     let lines = lines.filter_map(|line| line.to_str().ok());
@@ -222,16 +197,16 @@ fn quality(value: &str) -> Option<u16> {
     }
 }
 
-/// The exact `Content-Type`. That of the versions 1.0.0 names an escaping, that of
-/// OpenMetrics only to clients that know of such a thing.
-fn content_type(offer: Offer, escaping: Option<Escaping>) -> &'static str {
+/// The exact `Content-Type`. Text 1.0.0 always names an escaping, OpenMetrics only if the
+/// client named one.
+fn content_type(offer: Offer, escaping: Option<&str>) -> &'static str {
     macro_rules! escaped {
         ($base:literal) => {
             match escaping {
-                Some(Escaping::AllowUtf8) => concat!($base, "; escaping=allow-utf-8"),
-                Some(Escaping::Dots) => concat!($base, "; escaping=dots"),
-                Some(Escaping::Values) => concat!($base, "; escaping=values"),
-                Some(Escaping::Underscores) | None => concat!($base, "; escaping=underscores"),
+                Some("allow-utf-8") => concat!($base, "; escaping=allow-utf-8"),
+                Some("dots") => concat!($base, "; escaping=dots"),
+                Some("values") => concat!($base, "; escaping=values"),
+                _ => concat!($base, "; escaping=underscores"),
             }
         };
     }
@@ -336,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_or_not_to_be_had_is_answered_with_plain_text() {
+    fn malformed_and_unsupported_ranges_are_answered_with_plain_text() {
         assert_eq!(Dialect::wanted(&HeaderMap::new()).content_type, TEXT);
         for accept in [
             "",
@@ -358,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn text_1_0_0_is_named_only_to_who_asks_for_it_and_always_with_an_escaping() {
+    fn text_1_0_0_is_named_only_to_clients_that_ask_for_it_and_always_with_an_escaping() {
         for (asked, named) in [
             ("; escaping=allow-utf-8", "allow-utf-8"),
             (";escaping=dots", "dots"),
@@ -386,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_used_when_asked_for_and_not_liked_less_than_no_coding() {
+    fn gzip_is_used_when_accepted_and_not_rated_below_no_coding() {
         assert!(!Dialect::wanted(&HeaderMap::new()).gzip);
         for (accept_encoding, gzip) in [
             ("gzip", true),

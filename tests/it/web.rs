@@ -1,7 +1,7 @@
 //! The web configuration: the files that are accepted, and what they make of the server.
 
+mod auth;
 mod files;
-mod guard;
 mod identities;
 mod listening;
 mod tls;

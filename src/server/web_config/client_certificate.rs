@@ -1,4 +1,4 @@
-//! Which certificates of clients are accepted.
+//! The verification of client certificates.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,24 +19,25 @@ use x509_cert::der::oid::db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_CLIENT_AUTH
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
-/// Judges the certificates of clients.
+/// Verifies the certificates of clients.
 pub(super) struct ClientVerifier {
     provider: Arc<CryptoProvider>,
     mandatory: bool,
-    /// Who vouches for a client; without, anybody may.
-    vouching: Option<Vouching>,
-    /// A client's certificate must be for one of these, if there is a list.
+    /// The trusted authorities; without, any certificate is accepted.
+    anchors: Option<TrustAnchors>,
+    /// If there is a list, the certificate must have one of these names.
     allowed_sans: Option<Vec<String>>,
 }
 
-/// Authorities, and certificates that are trusted for themselves.
-struct Vouching {
+/// Trusted authorities, and client certificates that are trusted directly.
+struct TrustAnchors {
     authorities: Option<Arc<dyn ClientCertVerifier>>,
-    themselves: Vec<CertificateDer<'static>>,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl ClientVerifier {
-    /// One that takes any certificate, or only those that `trusted` vouch for.
+    /// A verifier of any certificate, or only of certificates issued by or equal to one of
+    /// `trusted`.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         mandatory: bool,
@@ -46,22 +47,22 @@ impl ClientVerifier {
         Self {
             provider: Arc::clone(provider),
             mandatory,
-            vouching: trusted.map(|trusted| Vouching::new(provider, trusted)),
+            anchors: trusted.map(|trusted| TrustAnchors::new(provider, trusted)),
             allowed_sans,
         }
     }
 }
 
-impl Vouching {
+impl TrustAnchors {
     fn new(provider: &Arc<CryptoProvider>, trusted: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         Self {
-            // There is none without a root.
+            // Without a root there is no verifier.
             authorities: builder.build().ok(),
-            themselves: trusted,
+            certificates: trusted,
         }
     }
 
@@ -71,10 +72,10 @@ impl Vouching {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        // `openssl req -x509` marks what it signs as an authority, which no client may
-        // be unless it is trusted for itself.
-        if self.themselves.iter().any(|own| own == certificate) {
-            return in_use(certificate, now);
+        // `openssl req -x509` marks its certificates as authorities. webpki refuses these for
+        // clients, so a certificate that is trusted directly is checked here.
+        if self.certificates.iter().any(|own| own == certificate) {
+            return check_validity(certificate, now);
         }
         match &self.authorities {
             Some(authorities) => authorities
@@ -85,8 +86,8 @@ impl Vouching {
     }
 }
 
-/// Whether the certificate is valid `now`, and for a client.
-fn in_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+/// Checks that the certificate is valid `now` and for a client.
+fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let parsed = parse(certificate)?;
     let parsed = parsed.tbs_certificate();
     let (now, validity) = (now.as_secs(), parsed.validity());
@@ -111,8 +112,8 @@ fn parse(certificate: &CertificateDer<'_>) -> Result<Certificate, Error> {
     Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
 
-/// Whether the certificate is for one of `allowed`: a DNS name, an e-mail address, an
-/// IP address or a URI, as it is written.
+/// Whether the certificate has one of the `allowed` names: a DNS name, an e-mail address, an
+/// IP address or a URI, compared as text.
 fn is_for_one_of(certificate: &CertificateDer<'_>, allowed: &[String]) -> Result<bool, Error> {
     let parsed = parse(certificate)?;
     let names = parsed.tbs_certificate().get_extension::<SubjectAltName>();
@@ -143,13 +144,13 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        // A list of names is of no use if a client may have none.
+        // Without a certificate a client has no name that could be allowed.
         self.mandatory || self.allowed_sans.is_some()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        let vouching = self.vouching.as_ref();
-        let authorities = vouching.and_then(|vouching| vouching.authorities.as_ref());
+        let anchors = self.anchors.as_ref();
+        let authorities = anchors.and_then(|anchors| anchors.authorities.as_ref());
         authorities.map_or(&[], |authorities| authorities.root_hint_subjects())
     }
 
@@ -159,8 +160,8 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(vouching) = &self.vouching {
-            vouching.verify(certificate, intermediates, now)?;
+        if let Some(anchors) = &self.anchors {
+            anchors.verify(certificate, intermediates, now)?;
         }
         if let Some(allowed) = &self.allowed_sans
             && !is_for_one_of(certificate, allowed)?

@@ -1,4 +1,4 @@
-//! A password as bcrypt has hashed it.
+//! A bcrypt hash of a password.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use bcrypt::HashParts;
 
 use crate::config::Fault;
 
-/// How long a hash is. The toolkit, too, leaves aside what follows, such as a line's end.
+/// The length of a hash. The toolkit, too, ignores what follows, such as a line end.
 const LENGTH: usize = 60;
 
-/// A hash that bcrypt can be asked about.
+/// A valid bcrypt hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash {
     text: String,
@@ -18,7 +18,7 @@ pub struct PasswordHash {
 }
 
 impl PasswordHash {
-    /// A hash that no password has, as costly to ask about as others of `cost`.
+    /// A hash that no password matches, as expensive to verify as other hashes of `cost`.
     #[must_use]
     pub fn unmatched(cost: u32) -> Self {
         Self {
@@ -27,19 +27,19 @@ impl PasswordHash {
         }
     }
 
-    /// The logarithm of the work that a password takes.
+    /// The binary logarithm of the work of one verification.
     #[must_use]
     pub fn cost(&self) -> u32 {
         self.cost
     }
 
-    /// The hash itself, to tell it from others.
+    /// The text of the hash.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether `password` is the one. Takes from milliseconds to hours, as the cost says.
+    /// Whether `password` matches. Takes from milliseconds to hours, depending on the cost.
     #[must_use]
     pub fn matches(&self, password: &[u8]) -> bool {
         bcrypt::verify(password, &self.text).unwrap_or(false)
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_refused_and_a_line_end_behind_one_is_not() {
+    fn a_malformed_hash_is_refused_and_a_line_end_after_a_hash_is_not() {
         let line = format!("{FISH}\n");
         assert_eq!(line.parse::<PasswordHash>().unwrap().text(), FISH);
         for bad in [

@@ -1,4 +1,4 @@
-//! From what was written to a [`WebConfig`], with the rules of the exporter-toolkit.
+//! Parses a [`WebConfig`] by the rules of the exporter-toolkit.
 
 mod duration;
 
@@ -15,7 +15,7 @@ use super::tls::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::{RequestLimit, WebConfig};
 use crate::config::{Fault, Node, Reader, Section, Value, list, path, text, unknown};
 
-/// The headers that may be set, and to what; any value if there is none.
+/// The headers that may be set, with their allowed values; any value if none is listed.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),
@@ -24,7 +24,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-/// Reads all settings. The result counts only if `reader` has no problem.
+/// Reads all settings. The result is valid only if `reader` has no problem.
 pub(super) fn web_config(reader: &mut Reader, root: &Node) -> WebConfig {
     let root = reader.section(
         Some(root),
@@ -67,8 +67,10 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
     let certificate = pem(reader, &section, "cert");
     let key = pem(reader, &section, "key");
     let client_ca = pem(reader, &section, "client_ca");
-    let auth = reader.value(section.get("client_auth_type"), string);
-    let auth = auth.filter(|auth| !auth.is_empty());
+    let auth_node = section.get("client_auth_type");
+    let auth = reader.value(auth_node.as_ref(), client_auth);
+    // A faulty type, too, means that TLS is wanted.
+    let is_auth_set = auth_node.is_some() && auth != Some(None);
     let versions = versions(reader, &section);
     let cipher_suites = items(reader, section.get("cipher_suites"), cipher_suite);
     let curves = items(reader, section.get("curve_preferences"), curve);
@@ -76,24 +78,21 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
     let sans = section.get("client_allowed_sans");
     let allowed_sans = items(reader, sans.clone(), string);
 
-    let client_auth_location = match section.get("client_auth_type") {
+    let client_auth_location = match auth_node {
         Some(node) => node.location,
         None => section.node().location.clone(),
     };
-    let client_auth = client_auth(reader, &section, auth.as_deref());
+    let client_auth = auth.flatten().unwrap_or(ClientAuth::None);
     let names = sans.zip(allowed_sans.as_deref());
     report_unused_client_rules(reader, client_auth, client_ca.as_ref(), names);
-    // As in the toolkit, the other settings alone switch nothing on.
-    if certificate.is_none() && key.is_none() && client_ca.is_none() && auth.is_none() {
+    // As in the toolkit, the other settings alone do not enable TLS.
+    if certificate.is_none() && key.is_none() && client_ca.is_none() && !is_auth_set {
         return None;
     }
     for (name, found) in [("cert_file", &certificate), ("key_file", &key)] {
         if found.is_none() {
-            let fault = Fault::new(
-                "missing",
-                "name both `cert_file` and `key_file`: TLS needs both",
-            );
-            reader.report_missing(&section, name, fault);
+            let remedy = "name both `cert_file` and `key_file`: TLS needs both";
+            reader.report_missing(&section, name, Fault::new("missing", remedy));
         }
     }
     let cipher_suites = cipher_suites.filter(|suites| !suites.is_empty());
@@ -114,8 +113,8 @@ fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
     })
 }
 
-/// Reports what reads like access control while nobody is checked by it: the `authority`
-/// of clients, and the `names` that their certificates may have.
+/// Reports settings that look like access control but check nobody: the `authority` of
+/// clients, and the allowed `names` of their certificates.
 fn report_unused_client_rules(
     reader: &mut Reader,
     client_auth: ClientAuth,
@@ -141,7 +140,7 @@ fn report_unused_client_rules(
         reader.report_at(pem.location.clone(), pem.key.clone(), fault);
     }
     if let Some((node, names)) = names {
-        // An empty list lets nobody in, if a certificate is asked for at all.
+        // An empty list refuses every client, if a certificate is requested.
         if client_auth == ClientAuth::None || !names.is_empty() {
             let remedy = match authority {
                 Some(_) => remedy.to_owned(),
@@ -154,20 +153,22 @@ fn report_unused_client_rules(
 
 /// The setting `<name>_file`, whose path starts at the file's folder, or else `name`.
 fn pem<'a>(reader: &mut Reader, section: &Section<'a>, name: &str) -> Option<Pem> {
-    let file = section.get(&format!("{name}_file"));
-    let inline = section.get(name);
-    let mut written = |node: Option<Node<'a>>| {
-        let node = node?;
+    let mut written = |name: &str| {
+        let node: Node<'a> = section.get(name)?;
         let text = reader.value(Some(&node), string)?;
         (!text.is_empty()).then_some((node, text))
     };
-    let (file, inline) = (written(file), written(inline));
-    let file = file.and_then(|(node, _)| {
-        let source = PemSource::File(reader.value(Some(&node), path)?);
-        Some((node, source))
-    });
-    let inline = inline.map(|(node, text)| (node, PemSource::Inline(text)));
-    let (node, source) = file.or(inline)?;
+    let (file, inline) = (written(&format!("{name}_file")), written(name));
+    let (node, source) = match file {
+        Some((node, _)) => {
+            let path = reader.value(Some(&node), path)?;
+            (node, PemSource::File(path))
+        }
+        None => {
+            let (node, text) = inline?;
+            (node, PemSource::Inline(text))
+        }
+    };
     Some(Pem {
         source,
         location: node.location,
@@ -175,28 +176,27 @@ fn pem<'a>(reader: &mut Reader, section: &Section<'a>, name: &str) -> Option<Pem
     })
 }
 
-fn client_auth(reader: &mut Reader, section: &Section<'_>, written: Option<&str>) -> ClientAuth {
-    let known = match written {
-        None | Some("NoClientCert") => return ClientAuth::None,
-        Some("RequestClientCert") => Ok(ClientAuth::Request),
-        // The toolkit's older name of the same.
-        Some("RequireAnyClientCert" | "RequireClientCert") => Ok(ClientAuth::RequireAny),
-        Some("VerifyClientCertIfGiven") => Ok(ClientAuth::VerifyIfGiven),
-        Some("RequireAndVerifyClientCert") => Ok(ClientAuth::RequireAndVerify),
-        Some(other) => Err(unknown(
-            "type",
-            other,
-            &[
+/// The type, or nothing for an empty text.
+fn client_auth(node: &Node<'_>) -> Result<Option<ClientAuth>, Fault> {
+    Ok(Some(match string(node)?.as_str() {
+        "" => return Ok(None),
+        "NoClientCert" => ClientAuth::None,
+        "RequestClientCert" => ClientAuth::Request,
+        // The second name is the toolkit's older one.
+        "RequireAnyClientCert" | "RequireClientCert" => ClientAuth::RequireAny,
+        "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
+        "RequireAndVerifyClientCert" => ClientAuth::RequireAndVerify,
+        other => {
+            let known = [
                 "NoClientCert",
                 "RequestClientCert",
                 "RequireAnyClientCert",
                 "VerifyClientCertIfGiven",
                 "RequireAndVerifyClientCert",
-            ],
-        )),
-    };
-    let read = reader.value(section.get("client_auth_type"), |_| known);
-    read.unwrap_or(ClientAuth::None)
+            ];
+            return Err(unknown("type", other, &known));
+        }
+    }))
 }
 
 fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static SupportedProtocolVersion> {
@@ -233,7 +233,7 @@ fn versions(reader: &mut Reader, section: &Section<'_>) -> Vec<&'static Supporte
 fn cipher_suite(node: &Node<'_>) -> Result<SupportedCipherSuite, Fault> {
     let name = string(node)?;
     let suites = default_provider().cipher_suites;
-    // Go's names of TLS 1.3's suites have no version in them.
+    // Go's names of TLS 1.3 suites contain no version.
     let names: Vec<String> = suites
         .iter()
         .filter_map(|suite| Some(suite.suite().as_str()?.replace("TLS13_", "TLS_")))
@@ -282,7 +282,7 @@ fn headers(reader: &mut Reader, node: Option<Node<'_>>) -> Vec<(HeaderName, Head
                 .map_err(|_| Fault::new("not a header's value", "write one line of ASCII"))
         });
         let name = HeaderName::from_bytes(name.as_bytes());
-        // A blank one is not set.
+        // A blank value leaves the header unset.
         if let (Ok(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) {
             headers.push((name, value));
         }
@@ -304,26 +304,19 @@ fn users(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<String, Passwo
 fn rate_limit(reader: &mut Reader, node: Option<Node<'_>>) -> Option<RequestLimit> {
     let section = reader.section(node, &["interval", "burst"]);
     let interval = reader.value(section.get("interval"), |node| {
-        duration::parse(&string(node)?).ok_or_else(|| {
-            Fault::new(
-                "not a duration",
-                "write a number and a unit (h, m, s, ms, us or ns), such as `100ms`",
-            )
-        })
+        let remedy = "write a number and a unit (h, m, s, ms, us or ns), such as `100ms`";
+        let interval = duration::parse(&string(node)?);
+        interval.ok_or_else(|| Fault::new("not a duration", remedy))
     });
     let burst = reader.value(section.get("burst"), |node| {
-        let fault = || {
-            Fault::new(
-                "not a whole number",
-                "write how many requests may come at once, such as `10`",
-            )
+        let number = match &node.value {
+            Value::Number(number) => number.as_i64(),
+            _ => None,
         };
-        match &node.value {
-            Value::Number(number) => number.as_i64().ok_or_else(fault),
-            _ => Err(fault()),
-        }
+        let remedy = "write how many requests may come at once, such as `10`";
+        number.ok_or_else(|| Fault::new("not a whole number", remedy))
     });
-    // As with Go: 0 and less is no interval, and less than one request none at all.
+    // As with Go, an interval of 0 or less disables the limit, and a burst below 1 is 0.
     let interval = interval.flatten()?;
     Some(RequestLimit {
         burst: u32::try_from(burst.unwrap_or(0).clamp(0, u32::MAX.into())).unwrap_or(0),
@@ -331,7 +324,7 @@ fn rate_limit(reader: &mut Reader, node: Option<Node<'_>>) -> Option<RequestLimi
     })
 }
 
-/// Text, or what Go reads as text without quotes.
+/// Text, or another value that Go reads as text.
 fn string(node: &Node<'_>) -> Result<String, Fault> {
     match &node.value {
         Value::Null => Ok(String::new()),
@@ -342,28 +335,25 @@ fn string(node: &Node<'_>) -> Result<String, Fault> {
 
 /// True or false, in all the words of Go's YAML reader.
 fn boolean(node: &Node<'_>) -> Result<bool, Fault> {
+    const TRUE: [&str; 8] = ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON"];
+    const FALSE: [&str; 8] = ["n", "N", "no", "No", "NO", "off", "Off", "OFF"];
     match &node.value {
         Value::Bool(value) => Ok(*value),
-        Value::Text(word) => match word.as_str() {
-            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
-            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(false),
-            _ => Err(Fault::new("neither true nor false", "write true or false")),
-        },
+        Value::Text(word) if TRUE.contains(&word.as_str()) => Ok(true),
+        Value::Text(word) if FALSE.contains(&word.as_str()) => Ok(false),
         _ => Err(Fault::new("neither true nor false", "write true or false")),
     }
 }
 
-/// A list whose items `read` takes; nothing if there is none.
+/// The items of a list, each parsed by `read`; nothing if there is no list.
 fn items<T>(
     reader: &mut Reader,
     node: Option<Node<'_>>,
     read: fn(&Node) -> Result<T, Fault>,
 ) -> Option<Vec<T>> {
     let items = reader.value(node, |node| list(node, "write `- ` before each item"))?;
-    let items = items.into_iter();
-    Some(
-        items
-            .filter_map(|item| reader.value(Some(item), read))
-            .collect(),
-    )
+    let items = items
+        .into_iter()
+        .filter_map(|item| reader.value(Some(item), read));
+    Some(items.collect())
 }

@@ -1,4 +1,4 @@
-//! From what the file says of TLS to what the TLS library takes.
+//! Makes the configuration of the TLS library from the settings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,25 +16,25 @@ use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Fault, Problem, SourceLocation};
 use crate::system::reading;
 
-/// How to speak TLS.
+/// The section `tls_server_config`.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
     pub(super) certificate: Pem,
     pub(super) key: Pem,
     pub(super) client_auth: ClientAuth,
-    /// Where that is written, or else what it belongs to.
+    /// The location of that setting, or else of its section.
     pub(super) client_auth_location: SourceLocation,
     pub(super) client_ca: Option<Pem>,
     pub(super) allowed_sans: Option<Vec<String>>,
     pub(super) versions: Vec<&'static SupportedProtocolVersion>,
-    /// For TLS 1.2, in order of preference; the library's own without.
+    /// For TLS 1.2, in order of preference; without, the default suites of the library.
     pub(super) cipher_suites: Option<Vec<SupportedCipherSuite>>,
-    /// In order of preference; the library's own if empty.
+    /// In order of preference; if empty, the default curves of the library.
     pub(super) curves: Vec<&'static dyn SupportedKxGroup>,
     pub(super) prefer_own_order: bool,
 }
 
-/// What is asked of clients.
+/// Whether clients must send a certificate, and whether it is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientAuth {
     None,
@@ -44,7 +44,7 @@ pub(super) enum ClientAuth {
     RequireAndVerify,
 }
 
-/// Something in PEM, and where the file speaks of it.
+/// An object in PEM, with the location of its setting.
 #[derive(Clone)]
 pub(super) struct Pem {
     pub(super) source: PemSource,
@@ -59,13 +59,6 @@ pub(super) enum PemSource {
 }
 
 impl Pem {
-    pub(super) fn file(&self) -> Option<&Path> {
-        match &self.source {
-            PemSource::File(path) => Some(path),
-            PemSource::Inline(_) => None,
-        }
-    }
-
     fn read(&self) -> Result<Vec<u8>, ConfigError> {
         match &self.source {
             PemSource::Inline(text) => Ok(text.clone().into_bytes()),
@@ -83,7 +76,7 @@ impl Pem {
     }
 }
 
-/// The one problem of the setting `key`.
+/// A problem of the setting `key` as an error.
 fn problem(location: &SourceLocation, key: &str, fault: Fault) -> ConfigError {
     let problem = Problem {
         location: location.clone(),
@@ -97,13 +90,24 @@ fn problem(location: &SourceLocation, key: &str, fault: Fault) -> ConfigError {
     ConfigError::new(file, vec![problem])
 }
 
-/// What is in a file of a certificate or a key, by the first label or byte of it.
+/// Why `pem` is not the `expected` object.
+fn wrong_contents(pem: &[u8], expected: &str) -> String {
+    match contents(pem) {
+        Some(found) if found.strip_prefix("a ") == Some(expected) => {
+            format!("the {expected} in PEM form is damaged")
+        }
+        Some(found) => format!("expected a {expected} in PEM form, found {found}"),
+        None => format!("there is no {expected} in PEM form"),
+    }
+}
+
+/// The kind of object in a file, by its first PEM label or byte.
 fn contents(pem: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(pem);
     let is_encrypted = text.contains("ENCRYPTED");
     let label = text.split_once("-----BEGIN ").map(|(_, rest)| rest);
     let Some(label) = label.and_then(|rest| Some(rest.split_once("-----")?.0)) else {
-        // A DER sequence, which certificates and keys are.
+        // Certificates and keys begin with a DER sequence.
         return (pem.first() == Some(&0x30)).then_some("DER, which is binary");
     };
     Some(match label {
@@ -129,17 +133,18 @@ impl fmt::Debug for Pem {
 }
 
 impl TlsSettings {
-    /// The files that it names.
+    /// The files that the settings name.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        let pems = [
-            Some(&self.certificate),
-            Some(&self.key),
-            self.client_ca.as_ref(),
-        ];
-        pems.into_iter().flatten().filter_map(Pem::file)
+        let pems = [&self.certificate, &self.key]
+            .into_iter()
+            .chain(&self.client_ca);
+        pems.filter_map(|pem| match &pem.source {
+            PemSource::File(path) => Some(&**path),
+            PemSource::Inline(_) => None,
+        })
     }
 
-    /// The server's certificate and key, as they are now.
+    /// Reads the server's certificate and key.
     ///
     /// # Errors
     ///
@@ -148,21 +153,13 @@ impl TlsSettings {
         let pem = self.certificate.read()?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
-            let what = match contents(&pem) {
-                Some("a certificate") => "the certificate in PEM form is damaged".to_owned(),
-                Some(other) => format!("expected a certificate in PEM form, found {other}"),
-                None => "there is no certificate in PEM form".to_owned(),
-            };
+            let what = wrong_contents(&pem, "certificate");
             let remedy = "put the server's certificate in PEM form here, followed by the intermediate certificates";
             self.certificate.problem(what, remedy)
         })?;
         let pem = self.key.read()?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-            let what = match contents(&pem) {
-                Some("a private key") => "the private key in PEM form is damaged".to_owned(),
-                Some(other) => format!("expected a private key in PEM form, found {other}"),
-                None => "there is no private key in PEM form".to_owned(),
-            };
+            let what = wrong_contents(&pem, "private key");
             let remedy = "put the certificate's private key in PEM form here, without a passphrase";
             self.key.problem(what, remedy)
         })?;
@@ -187,8 +184,8 @@ impl TlsSettings {
         }
     }
 
-    /// What the TLS library takes, with `identity` as the server's own. Where the settings
-    /// name no authorities of clients, they are those of `system`.
+    /// The configuration of the TLS library, with `identity` as the server's certificate.
+    /// Without configured authorities of clients, the authorities of `system` are trusted.
     ///
     /// # Errors
     ///
@@ -207,25 +204,26 @@ impl TlsSettings {
                 self.certificate
                     .problem(format!("TLS cannot be set up with these settings: {error}"), remedy)
             })?;
-        let builder = match self.judge(&provider, system)? {
-            Some(judge) => builder.with_client_cert_verifier(Arc::new(judge)),
+        let builder = match self.client_verifier(&provider, system)? {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
             None => builder.with_no_client_auth(),
         };
         let identity = SingleCertAndKey::from(identity);
         let mut config = builder.with_cert_resolver(Arc::new(identity));
         config.ignore_client_order = self.prefer_own_order && self.cipher_suites.is_some();
-        config.alpn_protocols = if http2 {
-            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        let protocols: &[&[u8]] = if http2 {
+            &[b"h2", b"http/1.1"]
         } else {
-            vec![b"http/1.1".to_vec()]
+            &[b"http/1.1"]
         };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 
     fn provider(&self) -> CryptoProvider {
         let mut provider = rustls::crypto::ring::default_provider();
         if let Some(suites) = &self.cipher_suites {
-            // The list is about TLS 1.2; TLS 1.3 has its own suites, none of them bad.
+            // The list holds suites of TLS 1.2; the suites of TLS 1.3 are all secure.
             provider
                 .cipher_suites
                 .retain(|suite| suite.tls13().is_some());
@@ -237,7 +235,7 @@ impl TlsSettings {
         provider
     }
 
-    fn judge(
+    fn client_verifier(
         &self,
         provider: &Arc<CryptoProvider>,
         system: &Trust,
@@ -251,22 +249,22 @@ impl TlsSettings {
         };
         let trusted = match &self.client_ca {
             _ if !verify => None,
-            // As with Go: without authorities of its own it trusts the system's.
-            None => Some(self.systems_authorities(system)?),
+            // As with Go, the authorities of the system are the default.
+            None => Some(self.system_authorities(system)?),
             Some(pem) => {
                 let text = pem.read()?;
                 let certificates = CertificateDer::pem_slice_iter(&text);
-                // As with Go: what is no certificate vouches for nobody.
+                // As with Go, entries that are no certificates are ignored.
                 Some(certificates.filter_map(Result::ok).collect())
             }
         };
-        let allowed = self.allowed_sans.clone();
+        let sans = self.allowed_sans.clone();
         Ok(Some(ClientVerifier::new(
-            provider, mandatory, trusted, allowed,
+            provider, mandatory, trusted, sans,
         )))
     }
 
-    fn systems_authorities(
+    fn system_authorities(
         &self,
         system: &Trust,
     ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
@@ -288,7 +286,7 @@ mod tests {
     use crate::config::Environment;
 
     #[test]
-    fn the_wrong_file_is_told_by_what_is_in_it() {
+    fn a_wrong_file_is_reported_with_the_kind_of_its_contents() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             std::fs::write(folder.path().join(name), bytes).unwrap();

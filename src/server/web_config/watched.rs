@@ -1,9 +1,8 @@
-//! The file as it is now: looked at for every request and handshake, and read only
-//! when it or a file that it names has changed.
+//! The current web configuration. Every request and handshake checks the metadata of the
+//! files, and reads a file only when it has changed.
 //!
-//! The thread that serves does not look itself, as the disk could hang.
+//! Another thread does so, as the disk could hang.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,20 +19,20 @@ use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Environment};
 use crate::system::reading;
 
-/// How long a request waits for a look at the files, before what they said last is used.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a request waits for the files before the last known settings are used.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The file of `--web.config.file`.
 #[derive(Debug)]
 pub struct WebConfigFile {
     path: PathBuf,
-    /// Held by the one look that is under way.
-    turn: Arc<Semaphore>,
-    /// Whether that look takes so long that nobody waits for it.
+    /// Held while the files are read.
+    refreshing: Arc<Semaphore>,
+    /// Whether that takes longer than [`REFRESH_TIMEOUT`], so that no request waits for it.
     hangs: AtomicBool,
-    /// As it was at the start: these two do not change while clients are connected.
-    first: Arc<WebConfig>,
-    /// Who vouches for clients where the file names nobody.
+    /// The settings at the start, of which TLS, HTTP/2 and the rate limit stay in use.
+    initial: Arc<WebConfig>,
+    /// The authorities of clients if the file names none.
     system: Trust,
     state: Mutex<WatchState>,
 }
@@ -45,106 +44,98 @@ struct WatchState {
     tls: Option<LoadedTls>,
 }
 
-/// What handshakes need.
+/// The TLS configuration of handshakes.
 #[derive(Debug)]
 struct LoadedTls {
-    /// Of the files that the settings name; nothing once the settings have changed.
+    /// The stamps of the files that the settings name; nothing once the settings have changed.
     stamps: Option<Vec<Stamp>>,
     identity: Arc<CertifiedKey>,
     config: Result<Arc<ServerConfig>, ConfigError>,
 }
 
-/// What changes when a file does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp(Option<[i128; 5]>);
+/// What changes when a file does: device, inode, size, mtime and ctime; nothing if the file
+/// cannot be read.
+type Stamp = Option<[i128; 5]>;
 
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        let second = 1_000_000_000;
-        let stamp = |metadata: Metadata| {
-            [
-                i128::from(metadata.dev()),
-                i128::from(metadata.ino()),
-                i128::from(metadata.size()),
-                i128::from(metadata.mtime()) * second + i128::from(metadata.mtime_nsec()),
-                i128::from(metadata.ctime()) * second + i128::from(metadata.ctime_nsec()),
-            ]
-        };
-        Self(reading::at(path, || path.metadata()).ok().map(stamp))
-    }
+fn stamp(path: &Path) -> Stamp {
+    let file = reading::at(path, || path.metadata()).ok()?;
+    let nanos = |seconds, nanos| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    Some([
+        file.dev().into(),
+        file.ino().into(),
+        file.size().into(),
+        nanos(file.mtime(), file.mtime_nsec()),
+        nanos(file.ctime(), file.ctime_nsec()),
+    ])
 }
 
 fn stamps(settings: &TlsSettings) -> Vec<Stamp> {
-    settings.files().map(Stamp::of).collect()
+    settings.files().map(stamp).collect()
 }
 
 impl WebConfigFile {
-    /// Reads the file and those that it names. Where it names nobody who vouches for
-    /// clients, those do whom the system trusts, or the variables of `environment` name.
+    /// Reads the file and the files that it names. If it names no authorities of clients, the
+    /// authorities of the system or of the variables in `environment` are trusted.
     ///
     /// # Errors
     ///
-    /// Every problem at once, each with its line, its key and a remedy. What is wrong
-    /// with the files that it names is told one at a time.
+    /// Every problem at once, each with its line, its key and a remedy. Of the files that it
+    /// names, the first problem.
     pub fn open(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let stamp = Stamp::of(path);
-        let first = Arc::new(WebConfig::read(path)?);
+        let stamp = stamp(path);
+        let initial = Arc::new(WebConfig::read(path)?);
         let system = Trust::system(environment);
-        let tls = match &first.tls {
-            None => None,
-            Some(settings) => {
-                let stamps = Some(stamps(settings));
-                let identity = settings.identity()?;
-                let config = settings.server_config(Arc::clone(&identity), first.http2, &system)?;
-                let config = Ok(Arc::new(config));
-                Some(LoadedTls {
-                    stamps,
-                    identity,
-                    config,
-                })
-            }
+        let load = |settings: &TlsSettings| {
+            let stamps = Some(stamps(settings));
+            let identity = settings.identity()?;
+            let config = settings.server_config(Arc::clone(&identity), initial.http2, &system)?;
+            Ok(LoadedTls {
+                stamps,
+                identity,
+                config: Ok(Arc::new(config)),
+            })
         };
+        let tls = initial.tls.as_ref().map(load).transpose()?;
         let state = WatchState {
             stamp,
-            settings: Ok(Arc::clone(&first)),
+            settings: Ok(Arc::clone(&initial)),
             tls,
         };
         Ok(Self {
             path: path.to_owned(),
-            turn: Arc::new(Semaphore::new(1)),
+            refreshing: Arc::new(Semaphore::new(1)),
             hangs: AtomicBool::new(false),
-            first,
+            initial,
             system,
             state: Mutex::new(state),
         })
     }
 
-    /// What it said at the start. Whether TLS and HTTP/2 are spoken and how many
-    /// requests are let through is decided by that.
+    /// The settings at the start. TLS, HTTP/2 and the rate limit stay as they were then.
     #[must_use]
-    pub fn first(&self) -> &WebConfig {
-        &self.first
+    pub fn initial(&self) -> &WebConfig {
+        &self.initial
     }
 
-    /// What it says now, or what it said last if its disk hangs.
+    /// The current settings, or the last known ones if the disk hangs.
     ///
     /// # Errors
     ///
-    /// When it cannot be used as it is; the log has said why.
+    /// When the file has become invalid; the problems are in the log.
     pub async fn settings(self: &Arc<Self>) -> Result<Arc<WebConfig>, ConfigError> {
-        self.look(Self::look_at_settings).await;
+        self.refresh(Self::refresh_settings).await;
         self.state().settings.clone()
     }
 
-    /// How to speak TLS now, or as it was last if the disk with the files hangs.
+    /// The current TLS configuration, or the last known one if the disk hangs.
     ///
     /// # Errors
     ///
-    /// When the file cannot be used as it is, has no TLS any more, or the clients'
-    /// authorities cannot be read; the log has said why. A certificate or key that
-    /// cannot be used is none: the one before is used on.
+    /// When the file has become invalid or has no TLS any more, or the authorities of clients
+    /// cannot be read; the problems are in the log. An invalid certificate or key is no
+    /// error: the previous one stays in use.
     pub async fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, ConfigError> {
-        self.look(Self::look_at_tls).await;
+        self.refresh(Self::refresh_tls).await;
         let state = self.state();
         let settings = state.settings.clone()?;
         match (&state.tls, &settings.tls) {
@@ -153,31 +144,31 @@ impl WebConfigFile {
         }
     }
 
-    /// Lets a thread of its own `look`, which keeps what it sees, and waits for it for a
-    /// moment. There is never more than one such thread.
-    async fn look(self: &Arc<Self>, look: fn(&Self)) {
-        let looking = async {
-            // It is never closed.
-            let turn = Arc::clone(&self.turn).acquire_owned().await;
+    /// Runs `refresh` on a thread of its own, at most one at a time, and waits for its end
+    /// for up to [`REFRESH_TIMEOUT`].
+    async fn refresh(self: &Arc<Self>, refresh: fn(&Self)) {
+        let refreshed = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&self.refreshing).acquire_owned().await;
             let file = Arc::clone(self);
-            let looking = tokio::task::spawn_blocking(move || {
-                look(&file);
+            let refreshed = tokio::task::spawn_blocking(move || {
+                refresh(&file);
                 file.hangs.store(false, Ordering::Relaxed);
-                drop(turn);
+                drop(permit);
             });
-            // A panic leaves what was known.
-            let _ = looking.await;
+            // After a panic the known state stays in use.
+            let _ = refreshed.await;
         };
-        let patience = match self.hangs.load(Ordering::Relaxed) {
+        let timeout = match self.hangs.load(Ordering::Relaxed) {
             true => Duration::ZERO,
-            false => PATIENCE,
+            false => REFRESH_TIMEOUT,
         };
-        let looked = tokio::time::timeout(patience, looking).await;
-        if looked.is_err() && !self.hangs.swap(true, Ordering::Relaxed) {
+        let refreshed = tokio::time::timeout(timeout, refreshed).await;
+        if refreshed.is_err() && !self.hangs.swap(true, Ordering::Relaxed) {
             warn!(
                 file = %self.path.display(),
                 remedy = "check the disks and mounts that it and the files it names are on",
-                "looking at the web configuration does not end: what it said last stays in use"
+                "reading the web configuration does not end: the previous settings stay in use"
             );
         }
     }
@@ -194,10 +185,10 @@ impl WebConfigFile {
         )
     }
 
-    /// Blocks for as long as the file's disk does. Only the look whose turn it is changes
-    /// the state, which is not locked meanwhile.
-    fn look_at_settings(&self) {
-        let stamp = Stamp::of(&self.path);
+    /// Reads the file if it has changed, for as long as the disk takes. The state is not locked
+    /// meanwhile, as only the one refresh changes it.
+    fn refresh_settings(&self) {
+        let stamp = stamp(&self.path);
         if self.state().stamp == stamp {
             return;
         }
@@ -216,9 +207,9 @@ impl WebConfigFile {
         }
     }
 
-    /// The same for the files of TLS.
-    fn look_at_tls(&self) {
-        self.look_at_settings();
+    /// Reads the settings and the files of TLS that have changed.
+    fn refresh_tls(&self) {
+        self.refresh_settings();
         let state = self.state();
         let (Ok(settings), Some(tls)) = (state.settings.clone(), &state.tls) else {
             return;
@@ -244,7 +235,8 @@ impl WebConfigFile {
                 identity
             }
         };
-        let config = settings.server_config(Arc::clone(&identity), self.first.http2, &self.system);
+        let config =
+            settings.server_config(Arc::clone(&identity), self.initial.http2, &self.system);
         if let Err(error) = &config {
             error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
         }
@@ -277,7 +269,7 @@ mod tests {
 
         write("http_server_config: {http2: true}");
         assert!(file.settings().await.unwrap().http2);
-        assert!(!file.first().http2);
+        assert!(!file.initial().http2);
         write("nonsense");
         assert!(file.settings().await.is_err() && file.settings().await.is_err());
         std::fs::remove_file(&path).unwrap();
@@ -288,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_hangs_leaves_what_it_said_in_use_until_it_is_read() {
+    async fn a_file_that_hangs_leaves_the_previous_settings_in_use_until_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         std::fs::write(&path, "http_server_config: {http2: false}").unwrap();
@@ -303,9 +295,9 @@ mod tests {
             assert!(Arc::ptr_eq(&before, &settings));
         }
         assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
-        // Whoever opens it to write lets the look go on, which reads this.
+        // Opening the pipe for writing lets the blocked read continue with this text.
         std::fs::write(&path, "http_server_config: {http2: true}").unwrap();
-        drop(file.turn.acquire().await);
+        drop(file.refreshing.acquire().await);
         assert!(file.state().settings.as_ref().unwrap().http2);
         assert!(!file.hangs.load(Ordering::Relaxed));
     }

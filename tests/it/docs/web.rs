@@ -132,6 +132,6 @@ fn the_web_configuration_is_a_good_one() {
     for snippet in readme.snippets("yaml web") {
         let folder = Folder::new(snippet);
         let file = WebConfigFile::open(&folder.path("web.yml"), &Environment::default()).unwrap();
-        assert!(file.first().tls.is_some() && !file.first().users.is_empty());
+        assert!(file.initial().tls.is_some() && !file.initial().users.is_empty());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The duration that `text` says, if it says one; no more than Go's nanoseconds hold.
-/// Inside is nothing for 0 and less.
+/// Parses a duration of at most 2^63 - 1 nanoseconds, as in Go. The inner value is nothing
+/// for 0 and less.
 pub(super) fn parse(text: &str) -> Option<Option<Duration>> {
     if let Ok(nanos) = text.parse::<i64>() {
-        // The toolkit's YAML reader takes a bare number for nanoseconds.
+        // The YAML reader of the toolkit takes a bare number as nanoseconds.
         return Some(positive(i128::from(nanos)));
     }
     let (negative, mut rest) = match text.strip_prefix('-') {
@@ -48,12 +48,9 @@ fn part(number: &str, unit: i128) -> Option<i128> {
     if whole.is_empty() && fraction.is_empty() || whole.len() > 19 {
         return None;
     }
-    let digits = |text: &str| {
-        if text.is_empty() {
-            Some(0)
-        } else {
-            text.parse().ok()
-        }
+    let digits = |text: &str| match text {
+        "" => Some(0),
+        digits => digits.parse().ok(),
     };
     let whole: i128 = digits(whole)?;
     // No unit has more than 13 digits of nanoseconds.

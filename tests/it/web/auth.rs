@@ -30,27 +30,27 @@ async fn only_who_knows_a_password_gets_an_answer() {
         user("alice", "fish:bird"),
         user("bob", "worm")
     ));
-    let guarded = folder.exporter().await;
+    let protected = folder.exporter().await;
     for path in ["/metrics", "/", "/-/healthy", "/sd", "/none"] {
-        let refused = guarded.exporter.get(path).await;
+        let refused = protected.exporter.get(path).await;
         assert_eq!(refused.status(), 401, "{path}");
         assert_eq!(refused.headers()[header::WWW_AUTHENTICATE], "Basic");
         assert_eq!(refused.text().await.unwrap(), "Unauthorized\n");
     }
-    assert_eq!(guarded.status_as("alice", "fish:bird").await, 200);
+    assert_eq!(protected.status_as("alice", "fish:bird").await, 200);
     assert_eq!(
-        guarded.status_as("alice", "fish:bird").await,
+        protected.status_as("alice", "fish:bird").await,
         200,
         "remembered"
     );
-    assert_eq!(guarded.status_as("bob", "worm").await, 200);
+    assert_eq!(protected.status_as("bob", "worm").await, 200);
     for (name, password) in [
         ("alice", "worm"),
         ("alice", ""),
         ("carol", "worm"),
         ("", "worm"),
     ] {
-        assert_eq!(guarded.status_as(name, password).await, 401, "{name}");
+        assert_eq!(protected.status_as(name, password).await, 401, "{name}");
     }
 
     // Users are those that the file names now.
@@ -58,11 +58,11 @@ async fn only_who_knows_a_password_gets_an_answer() {
         "web.yml",
         &format!("basic_auth_users:\n{}", user("alice", "new")),
     );
-    assert_eq!(guarded.status_as("alice", "fish:bird").await, 401);
-    assert_eq!(guarded.status_as("bob", "worm").await, 401);
-    assert_eq!(guarded.status_as("alice", "new").await, 200);
+    assert_eq!(protected.status_as("alice", "fish:bird").await, 401);
+    assert_eq!(protected.status_as("bob", "worm").await, 401);
+    assert_eq!(protected.status_as("alice", "new").await, 200);
     folder.replace("web.yml", "");
-    assert_eq!(guarded.exporter.get("/metrics").await.status(), 200);
+    assert_eq!(protected.exporter.get("/metrics").await.status(), 200);
 }
 
 #[tokio::test]
@@ -71,31 +71,31 @@ async fn health_is_told_without_a_password_if_that_is_wanted() {
     let change = |options: &mut cwp_exporter::commands::daemon::AppOptions| {
         options.health_without_auth = true;
     };
-    let guarded = folder.exporter_with(change).await;
-    assert_eq!(guarded.exporter.get("/-/healthy").await.status(), 200);
-    assert_ne!(guarded.exporter.get("/-/ready").await.status(), 401);
+    let protected = folder.exporter_with(change).await;
+    assert_eq!(protected.exporter.get("/-/healthy").await.status(), 200);
+    assert_ne!(protected.exporter.get("/-/ready").await.status(), 401);
     for path in ["/metrics", "/", "/-/reload", "/-/healthy/", "/-/health"] {
-        assert_eq!(guarded.exporter.get(path).await.status(), 401, "{path}");
+        assert_eq!(protected.exporter.get(path).await.status(), 401, "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_used_any_more_lets_nobody_in_until_it_can() {
     let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
-    let guarded = folder.exporter().await;
-    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    let protected = folder.exporter().await;
+    assert_eq!(protected.status_as("alice", "fish").await, 200);
     folder.replace("web.yml", "basic_auth_user: {}");
-    let refused = guarded.get_as("/metrics", "alice", "fish").await;
+    let refused = protected.get_as("/metrics", "alice", "fish").await;
     assert_eq!(refused.status(), 500);
     let text = refused.text().await.unwrap();
     assert!(text.contains("The log says why"), "{text}");
     std::fs::remove_file(folder.path("web.yml")).unwrap();
-    assert_eq!(guarded.exporter.get("/metrics").await.status(), 500);
+    assert_eq!(protected.exporter.get("/metrics").await.status(), 500);
     folder.replace(
         "web.yml",
         &format!("basic_auth_users:\n{}", user("alice", "fish")),
     );
-    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    assert_eq!(protected.status_as("alice", "fish").await, 200);
 }
 
 #[tokio::test]
@@ -106,9 +106,9 @@ async fn answers_have_the_configured_headers_and_keep_their_own() {
          basic_auth_users:\n{}",
         user("alice", "fish")
     ));
-    let guarded = folder.exporter().await;
-    let refused = guarded.exporter.get("/metrics").await;
-    let answered = guarded.get_as("/metrics", "alice", "fish").await;
+    let protected = folder.exporter().await;
+    let refused = protected.exporter.get("/metrics").await;
+    let answered = protected.get_as("/metrics", "alice", "fish").await;
     assert_eq!(
         (refused.status(), answered.status()),
         (StatusCode::UNAUTHORIZED, StatusCode::OK)
@@ -131,19 +131,19 @@ async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_
         "rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users:\n{}",
         user("alice", "fish")
     ));
-    let guarded = folder.exporter().await;
-    assert_eq!(guarded.status_as("alice", "fish").await, 200);
-    assert_eq!(guarded.exporter.get("/metrics").await.status(), 401);
-    let refused = guarded.exporter.get("/metrics").await;
+    let protected = folder.exporter().await;
+    assert_eq!(protected.status_as("alice", "fish").await, 200);
+    assert_eq!(protected.exporter.get("/metrics").await.status(), 401);
+    let refused = protected.exporter.get("/metrics").await;
     assert_eq!(refused.status(), 429);
     assert_eq!(
         refused.text().await.unwrap(),
         "The rate_limit of the web configuration is reached. Try again later.\n"
     );
-    assert_eq!(guarded.status_as("alice", "fish").await, 429);
+    assert_eq!(protected.status_as("alice", "fish").await, 429);
     // It is that of the start.
     folder.replace("web.yml", "");
-    assert_eq!(guarded.exporter.get("/metrics").await.status(), 429);
+    assert_eq!(protected.exporter.get("/metrics").await.status(), 429);
 }
 
 #[tokio::test]
@@ -155,9 +155,9 @@ async fn a_rate_limit_beyond_what_can_be_counted_lets_requests_through() {
         "interval: 1ns, burst: 8589934593",
     ] {
         let folder = Folder::new(&format!("rate_limit: {{{limit}}}"));
-        let guarded = folder.exporter().await;
+        let protected = folder.exporter().await;
         for _ in 0..3 {
-            let answer = guarded.exporter.get("/-/healthy").await;
+            let answer = protected.exporter.get("/-/healthy").await;
             assert_eq!(answer.status(), 200, "{limit}");
         }
     }
@@ -171,11 +171,11 @@ async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
         format!("basic_auth_users:\n  alice: {hash}\n  bob: {slow}\n")
     };
     let folder = Folder::new(&web("10"));
-    let guarded = folder.exporter().await;
-    assert_eq!(guarded.status_as("alice", "fish").await, 200);
+    let protected = folder.exporter().await;
+    assert_eq!(protected.status_as("alice", "fish").await, 200);
     let mut flood = tokio::task::JoinSet::new();
     for number in 0..8 {
-        let url = format!("{}/metrics", guarded.exporter.url);
+        let url = format!("{}/metrics", protected.exporter.url);
         flood.spawn(async move {
             for attempt in 0.. {
                 let password = format!("{number}-{attempt}");
@@ -187,7 +187,7 @@ async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
         });
     }
     for _ in 0..20 {
-        let answered = within("an answer", guarded.status_as("alice", "fish"));
+        let answered = within("an answer", protected.status_as("alice", "fish"));
         assert_eq!(answered.await, 200);
     }
     flood.shutdown().await;
