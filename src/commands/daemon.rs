@@ -129,15 +129,17 @@ impl App {
         let thread = ServingThread::start().map_err(StartError::Thread)?;
         let (inherited, addresses) = (options.systemd_socket, &options.listen_addresses);
         let listeners = thread.open(listen::listen(inherited, addresses)).await?;
-        let mut server = Server::new(listeners, options.limits.connections);
         let source = Source {
             collectors: collectors::defaults(options.collectors),
             ..source
         };
         let (web_config, config) = read(&thread, &source, options.web_config.as_deref())?;
-        if let Some(file) = web_config {
-            server = server.with_web_config(file, options.health_without_auth);
-        }
+        let server = Server {
+            listeners,
+            connections: options.limits.connections,
+            web_config: web_config.map(Arc::new),
+            health_is_open: options.health_without_auth,
+        };
         let registry = Registry::new();
         let fleet = Fleet::new(
             options.collectors,
@@ -200,13 +202,13 @@ impl App {
             pages: Renderer::new(WAITING_PAGES, &bodies),
             probes: Renderer::new(WAITING_PROBES, &bodies),
             bodies,
-            status: Status::new(
-                Arc::clone(self.fleet.store()),
-                Arc::clone(&self.active),
-                scheduler.liveness(),
-                self.clock.clone(),
-                self.started_at,
-            ),
+            status: Status {
+                store: Arc::clone(self.fleet.store()),
+                active: Arc::clone(&self.active),
+                liveness: scheduler.liveness(),
+                clock: self.clock.clone(),
+                started_at: self.started_at,
+            },
             store: Arc::clone(self.fleet.store()),
             liveness: scheduler.liveness(),
             reload: self.options.enable_lifecycle.then_some(requests),

@@ -102,13 +102,15 @@ impl Connections {
         for activity in open.values() {
             *neighbours.entry(activity.network).or_default() += 1;
         }
-        let kept = open.values().filter(|each| !each.abort.is_cancelled());
-        let mut kept: Vec<_> = kept.collect();
-        kept.sort_by_cached_key(|each| {
-            each.eviction_key(neighbours.get(&each.network).copied().unwrap_or_default())
-        });
-        for activity in kept.into_iter().take(count) {
-            activity.abort.cancel();
+        for _ in 0..count {
+            let kept = open.values().filter(|each| !each.abort.is_cancelled());
+            let least = kept.min_by_key(|each| {
+                each.eviction_key(neighbours.get(&each.network).copied().unwrap_or_default())
+            });
+            match least {
+                Some(activity) => activity.abort.cancel(),
+                None => break,
+            }
         }
     }
 

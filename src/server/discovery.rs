@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::collection::snapshot::Accounts;
 
-/// The accounts as Prometheus' HTTP service discovery wants them.
+/// The accounts in the format of Prometheus' HTTP service discovery.
 pub(super) fn targets(accounts: &Accounts) -> String {
     let groups = accounts.list().iter().map(|account| {
         let meta = |name: &str| format!("__meta_tencentcloud_cwp_{name}");

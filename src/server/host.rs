@@ -2,22 +2,22 @@
 
 use http::{HeaderMap, Version, header};
 
-/// What is wrong with `Host`.
+/// A violation of the rules of `Host`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WrongHost {
-    /// There is none.
+    /// The header is missing.
     #[error("The request has no header Host, which HTTP/1.1 requires.\n")]
     Missing,
-    /// There are several.
+    /// The header comes more than once.
     #[error("The request has more than one header Host.\n")]
     Several,
-    /// A host cannot be written like this.
+    /// The value contains a byte that no host contains.
     #[error("The header Host of the request is neither a name nor an address.\n")]
     Malformed,
 }
 
-/// Whether a request of this version of HTTP has the `Host` that it must have (RFC 9112,
-/// section 3.2).
+/// Checks that a request of this version of HTTP has the required `Host` (RFC 9112, section
+/// 3.2).
 pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), WrongHost> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -29,7 +29,7 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), WrongHo
     }
 }
 
-/// Whether a host, with its port, may have this byte (RFC 3986, section 3.2).
+/// Whether a host with a port may contain this byte (RFC 3986, section 3.2).
 fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&byte)
 }

@@ -91,36 +91,17 @@ pub struct Limits {
 /// A bound server.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
-    connections: NonZeroUsize,
-    web_config: Option<Arc<WebConfigFile>>,
-    health_is_open: bool,
+    /// Where it accepts connections.
+    pub listeners: Vec<TcpListener>,
+    /// The most open connections.
+    pub connections: NonZeroUsize,
+    /// TLS, users and headers; plain HTTP without authentication if absent.
+    pub web_config: Option<Arc<WebConfigFile>>,
+    /// Whether the paths of health and readiness need no password.
+    pub health_is_open: bool,
 }
 
 impl Server {
-    /// A server that accepts at most `connections` on `listeners`, and speaks plain HTTP
-    /// without authentication.
-    #[must_use]
-    pub fn new(listeners: Vec<TcpListener>, connections: NonZeroUsize) -> Self {
-        Self {
-            listeners,
-            connections,
-            web_config: None,
-            health_is_open: false,
-        }
-    }
-
-    /// The same server with the web configuration `file`. With `health_is_open` the paths
-    /// of health and readiness need no password.
-    #[must_use]
-    pub fn with_web_config(self, file: WebConfigFile, health_is_open: bool) -> Self {
-        Self {
-            web_config: Some(Arc::new(file)),
-            health_is_open,
-            ..self
-        }
-    }
-
     /// The web configuration of a server that speaks TLS.
     fn tls(&self) -> Option<&Arc<WebConfigFile>> {
         let file = self.web_config.as_ref()?;

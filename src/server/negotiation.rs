@@ -38,9 +38,6 @@ struct Range<'a> {
     quality: u16,
 }
 
-/// The precision, quality and escaping of the most precise range that includes an offer.
-type Rating<'a> = Option<(Precision, u16, Option<&'a str>)>;
-
 /// How precisely a range names an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Precision {
@@ -67,21 +64,12 @@ impl Dialect {
 
 /// The offer that the client rates highest, and the escaping of that offer.
 fn preferred(headers: &HeaderMap) -> (Offer, Option<&str>) {
-    let mut rated: [(Offer, Rating); 3] = [
-        (Offer::OpenMetrics, None),
-        (Offer::Text, None),
-        (Offer::Text1, None),
-    ];
-    for range in items(headers, ACCEPT).filter_map(Range::parse) {
-        for (offer, rating) in &mut rated {
-            let precision = range.precision(*offer);
-            if precision > rating.map(|(precision, ..)| precision) {
-                *rating = precision.map(|found| (found, range.quality, range.escaping));
-            }
-        }
-    }
-    let wanted = rated.into_iter().filter_map(|(offer, rating)| {
-        let (precision, quality, escaping) = rating?;
+    let ranges: Vec<_> = items(headers, ACCEPT).filter_map(Range::parse).collect();
+    let rated = [Offer::OpenMetrics, Offer::Text, Offer::Text1].map(|offer| {
+        // The first of the most precise ranges.
+        let including = ranges.iter().rev();
+        let including = including.filter_map(|range| Some((range.precision(offer)?, range)));
+        let (precision, range) = including.max_by_key(|(precision, _)| *precision)?;
         // Of equal qualities, an offer that is named comes first; `*/*` gets plain text.
         let rank = match (offer, precision) {
             (Offer::Text1, Precision::Any) => 0,
@@ -91,9 +79,9 @@ fn preferred(headers: &HeaderMap) -> (Offer, Option<&str>) {
             (Offer::Text, _) => 4,
             (Offer::OpenMetrics, _) => 5,
         };
-        (quality > 0).then_some(((quality, rank), (offer, escaping)))
+        (range.quality > 0).then_some(((range.quality, rank), (offer, range.escaping)))
     });
-    let best = wanted.max_by_key(|(rank, _)| *rank);
+    let best = rated.into_iter().flatten().max_by_key(|(rank, _)| *rank);
     best.map_or((Offer::Text, None), |(_, best)| best)
 }
 

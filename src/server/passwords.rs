@@ -1,9 +1,9 @@
-//! Whether a client's password is right, without letting anybody wear the processor out.
+//! Verification of passwords, such that clients cannot exhaust the processor.
 //!
-//! A check by bcrypt takes long on purpose. One runs at a time, away from the async threads,
-//! and goes on although its client has left: when the client asks again, the verdict is
-//! known. What was right is remembered for as long as its user has the same hash, so who
-//! has the password waits once after a start, however many others guess.
+//! A bcrypt check takes long on purpose. One check runs at a time on a thread of its own, and
+//! continues after its client has left: when the client asks again, the verdict is cached. The
+//! right password of a user is cached as long as the hash stays the same. A client with the
+//! right password thereby waits once after a start, however many others guess.
 
 mod queue;
 
@@ -22,40 +22,42 @@ use tokio::sync::watch;
 use crate::server::web_config::PasswordHash;
 use queue::Queue;
 
-/// How many wrong passwords are remembered.
-const WRONG_ONES: usize = 100;
+/// The most wrong passwords in the cache.
+const MAX_WRONG: usize = 100;
 
-/// How long a client may wait for a verdict. Prometheus itself gives up after ten seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of a client that waits for a verdict. Prometheus gives a scrape up after
+/// ten seconds.
+const WAIT_TIME: Duration = Duration::from_secs(30);
 
-/// How much of a password counts for bcrypt, in bytes.
-const COUNTED: usize = 72;
+/// The bytes of a password that bcrypt uses.
+const BCRYPT_BYTES: usize = 72;
 
-/// What a user, a hash and a password are remembered by. Nothing can be told from it.
+/// The keyed digest of a user, a hash and a password.
 type Digest = [u8; 32];
 
-/// Whether the hash is that of the password.
+/// Whether the hash is the hash of the password.
 type Check = fn(PasswordHash, Box<[u8]>) -> BoxFuture<'static, bool>;
 
-/// What is known of passwords.
+/// Checks passwords.
 pub(super) struct Passwords {
-    /// Of this process only. Without one nobody can be let in.
+    /// The key of the digests, random for each process. Without a key nobody is let in.
     key: Option<[u8; 32]>,
     check: Check,
-    state: Arc<Mutex<PasswordCache>>,
+    cache: Arc<Mutex<PasswordCache>>,
 }
 
+#[derive(Default)]
 struct PasswordCache {
-    /// Each user's password that was right.
+    /// The right password of each user.
     right: HashMap<String, Digest>,
     /// The oldest first.
     wrong: VecDeque<Digest>,
-    waiting: Queue<PasswordCheck>,
-    /// The one that is being checked.
-    checked: Option<(Digest, watch::Sender<Verdict>)>,
+    queue: Queue<PasswordCheck>,
+    /// The check that is running.
+    running: Option<(Digest, watch::Sender<Verdict>)>,
 }
 
-/// A password to be checked, and where the verdict goes.
+/// A password to check, and the receivers of the verdict.
 struct PasswordCheck {
     user: String,
     hash: PasswordHash,
@@ -63,19 +65,19 @@ struct PasswordCheck {
     verdict: watch::Sender<Verdict>,
 }
 
-/// What came of a question.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The password is the user's.
     Right,
-    /// There is no such user, or it is not its password.
+    /// There is no such user, or the password is not the user's.
     Wrong,
-    /// Not known yet: too many are waiting.
+    /// Not known yet: too many passwords wait.
     Busy,
 }
 
 impl Passwords {
-    /// Nothing is known yet.
+    /// A checker with an empty cache.
     pub(super) fn new() -> Self {
         Self::checked_by(bcrypt)
     }
@@ -86,16 +88,11 @@ impl Passwords {
         Self {
             key: random.fill(&mut key).is_ok().then_some(key),
             check,
-            state: Arc::new(Mutex::new(PasswordCache {
-                right: HashMap::new(),
-                wrong: VecDeque::new(),
-                waiting: Queue::new(),
-                checked: None,
-            })),
+            cache: Arc::default(),
         }
     }
 
-    /// Whether `password`, sent from `peer`, is that of `user` among `users`.
+    /// Whether `password`, sent from `peer`, is the password of `user` among `users`.
     pub(super) async fn check(
         &self,
         users: &BTreeMap<String, PasswordHash>,
@@ -103,7 +100,7 @@ impl Passwords {
         password: &[u8],
         peer: IpAddr,
     ) -> Verdict {
-        // Who is no user must take as long as one with a wrong password.
+        // An unknown user must take as long as a wrong password.
         let hash = users.get(user).cloned().unwrap_or_else(|| {
             let cost = users.values().map(PasswordHash::cost).max();
             PasswordHash::unmatched(cost.unwrap_or_default())
@@ -112,14 +109,14 @@ impl Passwords {
             return Verdict::Busy;
         };
         let verdict = {
-            let mut state = lock(&self.state);
-            if let Some(known) = state.verdict(user, digest) {
-                return known;
+            let mut cache = lock(&self.cache);
+            if let Some(verdict) = cache.get(user, digest) {
+                return verdict;
             }
-            state.ask(digest, peer, || PasswordCheck {
+            cache.enqueue(digest, peer, || PasswordCheck {
                 user: user.to_owned(),
                 hash,
-                password: password.get(..COUNTED).unwrap_or(password).into(),
+                password: password.get(..BCRYPT_BYTES).unwrap_or(password).into(),
                 verdict: watch::Sender::new(Verdict::Busy),
             })
         };
@@ -128,33 +125,26 @@ impl Passwords {
         };
         self.start();
         let known = verdict.wait_for(|verdict| *verdict != Verdict::Busy);
-        match tokio::time::timeout(PATIENCE, known).await {
+        match tokio::time::timeout(WAIT_TIME, known).await {
             Ok(Ok(verdict)) => *verdict,
             _ => Verdict::Busy,
         }
     }
 
-    /// Begins to check what waits, unless that is under way.
+    /// Checks the passwords of the queue, unless a check is running.
     fn start(&self) {
-        let (check, state) = (self.check, Arc::clone(&self.state));
-        let Some(first) = lock(&state).begin() else {
-            return;
-        };
-        tokio::spawn(async move {
-            let mut next = Some(first);
-            while let Some(PasswordCheck {
-                user,
-                hash,
-                password,
-                ..
-            }) = next
-            {
-                let right = check(hash, password).await;
-                let mut state = lock(&state);
-                state.end(&user, right);
-                next = state.begin();
-            }
-        });
+        let (check, cache) = (self.check, Arc::clone(&self.cache));
+        let mut next = lock(&cache).begin();
+        if next.is_some() {
+            tokio::spawn(async move {
+                while let Some(running) = next {
+                    let right = check(running.hash, running.password).await;
+                    let mut cache = lock(&cache);
+                    cache.end(&running.user, right);
+                    next = cache.begin();
+                }
+            });
+        }
     }
 
     fn digest(&self, user: &str, hash: &PasswordHash, password: &[u8]) -> Option<Digest> {
@@ -167,81 +157,82 @@ impl Passwords {
     }
 }
 
-/// Asks bcrypt, at the usual priority: a machine that is busy must not keep scrapers out.
+/// Runs bcrypt at the usual priority: a busy machine must not keep scrapers out.
 fn bcrypt(hash: PasswordHash, password: Box<[u8]>) -> BoxFuture<'static, bool> {
-    let asked = tokio::task::spawn_blocking(move || hash.matches(&password));
-    asked.map(|right| matches!(right, Ok(true))).boxed()
+    let right = tokio::task::spawn_blocking(move || hash.matches(&password));
+    right.map(|right| matches!(right, Ok(true))).boxed()
 }
 
-fn lock(state: &Mutex<PasswordCache>) -> MutexGuard<'_, PasswordCache> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(cache: &Mutex<PasswordCache>) -> MutexGuard<'_, PasswordCache> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PasswordCache {
-    fn verdict(&self, user: &str, digest: Digest) -> Option<Verdict> {
+    fn get(&self, user: &str, digest: Digest) -> Option<Verdict> {
         if self.right.get(user) == Some(&digest) {
             return Some(Verdict::Right);
         }
         self.wrong.contains(&digest).then_some(Verdict::Wrong)
     }
 
-    /// Where the verdict on a password will be told, or nothing if too many wait.
-    fn ask(
+    /// The receiver of the verdict; nothing if too many passwords wait.
+    fn enqueue(
         &mut self,
         digest: Digest,
         peer: IpAddr,
-        question: impl FnOnce() -> PasswordCheck,
+        check: impl FnOnce() -> PasswordCheck,
     ) -> Option<watch::Receiver<Verdict>> {
-        if let Some((checked, verdict)) = &self.checked
-            && *checked == digest
+        if let Some((running, verdict)) = &self.running
+            && *running == digest
         {
             return Some(verdict.subscribe());
         }
-        if let Some(question) = self.waiting.ask_again(&digest) {
-            return Some(question.verdict.subscribe());
+        if let Some(check) = self.queue.ask_again(&digest) {
+            return Some(check.verdict.subscribe());
         }
-        let question = question();
-        let verdict = question.verdict.subscribe();
-        let waits = self.waiting.push(peer.into(), digest, question);
+        let check = check();
+        let verdict = check.verdict.subscribe();
+        let waits = self.queue.push(peer.into(), digest, check);
         waits.then_some(verdict)
     }
 
-    /// What is to be checked now; nothing if a check is under way.
+    /// Takes the next check out of the queue; nothing if a check is running.
     fn begin(&mut self) -> Option<PasswordCheck> {
-        if self.checked.is_some() {
+        if self.running.is_some() {
             return None;
         }
-        let (digest, question) = self.waiting.next()?;
-        self.checked = Some((digest, question.verdict.clone()));
-        Some(question)
+        let (digest, check) = self.queue.next()?;
+        self.running = Some((digest, check.verdict.clone()));
+        Some(check)
     }
 
-    /// Takes note of what came of the check.
+    /// Stores and sends the verdict of the running check.
     fn end(&mut self, user: &str, right: bool) {
-        let Some((digest, verdict)) = self.checked.take() else {
+        let Some((digest, receivers)) = self.running.take() else {
             return;
         };
-        self.note(user, digest, right);
-        verdict.send_replace(if right {
+        let verdict = if right {
             Verdict::Right
         } else {
             Verdict::Wrong
-        });
+        };
+        self.insert(user, digest, verdict);
+        receivers.send_replace(verdict);
     }
 
-    fn note(&mut self, user: &str, digest: Digest, right: bool) {
-        if right {
+    fn insert(&mut self, user: &str, digest: Digest, verdict: Verdict) {
+        if verdict == Verdict::Right {
             self.right.insert(user.to_owned(), digest);
             return;
         }
-        if self.wrong.len() >= WRONG_ONES {
+        if self.wrong.len() >= MAX_WRONG {
             self.wrong.pop_front();
         }
         self.wrong.push_back(digest);
     }
 }
 
-/// Neither passwords nor what is left of them.
+/// Shows neither passwords nor digests.
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords").finish_non_exhaustive()

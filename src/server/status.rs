@@ -8,6 +8,7 @@ mod health;
 mod natural;
 mod query;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,16 +27,21 @@ use crate::collection::snapshot::{AccountState, Store};
 use crate::config::{ActiveConfig, ConfigVersion};
 use crate::system::clock::{Clock, TimePoint};
 use health::Urgency;
-use natural::NaturalName;
+use natural::natural_order;
 
 /// Reports the state of the exporter and its accounts.
 #[derive(Debug)]
 pub struct Status {
-    store: Arc<Store>,
-    active: Arc<ActiveConfig>,
-    liveness: Liveness,
-    clock: Clock,
-    started_at: TimePoint,
+    /// The snapshots of the accounts.
+    pub store: Arc<Store>,
+    /// The active configuration.
+    pub active: Arc<ActiveConfig>,
+    /// The liveness of the scheduler.
+    pub liveness: Liveness,
+    /// The time of reports.
+    pub clock: Clock,
+    /// When the process started.
+    pub started_at: TimePoint,
 }
 
 /// The state of everything at one instant, with one page of the accounts.
@@ -128,24 +134,6 @@ pub struct RefusedConfig {
 }
 
 impl Status {
-    /// The status of a process that was started at `started_at`.
-    #[must_use]
-    pub fn new(
-        store: Arc<Store>,
-        active: Arc<ActiveConfig>,
-        liveness: Liveness,
-        clock: Clock,
-        started_at: TimePoint,
-    ) -> Self {
-        Self {
-            store,
-            active,
-            liveness,
-            clock,
-            started_at,
-        }
-    }
-
     /// The report of now.
     #[must_use]
     pub fn report(&self, query: &Query) -> StatusReport {
@@ -177,8 +165,8 @@ impl Status {
             }
         }
         match query.sort {
-            Sort::Attention => selected.sort_by(|a, b| a.attention().cmp(&b.attention())),
-            Sort::Name => selected.sort_by(|a, b| a.name().cmp(&b.name())),
+            Sort::Attention => selected.sort_by(Selected::by_attention),
+            Sort::Name => selected.sort_by(Selected::by_name),
         }
         let left_out = if in_brief {
             leave_out(&mut selected)
@@ -233,14 +221,17 @@ impl Status {
 }
 
 impl Selected<'_> {
-    /// The order of attention: the most urgent is least, and equal failures are adjacent.
-    fn attention(&self) -> (Health, Option<&FailureKind>, Urgency, NaturalName<'_>) {
-        let health = self.urgency.health;
-        (health, self.failure.as_ref(), self.urgency, self.name())
+    /// The most urgent account is least, and equal failures are adjacent.
+    fn by_attention(&self, other: &Self) -> Ordering {
+        let health = self.urgency.health.cmp(&other.urgency.health);
+        health
+            .then_with(|| self.failure.cmp(&other.failure))
+            .then_with(|| self.urgency.cmp(&other.urgency))
+            .then_with(|| self.by_name(other))
     }
 
-    fn name(&self) -> NaturalName<'_> {
-        NaturalName(&self.account.name)
+    fn by_name(&self, other: &Self) -> Ordering {
+        natural_order(&self.account.name, &other.account.name)
     }
 }
 

@@ -1,9 +1,9 @@
-//! The thread that serves, apart from the one that collects.
+//! The serving thread, separate from the collecting thread.
 //!
-//! Collections wait for the network nearly all the time. On one thread none of them has
-//! to wake another one, and if it is the thread that has read the configuration, what
-//! they keep fills the memory that reading has left free. One more thread serves far more
-//! than Prometheus asks for; what takes long is done on further ones.
+//! Collections wait for the network nearly all the time, so one thread runs all of them. It is
+//! the thread that has read the configuration: their memory reuses what the reading has freed.
+//! One more thread serves far more scrapes than Prometheus sends; long computations run on
+//! further threads.
 
 use std::io;
 use std::thread;
@@ -13,47 +13,47 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::context::TokioContext;
 
-/// A thread for tasks, which ends with this, whatever is under way on it.
+/// A thread with a runtime for tasks. Dropping it ends the thread and drops its tasks.
 #[derive(Debug)]
 pub struct ServingThread {
-    tasks: Handle,
+    runtime: Handle,
     _until_dropped: oneshot::Sender<()>,
 }
 
 impl ServingThread {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// When the system refuses it.
+    /// When the system refuses a thread or a runtime.
     pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let tasks = runtime.handle().clone();
+        let handle = runtime.handle().clone();
         let (until_dropped, dropped) = oneshot::channel::<()>();
         thread::Builder::new()
             .name("serving".to_owned())
             .spawn(move || {
-                // It is never sent anything.
+                // Nothing is ever sent.
                 let _ = runtime.block_on(dropped);
                 runtime.shutdown_background();
             })?;
         Ok(Self {
-            tasks,
+            runtime: handle,
             _until_dropped: until_dropped,
         })
     }
 
-    /// Runs `task` where the caller runs, without waiting for this thread, but with what
-    /// it opens watched by this one.
+    /// Polls `task` in the caller's thread, and registers its sockets with the driver of this
+    /// runtime.
     pub async fn open<T>(&self, task: impl Future<Output = T>) -> T {
-        TokioContext::new(task, self.tasks.clone()).await
+        TokioContext::new(task, self.runtime.clone()).await
     }
 
-    /// Runs `task` on it.
+    /// Runs `task` on this thread.
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.tasks.spawn(task)
+        self.runtime.spawn(task)
     }
 }

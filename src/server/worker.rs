@@ -1,17 +1,17 @@
-//! Threads for what computes: of low priority, so that scrapes are answered first where
-//! processors are few.
+//! Threads of low priority for computations, so that scrapes are answered first on machines
+//! with few processors.
 
 use std::io;
 use std::thread;
 
 use tokio::sync::oneshot;
 
-/// How much lower the priority is, as `nice` counts. A thread of this priority gets about
-/// a tenth of the time that one of the usual priority gets, if both want all of it.
+/// The niceness that is added. Beside a busy thread of the usual priority, such a thread gets
+/// about a tenth of the processor.
 const NICE: i32 = 10;
 
-/// What `compute` returns, which runs on a thread of its own, to its end even if the
-/// caller leaves. The caller bounds how many there are at a time.
+/// Runs `compute` to its end on a thread of its own, even if the returned future is dropped.
+/// The caller bounds the number of concurrent computations.
 ///
 /// # Errors
 ///
@@ -23,9 +23,9 @@ pub(super) async fn compute<T: Send + 'static>(
     thread::Builder::new()
         .name("computing".to_owned())
         .spawn(move || {
-            // A system that refuses it has the usual priority.
+            // If the system refuses, the thread has the usual priority.
             let _ = rustix::process::nice(NICE);
-            // The caller may have left.
+            // The future may have been dropped.
             let _ = sender.send(compute());
         })?;
     result

@@ -245,7 +245,7 @@ async fn a_request_is_answered_although_its_client_has_stopped_sending() {
 }
 
 #[tokio::test]
-async fn a_body_is_not_read_and_costs_its_sender_the_connection() {
+async fn a_body_is_not_read_and_its_connection_is_closed() {
     let target = Target::start(1, &[]).await;
     let head = "GET /-/healthy HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
     let answer = target.answer_to(head.as_bytes()).await;
@@ -256,7 +256,7 @@ async fn a_body_is_not_read_and_costs_its_sender_the_connection() {
 }
 
 #[tokio::test]
-async fn the_longest_idle_connection_makes_room_and_others_stay() {
+async fn the_longest_idle_connection_is_evicted_and_others_stay() {
     let target = Target::start(1, &["--web.max-connections=2"]).await;
     let request = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut buffer = [0; 4096];
@@ -276,7 +276,7 @@ async fn the_longest_idle_connection_makes_room_and_others_stay() {
 }
 
 #[tokio::test]
-async fn without_file_descriptors_for_more_it_makes_room_and_goes_on() {
+async fn without_file_descriptors_the_server_evicts_connections_and_continues() {
     let target = Target::start(1, &["--web.max-connections=10000"]).await;
     target.program.limit("--nofile=64").await;
     let mut open = Vec::new();

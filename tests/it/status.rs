@@ -120,7 +120,7 @@ accounts:
 }
 
 #[tokio::test]
-async fn what_needs_attention_comes_first_and_each_account_says_how_it_is() {
+async fn the_most_urgent_account_comes_first_and_each_account_shows_its_health() {
     let stories = Stories::start().await;
     let data = data(&stories.url, "").await;
     assert_eq!(
@@ -262,7 +262,7 @@ async fn the_page_needs_nothing_from_elsewhere_and_escapes_everything() {
 }
 
 #[tokio::test]
-async fn the_page_says_of_when_it_is() {
+async fn the_page_shows_its_time() {
     let cloud = Cloud::with_accounts(1).await;
     let exporter = Exporter::of(&cloud, 1).await;
     let clock = Clock::system();
@@ -294,7 +294,7 @@ async fn head_is_answered_like_get_without_a_body() {
 }
 
 #[tokio::test]
-async fn the_configuration_shown_is_the_one_at_work_and_loads_again() {
+async fn the_configuration_shown_is_the_active_one_and_loads_again() {
     let cloud = Cloud::with_accounts(2).await;
     let (config, variables) = config_for(&cloud, 1);
     let exporter = Exporter::start(&config, variables).await;
@@ -366,7 +366,7 @@ async fn behind_a_proxy_that_serves_it_below_a_path_every_link_leads_to_the_expo
 }
 
 #[tokio::test]
-async fn many_accounts_that_fail_alike_are_one_box_with_all_of_them_a_link_away() {
+async fn many_accounts_that_fail_alike_are_one_box_with_a_link_to_all_of_them() {
     let cloud = Cloud::with_accounts(30).await;
     for number in 0..20 {
         let denied = Answer::Error {

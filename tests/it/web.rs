@@ -64,11 +64,11 @@ impl Folder {
     }
 
     /// An exporter that is guarded as the file says.
-    async fn exporter(&self) -> Guarded {
+    async fn exporter(&self) -> ProtectedExporter {
         self.exporter_with(|_| ()).await
     }
 
-    async fn exporter_with(&self, change: impl FnOnce(&mut AppOptions)) -> Guarded {
+    async fn exporter_with(&self, change: impl FnOnce(&mut AppOptions)) -> ProtectedExporter {
         self.exporter_among(&[], change).await
     }
 
@@ -77,7 +77,7 @@ impl Folder {
         &self,
         more: &[(&str, &str)],
         change: impl FnOnce(&mut AppOptions),
-    ) -> Guarded {
+    ) -> ProtectedExporter {
         let cloud = Cloud::with_accounts(1).await;
         let (config, mut variables) = config_for(&cloud, 1);
         let more = more.iter();
@@ -87,7 +87,7 @@ impl Folder {
             change(options);
         })
         .await;
-        Guarded {
+        ProtectedExporter {
             exporter,
             _cloud: cloud,
         }
@@ -114,12 +114,12 @@ impl Folder {
 }
 
 /// An exporter with a web configuration, and the cloud that it collects.
-struct Guarded {
+struct ProtectedExporter {
     exporter: Exporter,
     _cloud: Cloud,
 }
 
-impl Guarded {
+impl ProtectedExporter {
     fn address(&self) -> &str {
         self.exporter.url.strip_prefix("http://").unwrap()
     }

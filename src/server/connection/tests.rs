@@ -1,4 +1,4 @@
-//! Clients that are slow, silent or particular, in both protocols, with the time in hand.
+//! Slow, silent and unusual clients in both protocols, on paused time.
 
 use std::future::poll_fn;
 use std::net::Ipv4Addr;
@@ -15,10 +15,10 @@ use crate::server::connections::Connections;
 use crate::server::fixture;
 use crate::server::{HEAD_TIME, IDLE_TIME, SEND_TIME, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
 
-/// So many that their text is written while it is sent.
+/// So many accounts that their text is decompressed while it is sent.
 const MANY: usize = 3_000;
 
-/// How late the server may look at a client.
+/// How late the server may check a time limit.
 const LATE: Duration = Duration::from_secs(2);
 
 /// A server whose clients are in this process.
@@ -47,7 +47,7 @@ impl Server {
         }
     }
 
-    /// A client's end of a connection, with little space between the two.
+    /// The client's end of a connection with a buffer of 4 KiB.
     async fn connect(&self, is_http2: bool) -> DuplexStream {
         let (client, server) = tokio::io::duplex(4096);
         let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -82,7 +82,7 @@ impl Server {
         client
     }
 
-    /// A client of HTTP/2 that allows so many bytes of each answer at first.
+    /// A client of HTTP/2 whose streams have this initial window.
     async fn http2(&self, window: u32) -> Http2 {
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window);
@@ -93,7 +93,7 @@ impl Server {
         Http2 { requests, pings }
     }
 
-    /// What comes of these bytes over HTTP/1 until the server closes.
+    /// The answers to these bytes over HTTP/1 until the server closes.
     async fn http1(&self, request: &str) -> String {
         let mut stream = self.connect(false).await;
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -120,7 +120,7 @@ impl Http2 {
     }
 }
 
-/// Reads so many bytes of an answer, or all of it, and allows as many again.
+/// Reads at least so many bytes of an answer, or all of it, and grants as much capacity.
 async fn read(body: &mut RecvStream, least: usize) -> Result<usize, h2::Error> {
     let mut read = 0;
     while read < least
@@ -148,7 +148,7 @@ async fn an_http2_connection_without_a_request_is_idle_whatever_frames_come() {
         }
         let answer = client.ask(Method::GET, "/-/healthy").await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
-        // They do not make it last for ever.
+        // Pings do not prolong the connection.
         let since = Instant::now();
         while client.pings.ping(h2::Ping::opaque()).await.is_ok() {
             tokio::time::sleep(Duration::from_secs(7)).await;
@@ -159,7 +159,7 @@ async fn an_http2_connection_without_a_request_is_idle_whatever_frames_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_answer_that_moves_may_take_two_minutes_and_no_more() {
+async fn an_http2_answer_that_is_read_slowly_may_take_two_minutes_and_no_more() {
     let server = Server::new(MANY, 40);
     let mut client = server.http2(16_384).await;
     let whole = client.ask(Method::GET, "/metrics").await.unwrap();
@@ -195,7 +195,7 @@ async fn an_http2_answer_that_moves_may_take_two_minutes_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_answer_that_does_not_move_is_given_up_whatever_else_is_asked() {
+async fn an_http2_answer_that_is_not_read_is_reset_whatever_else_is_requested() {
     let server = Server::new(1, 40);
     for path in ["/metrics", "/none", "/-/healthy"] {
         let mut client = server.http2(0).await;
@@ -206,7 +206,7 @@ async fn an_http2_answer_that_does_not_move_is_given_up_whatever_else_is_asked()
             let next = tokio::time::timeout(Duration::from_secs(7), &mut end);
             match next.await {
                 Ok(end) => break end.unwrap().unwrap_err(),
-                // A small request now and then is no help.
+                // Further small requests do not prolong the stream.
                 Err(_) => {
                     let small = client.ask(Method::HEAD, "/-/healthy").await.unwrap();
                     assert_eq!(small.status(), StatusCode::OK);
@@ -216,14 +216,14 @@ async fn an_http2_answer_that_does_not_move_is_given_up_whatever_else_is_asked()
         let took = since.elapsed();
         assert_eq!(error.reason(), Some(Reason::CANCEL), "{path}");
         assert!(took >= STALL_TIME && took < STALL_TIME + LATE, "{took:?}");
-        // Nor is the connection kept.
+        // The connection is shut down, too.
         let next = client.ask(Method::HEAD, "/-/healthy").await;
         assert!(next.is_err() || client.ask(Method::HEAD, "/").await.is_err());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_answers_of_an_http2_connection_go_on_when_one_is_given_up() {
+async fn other_answers_of_an_http2_connection_continue_when_one_is_reset() {
     let server = Server::new(500, 40);
     let mut client = server.http2(30_000).await;
     let stuck = client.ask(Method::GET, "/metrics").await.unwrap();
@@ -265,7 +265,7 @@ async fn a_connection_that_accepts_nothing_is_aborted_in_both_protocols() {
         };
         stream.write_all(request).await.unwrap();
         let since = Instant::now();
-        // Each is followed by what keeps a server from believing that nobody is there.
+        // Pings show that the client is alive.
         let ping = b"\0\0\x08\x06\0\0\0\0\0pingpong";
         while stream.write_all(ping).await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -280,15 +280,15 @@ async fn a_client_that_reads_nothing_makes_room_for_a_waiting_one_in_both_protoc
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let soon = STALL_TIME_WHILE_OTHERS_WAIT + LATE;
 
-    let mut deaf = server.connect(false).await;
-    deaf.write_all(request.as_bytes()).await.unwrap();
+    let mut silent = server.connect(false).await;
+    silent.write_all(request.as_bytes()).await.unwrap();
     tokio::time::sleep(STALL_TIME / 2).await;
     let since = Instant::now();
     assert!(server.http1(request).await.starts_with("HTTP/1.1 200 "));
     assert!(since.elapsed() <= soon, "{:?}", since.elapsed());
 
-    let mut deaf = server.http2(0).await;
-    let _stuck = deaf.ask(Method::GET, "/metrics").await.unwrap();
+    let mut silent = server.http2(0).await;
+    let _stuck = silent.ask(Method::GET, "/metrics").await.unwrap();
     tokio::time::sleep(STALL_TIME / 2).await;
     let since = Instant::now();
     assert!(server.http1(request).await.starts_with("HTTP/1.1 200 "));
@@ -316,7 +316,7 @@ async fn a_scrape_holds_its_permit_until_it_is_read_in_both_protocols() {
         assert!(limits.try_scrape().is_none(), "{accounts} accounts");
         read(&mut slow, usize::MAX).await.unwrap();
         assert!(limits.try_scrape().is_some(), "{accounts} accounts");
-        // Given up by the client.
+        // The client resets the stream.
         drop(client.ask(Method::GET, "/metrics").await.unwrap());
         client.ask(Method::HEAD, "/-/healthy").await.unwrap();
         assert!(limits.try_scrape().is_some(), "{accounts} accounts");
@@ -498,7 +498,7 @@ async fn an_http2_head_must_be_whole_in_time_whatever_else_was_asked() {
             .write_all(&[BEGINNING, &before, &begun].concat())
             .await
             .unwrap();
-        // More of it now and then is no help.
+        // Further parts of the head do not prolong it.
         let mut end = Vec::new();
         while tokio::time::timeout(HEAD_TIME / 3, client.read_to_end(&mut end))
             .await
@@ -519,14 +519,15 @@ async fn an_http2_head_must_be_whole_in_time_whatever_else_was_asked() {
 async fn a_body_over_http2_is_refused_with_its_request_and_the_connection_goes_on() {
     let server = Server::new(1, 40);
     let mut client = server.http2(65_535).await;
-    // More in all than a connection allows at a time.
+    // More bytes in all than the window of the connection.
     for _ in 0..10 {
         poll_fn(|context| client.requests.poll_ready(context))
             .await
             .unwrap();
         let request = Request::post("https://localhost/metrics").body(()).unwrap();
         let (answer, mut body) = client.requests.send_request(request, false).unwrap();
-        // One that sends all of it before it looks for the answer, unless it is stopped.
+        // The client sends the whole body before it reads the answer, unless the server resets
+        // the stream.
         let sending = async {
             let mut left = 100_000;
             while left > 0 {
@@ -541,7 +542,7 @@ async fn a_body_over_http2_is_refused_with_its_request_and_the_connection_goes_o
             }
         };
         let sending = tokio::time::timeout(HEAD_TIME, sending).await;
-        assert!(sending.is_ok(), "the client waits for leave to send more");
+        assert!(sending.is_ok(), "the client waits for capacity");
         let answer = answer.await.unwrap();
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         read(&mut answer.into_body(), usize::MAX).await.unwrap();
@@ -581,7 +582,7 @@ async fn http_1_0_has_one_answer_in_a_connection_unless_it_asks_for_more() {
         let kept = answers.matches("connection: keep-alive\r\n").count();
         assert_eq!(kept, if count == 2 { 2 } else { 0 }, "{answers}");
 
-        // Where the length is not known, the end of the connection tells it.
+        // Without a length, the end of the connection ends the answer.
         let request = format!("GET /metrics HTTP/1.0\r\n{header}\r\n");
         let answer = server.http1(&request.repeat(2)).await;
         let (head, text) = answer.split_once("\r\n\r\n").unwrap();

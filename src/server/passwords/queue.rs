@@ -1,33 +1,34 @@
-//! Which password is checked next.
+//! The order of password checks.
 //!
-//! Each waits once, however many ask for it. Networks take turns. Of one network, what was
-//! asked for again comes before what was asked for once, as scrapers repeat their password
-//! and guessers do not; then the oldest comes first.
+//! Each password waits once, however many clients send it. Networks take turns. Within a
+//! network, passwords that were sent again come first, as scrapers repeat their password and
+//! guessers do not; then the oldest comes first.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::Digest;
 use crate::server::connections::ClientNetwork;
 
-/// How many passwords may wait.
-pub(super) const MOST: usize = 256;
+/// The most passwords in the queue.
+pub(super) const MAX: usize = 256;
 
-/// How many of them may be of one network.
-pub(super) const MOST_OF_ONE: usize = 64;
+/// The most passwords of one network.
+pub(super) const MAX_PER_NETWORK: usize = 64;
 
-/// How many refused passwords are recognized when they are asked for again, at the most.
-const RECOGNIZED: usize = 1 << 17;
+/// The most refused passwords that are recognised when they are sent again: about 1 MB.
+const MAX_REFUSED: usize = 1 << 16;
 
-/// Passwords that wait, each with what it takes to check it.
+/// Passwords that wait, each with its check.
 pub(super) struct Queue<T> {
-    /// The networks that have some, in the order of their turns.
+    /// The networks with passwords, in the order of their turns.
     lines: VecDeque<Line<T>>,
-    refused: Refused,
+    /// Digests of refused passwords, in part.
+    refused: HashSet<u64>,
 }
 
 struct Line<T> {
     network: ClientNetwork,
-    /// In the order in which they were asked for.
+    /// The oldest first.
     entries: Vec<QueueEntry<T>>,
 }
 
@@ -37,15 +38,17 @@ struct QueueEntry<T> {
     check: T,
 }
 
-impl<T> Queue<T> {
-    pub(super) fn new() -> Self {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
         Self {
             lines: VecDeque::new(),
-            refused: Refused(Vec::new()),
+            refused: HashSet::new(),
         }
     }
+}
 
-    /// The check of a password that waits, which is asked for again by this.
+impl<T> Queue<T> {
+    /// The check of a password that waits already, and now counts as sent again.
     pub(super) fn ask_again(&mut self, digest: &Digest) -> Option<&T> {
         let mut entries = self.lines.iter_mut().flat_map(|line| &mut line.entries);
         let entry = entries.find(|entry| entry.digest == *digest)?;
@@ -53,12 +56,12 @@ impl<T> Queue<T> {
         Some(&entry.check)
     }
 
-    /// Lets a password of `network` wait that does not yet. Returns whether it does now;
-    /// for it another one may have been dropped.
+    /// Adds a password of `network` that does not wait yet. Returns false if the queue is
+    /// full. Another password may be dropped for it.
     pub(super) fn push(&mut self, network: ClientNetwork, digest: Digest, check: T) -> bool {
-        let again = self.refused.has(&digest);
+        let again = self.refused.contains(&part(&digest));
         if !self.makes_room(network, again) {
-            self.refused.add(&digest);
+            self.refuse(&digest);
             return false;
         }
         let entry = QueueEntry {
@@ -76,38 +79,33 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Whether there is room for one more of `network`, if need be because another one that
-    /// was asked for once is dropped: of the same network for one that is asked for again,
-    /// or of the network that has most.
+    /// Whether there is room for a password of `network`. If need be, a password that was sent
+    /// once is dropped: of the same network for a password that was sent again, else of the
+    /// network with the most passwords.
     fn makes_room(&mut self, network: ClientNetwork, again: bool) -> bool {
-        let of = |line: &Line<T>| line.entries.len();
         let own = self.lines.iter().find(|line| line.network == network);
-        let own = own.map_or(0, of);
-        if own < MOST_OF_ONE && self.lines.iter().map(of).sum::<usize>() < MOST {
+        let own = own.map_or(0, |line| line.entries.len());
+        let all: usize = self.lines.iter().map(|line| line.entries.len()).sum();
+        if own < MAX_PER_NETWORK && all < MAX {
             return true;
         }
-        let Some(longest) = self.lines.iter_mut().max_by_key(|line| line.entries.len()) else {
-            return false;
-        };
         let line = if again && own > 0 {
             self.lines.iter_mut().find(|line| line.network == network)
-        } else if own < MOST_OF_ONE && own + 1 < longest.entries.len() {
-            Some(longest)
         } else {
-            None
+            let longest = self.lines.iter_mut().max_by_key(|line| line.entries.len());
+            longest.filter(|line| own < MAX_PER_NETWORK && own + 1 < line.entries.len())
         };
-        let Some(line) = line else {
-            return false;
-        };
-        let Some(newest) = line.entries.iter().rposition(|entry| !entry.again) else {
-            return false;
-        };
-        let dropped = line.entries.remove(newest);
-        self.refused.add(&dropped.digest);
-        true
+        let dropped = line.and_then(|line| {
+            let newest = line.entries.iter().rposition(|entry| !entry.again)?;
+            Some(line.entries.remove(newest))
+        });
+        if let Some(dropped) = &dropped {
+            self.refuse(&dropped.digest);
+        }
+        dropped.is_some()
     }
 
-    /// Takes what is to be checked next.
+    /// Takes the next check.
     pub(super) fn next(&mut self) -> Option<(Digest, T)> {
         let mut line = self.lines.pop_front()?;
         let again = line.entries.iter().position(|entry| entry.again);
@@ -117,32 +115,19 @@ impl<T> Queue<T> {
         }
         Some((entry.digest, entry.check))
     }
+
+    fn refuse(&mut self, digest: &Digest) {
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused.clear();
+        }
+        self.refused.insert(part(digest));
+    }
 }
 
-/// Passwords that were refused. A new one may take the place of an old one.
-struct Refused(Vec<u32>);
-
-impl Refused {
-    fn has(&self, digest: &Digest) -> bool {
-        let (index, mark) = Self::place(digest);
-        self.0.get(index) == Some(&mark)
-    }
-
-    fn add(&mut self, digest: &Digest) {
-        // NegotiationCache is taken only once somebody is refused.
-        self.0.resize(RECOGNIZED, 0);
-        let (index, mark) = Self::place(digest);
-        if let Some(place) = self.0.get_mut(index) {
-            *place = mark;
-        }
-    }
-
-    /// Where it is kept, and what tells it from others.
-    fn place(digest: &Digest) -> (usize, u32) {
-        let [a, b, c, d, e, f, g, h, ..] = *digest;
-        let index = u32::from_be_bytes([a, b, c, d]) as usize % RECOGNIZED;
-        (index, u32::from_be_bytes([e, f, g, h]).max(1))
-    }
+/// The first eight bytes, which tell digests apart well enough.
+fn part(digest: &Digest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
@@ -169,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn networks_take_turns_and_what_is_asked_again_comes_first() {
-        let mut queue = Queue::new();
+    fn networks_take_turns_and_passwords_sent_again_come_first() {
+        let mut queue = Queue::default();
         for (of, number) in [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (3, 31)] {
             assert!(queue.push(network(of), digest(number), number));
         }
@@ -180,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_and_comes_again_takes_the_place_of_what_was_asked_once() {
-        let mut queue = Queue::new();
+    fn a_refused_password_that_comes_again_replaces_one_that_was_sent_once() {
+        let mut queue = Queue::default();
         for number in 0..64 {
             assert!(queue.push(network(1), digest(number), number));
         }
@@ -191,12 +176,12 @@ mod tests {
         let order = order(&mut queue);
         assert_eq!(order[..3], [99, 100, 0]);
         assert!(!order.contains(&63), "the newest has made room");
-        assert_eq!(order.len(), MOST_OF_ONE + 1);
+        assert_eq!(order.len(), MAX_PER_NETWORK + 1);
     }
 
     #[test]
-    fn what_waits_is_bounded_and_the_network_with_most_makes_room() {
-        let mut queue = Queue::new();
+    fn the_queue_is_bounded_and_the_network_with_most_makes_room() {
+        let mut queue = Queue::default();
         let mut number = 0;
         for of in 0..200 {
             for _ in 0..100 {
@@ -205,10 +190,10 @@ mod tests {
             }
         }
         let all = order(&mut queue);
-        assert_eq!(all.len(), MOST);
+        assert_eq!(all.len(), MAX);
         for of in 0..200 {
             let of_one = all.iter().filter(|one| **one == of).count();
-            assert!((1..=MOST_OF_ONE).contains(&of_one), "{of}: {of_one}");
+            assert!((1..=MAX_PER_NETWORK).contains(&of_one), "{of}: {of_one}");
         }
     }
 }

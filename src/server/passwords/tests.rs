@@ -29,7 +29,7 @@ fn known<F: Future>(check: F) -> Option<F::Output> {
 }
 
 #[tokio::test]
-async fn a_password_is_right_or_wrong_and_remembered_either_way() {
+async fn a_password_is_right_or_wrong_and_cached_either_way() {
     let (passwords, users) = (Passwords::new(), users("fish"));
     for (user, password, verdict) in [
         ("alice", "fish", Verdict::Right),
@@ -60,8 +60,8 @@ async fn a_password_is_forgotten_with_its_hash() {
 }
 
 #[tokio::test]
-async fn what_bcrypt_does_not_look_at_does_not_count() {
-    let long = "x".repeat(COUNTED);
+async fn bytes_that_bcrypt_ignores_do_not_count() {
+    let long = "x".repeat(BCRYPT_BYTES);
     let (passwords, users) = (Passwords::new(), users(&long));
     for (password, verdict) in [
         (long.clone(), Verdict::Right),
@@ -74,7 +74,7 @@ async fn what_bcrypt_does_not_look_at_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_goes_on_although_its_client_has_left_and_equal_ones_are_one() {
+async fn a_check_continues_after_its_client_has_left_and_equal_passwords_share_a_check() {
     let (passwords, users) = (Passwords::checked_by(slowly), users("fish"));
     let check = || passwords.check(&users, "alice", b"fish", PEER);
     let start = tokio::time::Instant::now();
@@ -90,7 +90,7 @@ async fn a_check_goes_on_although_its_client_has_left_and_equal_ones_are_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_holds_up_neither_the_known_nor_other_networks() {
+async fn a_flood_delays_neither_cached_passwords_nor_other_networks() {
     let (passwords, users) = (Passwords::checked_by(slowly), users("fish"));
     let check = |password: String, peer: u8| {
         let (passwords, users) = (&passwords, &users);
@@ -103,7 +103,7 @@ async fn a_flood_holds_up_neither_the_known_nor_other_networks() {
     };
     assert_eq!(check("fish".to_owned(), 1).await, Verdict::Right);
     // One is being checked, and the others wait.
-    for number in 0..=queue::MOST_OF_ONE {
+    for number in 0..=queue::MAX_PER_NETWORK {
         assert_eq!(known(check(number.to_string(), 2)), None);
     }
     let beyond = check("beyond".to_owned(), 2);
@@ -157,7 +157,7 @@ async fn just_restarted_a_scraper_gets_in_while_others_guess_from_its_address() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_ever() {
+async fn a_client_waits_for_a_bounded_time() {
     fn never(_: PasswordHash, _: Box<[u8]>) -> BoxFuture<'static, bool> {
         std::future::pending().boxed()
     }
@@ -165,17 +165,17 @@ async fn nobody_waits_for_ever() {
     let start = tokio::time::Instant::now();
     let check = passwords.check(&users, "alice", b"fish", PEER);
     assert_eq!(check.await, Verdict::Busy);
-    assert_eq!(start.elapsed(), PATIENCE);
+    assert_eq!(start.elapsed(), WAIT_TIME);
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_cache_is_bounded() {
     let passwords = Passwords::new();
-    let mut state = lock(&passwords.state);
+    let mut cache = lock(&passwords.cache);
     for number in 0..u8::MAX {
-        state.note("alice", [number; 32], false);
-        state.note("alice", [number; 32], true);
+        cache.insert("alice", [number; 32], Verdict::Wrong);
+        cache.insert("alice", [number; 32], Verdict::Right);
     }
-    assert_eq!(state.wrong.len(), WRONG_ONES);
-    assert_eq!(state.right.len(), 1);
+    assert_eq!(cache.wrong.len(), MAX_WRONG);
+    assert_eq!(cache.right.len(), 1);
 }

@@ -2,37 +2,26 @@
 
 use std::cmp::Ordering;
 
-/// A name in natural order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NaturalName<'a>(pub(super) &'a str);
-
-impl Ord for NaturalName<'_> {
-    /// Compares adjacent digits as one number.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (mut left, mut right) = (self.0, other.0);
-        while !left.is_empty() && !right.is_empty() {
-            let ((a, left_rest), (b, right_rest)) = (split(left), split(right));
-            let order = match (number(a), number(b)) {
-                // Without leading zeros, the longer number is greater.
-                (Some(a), Some(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
-                _ => a.cmp(b),
-            };
-            if order.is_ne() {
-                return order;
-            }
-            (left, right) = (left_rest, right_rest);
+/// Compares names, and adjacent digits in them as one number.
+pub(super) fn natural_order(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    while !left.is_empty() && !right.is_empty() {
+        let ((a, left_rest), (b, right_rest)) = (split(left), split(right));
+        let order = match (number(a), number(b)) {
+            // Without leading zeros, the longer number is greater.
+            (Some(a), Some(b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+            _ => a.cmp(b),
+        };
+        if order.is_ne() {
+            return order;
         }
-        // Names that differ only in leading zeros are not equal.
-        let rest = left.len().cmp(&right.len());
-        let length = self.0.len().cmp(&other.0.len());
-        rest.then(length).then_with(|| self.0.cmp(other.0))
+        (left, right) = (left_rest, right_rest);
     }
-}
-
-impl PartialOrd for NaturalName<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+    // Names that differ only in leading zeros are not equal.
+    let lengths = |rest: &str, name: &str| (rest.len(), name.len());
+    lengths(left, one)
+        .cmp(&lengths(right, other))
+        .then_with(|| one.cmp(other))
 }
 
 /// The leading digits of `text`, or its first character; and the rest.
@@ -81,7 +70,7 @@ mod tests {
         ];
         for (index, name) in names.iter().enumerate() {
             for (other_index, other) in names.iter().enumerate() {
-                let order = NaturalName(name).cmp(&NaturalName(other));
+                let order = natural_order(name, other);
                 assert_eq!(order, index.cmp(&other_index), "{name}, {other}");
             }
         }

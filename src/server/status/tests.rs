@@ -49,13 +49,13 @@ fn status(accounts: Vec<Arc<AccountState>>) -> Status {
     let config = Config::load(None, &environment, &[]).unwrap();
     let started = Instant::now();
     let clock = Clock::new(move || noon().checked_add(started.elapsed()).unwrap());
-    Status::new(
-        Arc::new(Store::new(accounts)),
-        Arc::new(ActiveConfig::new(config, clock.moment())),
-        Scheduler::new(0.0).liveness(),
-        clock.clone(),
-        clock.moment(),
-    )
+    Status {
+        store: Arc::new(Store::new(accounts)),
+        active: Arc::new(ActiveConfig::new(config, clock.moment())),
+        liveness: Scheduler::new(0.0).liveness(),
+        started_at: clock.moment(),
+        clock,
+    }
 }
 
 /// The state after a success with these counts, just now.

@@ -1,6 +1,5 @@
 //! The verification of client certificates.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 /// Verifies the certificates of clients.
+#[derive(Debug)]
 pub(super) struct ClientVerifier {
     provider: Arc<CryptoProvider>,
     mandatory: bool,
@@ -30,6 +30,7 @@ pub(super) struct ClientVerifier {
 }
 
 /// Trusted authorities, and client certificates that are trusted directly.
+#[derive(Debug)]
 struct TrustAnchors {
     authorities: Option<Arc<dyn ClientCertVerifier>>,
     certificates: Vec<CertificateDer<'static>>,
@@ -195,14 +196,5 @@ impl ClientCertVerifier for ClientVerifier {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
-    }
-}
-
-impl fmt::Debug for ClientVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientVerifier")
-            .field("mandatory", &self.mandatory)
-            .field("allowed_sans", &self.allowed_sans)
-            .finish_non_exhaustive()
     }
 }

@@ -15,6 +15,11 @@ use super::tls::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::{RequestLimit, WebConfig};
 use crate::config::{Fault, Node, Reader, Section, Value, list, path, text, unknown};
 
+/// Names as a list of text.
+macro_rules! names {
+    ($($name:ident)*) => { &[$(stringify!($name)),*] };
+}
+
 /// The headers that may be set, with their allowed values; any value if none is listed.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
@@ -26,15 +31,8 @@ const HEADERS: [(&str, &[&str]); 5] = [
 
 /// Reads all settings. The result is valid only if `reader` has no problem.
 pub(super) fn web_config(reader: &mut Reader, root: &Node) -> WebConfig {
-    let root = reader.section(
-        Some(root),
-        &[
-            "tls_server_config",
-            "http_server_config",
-            "basic_auth_users",
-            "rate_limit",
-        ],
-    );
+    let names = names! { tls_server_config http_server_config basic_auth_users rate_limit };
+    let root = reader.section(Some(root), names);
     let http = reader.section(root.get("http_server_config"), &["http2", "headers"]);
     WebConfig {
         tls: tls(reader, root.get("tls_server_config")),
@@ -46,24 +44,11 @@ pub(super) fn web_config(reader: &mut Reader, root: &Node) -> WebConfig {
 }
 
 fn tls(reader: &mut Reader, node: Option<Node<'_>>) -> Option<TlsSettings> {
-    let section = reader.section(
-        node,
-        &[
-            "cert",
-            "key",
-            "client_ca",
-            "cert_file",
-            "key_file",
-            "client_auth_type",
-            "client_ca_file",
-            "cipher_suites",
-            "curve_preferences",
-            "min_version",
-            "max_version",
-            "prefer_server_cipher_suites",
-            "client_allowed_sans",
-        ],
-    );
+    let names = names! {
+        cert key client_ca cert_file key_file client_ca_file client_auth_type client_allowed_sans
+        min_version max_version cipher_suites curve_preferences prefer_server_cipher_suites
+    };
+    let section = reader.section(node, names);
     let certificate = pem(reader, &section, "cert");
     let key = pem(reader, &section, "key");
     let client_ca = pem(reader, &section, "client_ca");
@@ -187,14 +172,11 @@ fn client_auth(node: &Node<'_>) -> Result<Option<ClientAuth>, Fault> {
         "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
         "RequireAndVerifyClientCert" => ClientAuth::RequireAndVerify,
         other => {
-            let known = [
-                "NoClientCert",
-                "RequestClientCert",
-                "RequireAnyClientCert",
-                "VerifyClientCertIfGiven",
-                "RequireAndVerifyClientCert",
-            ];
-            return Err(unknown("type", other, &known));
+            let known = names! {
+                NoClientCert RequestClientCert RequireAnyClientCert VerifyClientCertIfGiven
+                RequireAndVerifyClientCert
+            };
+            return Err(unknown("type", other, known));
         }
     }))
 }

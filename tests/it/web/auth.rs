@@ -3,10 +3,10 @@
 use http::{StatusCode, header};
 use reqwest::Response;
 
-use super::{Folder, Guarded};
+use super::{Folder, ProtectedExporter};
 use crate::harness::{Program, client, within};
 
-impl Guarded {
+impl ProtectedExporter {
     async fn get_as(&self, path: &str, user: &str, password: &str) -> Response {
         let url = format!("{}{path}", self.exporter.url);
         let request = client().get(url).basic_auth(user, Some(password));
@@ -24,7 +24,7 @@ fn user(name: &str, password: &str) -> String {
 }
 
 #[tokio::test]
-async fn only_who_knows_a_password_gets_an_answer() {
+async fn only_clients_with_a_right_password_get_an_answer() {
     let folder = Folder::new(&format!(
         "basic_auth_users:\n{}{}",
         user("alice", "fish:bird"),
@@ -66,7 +66,7 @@ async fn only_who_knows_a_password_gets_an_answer() {
 }
 
 #[tokio::test]
-async fn health_is_told_without_a_password_if_that_is_wanted() {
+async fn health_needs_no_password_if_so_configured() {
     let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
     let change = |options: &mut cwp_exporter::commands::daemon::AppOptions| {
         options.health_without_auth = true;
@@ -80,7 +80,7 @@ async fn health_is_told_without_a_password_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_any_more_lets_nobody_in_until_it_can() {
+async fn a_file_that_becomes_invalid_refuses_every_request_until_it_is_valid() {
     let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
     let protected = folder.exporter().await;
     assert_eq!(protected.status_as("alice", "fish").await, 200);
@@ -126,7 +126,7 @@ async fn answers_have_the_configured_headers_and_keep_their_own() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_at() {
+async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_checked() {
     let folder = Folder::new(&format!(
         "rate_limit: {{interval: 1h, burst: 2}}\nbasic_auth_users:\n{}",
         user("alice", "fish")
@@ -147,7 +147,7 @@ async fn requests_beyond_the_rate_limit_are_refused_before_a_password_is_looked_
 }
 
 #[tokio::test]
-async fn a_rate_limit_beyond_what_can_be_counted_lets_requests_through() {
+async fn a_rate_limit_too_high_to_count_lets_requests_through() {
     for limit in [
         "interval: 4294967300ns, burst: 4294967295",
         "interval: 4294967300ns, burst: 4294967296",
@@ -164,7 +164,7 @@ async fn a_rate_limit_beyond_what_can_be_counted_lets_requests_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
+async fn a_flood_of_wrong_passwords_does_not_delay_clients_with_the_right_one() {
     let hash = bcrypt::hash("fish", 4).unwrap();
     let web = |cost: &str| {
         let slow = hash.replace("$04$", &format!("${cost}$"));
@@ -194,7 +194,7 @@ async fn a_flood_of_wrong_passwords_does_not_hold_up_who_has_the_right_one() {
 }
 
 #[tokio::test]
-async fn however_many_passwords_are_wrong_the_log_says_so_once_a_minute() {
+async fn the_log_reports_wrong_passwords_once_a_minute() {
     let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
     let web = format!("--web.config.file={}", folder.path("web.yml").display());
     let key = [

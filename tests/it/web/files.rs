@@ -96,7 +96,7 @@ async fn config_check_accepts_and_refuses_the_same_files_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_variable_that_names_nobody_to_vouch_for_clients_is_told() {
+async fn a_variable_that_names_no_authority_of_clients_is_reported() {
     let tls = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
     let verify = "  client_auth_type: RequireAndVerifyClientCert\n";
     let folder = Folder::new(&format!("{tls}{verify}"));
@@ -115,7 +115,7 @@ async fn a_variable_that_names_nobody_to_vouch_for_clients_is_told() {
 }
 
 #[test]
-fn every_refusal_has_its_words_and_nothing_else_has() {
+fn every_refused_file_has_an_expected_message_and_no_other_file_has() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/web-config");
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -127,7 +127,7 @@ fn every_refusal_has_its_words_and_nothing_else_has() {
 }
 
 #[tokio::test]
-async fn both_configurations_are_checked_and_the_problems_of_both_told() {
+async fn both_configurations_are_checked_and_the_problems_of_both_reported() {
     let folder = Folder::new("basic_auth_users: {alice: s3cret}");
     let config = folder.path("cwp.yml");
     std::fs::write(&config, "polls: {}").unwrap();

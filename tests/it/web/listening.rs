@@ -86,7 +86,7 @@ async fn sockets_that_a_service_manager_passes_are_listened_on() {
 }
 
 #[tokio::test]
-async fn without_a_socket_that_can_be_used_it_says_what_is_missing() {
+async fn without_a_usable_socket_the_error_names_what_is_missing() {
     let output = run(&["--web.systemd-socket"], &KEY).await;
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8(output.stderr).unwrap();

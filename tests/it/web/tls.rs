@@ -19,7 +19,7 @@ fn asking(client_auth: &str) -> String {
 const VERIFY: &str = "RequireAndVerifyClientCert\n  client_ca_file: client-ca.crt";
 
 #[tokio::test]
-async fn tls_is_spoken_with_who_trusts_the_server_and_nothing_else() {
+async fn only_tls_is_spoken_and_only_with_clients_that_trust_the_server() {
     let folder = Folder::new(TLS);
     let guarded = folder.exporter().await;
     assert_eq!(
@@ -63,7 +63,7 @@ async fn garbage_and_handshakes_that_never_end_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_flood_of_streams_that_are_given_up_keeps_nobody_out() {
+async fn a_flood_of_reset_streams_keeps_nobody_out() {
     let folder = Folder::new(TLS);
     let guarded = folder.exporter().await;
     let client = folder.client(None, &[b"h2"]);
@@ -183,7 +183,7 @@ async fn without_a_usable_file_no_new_connection_is_made() {
 }
 
 #[tokio::test]
-async fn each_type_of_client_authentication_lets_in_whom_it_should() {
+async fn each_type_of_client_authentication_accepts_the_right_clients() {
     let folder = Folder::new(TLS);
     let guarded = folder.exporter().await;
     let good = folder.client.identity(&["prometheus.example.com"]);
@@ -227,7 +227,7 @@ async fn each_type_of_client_authentication_lets_in_whom_it_should() {
 }
 
 #[tokio::test]
-async fn where_the_file_names_no_authority_those_that_the_environment_names_vouch_for_clients() {
+async fn without_a_configured_authority_those_of_the_environment_are_trusted_for_clients() {
     let folder = Folder::new(&asking("RequireAndVerifyClientCert"));
     let known = folder.client.identity(&["prometheus.example.com"]);
     let stranger = Authority::new("somebody").identity(&["prometheus.example.com"]);
@@ -247,7 +247,7 @@ async fn where_the_file_names_no_authority_those_that_the_environment_names_vouc
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_trusted_for_itself_may_be_marked_as_an_authority() {
+async fn a_certificate_that_is_trusted_directly_may_be_marked_as_an_authority() {
     let folder = Folder::new(&asking(VERIFY));
     let guarded = folder.exporter().await;
     let own = Identity::self_signed(|_| ());

@@ -1,4 +1,4 @@
-//! What is rendered, and when.
+//! The number of renderings, and the memory of bodies.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
