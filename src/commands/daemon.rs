@@ -209,8 +209,6 @@ impl App {
                 clock: self.clock.clone(),
                 started_at: self.started_at,
             },
-            store: Arc::clone(self.fleet.store()),
-            liveness: scheduler.liveness(),
             reload: self.options.enable_lifecycle.then_some(requests),
         });
         let mut reloads = Reloads::new(self.source, self.fleet.network());

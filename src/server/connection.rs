@@ -20,16 +20,13 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::activity_stream::ActivityStream;
-use super::answers::AnswerLimits;
 use super::body::Body;
 use super::connections::{ConnectionActivity, ConnectionPermit};
-use super::http2::{self, Sender};
 use super::reply::{PLAIN, answer};
 use super::request_limiter::RequestLimiter;
 use super::scrape::NegotiationCache;
-use super::{MAX_HEAD, host};
+use super::{MAX_HEAD, host, http2};
 use crate::server::web_config::WebConfigFile;
-use crate::system::clock::Clock;
 
 /// The name of HTTP/2 in ALPN.
 const HTTP2: &[u8] = b"h2";
@@ -44,8 +41,6 @@ const HANDSHAKE: u8 = 22;
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionContext {
     pub(super) request_limiter: Arc<RequestLimiter>,
-    pub(super) limits: Arc<AnswerLimits>,
-    pub(super) clock: Clock,
     /// The TLS settings; plain HTTP without.
     pub(super) tls: Option<Arc<WebConfigFile>>,
 }
@@ -56,8 +51,8 @@ type End = Box<dyn Error + Send + Sync>;
 /// Answers the requests of one connection.
 #[derive(Debug)]
 pub(super) struct Responder {
-    request_limiter: Arc<RequestLimiter>,
-    activity: Arc<ConnectionActivity>,
+    pub(super) request_limiter: Arc<RequestLimiter>,
+    pub(super) activity: Arc<ConnectionActivity>,
     peer: IpAddr,
     negotiation_cache: NegotiationCache,
 }
@@ -138,7 +133,7 @@ pub(super) async fn serve(
             }
             Some(file) => {
                 // The future of TLS is much larger, and few connections need it.
-                Box::pin(speak_tls(stream, activity, file, &context, responder)).await
+                Box::pin(speak_tls(stream, activity, file, responder)).await
             }
         }
     };
@@ -157,7 +152,6 @@ async fn speak_tls(
     mut stream: TcpStream,
     activity: &Arc<ConnectionActivity>,
     file: &Arc<WebConfigFile>,
-    context: &ConnectionContext,
     responder: Responder,
 ) -> Result<(), End> {
     let mut first = [0];
@@ -181,12 +175,7 @@ async fn speak_tls(
     if stream.get_ref().1.alpn_protocol() != Some(HTTP2) {
         return speak_http1(stream, activity, responder).await;
     }
-    let sender = Sender {
-        activity: Arc::clone(activity),
-        limits: Arc::clone(&context.limits),
-        clock: context.clock.clone(),
-    };
-    Ok(http2::serve(stream, responder, sender).await?)
+    Ok(http2::serve(stream, responder).await?)
 }
 
 /// Serves until the client leaves, or everything is answered and the connection is shut

@@ -66,7 +66,6 @@ pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
     ];
     let config = Config::load(None, &Environment::from(key), &[]).unwrap();
     let active = Arc::new(ActiveConfig::new(config, now));
-    let liveness = Scheduler::new(0.0).liveness();
     let exposition = Exposition::new(Registry::new(), Arc::clone(&store), clock.clone(), None);
     let bodies = Bodies::new(exposition, scrapes);
     Router {
@@ -75,14 +74,12 @@ pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
         probes: Renderer::new(WAITING_PROBES, &bodies),
         bodies,
         status: Status {
-            store: Arc::clone(&store),
+            store,
             active,
-            liveness: liveness.clone(),
+            liveness: Scheduler::new(0.0).liveness(),
             clock,
             started_at: now,
         },
-        store,
-        liveness,
         reload: None,
     }
 }

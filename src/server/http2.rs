@@ -15,12 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::io::InspectReader;
 
-use super::answers::AnswerLimits;
 use super::body::Body;
 use super::connection::Responder;
 use super::connections::ConnectionActivity;
+use super::router::Router;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
-use crate::system::clock::Clock;
 use heads::Heads;
 
 /// The send buffer of each stream, in bytes: one frame.
@@ -31,22 +30,21 @@ const STALL_CHECK: Duration = Duration::from_secs(1);
 
 /// Sends the answers of a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Sender {
-    pub(super) activity: Arc<ConnectionActivity>,
-    pub(super) limits: Arc<AnswerLimits>,
-    pub(super) clock: Clock,
+struct Sender {
+    activity: Arc<ConnectionActivity>,
+    router: Arc<Router>,
 }
 
 /// Serves a connection until its client leaves, or everything is answered and the connection
 /// is shut down.
-pub(super) async fn serve<T>(
-    stream: T,
-    responder: Responder,
-    sender: Sender,
-) -> Result<(), h2::Error>
+pub(super) async fn serve<T>(stream: T, responder: Responder) -> Result<(), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let sender = Sender {
+        activity: Arc::clone(&responder.activity),
+        router: Arc::clone(&responder.request_limiter.router),
+    };
     let mut heads = Heads::new(Arc::clone(&sender.activity));
     let stream = InspectReader::new(stream, move |bytes: &[u8]| heads.received(bytes));
     // The library limits floods of streams that are opened and reset.
@@ -64,7 +62,7 @@ where
     loop {
         end = match end {
             _ if !has_late_stream || !streams.is_empty() => None,
-            None => Some(Instant::now() + sender.limits.stall_time()),
+            None => Some(Instant::now() + sender.stall_time()),
             end => end,
         };
         let ended = tokio::time::sleep_until(end.unwrap_or_else(Instant::now));
@@ -130,9 +128,14 @@ impl Sender {
         Ok(())
     }
 
+    fn stall_time(&self) -> Duration {
+        self.router.bodies.limits().stall_time()
+    }
+
     /// The time of day for the header `Date`.
     fn date(&self) -> Option<HeaderValue> {
-        let seconds = u64::try_from(self.clock.now().as_second()).ok()?;
+        let seconds =
+            u64::try_from(self.router.bodies.exposition().clock().now().as_second()).ok()?;
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()
     }
@@ -185,7 +188,7 @@ impl Sender {
                     return Ok(Some(capacity));
                 }
                 Ok(_) => return Ok(None),
-                Err(_) if check == until || since.elapsed() >= self.limits.stall_time() => {
+                Err(_) if check == until || since.elapsed() >= self.stall_time() => {
                     return Err(Late);
                 }
                 Err(_) => {}

@@ -134,8 +134,6 @@ impl Server {
         let auth_layer = auth_layer.map(|file| AuthLayer::new(file, self.health_is_open));
         let limits = Arc::clone(router.bodies.limits());
         let context = ConnectionContext {
-            clock: router.bodies.exposition().clock().clone(),
-            limits: Arc::clone(&limits),
             request_limiter: Arc::new(RequestLimiter::new(router, auth_layer)),
             tls,
         };

@@ -16,7 +16,7 @@ use super::scrape::NegotiationCache;
 /// Passes requests to the router, or refuses them.
 #[derive(Debug)]
 pub(super) struct RequestLimiter {
-    router: Arc<Router>,
+    pub(super) router: Arc<Router>,
     auth_layer: Option<AuthLayer>,
 }
 
@@ -179,7 +179,7 @@ mod tests {
         );
         drop(held);
         assert!(cached(&request_limiter, scrape()).is_some());
-        request_limiter.router.store.revision().advance();
+        request_limiter.router.status.store.revision().advance();
         assert_eq!(
             cached(&request_limiter, scrape()),
             None,

@@ -15,8 +15,6 @@ use super::reply::{JSON, PLAIN, answer};
 use super::scrape::NegotiationCache;
 use super::scrape::bodies::Bodies;
 use super::{discovery, scrape, status_page};
-use crate::collection::scheduler::Liveness;
-use crate::collection::snapshot::Store;
 use crate::server::status::Status;
 
 /// Answers requests from the snapshots and the cached bodies.
@@ -30,12 +28,8 @@ pub struct Router {
     pub pages: Renderer,
     /// Computes the answers to probes.
     pub probes: Renderer,
-    /// The model of the status page and its JSON.
+    /// The source of health, readiness, service discovery, the status page and its JSON.
     pub status: Status,
-    /// The source of readiness and service discovery.
-    pub store: Arc<Store>,
-    /// The liveness of the scheduler.
-    pub liveness: Liveness,
     /// Receives the reload requests of clients, if `--web.enable-lifecycle` allows them.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
@@ -104,16 +98,12 @@ impl Router {
             return refusal;
         }
         match path {
-            "/-/healthy" if self.liveness.is_alive() => answer(StatusCode::OK, PLAIN, "Healthy\n"),
-            "/-/healthy" => answer(
-                StatusCode::SERVICE_UNAVAILABLE,
-                PLAIN,
-                "The scheduler has stopped. Restart the exporter.\n",
-            ),
-            "/-/ready" if self.store.is_ready() => answer(StatusCode::OK, PLAIN, "Ready\n"),
-            "/-/ready" => answer(
-                StatusCode::SERVICE_UNAVAILABLE,
-                PLAIN,
+            "/-/healthy" if self.status.liveness.is_alive() => {
+                answer(StatusCode::OK, PLAIN, "Healthy\n")
+            }
+            "/-/healthy" => unavailable("The scheduler has stopped. Restart the exporter.\n"),
+            "/-/ready" if self.status.store.is_ready() => answer(StatusCode::OK, PLAIN, "Ready\n"),
+            "/-/ready" => unavailable(
                 "The first collection of license_general has not ended yet for every account.\n",
             ),
             RELOAD => self.reload().await,
@@ -138,7 +128,11 @@ impl Router {
     /// The answer of a path whose cost grows with the number of accounts.
     fn page(&self, path: &str, query: &str) -> Response<Bytes> {
         match path {
-            "/sd" => answer(StatusCode::OK, JSON, discovery::targets(&self.store.load())),
+            "/sd" => answer(
+                StatusCode::OK,
+                JSON,
+                discovery::targets(&self.status.store.load()),
+            ),
             "/api/v1/status" => status_page::json(&self.status, query),
             "/config" => status_page::configuration(&self.status),
             _ => status_page::page(&self.status, query, &self.telemetry_path),
@@ -160,11 +154,11 @@ impl Router {
                     format!("Not reloaded: the previous configuration stays in use.\n{error}\n");
                 answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
             }
-            _ => answer(
-                StatusCode::SERVICE_UNAVAILABLE,
-                PLAIN,
-                "The exporter is stopping.\n",
-            ),
+            _ => unavailable("The exporter is stopping.\n"),
         }
     }
+}
+
+fn unavailable(text: &'static str) -> Response<Body> {
+    answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text)
 }

@@ -39,7 +39,7 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
     let query = Query::parse(query);
     let report = status.report_in_brief(&query);
     let page = page::render(&report, &query, telemetry_path);
-    let mut response = reply::answer(StatusCode::OK, HTML, page.into_string());
+    let mut response = uncached(HTML, page.into_string());
     let headers = response.headers_mut();
     for (name, value) in [
         (
@@ -53,7 +53,7 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
             headers.insert(name, value);
         }
     }
-    without_caching(response)
+    response
 }
 
 /// The same as JSON.
@@ -64,7 +64,7 @@ pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
         data: &report,
     };
     match serde_json::to_vec(&envelope) {
-        Ok(json) => without_caching(reply::answer(StatusCode::OK, JSON, json)),
+        Ok(json) => uncached(JSON, json),
         Err(error) => failed("status", &error),
     }
 }
@@ -72,13 +72,14 @@ pub(super) fn json(status: &Status, query: &str) -> Response<Bytes> {
 /// The active configuration.
 pub(super) fn configuration(status: &Status) -> Response<Bytes> {
     match status.configuration() {
-        Ok(yaml) => without_caching(reply::answer(StatusCode::OK, PLAIN, yaml)),
+        Ok(yaml) => uncached(PLAIN, yaml),
         Err(error) => failed("configuration", &error),
     }
 }
 
-/// Forbids caching of `response`, as each request gets a new report.
-fn without_caching(mut response: Response<Bytes>) -> Response<Bytes> {
+/// An answer that nobody may cache, as each request gets a new report.
+fn uncached(content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = reply::answer(StatusCode::OK, content_type, body);
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()

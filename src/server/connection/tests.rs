@@ -31,14 +31,12 @@ impl Server {
     fn new(accounts: usize, scrapes: usize) -> Self {
         let router = fixture::router(accounts, scrapes);
         let limits = Arc::clone(router.bodies.limits());
-        let clock = router.bodies.exposition().clock().clone();
         let connections = Arc::new(Connections::new(NonZeroUsize::new(512).unwrap()));
-        let (sweeping, stalls) = (Arc::clone(&connections), Arc::clone(&limits));
-        tokio::spawn(async move { sweeping.sweep(&stalls).await });
+        let sweeping = Arc::clone(&connections);
+        tokio::spawn(async move { sweeping.sweep(&limits).await });
+        let limiter = RequestLimiter::new(Arc::new(router), None);
         let context = ConnectionContext {
-            request_limiter: Arc::new(RequestLimiter::new(Arc::new(router), None)),
-            limits,
-            clock,
+            request_limiter: Arc::new(limiter),
             tls: None,
         };
         Self {
@@ -64,12 +62,7 @@ impl Server {
             };
             let serving = async {
                 if is_http2 {
-                    let sender = Sender {
-                        activity: Arc::clone(activity),
-                        limits: Arc::clone(&context.limits),
-                        clock: context.clock.clone(),
-                    };
-                    let _ = http2::serve(stream, responder, sender).await;
+                    let _ = http2::serve(stream, responder).await;
                 } else {
                     let _ = speak_http1(stream, activity, responder).await;
                 }
@@ -299,7 +292,7 @@ async fn a_client_that_reads_nothing_makes_room_for_a_waiting_one_in_both_protoc
 async fn a_scrape_holds_its_permit_until_it_is_read_in_both_protocols() {
     for accounts in [500, MANY] {
         let server = Server::new(accounts, 1);
-        let limits = &server.context.limits;
+        let limits = server.context.request_limiter.router.bodies.limits();
         let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
         let mut slow = server.connect(false).await;
@@ -605,7 +598,7 @@ fn refusal(answer: &str) -> (&str, &str, &str) {
 #[tokio::test(start_paused = true)]
 async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
     let server = Server::new(1, 1);
-    let limits = &server.context.limits;
+    let limits = server.context.request_limiter.router.bodies.limits();
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
     let scrape = limits.scrape().await.unwrap();
     let text =
@@ -626,7 +619,7 @@ async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
 #[tokio::test]
 async fn a_page_beyond_the_memory_of_answers_is_told_so_and_when_to_try_again() {
     let server = Server::new(1, 40);
-    let limits = &server.context.limits;
+    let limits = server.context.request_limiter.router.bodies.limits();
     let _held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
     let text =
         "Answers that other clients have not read yet hold too much memory. Try again later.\n";

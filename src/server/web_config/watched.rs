@@ -140,7 +140,11 @@ impl WebConfigFile {
         let settings = state.settings.clone()?;
         match (&state.tls, &settings.tls) {
             (Some(tls), Some(_)) => tls.config.clone(),
-            _ => Err(self.no_tls()),
+            _ => Err(ConfigError::whole(
+                &self.path,
+                "the file names no certificate any more, but TLS was on at the start",
+                "name the certificate again, or restart the exporter to serve plain HTTP",
+            )),
         }
     }
 
@@ -175,14 +179,6 @@ impl WebConfigFile {
 
     fn state(&self) -> MutexGuard<'_, WatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn no_tls(&self) -> ConfigError {
-        ConfigError::whole(
-            &self.path,
-            "the file names no certificate any more, but TLS was on at the start",
-            "name the certificate again, or restart the exporter to serve plain HTTP",
-        )
     }
 
     /// Reads the file if it has changed, for as long as the disk takes. The state is not locked
