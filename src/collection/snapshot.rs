@@ -15,7 +15,7 @@ use crate::cloud::Error;
 use crate::collectors::{Drift, Sample};
 use crate::system::clock::TimePoint;
 pub use account::{AccountState, KeySource, is_up};
-pub use lines::{Lines, defs};
+pub use lines::{BorrowedLines, Lines, defs};
 pub use slot::{Slot, TaskState};
 pub use store::{Accounts, Revision, Store};
 

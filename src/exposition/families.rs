@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::defs;
-use crate::collection::snapshot::{self, Accounts, CollectorState, Slot};
+use crate::collection::snapshot::{self, Accounts, BorrowedLines, CollectorState, Slot};
 use crate::collectors::Schedule;
 use crate::metrics::format::{Format, line};
 use crate::metrics::{MetricDef, unix_seconds};
@@ -59,8 +59,9 @@ struct Written {
 }
 
 /// The state in one slot at a scrape.
-struct SlotState {
-    state: Arc<CollectorState>,
+struct SlotState<'a> {
+    state: &'a CollectorState,
+    lines: BorrowedLines<'a>,
     /// Whether its values are young enough to be shown.
     is_fresh: bool,
 }
@@ -104,18 +105,19 @@ impl Families {
         now: TimePoint,
         out: &mut impl Write,
     ) -> io::Result<Duration> {
+        let slots = || self.of.list().iter().flat_map(|account| &account.slots);
+        let states: Vec<Arc<CollectorState>> = slots().map(Slot::load).collect();
         let mut fresh_for = Duration::MAX;
-        let slots = self.of.list().iter().flat_map(|account| &account.slots);
-        let states = slots.map(|slot| {
-            let state = slot.load();
+        let states = slots().zip(&states).map(|(slot, state)| {
             let left = state.fresh_for(now, slot.schedule().max_age);
             fresh_for = fresh_for.min(left.unwrap_or(Duration::MAX));
             SlotState {
                 state,
+                lines: state.lines.borrowed(),
                 is_fresh: left.is_some(),
             }
         });
-        let states: Vec<SlotState> = states.collect();
+        let states: Vec<SlotState<'_>> = states.collect();
         let mut out = BufWriter::with_capacity(PAGE, out);
         for family in &self.list {
             let mut lines = FamilyLines {
@@ -136,7 +138,7 @@ impl Families {
     fn write_family(
         &self,
         source: &Source,
-        states: &[SlotState],
+        states: &[SlotState<'_>],
         now: TimePoint,
         lines: &mut FamilyLines<'_, impl Write>,
     ) -> io::Result<()> {
@@ -147,7 +149,7 @@ impl Families {
             Source::Fixed(text) => lines.put(text)?,
             Source::Up => {
                 for (account, states) in accounts {
-                    let states = states.iter().map(|state| &*state.state);
+                    let states = states.iter().map(|state| state.state);
                     let up = snapshot::is_up(account.slots.iter().zip(states), now);
                     let labels = [("account", account.name.as_str())];
                     lines.put_value(labels, Some(f64::from(u8::from(up))))?;
@@ -165,7 +167,7 @@ impl Families {
                     for (slot, state) in slots.iter().zip(states) {
                         let collector = ("collector", slot.collector().name());
                         let labels = [("account", account.name.as_str()), collector];
-                        lines.put_value(labels, value(&state.state, now))?;
+                        lines.put_value(labels, value(state.state, now))?;
                     }
                 }
             }
@@ -175,7 +177,7 @@ impl Families {
                         if let Some(state) = states.get(place.slot)
                             && (state.is_fresh || !place.ages)
                         {
-                            lines.put(state.state.lines.family(place.family))?;
+                            lines.put(state.lines.family(place.family))?;
                         }
                     }
                 }
