@@ -34,7 +34,7 @@ use crate::server::{Limits, Server};
 use crate::system::clock::{Clock, TimePoint};
 use crate::system::reading::{self, PATIENCE, Progress};
 use crate::system::signals::{Hangups, StopSignals};
-use reload::{Read, Reloads};
+use reload::{LoadedConfig, Reloads};
 
 /// The interval of checks whether every account was collected.
 const FIRST_COLLECTIONS_POLL: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ pub struct AppOptions {
     pub health_without_auth: bool,
     /// The path of the metrics.
     pub telemetry_path: String,
-    /// Whether a client may ask for a reload.
+    /// Whether clients may request a reload.
     pub enable_lifecycle: bool,
     /// The folder that keeps the last good values for the next start.
     pub state_dir: Option<PathBuf>,
@@ -218,7 +218,8 @@ impl App {
             active: self.active,
             scheduler,
         };
-        collecting.start();
+        collecting.fleet.schedule(&collecting.scheduler);
+        collecting.log_load();
         let stop = CancellationToken::new();
         let mut serving = self.thread.spawn(self.server.serve(router, stop.clone()));
         let notifying = service_manager::keep_notified(
@@ -336,22 +337,17 @@ struct Collecting {
 }
 
 impl Collecting {
-    fn start(&mut self) {
-        self.fleet.schedule(&self.scheduler);
-        self.log_load("collecting");
-    }
-
     /// Applies the configuration that was read, or keeps the previous configuration and logs
     /// why.
-    fn reload(&mut self, read: Result<Read, String>) -> Result<(), String> {
+    fn reload(&mut self, read: Result<LoadedConfig, String>) -> Result<(), String> {
         service_manager::reloading();
         let outcome = self.apply(read);
         service_manager::ready();
         outcome
     }
 
-    fn apply(&mut self, read: Result<Read, String>) -> Result<(), String> {
-        let applied = read.and_then(|Read { config, network }| {
+    fn apply(&mut self, read: Result<LoadedConfig, String>) -> Result<(), String> {
+        let applied = read.and_then(|LoadedConfig { config, network }| {
             for warning in config.warnings() {
                 warn!("{warning}");
             }
@@ -373,7 +369,7 @@ impl Collecting {
                     removed = changes.removed,
                     "configuration reloaded"
                 );
-                self.log_load("collecting");
+                self.log_load();
                 Ok(())
             }
             Err(error) => {
@@ -389,14 +385,14 @@ impl Collecting {
         }
     }
 
-    fn log_load(&self, message: &str) {
+    fn log_load(&self) {
         let poll = &self.active.load().config.poll;
         info!(
             accounts = self.fleet.store().load().list().len(),
             interval = ?poll.interval,
             max_age = ?poll.max_age,
             requests_per_day = self.fleet.requests_per_day(),
-            "{message}"
+            "collecting"
         );
     }
 }

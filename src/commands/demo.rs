@@ -14,7 +14,7 @@ use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::commands::stack::{self, Stack, StackError, receiver};
 use crate::config::{Environment, Source};
 use crate::server::web_config::WebConfigFile;
-use crate::simulator::{Account, Scenario, Simulator};
+use crate::simulator::{Scenario, SimulatedAccount, Simulator};
 use crate::system::clock::Clock;
 use crate::system::signals::{Hangups, StopSignals};
 
@@ -118,7 +118,7 @@ pub(super) async fn run(
 
 /// The configuration of `accounts` of the simulated API, as environment variables: the demo
 /// reads it as any other configuration.
-fn source(accounts: &[Account], api: &str) -> Source {
+fn source(accounts: &[SimulatedAccount], api: &str) -> Source {
     let mut variables = vec![
         ("CWP_EXPORTER_API__ENDPOINT".to_owned(), api),
         ("CWP_EXPORTER_POLL__INTERVAL".to_owned(), "1s"),

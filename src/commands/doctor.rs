@@ -1,8 +1,8 @@
-//! The command that checks each account step by step and says what to do.
+//! The command that checks each account step by step, with a remedy for each failed step.
 //!
 //! Accounts are examined at the same time, with one real request of each collector within
-//! the budget; accounts with the same key, endpoint and region share it. Nothing is logged:
-//! the report has it all.
+//! the budget; accounts with the same key, endpoint and region share the request. Nothing is
+//! logged: the output has all findings.
 
 mod certificate;
 mod exchange;
@@ -47,9 +47,9 @@ const UNREACHABLE: &str = "the endpoint cannot be reached";
 /// A part of the diagnosis, reported as soon as it is known.
 #[derive(Debug)]
 pub enum Finding<'a> {
-    /// Whether the configuration can be used, and how many accounts are examined if so.
+    /// Whether the configuration can be used, and the number of accounts to examine.
     Configuration(&'a Configuration, usize),
-    /// Everything about one account.
+    /// The diagnosis of one account.
     Account(&'a AccountDiagnosis),
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Flags {
     #[arg(long = "web.health-without-auth")]
     health_without_auth: bool,
 
-    /// How many connections may be open; a further one takes the place of an idle one.
+    /// How many connections may be open; a further connection replaces an idle one.
     #[arg(
         long = "web.max-connections",
         value_name = "COUNT",
@@ -57,7 +57,8 @@ pub(super) struct Flags {
     )]
     max_connections: NonZeroU32,
 
-    /// How many scrapes may be answered at a time, further ones wait, for five seconds at most; 0 is no limit.
+    /// How many scrapes may be answered at a time; further scrapes wait for at most five
+    /// seconds; 0 is no limit.
     #[arg(
         long = "web.max-requests",
         value_name = "COUNT",

@@ -1,5 +1,4 @@
-//! The command line: flags as Prometheus' own tools spell them, and what each
-//! command does.
+//! The command line, with flags as Prometheus' tools spell them, and the commands.
 
 pub mod daemon;
 mod demo;
@@ -20,7 +19,6 @@ use tracing::{info, warn};
 
 use crate::cloud::credentials::MAX_READS;
 use crate::cloud::trust::Trust;
-use crate::collection::fleet::FleetError;
 use crate::collection::state_dir::{StateDir, worker};
 use crate::collectors;
 use crate::commands::daemon::{App, AppOptions, StartError};
@@ -54,8 +52,8 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// When it is wrong; the error's text says what to write instead. Help and version,
-    /// which end the program too, are among the errors.
+    /// When the command line is wrong; the error's text has a remedy. Help and version, which
+    /// end the program too, are among the errors.
     pub fn read<T: Into<OsString>>(
         arguments: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
@@ -93,7 +91,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Play the CWP API on a loopback address, verifying requests as the real one does.
+    /// Simulate the CWP API on a loopback address, verifying requests as the real API does.
     Simulate {
         /// Loopback address to listen on.
         #[arg(
@@ -142,16 +140,9 @@ impl CommandFailure {
 impl From<StartError> for CommandFailure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Fleet(error) => error.into(),
             StartError::Config(_) | StartError::State(_) => Self::usage(error),
             _ => Self::running(error),
         }
-    }
-}
-
-impl From<FleetError> for CommandFailure {
-    fn from(error: FleetError) -> Self {
-        Self::running(error)
     }
 }
 
@@ -159,8 +150,8 @@ impl From<FleetError> for CommandFailure {
 /// name lookups and saving.
 const BLOCKING_THREADS: usize = MAX_READS + 512;
 
-/// Runs the program and returns its exit code: 0 asked to stop, 1 failed while
-/// running, 2 wrong usage or configuration.
+/// Runs the program and returns its exit code: 0 after a stop
+/// signal or success, 1 after a failure while running, 2 for wrong usage or configuration.
 #[must_use]
 pub fn run() -> ExitCode {
     if let Some(code) = worker::run_if_asked(std::env::args_os().skip(1)) {
@@ -313,8 +304,9 @@ async fn once(
             Unsuitable::Kind(_) | Unsuitable::NoReader => CommandFailure::Usage(message),
         }
     })?;
-    let (exposition, all_succeeded) =
-        once::collect(collectors::all(), config, environment, clock).await?;
+    let (exposition, all_succeeded) = once::collect(collectors::all(), config, environment, clock)
+        .await
+        .map_err(CommandFailure::running)?;
     let (name, rendered) = match output {
         Output::Standard => {
             let rendered = exposition.render(exposition::Format::Text);
@@ -342,9 +334,7 @@ async fn simulate(
     clock: &Clock,
 ) -> Result<(), CommandFailure> {
     let scenario = match scenario {
-        Some(path) => {
-            Scenario::read(path).map_err(|error| CommandFailure::Usage(error.to_string()))?
-        }
+        Some(path) => Scenario::read(path).map_err(CommandFailure::usage)?,
         None => Scenario::demo().map_err(CommandFailure::running)?,
     };
     let signals = StopSignals::catch().map_err(StartError::Signals)?;

@@ -166,7 +166,7 @@ impl Stack {
                 vec![
                     config.clone(),
                     data.clone(),
-                    // A single one has no peers.
+                    // One Alertmanager has no peers.
                     "--cluster.listen-address=".to_owned(),
                     format!("--web.listen-address={address}"),
                     format!("--web.external-url=http://{address}"),

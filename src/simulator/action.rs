@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::refusal::Refusal;
 
-/// An action of one of the services behind the one address.
+/// An action of CWP or of the security token service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     DescribeLicenseGeneral,
     AssumeRole,
     AssumeRoleWithWebIdentity,
-    /// A further action of CWP, which the scenario has answers to.
+    /// A further action of CWP with answers in the scenario.
     Scripted(Arc<str>),
 }
 
@@ -22,7 +22,7 @@ impl Action {
         Self::AssumeRoleWithWebIdentity,
     ];
 
-    /// The action of a name and version, one of ours or of those that are `scripted`.
+    /// The action of a name and version, built in or `scripted`.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Action {
         self.service() == "sts"
     }
 
-    /// Whether requests are signed; else they say so with `Authorization: SKIP`.
+    /// Whether requests are signed; others have `Authorization: SKIP`.
     pub(crate) fn is_signed(&self) -> bool {
         *self != Self::AssumeRoleWithWebIdentity
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::refusal::Refusal;
 
 /// The fields of an answer: the `Response` object without its `RequestId`.
-pub type Fields = Map<String, Value>;
+pub type AnswerFields = Map<String, Value>;
 
 /// How deep an answer can be nested; each level is two bytes.
 pub(crate) const MAX_NESTED: usize = 10_000_000;
@@ -16,12 +16,12 @@ pub(crate) const MAX_NESTED: usize = 10_000_000;
 /// How an authentic, permitted request within the rate limit is answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// The fields that hold in the account's timeline.
+    /// The fields of the account's timeline.
     Ok,
     /// The same, with `Content-Encoding: gzip`, whether asked for or not.
     Gzip,
     /// These fields instead of the timeline's.
-    Fields(Fields),
+    Fields(AnswerFields),
     /// An API error, with HTTP status 200 like all of them.
     Error {
         /// The dotted code, such as `InternalError`.
@@ -98,7 +98,7 @@ impl Answer {
     }
 }
 
-/// The part of a list that a request asks for.
+/// The page of a list that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
     offset: usize,
@@ -127,9 +127,9 @@ impl Page {
         })
     }
 
-    /// The fields of an answer with this part of its `List`. Whatever else is in them stays,
-    /// and `TotalCount` is the length of the list unless they say otherwise.
-    pub(crate) fn of(self, fields: &Fields) -> Fields {
+    /// The fields of an answer with this page of its `List`. Other fields stay, and
+    /// `TotalCount` is the length of the list unless they have a `TotalCount`.
+    pub(crate) fn of(self, fields: &AnswerFields) -> AnswerFields {
         let mut page = fields.clone();
         if let Some(Value::Array(list)) = fields.get("List") {
             let items = list.iter().skip(self.offset).take(self.limit);
@@ -140,13 +140,13 @@ impl Page {
     }
 }
 
-/// The fields of an account whose scenario names none.
+/// The fields of an account without `fields` in the scenario.
 ///
-/// All 25, with the figures that the API's documentation contradicts itself with:
+/// All 25 fields, with the contradictory figures of the API's documentation:
 /// expired licences and a destroyed order where there are no licences at all.
 /// Readers of this answer must not assume that one count follows from another.
 #[must_use]
-pub fn documented_example() -> Fields {
+pub fn documented_example() -> AnswerFields {
     object(json!({
         "LicenseCnt": 0, "AvailableLicenseCnt": 0, "UsedLicenseCnt": 0,
         "NotExpiredLicenseCnt": 0, "NearExpiryLicenseCnt": 0, "ExpireLicenseCnt": 10,
@@ -164,10 +164,10 @@ pub fn documented_example() -> Fields {
 }
 
 /// The fields of a JSON object.
-pub(crate) fn object(value: Value) -> Fields {
+pub(crate) fn object(value: Value) -> AnswerFields {
     match value {
         Value::Object(fields) => fields,
-        _ => Fields::new(),
+        _ => AnswerFields::new(),
     }
 }
 

@@ -1,6 +1,5 @@
-//! What the simulated cloud answers to requests, and what requests change in it.
+//! The state of the simulated cloud, and its answers to requests.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use super::temporary::IssuedKey;
 use super::tenants::Tenants;
 use super::verify::{self, ReceivedRequest};
 
-/// What changes with time and with requests.
+/// The state that changes with time and with requests.
 #[derive(Debug)]
 pub(crate) struct CloudState {
     /// When scenario time began; none before that.
@@ -31,19 +30,15 @@ pub(crate) struct CloudState {
     pub(crate) tenants: Tenants,
     pub(crate) sts: ResponseScript,
     pub(crate) metadata: ResponseScript,
-    /// The role of the instance that asks for metadata.
-    binding: Option<RoleBinding>,
-    /// The key in its metadata.
+    /// The key in the metadata of the instance.
     instance_key: Option<IssuedKey>,
-    rate_limit: NonZeroU32,
-    sts_rate_limit: NonZeroU32,
-    /// The longest life of the token service's keys.
-    sts_lifetime: Option<Duration>,
+    /// The scenario without its accounts, which are the tenants.
+    scenario: Scenario,
     rate: RateWindow,
     pub(crate) log: RequestLog,
 }
 
-/// What the parameters of an authentic request ask for.
+/// The parameters of an authentic request.
 pub(crate) enum Parameters {
     /// The key of a role.
     Role(AssumeRoleRequest),
@@ -74,17 +69,14 @@ impl Parameters {
 }
 
 impl CloudState {
-    pub(crate) fn new(scenario: Scenario) -> Self {
+    pub(crate) fn new(mut scenario: Scenario) -> Self {
         Self {
             start: None,
-            tenants: Tenants::new(scenario.accounts),
-            sts: ResponseScript::new(scenario.sts.timeline),
-            metadata: ResponseScript::new(scenario.metadata.timeline),
-            binding: scenario.metadata.binding,
+            tenants: Tenants::new(std::mem::take(&mut scenario.accounts)),
+            sts: ResponseScript::new(Arc::clone(&scenario.sts.timeline)),
+            metadata: ResponseScript::new(Arc::clone(&scenario.metadata.timeline)),
             instance_key: None,
-            rate_limit: scenario.rate_limit,
-            sts_rate_limit: scenario.sts.rate_limit,
-            sts_lifetime: scenario.sts.lifetime,
+            scenario,
             rate: RateWindow::default(),
             log: RequestLog::default(),
         }
@@ -116,8 +108,8 @@ impl CloudState {
         let caller = tenant.and_then(|index| self.tenants.get(index));
         if let (Some(index), Some(caller)) = (tenant, caller) {
             let service_limit = match action.service() {
-                "sts" => self.sts_rate_limit,
-                _ => self.rate_limit,
+                "sts" => self.scenario.sts.rate_limit,
+                _ => self.scenario.rate_limit,
             };
             let limit = caller.account.rate_limit.unwrap_or(service_limit);
             self.rate
@@ -134,7 +126,7 @@ impl CloudState {
             }
             let (answer, mut fields) = self.sts.answer("sts", elapsed);
             if answer.is_good() {
-                let longest = self.sts_lifetime.unwrap_or(Duration::MAX);
+                let longest = self.scenario.sts.lifetime.unwrap_or(Duration::MAX);
                 let lifetime = role.duration.min(longest);
                 let key = self.tenants.issue(index, elapsed, now, lifetime);
                 fields = Arc::new(sts::fields(&key));
@@ -163,7 +155,7 @@ impl CloudState {
         at: Instant,
         now: Timestamp,
     ) -> (Answer, ReplyContent) {
-        let binding = self.binding.clone();
+        let binding = self.scenario.metadata.binding.clone();
         let (answer, _) = self.metadata.answer("metadata", self.elapsed(at));
         let content = match (request, &binding) {
             (MetadataRequest::Role, Some(binding)) => Some(metadata::role(&binding.role)),

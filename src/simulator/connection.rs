@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use http::header::CONNECTION;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -19,21 +20,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::headers;
 use super::refusal::Refusal;
-use super::reply::{Body, ConnectionReply};
+use super::reply::{ConnectionReply, Interruption, ReplyBody};
 use super::state::SimulatorState;
 use super::verify::{self, ReceivedRequest};
 
 /// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An end of a connection outside HTTP.
-#[derive(Debug)]
-enum Interruption {
-    Reset,
-    Break(Bytes),
-}
-
-/// Serves one connection until either side ends it.
+/// Serves one connection until its end.
 pub(crate) async fn serve(stream: TcpStream, state: Arc<SimulatorState>) {
     let (interrupt, mut interrupted) = mpsc::channel(1);
     let service = service_fn(move |request| {
@@ -64,12 +58,11 @@ async fn answer(
     request: http::Request<Incoming>,
     state: &SimulatorState,
     interrupt: &mpsc::Sender<Interruption>,
-) -> Response<Body> {
+) -> Response<ReplyBody> {
     let at = Instant::now();
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, verify::MAX_BODY);
-    let collected = timeout(BODY_TIMEOUT, body.collect()).await;
-    let body = match collected {
+    let body = match timeout(BODY_TIMEOUT, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(verify::too_large()),
         Ok(Err(_)) | Err(_) => Err(Refusal::new(
@@ -77,19 +70,16 @@ async fn answer(
             "The request's body could not be read to its end.",
         )),
     };
+    let unread = body.is_err();
     let request = ReceivedRequest {
         method: &parts.method,
         uri: &parts.uri,
         headers: &parts.headers,
         body: body.as_deref().unwrap_or_default(),
     };
-    let unread = body.is_err();
     let verdict = match &body {
         Ok(_) => state.decide(&request, at),
-        Err(refusal) => {
-            state.refuse(&request, at, refusal);
-            Err(refusal.clone())
-        }
+        Err(refusal) => Err(state.refuse(&request, at, refusal.clone())),
     };
     let envelope = state.envelope();
     let (delay, reply) = match verdict {
@@ -102,23 +92,21 @@ async fn answer(
     if !delay.is_zero() {
         sleep(delay).await;
     }
-    let interruption = match reply {
+    match reply {
         ConnectionReply::Respond(mut response) => {
             if unread {
                 let close = HeaderValue::from_static("close");
-                response
-                    .headers_mut()
-                    .insert(http::header::CONNECTION, close);
+                response.headers_mut().insert(CONNECTION, close);
             }
-            return response;
+            response
         }
-        ConnectionReply::Hang => return pending().await,
-        ConnectionReply::Reset => Interruption::Reset,
-        ConnectionReply::Break(bytes) => Interruption::Break(bytes),
-    };
-    // Fails only when the connection has ended already.
-    let _ = interrupt.send(interruption).await;
-    pending().await
+        ConnectionReply::Hang => pending().await,
+        ConnectionReply::Interrupt(interruption) => {
+            // Fails only when the connection has ended already.
+            let _ = interrupt.send(interruption).await;
+            pending().await
+        }
+    }
 }
 
 async fn write_all(stream: &TcpStream, mut bytes: Bytes) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the headers of a request say.
+//! The headers of a request.
 
 use http::HeaderMap;
 
@@ -31,7 +31,7 @@ pub(crate) fn action(headers: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 ///
-/// A header that comes twice, or is not ASCII, has no one value.
+/// A header that comes twice or is not ASCII.
 pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -46,7 +46,7 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'
     }
 }
 
-/// The value of a header that must be there, empty or not being as good as absent.
+/// The value of a header that must be present and not empty.
 pub(crate) fn required<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -69,7 +69,7 @@ pub(crate) struct Authorization<'a> {
 }
 
 impl<'a> Authorization<'a> {
-    /// Takes a header value apart; `None` unless it has exactly the documented form.
+    /// Parses a header value; `None` unless the value has exactly the documented form.
     pub(crate) fn parse(value: &'a str) -> Option<Self> {
         let parts = value
             .strip_prefix(tc3::ALGORITHM)?

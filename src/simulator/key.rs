@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A key and, if it is a temporary one, its token.
+/// A key, with a token if the key is temporary.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SimulatedKey {
     pub(crate) secret_id: String,

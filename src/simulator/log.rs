@@ -12,9 +12,9 @@ const CAPACITY: usize = 65_536;
 pub struct Received {
     /// When its headers had arrived.
     pub at: Instant,
-    /// The account whose secret id it claimed, if there is such, forged or not.
+    /// The account of the claimed secret id, if any, whether forged or not.
     ///
-    /// Of a request without a signature: the account for which it asks a key.
+    /// Of a request without a signature: the account whose key it asks for.
     pub account: Option<String>,
     /// Its `X-TC-Action`, known or not; of a request for instance metadata, its path.
     pub action: Option<String>,

@@ -31,10 +31,9 @@ pub(crate) fn request<'a>(method: &Method, uri: &'a Uri) -> Option<MetadataReque
     }
     Some(match path.strip_prefix(ROLES) {
         Some("" | "/") => MetadataRequest::Role,
-        Some(rest) => match rest.strip_prefix('/') {
-            Some(role) => MetadataRequest::Key(role),
-            None => MetadataRequest::Other,
-        },
+        Some(rest) => rest
+            .strip_prefix('/')
+            .map_or(MetadataRequest::Other, MetadataRequest::Key),
         None => MetadataRequest::Other,
     })
 }

@@ -42,10 +42,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-pub use self::answer::{Answer, Fields, documented_example};
+pub use self::answer::{Answer, AnswerFields, documented_example};
 pub use self::handle::{Handle, UnknownAccount};
 pub use self::log::Received;
-pub use self::scenario::{Account, Scenario};
+pub use self::scenario::{Scenario, SimulatedAccount};
 use self::state::SimulatorState;
 use crate::system::clock::Clock;
 use crate::system::log_limit::{LogLimit, hidden};
@@ -62,9 +62,9 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Binds to a loopback address; port 0 takes any free one.
+    /// Binds to a loopback address; port 0 takes any free port.
     ///
-    /// `clock` is the API's: what timestamps are compared with and `Date` headers say.
+    /// `clock` is the API's: it is compared with timestamps and sent in `Date` headers.
     ///
     /// # Errors
     ///

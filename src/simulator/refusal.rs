@@ -1,7 +1,5 @@
 //! The API's refusals, with its codes and, where known, its texts.
 
-use std::num::NonZeroU32;
-
 use serde_json::{Map, Value};
 
 use super::action::Action;
@@ -13,7 +11,7 @@ pub(crate) enum Language {
     Chinese,
 }
 
-/// Why a request is not answered.
+/// An API error that refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The API error code.
@@ -56,7 +54,7 @@ impl Refusal {
         Self::new("InvalidParameterValue", message)
     }
 
-    /// Another account has answers to `action`, but this one has none.
+    /// Only other accounts have answers to `action`.
     pub(crate) fn no_such_action(action: &Action) -> Self {
         let message = format!("The scenario has no answer to `{}` here.", action.name());
         Self::new("ResourceNotFound", message)
@@ -111,7 +109,7 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn rate(count: usize, limit: NonZeroU32) -> Self {
+    pub(crate) fn rate(count: usize, limit: u32) -> Self {
         Self {
             chinese: Some(format!(
                 "您当前每秒请求 `{count}` 次，超过了每秒频率上限 `{limit}`，请稍后重试。"
@@ -141,7 +139,7 @@ mod tests {
 
     #[test]
     fn rate_refusal_reads_like_the_real_one() {
-        let refusal = Refusal::rate(7, NonZeroU32::new(5).unwrap());
+        let refusal = Refusal::rate(7, 5);
         assert_eq!(
             refusal.message(Language::English),
             "Your current request times equals to `7` in a second, which exceeds the frequency \

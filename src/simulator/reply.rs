@@ -1,4 +1,4 @@
-//! Answers as bytes.
+//! Answers as bytes on a connection.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -17,10 +17,10 @@ use hyper::body::Frame;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::answer::{Answer, Fields, MAX_NESTED};
+use super::answer::{Answer, AnswerFields, MAX_NESTED};
 
 /// The body of a response.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, Infallible>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html");
@@ -28,38 +28,44 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// How much of an oversized answer is sent at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// What becomes of a request's connection.
+/// The reply to a request.
 #[derive(Debug)]
 pub(crate) enum ConnectionReply {
     /// A response, well-formed as HTTP.
-    Respond(Response<Body>),
+    Respond(Response<ReplyBody>),
     /// Nothing, ever.
     Hang,
-    /// The connection is reset.
+    /// An end of the connection outside HTTP.
+    Interrupt(Interruption),
+}
+
+/// An end of a connection outside HTTP.
+#[derive(Debug)]
+pub(crate) enum Interruption {
     Reset,
-    /// The connection ends after these bytes.
+    /// After these bytes.
     Break(Bytes),
 }
 
-/// What is answered where no fault is played.
+/// The content of a good answer.
 #[derive(Debug, Clone)]
 pub(crate) enum ReplyContent {
     /// The fields of an API's answer.
-    Fields(Arc<Fields>),
-    /// The whole body of an answer that is not the API's, but instance metadata.
+    Fields(Arc<AnswerFields>),
+    /// The whole body of an answer with instance metadata.
     Plain(StatusCode, String),
 }
 
-/// What each answer carries.
+/// The parts that every answer has.
 #[derive(Debug, Clone)]
-pub(crate) struct Envelope {
+pub(crate) struct ReplyEnvelope {
     pub(crate) request_id: String,
     /// The API's time, for the `Date` header.
     pub(crate) date: Timestamp,
 }
 
-impl Envelope {
-    /// How long `answer` takes, and what it is.
+impl ReplyEnvelope {
+    /// The delay of `answer`, and the reply.
     pub(crate) fn reply(
         &self,
         answer: &Answer,
@@ -105,7 +111,7 @@ impl Envelope {
                 respond(response)
             }
             Answer::Hang => ConnectionReply::Hang,
-            Answer::Reset => ConnectionReply::Reset,
+            Answer::Reset => ConnectionReply::Interrupt(Interruption::Reset),
             Answer::Cut(bytes) => self.cut(&self.body(content), *bytes),
             Answer::Body(text) => self.json(text.clone()),
             Answer::Oversized(size) => self.oversized(self.body(content), *size),
@@ -142,7 +148,7 @@ impl Envelope {
     }
 
     /// The fields and a request id, unless the fields have one.
-    fn ok(&self, fields: &Fields) -> String {
+    fn ok(&self, fields: &AnswerFields) -> String {
         let mut fields = fields.clone();
         let id = fields.entry("RequestId");
         id.or_insert_with(|| self.request_id.as_str().into());
@@ -158,7 +164,7 @@ impl Envelope {
         status: StatusCode,
         content_type: HeaderValue,
         body: impl AsRef<[u8]>,
-    ) -> Response<Body> {
+    ) -> Response<ReplyBody> {
         let body = Full::new(Bytes::copy_from_slice(body.as_ref()));
         let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = status;
@@ -184,7 +190,7 @@ impl Envelope {
         )
         .into_bytes();
         raw.extend(body.bytes().take(sent));
-        ConnectionReply::Break(Bytes::from(raw))
+        ConnectionReply::Interrupt(Interruption::Break(Bytes::from(raw)))
     }
 
     /// A good answer, with as many spaces before its last brace as make it `size` bytes in all.
@@ -205,7 +211,7 @@ impl Envelope {
     }
 }
 
-fn respond(response: Response<Body>) -> ConnectionReply {
+fn respond(response: Response<ReplyBody>) -> ConnectionReply {
     ConnectionReply::Respond(response)
 }
 
@@ -216,7 +222,7 @@ fn gzip(body: &str) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-fn insert(response: &mut Response<Body>, name: HeaderName, value: Option<&str>) {
+fn insert(response: &mut Response<ReplyBody>, name: HeaderName, value: Option<&str>) {
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
         response.headers_mut().insert(name, value);
     }

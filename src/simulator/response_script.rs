@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Fields};
+use super::answer::{Answer, AnswerFields};
 use super::timeline::Timeline;
 
-/// What an account or a service answers.
+/// The answers of an account or a service.
 #[derive(Debug)]
 pub(crate) struct ResponseScript {
     pub(crate) timeline: Arc<Timeline>,
@@ -31,7 +31,7 @@ impl ResponseScript {
     }
 
     /// The answer at a scenario time. The log of `name` shows when the answer changes.
-    pub(crate) fn answer(&mut self, name: &str, elapsed: Duration) -> (Answer, Arc<Fields>) {
+    pub(crate) fn answer(&mut self, name: &str, elapsed: Duration) -> (Answer, Arc<AnswerFields>) {
         let (step, keyframe) = self.timeline.at(elapsed);
         let (step, answer) = match &self.played {
             Some(played) => (None, played.clone()),

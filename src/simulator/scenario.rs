@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::answer::Fields;
+use super::answer::AnswerFields;
 use super::key::{Permissions, SimulatedKey};
 use super::refusal::Refusal;
 use super::sts::AssumeRoleRequest;
@@ -22,7 +21,7 @@ use super::timeline::Timeline;
 /// |---|---|
 /// | `accounts: […]` | the accounts; the only key that must be there |
 /// | `rate_limit: 20` | licence requests per second, account and action |
-/// | `repeat: 5m` | after which time begins anew |
+/// | `repeat: 5m` | the time after which all timelines repeat |
 /// | `clock_offset: -6m` | how far the cloud's clock is ahead, negative if behind |
 /// | `sts: {lifetime: 5s, rate_limit: 600, timeline: […]}` | the token service: the longest life of its keys, shorter than a caller can ask for; its requests per second; its faults |
 /// | `metadata: {account: prod, role: CwpExporter, lifetime: 2h, timeline: […]}` | instance metadata: the account whose role is bound to the instance, none if absent; the role's name, otherwise taken from its ARN; how long its keys live; its faults |
@@ -31,7 +30,7 @@ use super::timeline::Timeline;
 /// |---|---|
 /// | `name: prod` | must be there |
 /// | `secret_id: …`, `secret_key: …` | its own key; must be there unless it has a `role` |
-/// | `token: …` | makes its own key a temporary one: demanded in `X-TC-Token` |
+/// | `token: …` | makes its own key temporary: demanded in `X-TC-Token` |
 /// | `allow: ["cwp:DescribeLicenseGeneral"]` | what it may do, by its own key and its role; otherwise everything |
 /// | `rate_limit: 5` | its own limit instead of those above; all keys of its role share it |
 /// | `role: {arn: "qcs::cam::uin/100000000001:roleName/CwpExporter"}` | a role to be assumed; also `external_id: …` (then demanded) and `trusts: [name, …]` (the accounts that may assume it; otherwise all) |
@@ -104,8 +103,8 @@ use super::timeline::Timeline;
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// Requests per second, account and action.
-    pub(crate) rate_limit: NonZeroU32,
-    /// How far the API's clock is ahead of ours.
+    pub(crate) rate_limit: u32,
+    /// The API's clock minus the local clock.
     pub(crate) clock_offset: SignedDuration,
     pub(crate) accounts: Vec<ScenarioAccount>,
     pub(crate) sts: TokenService,
@@ -115,10 +114,10 @@ pub struct Scenario {
 /// An account of a scenario, and its changes.
 #[derive(Debug, Clone)]
 pub(crate) struct ScenarioAccount {
-    pub(crate) account: Account,
+    pub(crate) account: SimulatedAccount,
     /// Shared by accounts that are written as one.
     pub(crate) timeline: Arc<Timeline>,
-    /// The keys that replace its first one, in the order of their times.
+    /// The keys that replace the first key, in the order of their times.
     pub(crate) rotations: Vec<(Duration, SimulatedKey)>,
 }
 
@@ -127,7 +126,7 @@ pub(crate) struct ScenarioAccount {
 pub(crate) struct TokenService {
     pub(crate) timeline: Arc<Timeline>,
     /// Requests per second, account and action.
-    pub(crate) rate_limit: NonZeroU32,
+    pub(crate) rate_limit: u32,
     /// The longest life of a key.
     pub(crate) lifetime: Option<Duration>,
 }
@@ -152,7 +151,7 @@ pub(crate) struct RoleBinding {
 impl Scenario {
     /// The accounts, in the scenario's order.
     #[must_use]
-    pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
+    pub fn accounts(&self) -> impl ExactSizeIterator<Item = &SimulatedAccount> {
         self.accounts.iter().map(|entry| &entry.account)
     }
 
@@ -166,17 +165,17 @@ impl Scenario {
 
 /// An account of the simulated API.
 #[derive(Clone)]
-pub struct Account {
+pub struct SimulatedAccount {
     pub(crate) name: String,
     pub(crate) secret_id: String,
     pub(crate) secret_key: String,
     pub(crate) token: Option<String>,
     pub(crate) permissions: Permissions,
     /// Requests per second and action, if other than the scenario's.
-    pub(crate) rate_limit: Option<NonZeroU32>,
+    pub(crate) rate_limit: Option<u32>,
     pub(crate) role: Option<Role>,
-    /// What is answered to further actions of CWP, by their names.
-    pub(crate) answers: Arc<BTreeMap<Arc<str>, Fields>>,
+    /// The answers to further actions of CWP, by their names.
+    pub(crate) answers: Arc<BTreeMap<Arc<str>, AnswerFields>>,
 }
 
 /// The role by which others act for an account.
@@ -190,7 +189,7 @@ pub(crate) struct Role {
     pub(crate) web_identity: Option<(String, String)>,
 }
 
-impl Account {
+impl SimulatedAccount {
     /// Unique in its scenario.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -209,7 +208,7 @@ impl Account {
         &self.secret_key
     }
 
-    /// What `X-TC-Token` must hold, if the key is a temporary one.
+    /// The value of `X-TC-Token` that a temporary key needs.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
@@ -261,9 +260,9 @@ impl Account {
     }
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for SimulatedAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
+        f.debug_struct("SimulatedAccount")
             .field("name", &self.name)
             .field("secret_id", &self.secret_id)
             .field("permissions", &self.permissions)

@@ -4,17 +4,15 @@ mod account;
 mod step;
 mod units;
 
-use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use self::step::TimelineOwner;
-use super::answer::Fields;
+use super::answer::AnswerFields;
 use super::scenario::{MetadataService, RoleBinding, Scenario, ScenarioAccount, TokenService};
 use super::timeline::Timeline;
 use crate::config::{
@@ -78,14 +76,6 @@ impl Scenario {
     }
 }
 
-impl FromStr for Scenario {
-    type Err = ConfigError;
-
-    fn from_str(yaml: &str) -> Result<Self, Self::Err> {
-        Self::parse(yaml)
-    }
-}
-
 /// Reads all of a scenario; nothing if there is a problem.
 fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
     if matches!(root.value, Value::Null) {
@@ -128,7 +118,7 @@ fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
     let accounts: Vec<ScenarioAccount> = accounts.collect();
     let metadata = metadata_service(reader, section.get("metadata"), &accounts, repeat);
     Some(Scenario {
-        rate_limit: limit.unwrap_or(per_second(RATE_LIMIT)),
+        rate_limit: limit.unwrap_or(RATE_LIMIT),
         clock_offset: clock_offset.unwrap_or(SignedDuration::ZERO),
         accounts,
         sts,
@@ -136,13 +126,9 @@ fn scenario(reader: &mut Reader, root: &Node<'_>) -> Option<Scenario> {
     })
 }
 
-fn per_second(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
-}
-
 /// Requests per second.
-fn rate_limit(node: &Node<'_>) -> Result<NonZeroU32, Fault> {
-    whole(node, NonZeroU32::MIN.get()..=u32::MAX).map(per_second)
+fn rate_limit(node: &Node<'_>) -> Result<u32, Fault> {
+    whole(node, 1..=u32::MAX)
 }
 
 /// A text for which `is_valid` holds; the fault is `what` with any other text.
@@ -174,8 +160,12 @@ fn any_text(node: &Node<'_>) -> Result<String, Fault> {
     text(node).map(str::to_owned)
 }
 
+fn texts(node: &Node<'_>, remedy: &str) -> Result<Vec<String>, Fault> {
+    list(node, remedy)?.iter().map(any_text).collect()
+}
+
 /// Names and values that are an answer's.
-fn fields(node: &Node<'_>) -> Result<Fields, Fault> {
+fn fields(node: &Node<'_>) -> Result<AnswerFields, Fault> {
     match node.value.to_json() {
         serde_json::Value::Object(fields) => Ok(fields),
         _ => Err(Fault::new(
@@ -193,7 +183,7 @@ fn token_service(
     let section = reader.section(node, &["rate_limit", "lifetime", "timeline"]);
     let limit = reader.value(section.get("rate_limit"), rate_limit);
     TokenService {
-        rate_limit: limit.unwrap_or(per_second(STS_RATE_LIMIT)),
+        rate_limit: limit.unwrap_or(STS_RATE_LIMIT),
         lifetime: reader.value(section.get("lifetime"), |node| duration(node, &PERIOD)),
         timeline: timeline(reader, section.get("timeline"), repeat),
     }
@@ -213,7 +203,7 @@ fn metadata_service(
         let fault = Fault::new("missing", "add the name of the account that has the role");
         reader.report_missing(&section, "account", fault);
     }
-    // Where an account has a problem, it may be the one that is named here.
+    // An account with a problem is not in the list, but may be named here.
     let account = section
         .get("account")
         .filter(|_| reader.problems.is_empty());
@@ -268,7 +258,7 @@ fn timeline(
     repeat: Option<Duration>,
 ) -> Arc<Timeline> {
     let read = step::read(reader, node, TimelineOwner::Service, repeat);
-    Arc::new(Timeline::new(Fields::new(), read.steps, repeat))
+    Arc::new(Timeline::new(AnswerFields::new(), read.steps, repeat))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::headers;
 use super::key::Claim;
 use super::metadata;
 use super::refusal::Refusal;
-use super::reply::{Envelope, ReplyContent};
+use super::reply::{ReplyContent, ReplyEnvelope};
 use super::scenario::Scenario;
 use super::verify::{self, ReceivedRequest};
 use crate::system::clock::Clock;
@@ -60,14 +60,14 @@ impl SimulatorState {
     }
 
     /// The date and a fresh id for an answer.
-    pub(crate) fn envelope(&self) -> Envelope {
+    pub(crate) fn envelope(&self) -> ReplyEnvelope {
         let date = self.now();
         let serial = self
             .requests
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(1);
         let seconds = date.as_second();
-        Envelope {
+        ReplyEnvelope {
             request_id: format!("{seconds:08x}-0000-4000-8000-{serial:012x}"),
             date,
         }
@@ -110,10 +110,16 @@ impl SimulatorState {
     }
 
     /// Records a request that is refused before its body was read to the end.
-    pub(crate) fn refuse(&self, request: &ReceivedRequest<'_>, at: Instant, refusal: &Refusal) {
+    pub(crate) fn refuse(
+        &self,
+        request: &ReceivedRequest<'_>,
+        at: Instant,
+        refusal: Refusal,
+    ) -> Refusal {
         let claim = self.claim(request, at, self.now());
         let signer = claim.map(|claim| claim.tenant);
-        self.lock_and_notify(|cloud| cloud.record(request, at, signer, signer, Some(refusal)));
+        self.lock_and_notify(|cloud| cloud.record(request, at, signer, signer, Some(&refusal)));
+        refusal
     }
 
     /// The key whose id a request claims.

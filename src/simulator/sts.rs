@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::action::Action;
-use super::answer::{Fields, object};
+use super::answer::{AnswerFields, object};
 use super::refusal::Refusal;
 use super::temporary::IssuedKey;
 
@@ -90,7 +90,7 @@ impl AssumeRoleRequest {
 }
 
 /// The answer with a key.
-pub(crate) fn fields(temporary: &IssuedKey) -> Fields {
+pub(crate) fn fields(temporary: &IssuedKey) -> AnswerFields {
     let key = &temporary.key;
     object(json!({
         "Credentials": {

@@ -15,7 +15,7 @@ const SWEEP_FROM: usize = 65_536;
 /// Every key, by its secret id.
 #[derive(Debug)]
 pub(crate) struct TemporaryKeys {
-    /// Sets the keys of one simulator apart from those of any other.
+    /// Distinguishes the keys of two simulators.
     seed: u64,
     issued: u64,
     by_secret_id: HashMap<String, IssuedKey>,

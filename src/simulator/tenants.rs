@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::key::{Claim, KeyStatus, SimulatedKey};
 use super::response_script::ResponseScript;
-use super::scenario::{Account, ScenarioAccount};
+use super::scenario::{ScenarioAccount, SimulatedAccount};
 use super::temporary::{IssuedKey, TemporaryKeys};
 
 /// All accounts, each at its index in the scenario.
@@ -25,13 +25,13 @@ pub(crate) struct Tenants {
 /// An account, its script and its keys.
 #[derive(Debug)]
 pub(crate) struct Tenant {
-    pub(crate) account: Account,
+    pub(crate) account: SimulatedAccount,
     pub(crate) script: ResponseScript,
     /// Its own keys, each with the scenario time from which on it is in force.
     keys: Vec<(Duration, Arc<SimulatedKey>)>,
-    /// Its own key at all times, once it has been set by hand.
+    /// Its own key at all times, once a handle has set a key.
     set: Option<Arc<SimulatedKey>>,
-    /// The serial of the latest temporary key that was revoked by hand.
+    /// The serial of the latest temporary key that a handle has revoked.
     revoked: u64,
     /// Requests signed with its keys so far.
     pub(crate) requests: usize,

@@ -399,7 +399,7 @@ async fn only_loopback_is_bound() {
 #[test]
 fn demo_shows_what_it_promises() {
     let demo = Scenario::demo().unwrap();
-    let names: Vec<&str> = demo.accounts().map(Account::name).collect();
+    let names: Vec<&str> = demo.accounts().map(SimulatedAccount::name).collect();
     assert_eq!(
         names,
         [

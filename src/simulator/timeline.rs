@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Fields};
+use super::answer::{Answer, AnswerFields};
 
 /// Answers over time. 10,000 accounts may share one timeline.
 #[derive(Debug, Clone)]
@@ -13,36 +13,40 @@ pub(crate) struct Timeline {
     rest: Vec<Keyframe>,
     /// When temporary keys are revoked, in order.
     revocations: Vec<Duration>,
-    /// When time begins anew; later than every moment.
+    /// The time after which the timeline repeats; later than every keyframe.
     repeat: Option<Duration>,
 }
 
-/// One change, in force until the next one.
+/// One change, in force until the next change.
 #[derive(Debug, Clone)]
 pub(crate) struct TimelineStep {
     /// Scenario time.
     pub(crate) at: Duration,
     /// Merged over the fields that hold.
-    pub(crate) set: Fields,
-    /// Fields that are removed.
+    pub(crate) set: AnswerFields,
+    /// The fields that are removed.
     pub(crate) unset: Vec<String>,
-    /// Whether the temporary keys of before are refused from now on.
+    /// Whether earlier temporary keys are refused from now on.
     pub(crate) revoke: bool,
     /// How requests are answered from now on.
     pub(crate) answer: Answer,
 }
 
-/// What holds from one time on.
+/// The answer and the fields from a time on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Keyframe {
     pub(crate) at: Duration,
     pub(crate) answer: Answer,
-    pub(crate) fields: Arc<Fields>,
+    pub(crate) fields: Arc<AnswerFields>,
 }
 
 impl Timeline {
     /// A timeline that begins with `fields` and good answers; `steps` are in order.
-    pub(crate) fn new(fields: Fields, steps: Vec<TimelineStep>, repeat: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        fields: AnswerFields,
+        steps: Vec<TimelineStep>,
+        repeat: Option<Duration>,
+    ) -> Self {
         let revocations = steps.iter().filter(|step| step.revoke);
         let revocations = revocations.map(|step| step.at).collect();
         let mut fields = Arc::new(fields);
@@ -74,7 +78,7 @@ impl Timeline {
         }
     }
 
-    /// What holds `elapsed` after the scenario's beginning, and how many steps it took.
+    /// The keyframe `elapsed` after the scenario's beginning, and the number of steps until then.
     pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Keyframe) {
         let time = self.time(elapsed);
         let step = self.rest.partition_point(|keyframe| keyframe.at <= time);
@@ -104,11 +108,11 @@ impl Timeline {
 
     /// The fields at first.
     #[cfg(test)]
-    pub(crate) fn fields(&self) -> &Fields {
+    pub(crate) fn fields(&self) -> &AnswerFields {
         &self.first.fields
     }
 
-    /// What changes, in order.
+    /// The changes in order.
     #[cfg(test)]
     pub(crate) fn steps(&self) -> &[Keyframe] {
         &self.rest
@@ -130,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    fn fields(value: Value) -> Fields {
+    fn fields(value: Value) -> AnswerFields {
         match value {
             Value::Object(fields) => fields,
             other => panic!("not an object: {other}"),
@@ -224,7 +228,7 @@ mod tests {
             (Some(60), 600, Some(560)),
         ] {
             let steps = vec![revoke(10), revoke(20)];
-            let timeline = Timeline::new(Fields::new(), steps, repeat.map(second));
+            let timeline = Timeline::new(AnswerFields::new(), steps, repeat.map(second));
             let revoked = timeline.revoked(second(elapsed));
             assert_eq!(revoked, expected.map(second), "{repeat:?} at {elapsed} s");
         }

@@ -1,4 +1,4 @@
-//! Whether a request is one that the API would answer.
+//! Verifies requests as the API does.
 //!
 //! Without state: a request, a time and the key that the request claims go in, an action or a
 //! refusal comes out. The checks have the API's order: form, authenticity, permission. The

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 
-use cwp_exporter::simulator::{Answer, Fields};
+use cwp_exporter::simulator::{Answer, AnswerFields};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -260,7 +260,7 @@ pub(crate) async fn tool(program: &str, arguments: &[&str], input: &str) -> (boo
 
 fn fields(near_expiry: u64) -> Answer {
     let fields = json!({"LicenseCnt": 40, "NearExpiryLicenseCnt": near_expiry});
-    let fields: &Fields = fields.as_object().unwrap();
+    let fields: &AnswerFields = fields.as_object().unwrap();
     Answer::Fields(fields.clone())
 }
 

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cwp_exporter::commands::stack::{Stack, StackSettings};
-use cwp_exporter::simulator::{Answer, Fields};
+use cwp_exporter::simulator::{Answer, AnswerFields};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -121,7 +121,7 @@ fn licences(near_expiry: u64, expired: u64) -> Answer {
         "NearExpiryLicenseCnt": near_expiry, "ExpireLicenseCnt": expired,
         "RepurchaseRenewSwitch": true,
     });
-    let fields: &Fields = fields.as_object().unwrap();
+    let fields: &AnswerFields = fields.as_object().unwrap();
     Answer::Fields(fields.clone())
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Reloads {
     source: Arc<Source>,
     network: Option<Arc<Network>>,
     /// The reading that is under way.
-    reading: Option<JoinHandle<Result<Read, String>>>,
+    reading: Option<JoinHandle<Result<LoadedConfig, String>>>,
     /// The requests that wait for the reading under way.
     waiting: Vec<ReloadRequest>,
     /// Whether a reading was requested since then; the file may have changed.
@@ -25,7 +25,7 @@ pub(super) struct Reloads {
 }
 
 /// A configuration, and the network that it needs.
-pub(super) struct Read {
+pub(super) struct LoadedConfig {
     pub(super) config: Config,
     /// The changed network, if it differs from the network in use. The contents of certificate
     /// files count, also of the system's.
@@ -33,7 +33,7 @@ pub(super) struct Read {
 }
 
 /// The outcome of a reading, and the requests that wait for it.
-pub(super) type Reading = (Result<Read, String>, Vec<ReloadRequest>);
+pub(super) type ReadOutcome = (Result<LoadedConfig, String>, Vec<ReloadRequest>);
 
 impl Reloads {
     pub(super) fn new(source: Source, network: Option<Arc<Network>>) -> Self {
@@ -54,7 +54,7 @@ impl Reloads {
     }
 
     /// Waits for the end of the next reading. Dropping the future loses nothing.
-    pub(super) async fn read(&mut self) -> Reading {
+    pub(super) async fn read(&mut self) -> ReadOutcome {
         if self.reading.is_none() && self.is_requested {
             self.is_requested = false;
             self.waiting = std::mem::take(&mut self.next);
@@ -75,14 +75,14 @@ impl Reloads {
 }
 
 /// Reads the files of a reload. Blocks for as long as they do.
-fn read(source: &Source, network: Option<&Network>) -> Result<Read, String> {
+fn read(source: &Source, network: Option<&Network>) -> Result<LoadedConfig, String> {
     let config = source.load().map_err(|error| error.to_string())?;
     let changed = network.map(|network| {
         let trust = Trust::of(&config, &source.environment);
         network.changed(trust, config.proxies.clone())
     });
     let network = changed.transpose().map_err(|error| error.to_string())?;
-    Ok(Read {
+    Ok(LoadedConfig {
         config,
         network: network.flatten(),
     })

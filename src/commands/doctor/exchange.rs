@@ -25,7 +25,7 @@ pub(super) struct Exchange {
     pub(super) decides: bool,
     /// The request's action as policies write it.
     pub(super) action: String,
-    /// The local clock minus the API's, in seconds, if the API said what time it is.
+    /// The local clock minus the API's, in seconds, if an answer had a Date header.
     pub(super) skew: Option<f64>,
     /// The answer's content and RequestId.
     pub(super) outcome: Result<(Collected, Option<String>), Error>,

@@ -30,7 +30,7 @@ impl Policy {
             statement: vec![Statement {
                 effect: "allow",
                 action: actions.collect(),
-                // CWP's actions have no resources of their own: CAM denies a named one.
+                // CWP's actions have no resources of their own: CAM denies a policy that names one.
                 resource: ["*"],
             }],
         }

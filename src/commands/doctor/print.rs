@@ -41,7 +41,7 @@ pub(in crate::commands) async fn run(
     }
 }
 
-/// How many accounts have been checked, on one line of a terminal that is rewritten.
+/// The number of checked accounts, on one line of a terminal, rewritten with each account.
 struct ProgressLine<W> {
     writer: W,
     is_terminal: bool,

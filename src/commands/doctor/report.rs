@@ -92,7 +92,7 @@ pub struct CheckResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
-    /// Whether the source of the key gives one that is valid.
+    /// Whether the key's source has a valid key.
     Credentials,
     /// Whether the name of the endpoint or its proxy resolves.
     Dns,
@@ -106,7 +106,7 @@ pub enum Check {
     Signature,
     /// Whether the key may call the action.
     Permission,
-    /// Whether the answer is one that the collector knows.
+    /// Whether the collector recognises the answer.
     Answer,
 }
 
@@ -196,7 +196,7 @@ impl CheckResult {
         }
     }
 
-    /// Passed, but with a remedy for what is not as it should be.
+    /// A passed check with a remedy.
     pub(super) fn warning(step: Check, detail: String, remedy: &str) -> Self {
         Self {
             remedy: Some(remedy.to_owned()),

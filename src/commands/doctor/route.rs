@@ -65,29 +65,36 @@ impl RouteProbe {
         if steps.len() == 1 {
             steps.push(CheckResult::skipped(Check::Tcp, "there is no address"));
         }
-        steps.push(match (stream, Peer::of(endpoint.url())) {
-            _ if !endpoint.is_https() => {
-                CheckResult::skipped(Check::Tls, "the endpoint is http://")
-            }
-            (None, _) => CheckResult::skipped(Check::Tls, "there is no connection"),
-            // The probe has no tunnel; the request itself needs one anyway.
-            (Some(_), _) if proxy.is_some() => CheckResult::skipped(
-                Check::Tls,
-                "the request itself checks this, through the proxy's tunnel",
-            ),
-            (Some(stream), Some(peer)) => match peer.server_name() {
-                Some(name) => {
-                    let handshake = self.within(self.tls.handshake(name, stream)).await;
-                    handshake.unwrap_or_else(|| {
-                        let detail = format!("no TLS handshake within {:?}", self.timeout);
-                        CheckResult::failed(Check::Tls, detail, CONNECTION_REMEDY)
-                    })
-                }
-                None => CheckResult::skipped(Check::Tls, "no certificate can be for this name"),
-            },
-            (Some(_), None) => CheckResult::skipped(Check::Tls, "the endpoint has no host"),
-        });
+        steps.push(self.tls_step(endpoint, stream, proxy.is_some()).await);
         Route { proxy, steps }
+    }
+
+    async fn tls_step(
+        &self,
+        endpoint: &Endpoint,
+        stream: Option<TcpStream>,
+        is_proxy: bool,
+    ) -> CheckResult {
+        let skipped = |why: &str| CheckResult::skipped(Check::Tls, why);
+        if !endpoint.is_https() {
+            return skipped("the endpoint is http://");
+        }
+        let Some(stream) = stream else {
+            return skipped("there is no connection");
+        };
+        // The probe has no tunnel; the request itself opens a tunnel.
+        if is_proxy {
+            return skipped("the request itself checks this, through the proxy's tunnel");
+        }
+        let peer = Peer::of(endpoint.url());
+        let Some(name) = peer.and_then(|peer| peer.server_name()) else {
+            return skipped("no certificate can be for this name");
+        };
+        let handshake = self.within(self.tls.handshake(name, stream)).await;
+        handshake.unwrap_or_else(|| {
+            let detail = format!("no TLS handshake within {:?}", self.timeout);
+            CheckResult::failed(Check::Tls, detail, CONNECTION_REMEDY)
+        })
     }
 
     /// Looks the peer up and connects to it.

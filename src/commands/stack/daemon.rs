@@ -106,10 +106,10 @@ async fn on_path(names: &[&'static str]) -> Option<&'static str> {
 }
 
 /// Starts a program that ends with this process: it is killed when the child is dropped
-/// and, where util-linux is there to arrange it, also when this process is killed.
+/// and, where util-linux has `setpriv`, also when this process is killed.
 ///
 /// The kernel ends it with the thread that calls this, which must therefore be the
-/// process's main one, or live as long.
+/// process's main thread, or live as long.
 async fn spawn(name: &str, arguments: &[String]) -> io::Result<Child> {
     const DIE_WITH_PARENT: [&str; 2] = ["--pdeathsig", "KILL"];
     let tried = silent("setpriv")

@@ -2,15 +2,15 @@ use serde_json::Value;
 
 use super::*;
 
-fn envelope() -> Envelope {
-    Envelope {
+fn envelope() -> ReplyEnvelope {
+    ReplyEnvelope {
         request_id: "id-1".to_owned(),
         date: Timestamp::from_second(1_717_200_000).unwrap(),
     }
 }
 
 fn content() -> ReplyContent {
-    let mut fields = Fields::new();
+    let mut fields = AnswerFields::new();
     fields.insert("LicenseCnt".to_owned(), Value::from(5));
     ReplyContent::Fields(Arc::new(fields))
 }
@@ -44,7 +44,7 @@ async fn good_answer_has_fields_date_and_request_id() {
 
 #[tokio::test]
 async fn given_fields_replace_the_timelines() {
-    let (_, body) = respond(&Answer::Fields(Fields::new())).await;
+    let (_, body) = respond(&Answer::Fields(AnswerFields::new())).await;
     assert_eq!(body, r#"{"Response":{"RequestId":"id-1"}}"#);
 }
 
@@ -114,8 +114,8 @@ fn cut_answer_is_never_whole() {
         (13, r#"{"Response":{"#),
         (9_999, r#"{"Response":{"LicenseCnt":5,"RequestId":"id-1"}"#),
     ] {
-        let (_, ConnectionReply::Break(raw)) = envelope().reply(&Answer::Cut(bytes), &content())
-        else {
+        let (_, reply) = envelope().reply(&Answer::Cut(bytes), &content());
+        let ConnectionReply::Interrupt(Interruption::Break(raw)) = reply else {
             panic!("not cut");
         };
         let raw = String::from_utf8(raw.to_vec()).unwrap();
@@ -136,7 +136,7 @@ fn delays_add_up() {
 
 #[tokio::test]
 async fn request_id_of_a_scenario_is_kept() {
-    let mut fields = Fields::new();
+    let mut fields = AnswerFields::new();
     fields.insert("RequestId".to_owned(), Value::Null);
     let (_, body) = respond(&Answer::Fields(fields)).await;
     assert_eq!(body, r#"{"Response":{"RequestId":null}}"#);

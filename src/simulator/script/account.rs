@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::action::Action;
-use super::super::answer::{Fields, documented_example};
+use super::super::answer::{AnswerFields, documented_example};
 use super::super::key::{Permissions, SimulatedKey};
-use super::super::scenario::{Account, Role, ScenarioAccount};
+use super::super::scenario::{Role, ScenarioAccount, SimulatedAccount};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Rotation, TimelineOwner};
-use super::{any_text, fields, is_made_of, rate_limit, some_text, valid_text};
+use super::{any_text, fields, is_made_of, rate_limit, some_text, texts, valid_text};
 use crate::config::{Fault, Node, Reader, Section, list, whole};
 
 /// How many accounts can be written as one.
@@ -48,12 +48,8 @@ pub(crate) fn read(
     let count = reader.value(section.get("count"), |node| whole(node, 1..=MAX_COUNT));
     let written = written(reader, &section, count.is_some());
     let fields = reader.value(section.get("fields"), fields);
-    let read = step::read(
-        reader,
-        section.get("timeline"),
-        TimelineOwner::Account,
-        repeat,
-    );
+    let timeline = section.get("timeline");
+    let read = step::read(reader, timeline, TimelineOwner::Account, repeat);
     for rotation in &read.rotations {
         check_rotation(reader, &section, rotation, count.is_some());
     }
@@ -76,9 +72,9 @@ pub(crate) fn read(
     accounts.collect()
 }
 
-/// Reads what does not change with time, with [`NUMBER`] where each of `many` accounts has
-/// its number.
-fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Account> {
+/// Reads the parts that do not change with time, with [`NUMBER`] for the number of each of
+/// `many` accounts.
+fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<SimulatedAccount> {
     let name = reader.required(section, "name", |node| own(some_text(node)?, many));
     let id = reader.value(section.get("secret_id"), |node| own(secret_id(node)?, many));
     let key = reader.value(section.get("secret_key"), some_text);
@@ -114,7 +110,7 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Acc
     }
     let role = role.and_then(|node| role_of(reader, &node, web_identity, many));
     let answers = answers(reader, section.get("answers"));
-    Some(Account {
+    Some(SimulatedAccount {
         answers: Arc::new(answers),
         name: name?,
         secret_id: id.unwrap_or_default(),
@@ -127,7 +123,7 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Acc
 }
 
 /// Reads the answers to further actions.
-fn answers(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<Arc<str>, Fields> {
+fn answers(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<Arc<str>, AnswerFields> {
     let section = reader.map(node);
     let mut answers = BTreeMap::new();
     for (name, node) in section.entries() {
@@ -144,7 +140,7 @@ fn answers(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<Arc<str>, Fi
     answers
 }
 
-/// `text`, if it can be the own one of each account.
+/// `text`, if each of `many` accounts can have its own.
 fn own(text: String, many: bool) -> Result<String, Fault> {
     if many && !text.contains(NUMBER) {
         return Err(Fault::new(
@@ -189,8 +185,7 @@ fn role_of(
     let section = reader.section(Some(node), &["arn", "external_id", "trusts"]);
     let external_id = reader.value(section.get("external_id"), any_text);
     let trusts = reader.value(section.get("trusts"), |node| {
-        let items = list(node, "write `- ` before each name")?;
-        items.iter().map(any_text).collect::<Result<_, _>>()
+        texts(node, "write `- ` before each name")
     });
     let arn = reader.required(&section, "arn", |node| {
         let first = Template(many.then(|| "0".to_owned()));
@@ -227,7 +222,7 @@ fn check_rotation(reader: &mut Reader, section: &Section<'_>, rotation: &Rotatio
 }
 
 impl Rotation<'_> {
-    /// Its time and key; an id that is not written is the `first` one.
+    /// Its time and key; the id is the `first` one unless written.
     fn key(&self, template: &Template, first: &str) -> (Duration, SimulatedKey) {
         let secret_id = self.secret_id.as_ref().map(|id| template.fill(id));
         let key = SimulatedKey {
@@ -250,9 +245,9 @@ impl Template {
         }
     }
 
-    fn account(&self, written: &Account) -> Account {
+    fn account(&self, written: &SimulatedAccount) -> SimulatedAccount {
         let mut account = written.clone();
-        let Account {
+        let SimulatedAccount {
             name,
             secret_id,
             secret_key,
@@ -275,8 +270,7 @@ impl Template {
     }
 }
 
-/// Checks that no two accounts share what must be their own; one problem for each entry
-/// and key.
+/// Checks that names, secret ids and roles are unique; one problem for each entry and key.
 pub(crate) fn check_unique(entries: &Entries<'_>, reader: &mut Reader) {
     // The first account, with its entry, that has each text.
     let mut owners = HashMap::new();

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use super::super::answer::{Answer, MAX_NESTED};
 use super::super::timeline::TimelineStep;
 use super::units::size;
-use super::{TIME, any_text, fields, some_text, valid_text};
+use super::{TIME, any_text, fields, some_text, texts, valid_text};
 use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, whole};
 
 /// The keys of a step that are a whole answer.
@@ -107,8 +107,7 @@ fn step(
     let has_any = |names: &[&str]| names.iter().any(|name| has(name));
     let set = reader.value(section.get("set"), fields);
     let unset = reader.value(section.get("unset"), |node| {
-        let items = list(node, "write `- ` before each item")?;
-        items.iter().map(any_text).collect::<Result<Vec<_>, _>>()
+        texts(node, "write `- ` before each item")
     });
     for name in ["ok", "gzip", "revoke"] {
         reader.value(section.get(name), only_true);

@@ -35,7 +35,7 @@ fn every_kind_of_step_is_understood() {
         "../../../tests/fixtures/scenarios/every-step.yml"
     ))
     .unwrap();
-    assert_eq!(scenario.rate_limit.get(), 50);
+    assert_eq!(scenario.rate_limit, 50);
     assert_eq!(scenario.clock_offset, SignedDuration::from_mins(-10));
     let ScenarioAccount {
         account,
@@ -119,7 +119,7 @@ fn every_kind_of_step_is_understood() {
 #[test]
 fn limit_is_the_apis_unless_given() {
     let scenario = parse(&account("")).unwrap();
-    assert_eq!(scenario.rate_limit.get(), 20);
+    assert_eq!(scenario.rate_limit, 20);
     assert_eq!(scenario.clock_offset, SignedDuration::ZERO);
 }
 

@@ -7,7 +7,7 @@ const ROLE: &str = "role: {arn: \"qcs::cam::uin/1:roleName/a\"}";
 #[test]
 fn services_are_the_real_ones_unless_said_otherwise() {
     let scenario = parse(&account("")).unwrap();
-    assert_eq!(scenario.sts.rate_limit.get(), 600);
+    assert_eq!(scenario.sts.rate_limit, 600);
     assert_eq!(scenario.sts.lifetime, None);
     assert!(scenario.metadata.binding.is_none());
     let yaml = account(&format!(
@@ -15,7 +15,7 @@ fn services_are_the_real_ones_unless_said_otherwise() {
          sts: {{lifetime: 5s, rate_limit: 7, timeline: [{{at: 1s, reset: true}}]}}"
     ));
     let scenario = parse(&yaml).unwrap();
-    assert_eq!(scenario.sts.rate_limit.get(), 7);
+    assert_eq!(scenario.sts.rate_limit, 7);
     assert_eq!(scenario.sts.lifetime, Some(Duration::from_secs(5)));
     assert_eq!(scenario.sts.timeline.steps().len(), 1);
     assert_eq!(scenario.metadata.timeline.steps().len(), 1);
