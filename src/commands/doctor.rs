@@ -248,13 +248,15 @@ impl Doctor<'_> {
             Some(_) => steps.extend(exchange::skip(UNREACHABLE)),
             None => steps.extend(exchange::skip("there is no key to sign with")),
         }
+        let schedules = self.enabled.iter().map(|(_, schedule)| schedule);
+        let requests_per_day = schedules.map(Schedule::per_day).sum();
         AccountDiagnosis {
             account: account.name.clone(),
             ok: !steps.iter().any(CheckResult::has_failed),
             endpoint: account.endpoint.url().to_owned(),
             region: account.region.clone(),
             proxy,
-            requests_per_day: self.requests_per_day(),
+            requests_per_day,
             steps,
             summary,
         }
@@ -295,10 +297,5 @@ impl Doctor<'_> {
             outcome,
             skew: skew.get(),
         }
-    }
-
-    fn requests_per_day(&self) -> u64 {
-        let schedules = self.enabled.iter().map(|(_, schedule)| schedule.per_day());
-        schedules.sum()
     }
 }

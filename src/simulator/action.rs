@@ -33,26 +33,24 @@ impl Action {
         scripted: &HashSet<Arc<str>>,
     ) -> Result<Self, Refusal> {
         let of_scenario = || scripted.get(name).cloned().map(Self::Scripted);
-        let action = Self::built_in(name).or_else(of_scenario);
-        let known = match &action {
-            Some(action) => action.version() == version,
-            None => Self::BUILT_IN
-                .iter()
-                .any(|other| other.version() == version),
-        };
-        if !known {
-            let action = action.unwrap_or(Self::DescribeLicenseGeneral);
+        let wrong_version = |action: &Self| {
             let (service, right) = (action.service(), action.version());
             let message =
                 format!("The version `{version}` does not exist; {service} has `{right}`.");
-            return Err(Refusal::new("NoSuchVersion", message));
+            Err(Refusal::new("NoSuchVersion", message))
+        };
+        let mut built_in = Self::BUILT_IN.iter();
+        match Self::built_in(name).or_else(of_scenario) {
+            Some(action) if action.version() == version => Ok(action),
+            Some(action) => wrong_version(&action),
+            None if built_in.any(|action| action.version() == version) => {
+                let message = format!(
+                    "The request action=`{name}` is invalid or does not match version=`{version}`."
+                );
+                Err(Refusal::new("InvalidAction", message))
+            }
+            None => wrong_version(&Self::DescribeLicenseGeneral),
         }
-        action.ok_or_else(|| {
-            let message = format!(
-                "The request action=`{name}` is invalid or does not match version=`{version}`."
-            );
-            Refusal::new("InvalidAction", message)
-        })
     }
 
     /// The action of a name that every scenario has, whatever its version.

@@ -126,8 +126,7 @@ impl CloudState {
             }
             let (answer, mut fields) = self.sts.answer("sts", elapsed);
             if answer.is_good() {
-                let longest = self.scenario.sts.lifetime.unwrap_or(Duration::MAX);
-                let lifetime = role.duration.min(longest);
+                let lifetime = role.duration.min(self.scenario.sts.lifetime);
                 let key = self.tenants.issue(index, elapsed, now, lifetime);
                 fields = Arc::new(sts::fields(&key));
             }
@@ -175,7 +174,7 @@ impl CloudState {
         (answer, content.unwrap_or_else(metadata::not_found))
     }
 
-    /// The key in the metadata: the same key until half of its life is over.
+    /// The key in the metadata: the same key until half of its lifetime is over.
     fn instance_key(&mut self, binding: &RoleBinding, at: Instant, now: Timestamp) -> IssuedKey {
         let elapsed = self.elapsed(at);
         let is_fresh = |key: &&IssuedKey| {

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
 use http::header::CONNECTION;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -14,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -41,10 +41,10 @@ pub(crate) async fn serve(stream: TcpStream, state: Arc<SimulatorState>) {
     let ended = tokio::select! {
         ended = &mut connection => ended.map_err(io::Error::other),
         Some(interruption) = interrupted.recv() => {
-            let stream = connection.into_parts().io.into_inner();
+            let mut stream = connection.into_parts().io.into_inner();
             match interruption {
                 Interruption::Reset => stream.set_zero_linger(),
-                Interruption::Break(bytes) => write_all(&stream, bytes).await,
+                Interruption::Break(bytes) => stream.write_all(&bytes).await,
             }
         }
     };
@@ -107,17 +107,4 @@ async fn answer(
             pending().await
         }
     }
-}
-
-async fn write_all(stream: &TcpStream, mut bytes: Bytes) -> io::Result<()> {
-    while bytes.has_remaining() {
-        stream.writable().await?;
-        match stream.try_write(&bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes.advance(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

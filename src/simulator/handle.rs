@@ -95,7 +95,7 @@ impl Handle {
 
     /// How many temporary keys were issued for an account; 0 for one that does not exist.
     #[must_use]
-    pub fn handed_out(&self, account: &str) -> usize {
+    pub fn issued_keys(&self, account: &str) -> usize {
         let cloud = self.state.lock();
         let tenant = cloud.tenants.named(account);
         tenant.map_or(0, |tenant| tenant.issued)

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn request_over_the_limit_is_told_how_many_there_were() {
+    fn request_over_the_limit_gets_the_number_of_requests() {
         let (mut window, now) = (RateWindow::default(), Instant::now());
         let results: Vec<_> = (0..4).map(|_| admit(&mut window, 2, now)).collect();
         assert_eq!(results, [Ok(()), Ok(()), Err(3), Err(4)]);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_and_actions_are_counted_apart() {
+    fn accounts_and_actions_are_counted_separately() {
         let (mut window, now) = (RateWindow::default(), Instant::now());
         let one = 1;
         assert_eq!(window.admit(0, &ACTION, one, now), Ok(()));

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rate_refusal_reads_like_the_real_one() {
+    fn rate_refusal_has_the_real_text() {
         let refusal = Refusal::rate(7, 5);
         assert_eq!(
             refusal.message(Language::English),

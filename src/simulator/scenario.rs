@@ -23,8 +23,8 @@ use super::timeline::Timeline;
 /// | `rate_limit: 20` | licence requests per second, account and action |
 /// | `repeat: 5m` | the time after which all timelines repeat |
 /// | `clock_offset: -6m` | how far the cloud's clock is ahead, negative if behind |
-/// | `sts: {lifetime: 5s, rate_limit: 600, timeline: […]}` | the token service: the longest life of its keys, shorter than a caller can ask for; its requests per second; its faults |
-/// | `metadata: {account: prod, role: CwpExporter, lifetime: 2h, timeline: […]}` | instance metadata: the account whose role is bound to the instance, none if absent; the role's name, otherwise taken from its ARN; how long its keys live; its faults |
+/// | `sts: {lifetime: 5s, rate_limit: 600, timeline: […]}` | the token service: the longest lifetime of its keys, which may be shorter than a caller can ask for; its requests per second; its faults |
+/// | `metadata: {account: prod, role: CwpExporter, lifetime: 2h, timeline: […]}` | instance metadata: the account whose role is bound to the instance, none if absent; the role's name, otherwise taken from its ARN; the lifetime of its keys; its faults |
 ///
 /// | of an account | |
 /// |---|---|
@@ -62,7 +62,7 @@ use super::timeline::Timeline;
 ///
 /// Of accounts also, with any of these or alone:
 ///
-/// | step | from that moment |
+/// | step | from that time on |
 /// |---|---|
 /// | `rotate: {secret_key: …}` | the account's own key is this one, also with `secret_id: …` (otherwise the first one) and `token: …`; the previous key is refused |
 /// | `revoke: true` | earlier temporary keys are refused with `AuthFailure.TokenFailure`; new ones work |
@@ -71,7 +71,7 @@ use super::timeline::Timeline;
 /// an `error` of instance metadata is `{"Code": …, "Message": …}`.
 ///
 /// Temporary keys stay good until their own end, whatever is issued after them.
-/// Instance metadata show the same key until half of its life is over.
+/// Instance metadata show the same key until half of its lifetime is over.
 ///
 /// ```
 /// use cwp_exporter::simulator::Scenario;
@@ -127,8 +127,8 @@ pub(crate) struct TokenService {
     pub(crate) timeline: Arc<Timeline>,
     /// Requests per second, account and action.
     pub(crate) rate_limit: u32,
-    /// The longest life of a key.
-    pub(crate) lifetime: Option<Duration>,
+    /// The longest lifetime of a key.
+    pub(crate) lifetime: Duration,
 }
 
 /// The metadata service of an instance.

@@ -182,9 +182,10 @@ fn token_service(
 ) -> TokenService {
     let section = reader.section(node, &["rate_limit", "lifetime", "timeline"]);
     let limit = reader.value(section.get("rate_limit"), rate_limit);
+    let lifetime = reader.value(section.get("lifetime"), |node| duration(node, &PERIOD));
     TokenService {
         rate_limit: limit.unwrap_or(STS_RATE_LIMIT),
-        lifetime: reader.value(section.get("lifetime"), |node| duration(node, &PERIOD)),
+        lifetime: lifetime.unwrap_or(Duration::MAX),
         timeline: timeline(reader, section.get("timeline"), repeat),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct IssuedKey {
     pub(crate) issued_at: Duration,
     /// Unix seconds from which on it is refused.
     pub(crate) expires: i64,
-    /// Unix seconds at which half of its life is over.
+    /// Unix seconds at which half of its lifetime is over.
     pub(crate) half: i64,
 }
 
@@ -79,7 +79,7 @@ impl TemporaryKeys {
         self.issued = self.issued.saturating_add(1);
         let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
         let expires = end.as_second() + i64::from(end.subsec_nanosecond() > 0);
-        let life = expires.saturating_sub(now.as_second());
+        let seconds = expires.saturating_sub(now.as_second());
         let key = SimulatedKey {
             secret_id: format!("AKID{}", self.text("id")),
             secret_key: self.text("key"),
@@ -91,7 +91,7 @@ impl TemporaryKeys {
             serial: self.issued,
             issued_at,
             expires,
-            half: now.as_second().saturating_add(life / 2),
+            half: now.as_second().saturating_add(seconds / 2),
         };
         let secret_id = temporary.key.secret_id.clone();
         self.by_secret_id.insert(secret_id, temporary.clone());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_keys_are_alike() {
+    fn no_two_keys_are_equal() {
         let (mut keys, mut others) = (TemporaryKeys::new(1), TemporaryKeys::new(2));
         let first = issue(&mut keys, at(0), 1_000).key;
         for other in [
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn life_ends_at_the_announced_second_and_is_never_shorter_than_asked_for() {
+    fn key_expires_at_the_announced_second_and_never_early() {
         let mut keys = TemporaryKeys::new(1);
         let half_past = Timestamp::from_millisecond(10_500).unwrap();
         for (now, lifetime_ms, expires) in [

@@ -368,7 +368,7 @@ async fn body_over_ten_megabytes_is_refused() {
 }
 
 #[tokio::test]
-async fn nonsense_is_survived() {
+async fn malformed_requests_do_not_stop_the_simulator() {
     let running = RunningSimulator::start(SCENARIO).await;
     for nonsense in [
         &b"\x16\x03\x01\x02\x00\x01"[..],
@@ -397,7 +397,7 @@ async fn only_loopback_is_bound() {
 }
 
 #[test]
-fn demo_shows_what_it_promises() {
+fn demo_scenario_has_the_promised_accounts() {
     let demo = Scenario::demo().unwrap();
     let names: Vec<&str> = demo.accounts().map(SimulatedAccount::name).collect();
     assert_eq!(

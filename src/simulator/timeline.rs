@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn step_holds_from_its_very_keyframe_until_the_next() {
+    fn step_holds_from_its_time_until_the_next() {
         let timeline = timeline(None);
         let base = json!({"LicenseCnt": 5, "AutoOpenStatus": true});
         check(&timeline, 0, 0, &Answer::Ok, base.clone());

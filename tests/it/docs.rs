@@ -1363,9 +1363,9 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
     write("operator.new", &new);
     assert!(commands.contains("mv operator.new operator.key\n"));
     std::fs::rename(&new, &key).unwrap();
-    let keys = cloud.handle.handed_out("partner");
+    let keys = cloud.handle.issued_keys("partner");
     eventually("a key by the new key", async || {
-        (cloud.handle.handed_out("partner") != keys).then_some(())
+        (cloud.handle.issued_keys("partner") != keys).then_some(())
     })
     .await;
     let last = exporter

@@ -1,4 +1,4 @@
-//! `doctor`: what it finds, what it says to do, and what it keeps to itself.
+//! `doctor`: its findings and remedies, and the secrets that it does not show.
 
 mod key;
 mod route;
@@ -25,7 +25,7 @@ const STEPS: [&str; 8] = [
     "answer",
 ];
 
-/// What `doctor` said of one configuration, to people and to machines.
+/// The output of `doctor` for one configuration, as text and as JSON.
 pub(crate) struct Diagnosis {
     pub(crate) text: String,
     pub(crate) json: Value,
@@ -33,7 +33,7 @@ pub(crate) struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Runs the command both ways; they must agree, and log nothing.
+    /// Runs the command with text and with JSON; both must agree, and log nothing.
     pub(crate) async fn of(config: &str, variables: &[(&str, &str)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config).unwrap();
@@ -41,7 +41,7 @@ impl Diagnosis {
         let text = run(&[&file, "doctor"], variables).await;
         let json = run(&[&file, "doctor", "--json"], variables).await;
         assert_eq!(text.status, json.status);
-        // What is to be done is never to run what has just run.
+        // No remedy is to run `doctor`, which has just run.
         for output in [&text, &json] {
             let said = utf8(&output.stdout);
             assert!(!said.contains("cwp-exporter doctor"), "{said}");
@@ -56,7 +56,7 @@ impl Diagnosis {
         }
     }
 
-    /// What it says of the account `a0` alone, whose key is in the variable `KEY`.
+    /// The output for the account `a0` alone, whose key is in the variable `KEY`.
     async fn of_endpoint(endpoint: &str, api: &str) -> Self {
         let config = format!(
             "poll: {{timeout: 2s}}\napi: {{endpoint: '{endpoint}'{api}}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}]"
@@ -64,8 +64,8 @@ impl Diagnosis {
         Self::of(&config, &[("KEY", "key-a0")]).await
     }
 
-    /// What it says of the accounts of [`Cloud::with_accounts`], with time enough for a
-    /// busy machine.
+    /// The output for the accounts of [`Cloud::with_accounts`], with timeouts for a busy
+    /// machine.
     async fn of_cloud(cloud: &Cloud, count: usize) -> Self {
         Self::of_cloud_with(cloud, count, "{interval: 10s, timeout: 10s, max_age: 20s}").await
     }
@@ -87,8 +87,7 @@ impl Diagnosis {
         steps.iter().find(|step| step["step"] == name).unwrap()
     }
 
-    /// The steps that went wrong with the first account, which must be these; the
-    /// report says so in every way.
+    /// Asserts that these steps of the first account failed, in the text and in the JSON.
     fn assert_failed(&self, expected: &[&str]) {
         let steps = self.json["accounts"][0]["steps"].as_array().unwrap();
         let names: Vec<&str> = steps
@@ -133,14 +132,14 @@ async fn cloud_of_one(account: &str, whole: &str) -> Cloud {
 }
 
 #[tokio::test]
-async fn where_all_is_well_each_account_has_one_line() {
+async fn an_account_without_a_failed_step_has_one_line() {
     let cloud = Cloud::with_accounts(3).await;
     let found = Diagnosis::of_cloud(&cloud, 3).await;
     assert_eq!(found.code, Some(0));
     let lines: Vec<&str> = found.text.lines().collect();
     assert_eq!(lines.len(), 3 + 1, "{}", found.text);
     let mut accounts = lines[..3].to_vec();
-    // Each is printed as it ends.
+    // Each account is printed as soon as it was examined.
     accounts.sort_unstable();
     for (number, line) in accounts.iter().enumerate() {
         let start = format!(
@@ -253,7 +252,7 @@ async fn an_answer_without_a_documented_field_is_a_failure_of_the_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_differs_from_its_document_is_good_but_said_to() {
+async fn an_answer_that_differs_from_its_document_passes_and_the_difference_is_named() {
     let cloud = cloud_of_one(", fields: {LicenseCnt: 1, Unheard: 1}", "").await;
     let found = Diagnosis::of_cloud(&cloud, 1).await;
     assert_eq!(found.code, Some(0));
@@ -310,7 +309,7 @@ fn accounts_of_one_key(cloud: &Cloud, accounts: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn an_account_is_printed_as_it_ends_whatever_the_others_wait_for() {
+async fn an_account_is_printed_as_soon_as_it_was_examined() {
     let cloud = Cloud::start(
         "accounts:
   - {name: a0, secret_id: AKIDa0, secret_key: key}

@@ -1,4 +1,4 @@
-//! What systemd hears of the program, over a socket as systemd's own.
+//! The notifications of systemd, over a socket like systemd's.
 
 use tokio::net::UnixDatagram;
 
@@ -48,12 +48,12 @@ impl Manager {
 }
 
 #[tokio::test]
-async fn it_hears_of_readiness_reloads_and_the_end_in_this_order() {
+async fn systemd_is_notified_of_readiness_reloads_and_the_end_in_this_order() {
     let cloud = Cloud::with_accounts(2).await;
     let manager = Manager::new();
     let mut program = manager.start(&cloud, &[]);
     manager.hears("READY=1").await;
-    // Who is told that it is ready can use it.
+    // Once ready, the program answers.
     program.url().await;
 
     program.signal("HUP").await;
@@ -68,7 +68,7 @@ async fn it_hears_of_readiness_reloads_and_the_end_in_this_order() {
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_ends_for_it_too() {
+async fn systemd_is_notified_of_the_end_of_a_failed_reload() {
     let cloud = Cloud::with_accounts(2).await;
     let manager = Manager::new();
     let program = manager.start(&cloud, &[]);
@@ -80,7 +80,7 @@ async fn a_reload_that_fails_ends_for_it_too() {
 }
 
 #[tokio::test]
-async fn it_hears_how_the_accounts_are_and_as_its_watchdog_demands_that_the_heart_beats() {
+async fn systemd_is_notified_of_the_accounts_and_of_liveness_in_time_for_its_watchdog() {
     let cloud = Cloud::with_accounts(1).await;
     let manager = Manager::new();
     let _program = manager.start(&cloud, &[("WATCHDOG_USEC", "200000")]);
@@ -89,7 +89,7 @@ async fn it_hears_how_the_accounts_are_and_as_its_watchdog_demands_that_the_hear
 }
 
 #[tokio::test]
-async fn it_hears_nothing_of_a_watchdog_that_is_not_there() {
+async fn without_a_watchdog_systemd_is_not_notified_of_liveness() {
     let cloud = Cloud::with_accounts(2).await;
     let manager = Manager::new();
     let _program = manager.start(&cloud, &[]);

@@ -1,4 +1,4 @@
-//! From the cloud to the person: the simulated cloud, the exporter, a real Prometheus with
+//! From the cloud to the notification: the simulated cloud, the exporter, a real Prometheus with
 //! the shipped rules and a real Alertmanager with the shipped routes, an hour in a minute.
 
 use std::convert::Infallible;
@@ -27,7 +27,7 @@ use crate::harness::{Cloud, Exporter, client, config_for, program, run, within};
 /// How long a notification may take, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a notification says of one alert.
+/// One alert of a notification.
 #[derive(Debug, Clone, PartialEq)]
 struct Notice {
     receiver: String,
@@ -68,7 +68,7 @@ impl Inbox {
         Self { url, notices }
     }
 
-    /// Waits for a notification, and returns all that have come until then.
+    /// Waits for a notification, and returns all notifications until then.
     async fn await_notice(&self, status: &str, alert: &str, account: &str) -> Vec<Notice> {
         let mut notices = self.notices.clone();
         let arrived = notices.wait_for(|all| !matching(all, status, alert, account).is_empty());
@@ -86,7 +86,7 @@ impl Inbox {
     }
 }
 
-/// The notices of a message, with the alerts' names less what all of them begin with.
+/// The notices of a message, with the alerts' names without their common prefix.
 fn read(message: &Value) -> Vec<Notice> {
     let alerts = message["alerts"].as_array().unwrap();
     let notices = alerts.iter().map(|alert| {
@@ -125,7 +125,7 @@ fn licences(near_expiry: u64, expired: u64) -> Answer {
     Answer::Fields(fields.clone())
 }
 
-/// What Alertmanager does with an alert: `active`, or `suppressed` if another mutes it.
+/// The state of an alert at Alertmanager: `active`, or `suppressed` by another alert.
 async fn state(stack: &Stack, alert: &str, account: &str) -> Option<String> {
     let url = format!("{}/api/v2/alerts", stack.alertmanager_url);
     let text = client()
@@ -146,7 +146,7 @@ async fn state(stack: &Stack, alert: &str, account: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Prometheus and Alertmanager"]
-async fn whoever_renews_is_notified_of_what_happened_and_of_nothing_else() {
+async fn every_change_of_licences_and_keys_is_notified_and_nothing_else() {
     // a0 is renewed in time, a1 has expired for good, a2 loses its key.
     let cloud = Cloud::with_accounts(3).await;
     let api = &cloud.handle;
@@ -193,7 +193,7 @@ async fn whoever_renews_is_notified_of_what_happened_and_of_nothing_else() {
     api.play("a0", licences(0, 0)).unwrap();
     inbox.await_notice("resolved", "LicenseExpired", "a0").await;
 
-    // A key that is refused is the operator's business, and says nothing of licences.
+    // A refused key causes no alert about licences.
     api.set_secret("a2", "another", None).unwrap();
     let all = inbox.await_notice("firing", "AccountFailing", "a2").await;
     let failing = matching(&all, "firing", "AccountFailing", "a2");
@@ -258,10 +258,10 @@ async fn a_stack_without_its_programs_says_what_to_install() {
     );
 }
 
-/// `demo --stack` once it has said what to open.
+/// `demo --stack` after its first lines.
 struct Demo {
     child: Child,
-    /// What it said.
+    /// The first lines of its output.
     lines: Vec<String>,
 }
 
@@ -283,7 +283,7 @@ impl Demo {
             }
         })
         .await;
-        // It is read on, or its notifications would find nobody.
+        // The output is read further, so that the demo can write notifications.
         tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
         Self { child, lines }
     }
@@ -333,7 +333,7 @@ async fn the_demo_prints_only_pages_that_open_and_show_alerts() {
 }
 
 #[tokio::test]
-async fn a_demo_that_speaks_tls_says_https_and_takes_no_stack() {
+async fn a_demo_with_tls_prints_https_and_refuses_a_stack() {
     let folder = tempfile::tempdir().unwrap();
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(folder.path().join("crt"), key.cert.pem()).unwrap();

@@ -1,4 +1,4 @@
-//! Output onto what takes nothing.
+//! Output to a full disk, a read-only folder and a closed pipe.
 
 use std::process::Stdio;
 
@@ -9,17 +9,17 @@ use crate::harness::{Cloud, config_for, program, within};
 /// How to get a mount of one's own: as anybody, or as root where users get no namespaces.
 const NAMESPACES: [&[&str]; 2] = [&["--map-root-user", "--mount"], &["--mount"]];
 
-/// What came of a run of `once --output` onto a disk of its own, which has an old file.
+/// The outcome of `once --output` onto a disk of its own, which has an old file.
 struct Run {
     /// How many requests reached the cloud.
     requests: usize,
     code: String,
-    /// What is in the file, and which files are there.
+    /// The content of the file, and the names of all files.
     left: Vec<String>,
     stderr: String,
 }
 
-/// Whether this system lets a test mount something where nobody else sees it.
+/// Whether this system allows a mount in a namespace of a test.
 async fn namespace() -> Option<&'static [&'static str]> {
     for namespace in NAMESPACES {
         let mut command = Command::new("unshare");
@@ -85,7 +85,7 @@ async fn once_onto(prepare: &str) -> Option<Run> {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_the_old_file_whole_and_is_named_with_what_to_do() {
+async fn a_full_disk_keeps_the_old_file_whole_and_is_named_with_a_remedy() {
     let fill = "dd if=/dev/zero of=\"$DISK/other\" bs=4k 2>/dev/null || true";
     let Some(run) = once_onto(fill).await else {
         return;
@@ -101,7 +101,7 @@ async fn a_full_disk_keeps_the_old_file_whole_and_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_read_only_folder_is_named_with_what_to_do_before_anything_is_asked_of_the_cloud() {
+async fn a_read_only_folder_is_named_with_a_remedy_before_any_request() {
     let Some(run) = once_onto("mount -o remount,ro \"$DISK\"").await else {
         return;
     };
@@ -117,7 +117,7 @@ async fn a_read_only_folder_is_named_with_what_to_do_before_anything_is_asked_of
 }
 
 #[tokio::test]
-async fn standard_output_that_takes_nothing_is_named() {
+async fn standard_output_that_cannot_be_written_is_named() {
     let cloud = Cloud::with_accounts(1).await;
     let (config, variables) = config_for(&cloud, 1);
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -60,7 +60,7 @@ pub(super) async fn check(
         }
         Some(left) => format!("{summary}, valid for {}", span(left)),
         None if credential.token().is_some() => {
-            format!("{summary}, temporary, but it does not say until when")
+            format!("{summary}, temporary, without a known end")
         }
         None => summary.clone(),
     };

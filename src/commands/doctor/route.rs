@@ -104,16 +104,16 @@ impl RouteProbe {
         is_proxy: bool,
         steps: &mut Vec<CheckResult>,
     ) -> Option<TcpStream> {
-        let whose = if is_proxy { "the proxy " } else { "" };
+        let prefix = if is_proxy { "the proxy " } else { "" };
         let addresses = match peer.literal() {
             Some(address) => {
-                let detail = format!("{whose}{address} is an address, not a name");
+                let detail = format!("{prefix}{address} is an address, not a name");
                 steps.push(CheckResult::skipped(Check::Dns, detail));
                 vec![SocketAddr::new(address, peer.port)]
             }
             None => {
                 let host = peer.host.to_string();
-                let (step, addresses) = self.look_up(whose, &host, peer.port).await;
+                let (step, addresses) = self.look_up(prefix, &host, peer.port).await;
                 steps.push(step);
                 addresses
             }
@@ -121,19 +121,19 @@ impl RouteProbe {
         if addresses.is_empty() {
             return None;
         }
-        let (step, stream) = self.connect(whose, &addresses).await;
+        let (step, stream) = self.connect(prefix, &addresses).await;
         steps.push(step);
         stream
     }
 
-    async fn look_up(&self, whose: &str, host: &str, port: u16) -> (CheckResult, Vec<SocketAddr>) {
+    async fn look_up(&self, prefix: &str, host: &str, port: u16) -> (CheckResult, Vec<SocketAddr>) {
         let why = match self.within(lookup_host((host, port))).await {
             Some(Ok(addresses)) => {
                 let addresses: Vec<SocketAddr> = addresses.collect();
                 if !addresses.is_empty() {
                     let shown = addresses.iter().map(|address| address.ip().to_string());
                     let shown: Vec<String> = shown.collect();
-                    let detail = format!("{whose}{host} is {}", shown.join(", "));
+                    let detail = format!("{prefix}{host} is {}", shown.join(", "));
                     return (CheckResult::ok(Check::Dns, detail), addresses);
                 }
                 "it has no address".to_owned()
@@ -141,7 +141,7 @@ impl RouteProbe {
             Some(Err(error)) => error.to_string(),
             None => format!("no answer within {:?}", self.timeout),
         };
-        let detail = format!("{whose}{host} does not resolve: {why}");
+        let detail = format!("{prefix}{host} does not resolve: {why}");
         (
             CheckResult::failed(Check::Dns, detail, DNS_REMEDY),
             Vec::new(),
@@ -151,7 +151,7 @@ impl RouteProbe {
     /// Connects to the first address that accepts. Each address has an equal part of the timeout.
     async fn connect(
         &self,
-        whose: &str,
+        prefix: &str,
         addresses: &[SocketAddr],
     ) -> (CheckResult, Option<TcpStream>) {
         let limit = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
@@ -161,7 +161,7 @@ impl RouteProbe {
             let why: io::Error = match timeout(limit, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     let took = started.elapsed().as_secs_f64() * 1_000.0;
-                    let detail = format!("connected to {whose}{address} in {took:.1} ms");
+                    let detail = format!("connected to {prefix}{address} in {took:.1} ms");
                     return (CheckResult::ok(Check::Tcp, detail), Some(stream));
                 }
                 Ok(Err(error)) => error,
@@ -169,7 +169,7 @@ impl RouteProbe {
             };
             failures.push(format!("{address}: {why}"));
         }
-        let detail = format!("cannot connect to {whose}{}", failures.join("; "));
+        let detail = format!("cannot connect to {prefix}{}", failures.join("; "));
         (
             CheckResult::failed(Check::Tcp, detail, CONNECTION_REMEDY),
             None,

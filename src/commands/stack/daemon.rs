@@ -97,8 +97,8 @@ impl LastLines {
 /// The first of `names` that can be run.
 async fn on_path(names: &[&'static str]) -> Option<&'static str> {
     for name in names {
-        let asked = silent(name).arg("--version").status().await;
-        if !asked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let version = silent(name).arg("--version").status().await;
+        if !version.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Some(name);
         }
     }

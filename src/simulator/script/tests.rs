@@ -117,14 +117,14 @@ fn every_kind_of_step_is_understood() {
 }
 
 #[test]
-fn limit_is_the_apis_unless_given() {
+fn limit_is_the_apis_by_default() {
     let scenario = parse(&account("")).unwrap();
     assert_eq!(scenario.rate_limit, 20);
     assert_eq!(scenario.clock_offset, SignedDuration::ZERO);
 }
 
 #[test]
-fn mistakes_are_told_with_line_and_remedy() {
+fn mistakes_are_reported_with_line_and_remedy() {
     let step = |step: &str| account(&format!("    timeline:\n      - {{{step}}}\n"));
     for (yaml, expected) in [
         (
@@ -261,7 +261,7 @@ fn mistakes_are_told_with_line_and_remedy() {
 
 /// Each input is one that somebody may write in good faith.
 #[test]
-fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_to_write() {
+fn a_value_of_the_wrong_kind_is_reported_with_its_key_and_a_remedy() {
     let step = |step: &str| account(&format!("    timeline:\n      - {{{step}}}\n"));
     for (yaml, expected) in [
         (step("at: 5, ok: true"), "line 6: accounts[0].timeline[0].at: a number without a unit; add the unit, such as `5s`".to_owned()),
@@ -412,7 +412,7 @@ fn secrets_are_in_no_message() {
 }
 
 #[test]
-fn no_slip_of_the_pen_brings_a_secret_into_a_message() {
+fn no_typing_error_brings_a_secret_into_a_message() {
     // With digits, as secrets are: a word cannot be told from a key.
     let block = account("").replace("hunter2hunter2", "q7q7q7q7");
     let flow = "accounts: [{name: prod, secret_id: AKIDprod, secret_key: q7q7q7q7}]";

@@ -68,7 +68,7 @@ fn undocumented_parameter_is_unknown() {
 }
 
 #[test]
-fn compulsory_parameter_is_missed() {
+fn required_parameter_must_be_present() {
     for name in ["RoleArn", "RoleSessionName"] {
         assert_eq!(changed(name, Value::Null), "MissingParameter");
         assert_eq!(changed(name, json!("")), "MissingParameter");

@@ -144,7 +144,7 @@ impl Cloud {
             .unwrap()
             .extend(more.as_object().unwrap().clone());
         let answer = self.call(Some(signer), "AssumeRole", &body).await;
-        handed_out(&answer)
+        issued_key(&answer)
     }
 
     async fn assume_by_web(&self, provider: &str, token: &str) -> Result<Held, String> {
@@ -153,7 +153,7 @@ impl Cloud {
             "ProviderId": provider, "WebIdentityToken": token,
         });
         let answer = self.call(None, "AssumeRoleWithWebIdentity", &body).await;
-        handed_out(&answer)
+        issued_key(&answer)
     }
 }
 
@@ -162,7 +162,7 @@ fn verdict(answer: &Value) -> String {
     code.unwrap_or("ok").to_owned()
 }
 
-fn handed_out(answer: &Value) -> Result<Held, String> {
+fn issued_key(answer: &Value) -> Result<Held, String> {
     match verdict(answer).as_str() {
         "ok" => Ok(Held::read(&answer["Credentials"], &answer["ExpiredTime"])),
         code => Err(code.to_owned()),
@@ -170,7 +170,7 @@ fn handed_out(answer: &Value) -> Result<Held, String> {
 }
 
 #[tokio::test]
-async fn instance_is_told_its_role_and_a_key_that_works() {
+async fn metadata_have_the_role_and_a_key_that_works() {
     let cloud = Cloud::start(SCENARIO).await;
     let (head, body) = cloud.metadata(ROLES).await;
     assert!(head.contains("content-type: text/plain\r\n"), "{head}");
@@ -186,11 +186,11 @@ async fn instance_is_told_its_role_and_a_key_that_works() {
         let (head, _) = cloud.metadata(&format!("{ROLES}{path}")).await;
         assert!(head.starts_with("HTTP/1.1 404 "), "{path}: {head}");
     }
-    assert_eq!(cloud.handle().handed_out("prod"), 1);
+    assert_eq!(cloud.handle().issued_keys("prod"), 1);
 }
 
 #[tokio::test]
-async fn instance_without_a_role_is_told_so() {
+async fn metadata_of_an_instance_without_a_role_are_not_found() {
     let cloud = Cloud::start(super::SCENARIO).await;
     for path in [ROLES.to_owned(), format!("{ROLES}CwpExporter")] {
         let (head, _) = cloud.metadata(&path).await;
@@ -201,7 +201,7 @@ async fn instance_without_a_role_is_told_so() {
 }
 
 #[tokio::test]
-async fn metadata_show_another_key_from_half_of_its_life_and_the_old_one_lives_on() {
+async fn metadata_have_a_new_key_after_half_a_lifetime_and_the_old_key_stays_valid() {
     let cloud = Cloud::start(SCENARIO).await;
     let first = cloud.metadata_key().await;
     cloud.set_time(NOW + 299);
@@ -214,11 +214,11 @@ async fn metadata_show_another_key_from_half_of_its_life_and_the_old_one_lives_o
     cloud.set_time(NOW + 600);
     assert_eq!(cloud.licences(&first).await, "AuthFailure.TokenFailure");
     assert_eq!(cloud.licences(&second).await, "ok");
-    assert_eq!(cloud.handle().handed_out("prod"), 2);
+    assert_eq!(cloud.handle().issued_keys("prod"), 2);
 }
 
 #[tokio::test]
-async fn temporary_key_is_no_good_without_its_own_token() {
+async fn temporary_key_is_refused_without_its_own_token() {
     let cloud = Cloud::start(SCENARIO).await;
     let key = cloud.assume(&Held::ops(), json!({})).await.unwrap();
     let other = cloud.assume(&Held::ops(), json!({})).await.unwrap();
@@ -286,7 +286,7 @@ async fn role_is_assumed_only_by_those_it_trusts_and_with_its_external_id() {
         let refused = cloud.assume(caller, more.clone()).await;
         assert_eq!(refused, Err(code.to_owned()), "{more}");
     }
-    assert_eq!(cloud.handle().handed_out("prod"), 0);
+    assert_eq!(cloud.handle().issued_keys("prod"), 0);
     let key = cloud.assume(&ops, json!({})).await.unwrap();
     assert!(cloud.assume(&key, json!({})).await.is_ok(), "chained");
     let body = json!({"RoleArn": ARN, "RoleSessionName": "me"});
@@ -329,9 +329,9 @@ async fn revoked_keys_are_refused_and_new_ones_work() {
     for key in [&assumed, &shown] {
         assert_eq!(cloud.licences(key).await, "ok");
     }
-    assert_eq!(cloud.handle().handed_out("prod"), 4);
+    assert_eq!(cloud.handle().issued_keys("prod"), 4);
     assert!(cloud.handle().revoke("nobody").is_err());
-    assert_eq!(cloud.handle().handed_out("nobody"), 0);
+    assert_eq!(cloud.handle().issued_keys("nobody"), 0);
 }
 
 #[tokio::test]
@@ -360,7 +360,7 @@ async fn token_service_has_a_rate_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn services_fail_as_played_without_handing_out_keys() {
+async fn services_with_a_played_fault_issue_no_key() {
     let cloud = Cloud::start(SCENARIO).await;
     let error = Answer::Error {
         code: "InternalError.GetRoleError".to_owned(),
@@ -373,7 +373,7 @@ async fn services_fail_as_played_without_handing_out_keys() {
     let (_, body) = cloud.metadata(&format!("{ROLES}CwpExporter")).await;
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["Code"], "InternalError.GetRoleError");
-    assert_eq!(cloud.handle().handed_out("prod"), 0);
+    assert_eq!(cloud.handle().issued_keys("prod"), 0);
     assert_eq!(cloud.licences(&Held::ops()).await, "ok");
     cloud.handle().resume_sts();
     cloud.handle().resume_metadata();

@@ -323,7 +323,7 @@ fn authorization_of_another_form_is_refused() {
 }
 
 #[test]
-fn whatever_was_signed_must_not_change() {
+fn signed_parts_must_not_change() {
     const FAILURE: &str = "AuthFailure.SignatureFailure";
     assert_eq!(
         tampered(|s| s.set("host", "cwp.tencentcloudapi.com:443")),
@@ -458,7 +458,7 @@ fn claimed_secret_id_is_known_before_the_signature_is() {
 }
 
 #[test]
-fn chinese_is_spoken_when_asked_for() {
+fn messages_are_chinese_on_request() {
     let mut sample = Sample::good();
     assert_eq!(language(&sample.headers), Language::English);
     sample.set("x-tc-language", "zh-CN");

@@ -1,4 +1,4 @@
-//! What `doctor` says of keys: where they are from, and never what they are.
+//! `doctor` and keys: it names their sources, and shows no key.
 
 use cwp_exporter::simulator::Answer;
 
@@ -6,7 +6,7 @@ use super::Diagnosis;
 use crate::harness::Cloud;
 
 #[tokio::test]
-async fn every_type_of_credentials_is_examined_and_says_where_its_key_is_from() {
+async fn every_type_of_credentials_is_examined_and_its_source_is_named() {
     let arn = "qcs::cam::uin/100000000001:roleName/CwpExporter";
     let cloud = Cloud::start(&format!(
         "sts: {{lifetime: 2h}}

@@ -1,4 +1,4 @@
-//! What `doctor` finds on the way to an endpoint.
+//! `doctor` and the route to an endpoint.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ async fn a_name_that_does_not_resolve_is_a_failure_of_dns() {
     }
 }
 
-/// A port of this machine on which nobody listens.
+/// A port of this machine on which no program listens.
 async fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
@@ -59,8 +59,8 @@ async fn an_address_needs_no_dns() {
     assert_eq!(found.step(0, "dns")["status"], "skipped");
 }
 
-/// Greets over TLS as `localhost` until `year`, then hangs up; the port and the
-/// certificate.
+/// A server with a certificate for `localhost` that is valid until `year`; it closes each
+/// connection after the handshake. Returns the port and the certificate.
 async fn tls_server(year: i32) -> (u16, tempfile::NamedTempFile) {
     let mut certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
     certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
@@ -98,7 +98,7 @@ async fn a_certificate_is_refused_for_its_issuer_its_name_or_its_age() {
     let remedy = |found: &Diagnosis| found.step(0, "tls")["remedy"].as_str().unwrap().to_owned();
     assert!(remedy(&found).starts_with("install the system's CA certificates"));
 
-    // With a file of authorities, the system's are not asked.
+    // With `ca_file`, the system's certificates are not trusted.
     let (_, other) = tls_server(2091).await;
     let of_another = format!(", ca_file: '{}'", other.path().display());
     let found = Diagnosis::of_endpoint(&name, &of_another).await;
@@ -110,7 +110,7 @@ async fn a_certificate_is_refused_for_its_issuer_its_name_or_its_age() {
     found.assert_failed(&["tls"]);
     found.assert_detail("tls", &["is for another name", "localhost"]);
 
-    // The greeting is all that this server is capable of.
+    // The server closes the connection after the handshake.
     let found = Diagnosis::of_endpoint(&name, &trusting).await;
     found.assert_failed(&["answer"]);
     found.assert_detail(
@@ -126,7 +126,7 @@ async fn a_certificate_is_refused_for_its_issuer_its_name_or_its_age() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_speak_tls_is_a_failure_of_tls() {
+async fn a_server_without_tls_is_a_failure_of_tls() {
     let cloud = Cloud::with_accounts(1).await;
     let endpoint = cloud.url.replace("http://", "https://");
     let found = Diagnosis::of_endpoint(&endpoint, "").await;
@@ -135,7 +135,7 @@ async fn a_server_that_does_not_speak_tls_is_a_failure_of_tls() {
 }
 
 #[tokio::test]
-async fn with_a_proxy_the_proxy_is_what_is_connected_to() {
+async fn with_a_proxy_the_connection_goes_to_the_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = format!("http://{}", listener.local_addr().unwrap());
     // Takes connections, but makes no tunnel.

@@ -5,10 +5,10 @@ use super::*;
 const ROLE: &str = "role: {arn: \"qcs::cam::uin/1:roleName/a\"}";
 
 #[test]
-fn services_are_the_real_ones_unless_said_otherwise() {
+fn services_have_the_real_limits_by_default() {
     let scenario = parse(&account("")).unwrap();
     assert_eq!(scenario.sts.rate_limit, 600);
-    assert_eq!(scenario.sts.lifetime, None);
+    assert_eq!(scenario.sts.lifetime, Duration::MAX);
     assert!(scenario.metadata.binding.is_none());
     let yaml = account(&format!(
         "    {ROLE}\nmetadata: {{account: prod, timeline: [{{at: 5s, hang: true}}]}}\n\
@@ -16,7 +16,7 @@ fn services_are_the_real_ones_unless_said_otherwise() {
     ));
     let scenario = parse(&yaml).unwrap();
     assert_eq!(scenario.sts.rate_limit, 7);
-    assert_eq!(scenario.sts.lifetime, Some(Duration::from_secs(5)));
+    assert_eq!(scenario.sts.lifetime, Duration::from_secs(5));
     assert_eq!(scenario.sts.timeline.steps().len(), 1);
     assert_eq!(scenario.metadata.timeline.steps().len(), 1);
     let binding = scenario.metadata.binding.unwrap();
@@ -50,13 +50,13 @@ fn many_accounts_are_written_as_one() {
 }
 
 #[test]
-fn number_means_nothing_in_a_single_account() {
+fn number_is_not_replaced_in_a_single_account() {
     let scenario = parse("accounts: [{name: 'a{n}', secret_id: b, secret_key: c}]").unwrap();
     assert_eq!(scenario.accounts().next().unwrap().name(), "a{n}");
 }
 
 #[test]
-fn mistakes_in_roles_services_and_numbers_are_told_with_line_and_remedy() {
+fn mistakes_in_roles_services_and_numbers_are_reported_with_line_and_remedy() {
     let step = |step: &str| account(&format!("    timeline:\n      - {{{step}}}\n"));
     let many = |rest: &str| format!("accounts:\n  - {{{rest}}}");
     for (yaml, expected) in [
