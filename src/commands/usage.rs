@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::server::listen::{ListenAddress, clash};
-use crate::system::spelling::wrong_letters;
+use crate::system::spelling::likely_meant;
 
 /// Flags of other programs, and our flags for the same; of several flags, the first that the
 /// command takes.
@@ -280,33 +280,24 @@ fn words(flag: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// The name of `known` that is most similar to `given`, if any is similar.
+/// The name of `known` that `given` is a misspelling of, or the shortest name that has all words
+/// of `given`, whole or abbreviated.
 fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
-    let given = words(given);
-    let scored = known.iter().rev();
-    let scored = scored.map(|name| (similarity(&given, &words(name)), *name));
-    let best = scored.max_by_key(|(similarity, _)| *similarity)?;
-    (best.0 > 0).then_some(best.1)
-}
-
-/// The similarity of two names in percent: by common words, or by letters if only a few are
-/// wrong. 0 is not similar.
-fn similarity(given: &[String], name: &[String]) -> usize {
-    let letters = name.concat();
-    let by_letters = match wrong_letters(&given.concat(), &letters) {
-        None => 0,
-        Some(wrong) => 100 - 100 * wrong / letters.len().max(1),
+    let known = known.iter().copied();
+    let by_words = || {
+        let given = words(given);
+        let is_match = |word: &String, other: &String| {
+            word.len() >= 3 && (other.starts_with(word) || word.starts_with(other))
+        };
+        let has_all = |name: &&str| {
+            let name = words(name);
+            let is_in_name = |word| name.iter().any(|other| is_match(word, other));
+            !given.is_empty() && given.iter().all(is_in_name)
+        };
+        let names = known.clone().filter(has_all);
+        names.min_by_key(|name| words(name).len())
     };
-    let is_common = |word: &String| {
-        let is_prefix =
-            |other: &String| other.starts_with(word.as_str()) || word.starts_with(other.as_str());
-        word.len() >= 3 && name.iter().any(is_prefix)
-    };
-    let by_words = match given.iter().all(is_common) && !given.is_empty() {
-        true => 100 * given.len().min(name.len()) / name.len().max(1),
-        false => 0,
-    };
-    by_letters.max(by_words)
+    likely_meant(given, known.clone()).or_else(by_words)
 }
 
 #[cfg(test)]
