@@ -108,7 +108,7 @@ impl ApiClient {
     }
 
     /// The answer to the target's request, after retries where the failure is transient
-    /// and the `pace` prompt. No retry starts once `patience`, the interval between
+    /// and the `lane` prompt. No retry starts once `patience`, the interval between
     /// collections, has passed.
     ///
     /// # Errors
@@ -118,22 +118,21 @@ impl ApiClient {
         &self,
         target: &Target,
         metrics: &ActionMetrics,
-        pace: Lane,
+        mut lane: Lane,
         patience: Duration,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
         let action = target.request.request().action;
         let mut attempt = 1;
-        // An API that hung the last time is asked, but not asked again.
-        let attempts = match pace {
+        // Where the API hung the last time, the request is sent once, without retries.
+        let attempts = match lane {
             Lane::Prompt => MAX_ATTEMPTS,
             Lane::Slow => 1,
         };
-        let mut pace = pace;
         let mut renewals = 0;
         loop {
             let credential = target.credentials.credential().await?;
-            let permit = self.budgets.permit(credential.quota_key(), action, pace);
+            let permit = self.budgets.permit(credential.quota_key(), action, lane);
             let permit = deadline::step(BUDGET, Some(BUDGET_REMEDY), permit).await;
             metrics.wait.inc_by(permit.waited.as_secs_f64());
             let request = &target.request;
@@ -153,7 +152,7 @@ impl ApiClient {
                 result => return result,
             };
             if error.reason == Reason::Timeout {
-                pace = Lane::Slow;
+                lane = Lane::Slow;
             }
             let pause = backoff(error.reason, attempt, fastrand::f64());
             let left = deadline::left().unwrap_or(Duration::MAX);
@@ -186,12 +185,12 @@ impl ApiClient {
         let now = self.clock.now();
         metrics.requests.inc();
         let sent = Instant::now();
-        // So that a request that is given up for the collection's deadline counts too.
+        // A request that is given up at the collection's deadline counts too.
         let left = deadline::left().unwrap_or(Duration::MAX);
         let timeout = self.timeout.min(left);
         let reply = tokio::select! {
             reply = request.send(&*self.http, Some(credential), now, timeout) => reply,
-            () = permit.outstayed() => Reply::failed(Error::new(
+            () = permit.overdue() => Reply::failed(Error::new(
                 Reason::Timeout,
                 format!("no answer within {:?}, while others waited", sent.elapsed()),
             )),

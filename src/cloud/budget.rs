@@ -1,8 +1,8 @@
 //! How many requests may be sent: a rate per credential and action, which is what
 //! the cloud counts, and a number in flight for the whole process.
 //!
-//! Those whose API hangs must not take the places of those that answer: a thousand
-//! hung requests of ten seconds in every minute would hold 167 places at any time.
+//! Accounts whose API hangs must not use up the permits of the others: a thousand hung
+//! requests of ten seconds in every minute would hold 167 permits at any time.
 
 mod recent;
 
@@ -26,11 +26,11 @@ use recent::Recent;
 /// Buckets below this number are never looked through for idle ones.
 const SWEEP_FROM: usize = 64;
 
-/// For how long a request may go unanswered before it must not hold up others.
+/// How long a request may go unanswered before it must not delay others.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// How often a request that is overdue looks whether others wait.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often an overdue request checks whether others wait.
+const OVERDUE_POLL: Duration = Duration::from_millis(100);
 
 /// All the budgets of the process.
 pub struct Budgets {
@@ -39,12 +39,12 @@ pub struct Budgets {
     buckets: Mutex<Buckets>,
 }
 
-/// Whether an answer is to be expected soon.
+/// Which permits a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// As far as is known.
+    /// For requests of accounts whose API answers.
     Prompt,
-    /// No: the last time there was none.
+    /// For requests of accounts whose API did not answer the last time.
     Slow,
 }
 
@@ -54,24 +54,24 @@ struct Buckets {
     sweep_at: usize,
 }
 
-/// Leave to send one request. The place in flight is free again once it is dropped.
+/// Leave to send one request. It returns to its lane when dropped.
 #[derive(Debug)]
 pub struct Permit {
     /// How long the request waited for its turn.
     pub waited: Duration,
     lanes: Arc<Lanes>,
-    pace: Lane,
-    place: Option<OwnedSemaphorePermit>,
+    lane: Lane,
+    permit: Option<OwnedSemaphorePermit>,
     since: Instant,
 }
 
-/// The places in flight. Those whose API hangs have a quarter of them, so that they
-/// cannot take the places of those that answer.
+/// The permits for requests in flight. A quarter of them is for accounts whose API hangs, so
+/// that these cannot use up the permits of the others.
 #[derive(Debug)]
 struct Lanes {
     prompt: Arc<Semaphore>,
     slow: Arc<Semaphore>,
-    /// Requests that wait for a place in the prompt lane.
+    /// Requests that wait for a permit of the prompt lane.
     waiting: AtomicUsize,
     /// How long requests in the prompt lane usually take, in microseconds.
     usual: AtomicU64,
@@ -97,17 +97,17 @@ impl Budgets {
 
     /// Waits until one more request of `credential` for `action` may be sent.
     ///
-    /// Requests of one bucket and pace go in the order in which they asked. The place
-    /// in flight is taken before the rate is spent: the other way round, requests that
-    /// had already spent their rate would leave together when places become free.
-    pub async fn permit(&self, credential: &str, action: &'static str, pace: Lane) -> Permit {
+    /// Requests of one bucket and lane are sent in the order in which they asked. The permit of
+    /// the lane is taken before the rate is spent: the other way round, requests that had
+    /// already spent their rate would be sent together when permits become free.
+    pub async fn permit(&self, credential: &str, action: &'static str, lane: Lane) -> Permit {
         let asked = Instant::now();
         let bucket = self.bucket(credential, action);
-        let _turn = match pace {
+        let _turn = match lane {
             Lane::Prompt => bucket.prompt_turn.lock().await,
             Lane::Slow => bucket.slow_turn.lock().await,
         };
-        let place = self.lanes.place(pace).await;
+        let permit = self.lanes.acquire(lane).await;
         while let Err(not_yet) = bucket.limiter.check() {
             tokio::time::sleep(not_yet.wait_time_from(bucket.limiter.clock().now())).await;
         }
@@ -115,8 +115,8 @@ impl Budgets {
         Permit {
             waited: asked.elapsed(),
             lanes: Arc::clone(&self.lanes),
-            pace,
-            place,
+            lane,
+            permit,
             since: Instant::now(),
         }
     }
@@ -125,11 +125,8 @@ impl Budgets {
     /// to within ten seconds.
     #[must_use]
     pub fn recent(&self, credential: &str, action: &'static str) -> u32 {
-        let bucket = self
-            .buckets()
-            .by_key
-            .get(&(credential.into(), action))
-            .cloned();
+        let buckets = self.buckets();
+        let bucket = buckets.by_key.get(&(credential.into(), action));
         bucket.map_or(0, |bucket| bucket.recent().sum())
     }
 
@@ -178,9 +175,9 @@ impl Lanes {
         }
     }
 
-    async fn place(&self, pace: Lane) -> Option<OwnedSemaphorePermit> {
-        // The semaphores are never closed, so there is always a place in the end.
-        match pace {
+    async fn acquire(&self, lane: Lane) -> Option<OwnedSemaphorePermit> {
+        // The semaphores are never closed, so every request gets a permit in the end.
+        match lane {
             Lane::Slow => Arc::clone(&self.slow).acquire_owned().await.ok(),
             Lane::Prompt => {
                 let _waiting = WaitingCount::new(&self.waiting);
@@ -195,7 +192,7 @@ impl Lanes {
         PROMPT.max(Duration::from_micros(self.usual.load(Ordering::Relaxed)) * 4)
     }
 
-    /// Takes note of how long a request in the prompt lane took.
+    /// Notes how long a request in the prompt lane took.
     fn note(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 16);
         let usual = self.usual.load(Ordering::Relaxed);
@@ -206,18 +203,18 @@ impl Lanes {
 }
 
 impl Permit {
-    /// Returns when the request, still unanswered, must be given up because it holds
-    /// up others. Before that it moves to the slow lane, if there is a place.
-    pub async fn outstayed(&mut self) {
-        if self.pace == Lane::Slow {
+    /// Returns when the request, still unanswered, must be given up because it delays
+    /// others. Before that it moves to the slow lane, if that has a permit.
+    pub async fn overdue(&mut self) {
+        if self.lane == Lane::Slow {
             return std::future::pending().await;
         }
         let patience = self.lanes.patience();
         tokio::time::sleep_until(self.since + patience).await;
         loop {
-            if let Ok(place) = Arc::clone(&self.lanes.slow).try_acquire_owned() {
-                self.place = Some(place);
-                self.pace = Lane::Slow;
+            if let Ok(permit) = Arc::clone(&self.lanes.slow).try_acquire_owned() {
+                self.permit = Some(permit);
+                self.lane = Lane::Slow;
                 return std::future::pending().await;
             }
             if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
@@ -226,14 +223,14 @@ impl Permit {
                 self.lanes.note(patience * 2);
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(OVERDUE_POLL).await;
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.pace == Lane::Prompt {
+        if self.lane == Lane::Prompt {
             self.lanes.note(self.since.elapsed());
         }
     }
@@ -256,8 +253,8 @@ impl Drop for WaitingCount<'_> {
 }
 
 struct Bucket {
-    /// Held by the request whose turn it is, so that a bucket never holds more than
-    /// one place of a lane while it waits for its rate.
+    /// Held by the next request, so that a bucket never holds more than one permit of a lane
+    /// while it waits for its rate.
     prompt_turn: tokio::sync::Mutex<()>,
     slow_turn: tokio::sync::Mutex<()>,
     limiter: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,

@@ -55,7 +55,7 @@ pub async fn within<T>(
 
 /// Gives the work of this task at least `further` from now on, if it has a deadline.
 pub fn extend(further: Duration) {
-    // ConfigVersion without a deadline needs no more time.
+    // Work without a deadline needs no more time.
     let _ = PROGRESS.try_with(|progress| {
         let mut state = progress.state();
         state.ends = state.ends.max(Instant::now() + further);

@@ -4,8 +4,7 @@ mod connections;
 mod failure;
 mod tunnel;
 
-use std::error::Error as _;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -247,12 +246,7 @@ impl HttpSend for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>> {
         Box::pin(async move {
             let setup = self.setup();
-            let ready = match setup.ready.get() {
-                Some(ready) => ready,
-                // Boxed, as it would take space from then on, for what happens once.
-                None => Box::pin(setup.ready()).await?,
-            };
-            let connections = &ready.connections;
+            let connections = &setup.ready().await?.connections;
             let (parts, body) = request.into_parts();
             let generation = connections.to(&parts.uri)?;
             let mut under_way = UnderWay {
@@ -270,7 +264,7 @@ impl HttpSend for Network {
                 Ok(response) => response,
                 Err(error) => {
                     let url = &under_way.generation.url;
-                    return Err(Box::pin(setup.explain(url, connections, error)).await);
+                    return Err(setup.explain(url, connections, error).await);
                 }
             };
             let mut head = Response::new(());
@@ -281,31 +275,22 @@ impl HttpSend for Network {
             if announced > MAX_ANSWER as u64 {
                 return Err(oversized());
             }
-            // Nearly every answer comes in one piece, which needs no copy.
-            let first = response.chunk().await.map_err(cut)?.unwrap_or_default();
-            let mut joined: Option<BytesMut> = None;
+            let mut body = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(cut)? {
-                let joined = joined.get_or_insert_with(|| BytesMut::from(&*first));
-                if joined.len() + chunk.len() > MAX_ANSWER {
+                if body.len() + chunk.len() > MAX_ANSWER {
                     return Err(oversized());
                 }
-                joined.extend_from_slice(&chunk);
-            }
-            let body = joined.map_or(first, BytesMut::freeze);
-            if body.len() > MAX_ANSWER {
-                return Err(oversized());
+                body.extend_from_slice(&chunk);
             }
             under_way.is_good = !head.status().is_server_error();
-            Ok(head.map(|()| body))
+            Ok(head.map(|()| body.freeze()))
         })
     }
 }
 
 fn oversized() -> Error {
-    Error::new(
-        Reason::Response,
-        format!("the answer exceeds {} MiB", MAX_ANSWER / 1024 / 1024),
-    )
+    let message = format!("the answer exceeds {} MiB", MAX_ANSWER / 1024 / 1024);
+    Error::new(Reason::Response, message)
 }
 
 fn cut(error: reqwest::Error) -> Error {
@@ -314,25 +299,14 @@ fn cut(error: reqwest::Error) -> Error {
     } else {
         Reason::Response
     };
-    Error::new(
-        reason,
-        format!(
-            "the answer broke off: {}",
-            with_sources(&error.without_url())
-        ),
-    )
+    let why = with_sources(&error.without_url());
+    Error::new(reason, format!("the answer broke off: {why}"))
 }
 
 /// An error with its causes, which reqwest leaves out of its own words.
 fn with_sources(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
+    let words: Vec<String> = failure::causes(error).map(ToString::to_string).collect();
+    words.join(": ")
 }
 
 #[cfg(test)]

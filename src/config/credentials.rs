@@ -90,8 +90,7 @@ impl Credentials {
         match self {
             Self::TkeOidc | Self::AssumeRole(_) => true,
             Self::Default => TkeOidc::is_set(environment),
-            Self::Static(_) | Self::Env | Self::Profile(_) | Self::Tccli(_) => false,
-            Self::CvmRole { .. } => false,
+            _ => false,
         }
     }
 
@@ -101,8 +100,7 @@ impl Credentials {
         match self {
             Self::CvmRole { .. } | Self::Default => true,
             Self::AssumeRole(role) => role.source.ask_metadata(),
-            Self::Static(_) | Self::Env | Self::Profile(_) | Self::Tccli(_) => false,
-            Self::TkeOidc => false,
+            _ => false,
         }
     }
 }

@@ -49,14 +49,10 @@ impl Settings {
                 Value::Map(_) => settings.tree = tree,
                 Value::Null => {}
                 _ => {
-                    let problem = Problem {
-                        location: Node::root(&tree, Some(file)).location,
-                        key: String::new(),
-                        fault: Fault::new(
-                            format!("the file holds {}, not a map", tree.value.kind()),
-                            "begin it with a key and a colon",
-                        ),
-                    };
+                    let what = format!("the file holds {}, not a map", tree.value.kind());
+                    let fault = Fault::new(what, "begin it with a key and a colon");
+                    let location = Node::root(&tree, Some(file)).location;
+                    let problem = Problem::new(location, "", fault);
                     return Err(ConfigError::new(Some(file), vec![problem]));
                 }
             }
@@ -143,11 +139,11 @@ impl<'a> Variable<'a> {
             Segment::Index(index) => format!("{path}[{index}]"),
             Segment::Key(key) => join(&path, shown(&path, key)),
         });
-        Problem {
-            location: SourceLocation::Variable(self.name.as_ref().into()),
+        Problem::new(
+            SourceLocation::Variable(self.name.as_ref().into()),
             key,
             fault,
-        }
+        )
     }
 
     /// Read as figment reads variables: numbers, `true`, `[a, b]`, `{a=b}`, text.

@@ -2,7 +2,7 @@
 //!
 //! [`Config::load`] reads both, checks everything and reports every problem at
 //! once. What it returns cannot be wrong. Secrets themselves are not part of it:
-//! it only says where they are. [`Config::check`] makes sure that they can be read.
+//! it only says where they are. [`Source::check`] makes sure that they can be read.
 //!
 //! Every key can be set by an environment variable: `poll.interval` by
 //! `CWP_EXPORTER_POLL__INTERVAL`, `accounts[0].region` by
@@ -188,7 +188,8 @@ pub struct Account {
 impl Config {
     /// Reads `file`, if any, lays the environment's variables over it, adds the accounts of
     /// the files that it names and checks all that is written. `collectors` are those that
-    /// can be set. Whether each account's key can be read is [`check`](Self::check)'s.
+    /// can be set. Whether each account's key can be read is for
+    /// [`Source::check`].
     ///
     /// Without `accounts` anywhere, [`SECRET_ID_VARIABLE`] and
     /// [`SECRET_KEY_VARIABLE`] make one account named `default`.
@@ -202,35 +203,23 @@ impl Config {
         environment: &Environment,
         collectors: &[CollectorDefaults],
     ) -> Result<Self, ConfigError> {
-        Self::read(file, environment, collectors, Reader::default())
+        Self::read(file, environment, collectors, false)
     }
 
-    /// The same, and tries to read each account's key from files and variables. Blocks for
-    /// as long as these files do. The configuration's [`warnings`](Self::warnings) tell of odd keys.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load), and for each key that is not there or cannot be right.
-    pub fn check(
-        file: Option<&Path>,
-        environment: &Environment,
-        collectors: &[CollectorDefaults],
-    ) -> Result<Self, ConfigError> {
-        let reader = Reader {
-            is_strict: true,
-            ..Reader::default()
-        };
-        Self::read(file, environment, collectors, reader)
-    }
-
+    /// The same. Where `is_strict`, tries to read each account's key from files and variables
+    /// too, and blocks for as long as these files do.
     fn read(
         file: Option<&Path>,
         environment: &Environment,
         collectors: &[CollectorDefaults],
-        mut reader: Reader,
+        is_strict: bool,
     ) -> Result<Self, ConfigError> {
         let settings = Settings::read(file, environment)?;
-        reader.problems = settings.problems.clone();
+        let mut reader = Reader {
+            problems: settings.problems.clone(),
+            is_strict,
+            ..Reader::default()
+        };
         let mut config = read::config(&mut reader, &settings.root(), environment, collectors);
         let warnings = reader.warnings.iter().map(ToString::to_string);
         config.warnings.extend(warnings);

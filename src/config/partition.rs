@@ -102,21 +102,23 @@ impl Source {
     ///
     /// See [`Config::load`]. Also when the rate budget cannot serve the accounts.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let config = Config::load(self.file.as_deref(), &self.environment, &self.collectors)?;
-        self.part_of(config)
+        self.read(false)
     }
 
-    /// The same, and tries to read each account's key.
+    /// The same, and tries to read each account's key from files and variables. Blocks for
+    /// as long as these files do. The configuration's [`warnings`](Config::warnings) tell of
+    /// odd keys.
     ///
     /// # Errors
     ///
-    /// See [`Config::check`]. Also when the rate budget cannot serve the accounts.
+    /// As [`load`](Self::load), and for each key that is missing or cannot be right.
     pub fn check(&self) -> Result<Config, ConfigError> {
-        let config = Config::check(self.file.as_deref(), &self.environment, &self.collectors)?;
-        self.part_of(config)
+        self.read(true)
     }
 
-    fn part_of(&self, mut config: Config) -> Result<Config, ConfigError> {
+    fn read(&self, is_strict: bool) -> Result<Config, ConfigError> {
+        let file = self.file.as_deref();
+        let mut config = Config::read(file, &self.environment, &self.collectors, is_strict)?;
         config.share = self.share;
         if let Some(shard) = self.share.shard {
             config.accounts.retain(|account| shard.owns(&account.name));
@@ -124,9 +126,9 @@ impl Source {
         match config.overload() {
             None => Ok(config),
             Some((key, fault)) => {
-                let location = SourceLocation::whole(self.file.as_deref());
+                let location = SourceLocation::whole(file);
                 let problem = Problem::new(location, key, fault);
-                Err(ConfigError::new(self.file.as_deref(), vec![problem]))
+                Err(ConfigError::new(file, vec![problem]))
             }
         }
     }

@@ -99,30 +99,21 @@ fn secret<S: Serializer>(
     }))
 }
 
-pub(super) fn secret_key<S: Serializer>(
-    source: &SecretSource,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    secret(
-        ["secret_key_file", "secret_key_env"],
-        Some(source),
-        serializer,
-    )
+/// Functions that write a secret under the key of a file or that of a variable.
+macro_rules! write_secrets {
+    ($($name:ident: $source:ty = $file:literal, $variable:literal;)*) => {
+        $(
+            pub(super) fn $name<S: Serializer>(source: &$source, to: S) -> Result<S::Ok, S::Error> {
+                secret([$file, $variable], source.into(), to)
+            }
+        )*
+    };
 }
 
-pub(super) fn token<S: Serializer>(
-    source: &Option<SecretSource>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    secret(["token_file", "token_env"], source.as_ref(), serializer)
-}
-
-pub(super) fn external_id<S: Serializer>(
-    source: &Option<SecretSource>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let names = ["external_id_file", "external_id_env"];
-    secret(names, source.as_ref(), serializer)
+write_secrets! {
+    secret_key: SecretSource = "secret_key_file", "secret_key_env";
+    token: Option<SecretSource> = "token_file", "token_env";
+    external_id: Option<SecretSource> = "external_id_file", "external_id_env";
 }
 
 pub(super) fn duration<S: Serializer>(

@@ -45,7 +45,7 @@ fn load_text(yaml: &str, environment: &Environment) -> Result<Config, ConfigErro
 fn check_text(yaml: &str, environment: &Environment) -> Result<Config, ConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
-    Config::check(Some(file.path()), environment, &[])
+    Config::read(Some(file.path()), environment, &[], true)
 }
 
 /// The message that the environment alone causes.
@@ -145,7 +145,7 @@ fn bad_configurations_say_exactly_what_is_wrong() {
             ]),
             _ => environment([("EMPTY", " ")]),
         };
-        let error = Config::check(Some(&path), &environment, &[]).unwrap_err();
+        let error = Config::read(Some(&path), &environment, &[], true).unwrap_err();
         let message = error.to_string().replace(&directory, "");
         let message = message.replace(directory.trim_end_matches('/'), ".") + "\n";
         assert!(!message.contains("hunter2"), "{message}");

@@ -124,8 +124,7 @@ struct Instruments {
     rate_limits: GaugeVec,
     waits: CounterVec,
     clock_skew: GaugeVec,
-    refreshes_succeeded: Counter,
-    refreshes_failed: Counter,
+    refreshes: CounterVec,
     reload_successful: GaugeVec,
     shard_index: GaugeVec,
     shard_total: GaugeVec,
@@ -139,34 +138,33 @@ impl ExporterMetrics {
     ///
     /// When `registry` already has metrics of these names.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let build_info = GaugeVec::new(defs::BUILD_INFO.opts(), defs::BUILD_INFO.labels)?;
-        build_info
+        gauges(registry, defs::BUILD_INFO)?
             .get_metric_with_label_values(&[
                 env!("CARGO_PKG_VERSION"),
                 env!("CWP_EXPORTER_REVISION"),
                 env!("CWP_EXPORTER_RUSTC"),
             ])?
             .set(1.0);
-        add(registry, build_info)?;
 
-        let refreshes = add(registry, counters(defs::CREDENTIAL_REFRESHES)?)?;
+        let refreshes = counters(registry, defs::CREDENTIAL_REFRESHES)?;
+        count(&refreshes, true, 0.0);
+        count(&refreshes, false, 0.0);
         Ok(Self(Arc::new(Instruments {
-            requests: add(registry, counters(defs::API_REQUESTS)?)?,
-            failures: add(registry, counters(defs::API_REQUEST_FAILURES)?)?,
+            requests: counters(registry, defs::API_REQUESTS)?,
+            failures: counters(registry, defs::API_REQUEST_FAILURES)?,
             durations: {
                 let def = defs::API_REQUEST_DURATION;
                 let opts = HistogramOpts::new(def.name, def.help).buckets(DURATION_BUCKETS.into());
                 add(registry, HistogramVec::new(opts, def.labels)?)?
             },
-            rate_limits: add(registry, gauges(defs::API_RATE_LIMIT)?)?,
-            waits: add(registry, counters(defs::API_RATE_LIMIT_WAIT)?)?,
-            clock_skew: add(registry, gauges(defs::CLOCK_SKEW)?)?,
-            refreshes_succeeded: refreshes.get_metric_with_label_values(&["success"])?,
-            refreshes_failed: refreshes.get_metric_with_label_values(&["failure"])?,
-            reload_successful: add(registry, gauges(defs::RELOAD_SUCCESSFUL)?)?,
-            shard_index: add(registry, gauges(defs::SHARD_INDEX)?)?,
-            shard_total: add(registry, gauges(defs::SHARD_TOTAL)?)?,
-            state_saves: add(registry, counters(defs::STATE_SAVES)?)?,
+            rate_limits: gauges(registry, defs::API_RATE_LIMIT)?,
+            waits: counters(registry, defs::API_RATE_LIMIT_WAIT)?,
+            clock_skew: gauges(registry, defs::CLOCK_SKEW)?,
+            refreshes,
+            reload_successful: gauges(registry, defs::RELOAD_SUCCESSFUL)?,
+            shard_index: gauges(registry, defs::SHARD_INDEX)?,
+            shard_total: gauges(registry, defs::SHARD_TOTAL)?,
+            state_saves: counters(registry, defs::STATE_SAVES)?,
         })))
     }
 
@@ -211,21 +209,13 @@ impl ExporterMetrics {
 
     /// Lets the saves to the state folder start at 0.
     pub fn start_state_saves(&self) {
-        self.count_state_saves(true, 0.0);
-        self.count_state_saves(false, 0.0);
+        count(&self.0.state_saves, true, 0.0);
+        count(&self.0.state_saves, false, 0.0);
     }
 
     /// Counts a save to the state folder.
     pub fn count_state_save(&self, succeeded: bool) {
-        self.count_state_saves(succeeded, 1.0);
-    }
-
-    fn count_state_saves(&self, succeeded: bool, by: f64) {
-        let result = if succeeded { "success" } else { "failure" };
-        // The label's name is fixed.
-        if let Ok(saves) = self.0.state_saves.get_metric_with_label_values(&[result]) {
-            saves.inc_by(by);
-        }
+        count(&self.0.state_saves, succeeded, 1.0);
     }
 
     /// Notes which of how many shards this process is.
@@ -236,11 +226,7 @@ impl ExporterMetrics {
 
     /// Counts a credential that was read anew, or an attempt that failed.
     pub fn count_credential_refresh(&self, succeeded: bool) {
-        if succeeded {
-            self.0.refreshes_succeeded.inc();
-        } else {
-            self.0.refreshes_failed.inc();
-        }
+        count(&self.0.refreshes, succeeded, 1.0);
     }
 }
 
@@ -283,12 +269,21 @@ fn set(gauge: &GaugeVec, value: f64) {
     }
 }
 
-fn counters(def: &MetricDef) -> prometheus::Result<CounterVec> {
-    CounterVec::new(def.opts(), def.labels)
+/// Adds to the counter of the label `result`.
+fn count(counters: &CounterVec, succeeded: bool, by: f64) {
+    let result = if succeeded { "success" } else { "failure" };
+    // The label's name is fixed.
+    if let Ok(counter) = counters.get_metric_with_label_values(&[result]) {
+        counter.inc_by(by);
+    }
 }
 
-fn gauges(def: &MetricDef) -> prometheus::Result<GaugeVec> {
-    GaugeVec::new(def.opts(), def.labels)
+fn counters(registry: &Registry, def: &MetricDef) -> prometheus::Result<CounterVec> {
+    add(registry, CounterVec::new(def.opts(), def.labels)?)
+}
+
+fn gauges(registry: &Registry, def: &MetricDef) -> prometheus::Result<GaugeVec> {
+    add(registry, GaugeVec::new(def.opts(), def.labels)?)
 }
 
 fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {

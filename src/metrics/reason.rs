@@ -1,7 +1,7 @@
 //! Why a collection failed: the closed set that metrics, logs and alerts share,
 //! how the cloud's many error codes map onto it, and what an operator does about each.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use http::StatusCode;
 
@@ -110,16 +110,9 @@ impl Reason {
         if code.split('.').any(|part| part == "RequestLimitExceeded") {
             return Self::Throttled;
         }
-        let mut prefix = code;
-        loop {
-            if let Some((_, reason)) = CODES.iter().find(|(known, _)| *known == prefix) {
-                return *reason;
-            }
-            match prefix.rsplit_once('.') {
-                Some((shorter, _)) => prefix = shorter,
-                None => return Self::Server,
-            }
-        }
+        let mut prefixes = iter::successors(Some(code), |code| Some(code.rsplit_once('.')?.0));
+        let known = prefixes.find_map(|prefix| CODES.iter().find(|(code, _)| *code == prefix));
+        known.map_or(Self::Server, |(_, reason)| *reason)
     }
 
     /// The reason behind an HTTP status other than 200 whose body explains nothing.

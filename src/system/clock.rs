@@ -41,13 +41,9 @@ impl TimePoint {
     /// How long it is since `earlier`: the larger of what the two clocks say.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        let by_wall_clock = Duration::try_from(self.wall.duration_since(earlier.wall));
-        let elapsed = Duration::try_from(self.uptime.saturating_sub(earlier.uptime));
-        let (elapsed, by_wall_clock) = (
-            elapsed.unwrap_or_default(),
-            by_wall_clock.unwrap_or_default(),
-        );
-        elapsed.max(by_wall_clock)
+        let by_wall_clock = self.wall.duration_since(earlier.wall);
+        let by_uptime = self.uptime.saturating_sub(earlier.uptime);
+        Duration::try_from(by_wall_clock.max(by_uptime)).unwrap_or_default()
     }
 
     /// When `earlier` was, by the wall clock of this moment: if the clock was set in

@@ -112,9 +112,13 @@ async fn an_overdue_request_moves_to_the_slow_lane_and_makes_room() {
     let mut hung = budgets.permit("AKIDa", "A", Lane::Prompt).await;
     let _second = budgets.permit("AKIDb", "A", Lane::Prompt).await;
     let _third = budgets.permit("AKIDc", "A", Lane::Prompt).await;
-    tokio::spawn(async move { hung.outstayed().await });
+    tokio::spawn(async move { hung.overdue().await });
     let fourth = budgets.permit("AKIDd", "A", Lane::Prompt).await;
-    assert!(fourth.waited <= PROMPT + LOOK, "{:?}", fourth.waited);
+    assert!(
+        fourth.waited <= PROMPT + OVERDUE_POLL,
+        "{:?}",
+        fourth.waited
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,14 +130,14 @@ async fn an_overdue_request_is_given_up_only_when_others_wait() {
         hung.push(budgets.permit(key, "A", Lane::Prompt).await);
     }
     let mut first = hung.remove(0);
-    let alone = tokio::time::timeout(PROMPT * 60, first.outstayed()).await;
+    let alone = tokio::time::timeout(PROMPT * 60, first.overdue()).await;
     assert!(alone.is_err(), "nobody waits");
     let waiting = Arc::clone(&budgets);
     let waiting =
         tokio::spawn(async move { waiting.permit("AKIDe", "A", Lane::Prompt).await.waited });
-    first.outstayed().await;
+    first.overdue().await;
     drop(first);
-    assert!(waiting.await.unwrap() <= LOOK * 2);
+    assert!(waiting.await.unwrap() <= OVERDUE_POLL * 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +149,7 @@ async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
         let other = Arc::clone(&budgets);
         let waiting = tokio::spawn(async move { other.permit("AKIDb", "A", Lane::Prompt).await });
         tokio::select! {
-            () = permit.outstayed() => given_up += 1,
+            () = permit.overdue() => given_up += 1,
             () = tokio::time::sleep(PROMPT * 3) => {}
         }
         drop(permit);

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::files::Files;
 use super::sts::{Sts, StsRequest};
 use super::temporary::Issuer;
 use super::{Context, Provider, Unavailable, of_key};
 use crate::cloud::Credential;
-use crate::config::{AssumeRole, Environment};
+use crate::config::AssumeRole;
 
 /// Where the SDKs ask for keys, whatever region the role will work in.
 const REGION: &str = "ap-guangzhou";
@@ -20,8 +19,7 @@ const REGION: &str = "ap-guangzhou";
 pub(super) struct AssumedRole {
     role: AssumeRole,
     source: Arc<dyn Provider>,
-    environment: Environment,
-    files: Arc<Files>,
+    context: Context,
     sts: Sts,
 }
 
@@ -41,8 +39,7 @@ impl AssumedRole {
         Self {
             role,
             source,
-            environment: context.environment.clone(),
-            files: Arc::clone(&context.files),
+            context: context.clone(),
             sts: Sts::new("AssumeRole", context),
         }
     }
@@ -83,8 +80,12 @@ impl AssumedRole {
         let Some(source) = &self.role.external_id else {
             return Ok(None);
         };
-        let files = self.files.read(source.file().map(Path::to_owned)).await;
-        let id = source.read(&self.environment, &|path| files.text(path));
+        let files = self
+            .context
+            .files
+            .read(source.file().map(Path::to_owned))
+            .await;
+        let id = source.read(&self.context.environment, &|path| files.text(path));
         let id = id.map_err(|fault| of_key(fault.within("external id")));
         id.map(Some).map_err(Unavailable::Broken)
     }

@@ -4,7 +4,6 @@
 //! reached means that this is no instance.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{Method, Request, StatusCode};
@@ -14,9 +13,8 @@ use serde::Deserialize;
 
 use super::temporary::{Issuer, Keys};
 use super::{Context, Unavailable};
-use crate::cloud::http::HttpSend;
 use crate::cloud::{Credential, Error};
-use crate::config::{Endpoint, is_role_name};
+use crate::config::is_role_name;
 use crate::metrics::reason::Reason;
 
 /// Where the roles are on the metadata service.
@@ -31,9 +29,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Asks the metadata service.
 pub(super) struct CvmRole {
     role: Option<String>,
-    http: Arc<dyn HttpSend>,
-    endpoint: Endpoint,
-    timeout: Duration,
+    context: Context,
 }
 
 /// The metadata service's answer, but for the key itself.
@@ -49,9 +45,7 @@ impl CvmRole {
     pub(super) fn new(role: Option<String>, context: &Context) -> Self {
         Self {
             role,
-            http: Arc::clone(&context.http),
-            endpoint: context.metadata_endpoint.clone(),
-            timeout: context.timeout.min(PATIENCE),
+            context: context.clone(),
         }
     }
 
@@ -113,20 +107,22 @@ impl CvmRole {
 
     /// What is at `name` below [`PATH`]; nothing if it says that nothing is there.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, Unavailable> {
+        let endpoint = &self.context.metadata_endpoint;
         let request = Request::builder()
             .method(Method::GET)
-            .uri(format!("{}{PATH}{name}", self.endpoint.url()))
+            .uri(format!("{endpoint}{PATH}{name}"))
             .body(Bytes::new())
             .map_err(|error| broken(Reason::Request, error, NOT_THE_SERVICE))?;
-        let sent = tokio::time::timeout(self.timeout, self.http.send(request)).await;
+        let timeout = self.context.timeout.min(PATIENCE);
+        let sent = tokio::time::timeout(timeout, self.context.http.send(request)).await;
         let sent = sent.unwrap_or_else(|_| {
-            let why = format!("no answer within {:?}", self.timeout);
+            let why = format!("no answer within {timeout:?}");
             Err(Error::new(Reason::Timeout, why))
         });
         let response = sent.map_err(|error| {
             let unreached = broken(
                 error.reason,
-                format!("{} cannot be asked: {error}", self.endpoint),
+                format!("{endpoint} cannot be asked: {error}"),
                 "check that this machine is a CVM instance that reaches api.metadata_endpoint",
             );
             match unreached {
@@ -195,6 +191,8 @@ impl Issuer for CvmRole {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::future;
     use http::Response;
 

@@ -9,15 +9,12 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::files::Files;
 use super::{Context, Provider, Unavailable, credential_of};
 use crate::cloud::{Credential, Error};
 use crate::config::{
     EnvKey, Environment, NoKey, Profile, ReadText, StaticKey, Tccli, TccliKey, is_usual_id,
 };
-use crate::metrics::ExporterMetrics;
 use crate::metrics::reason::Reason;
-use crate::system::clock::Clock;
 
 /// Where a key is.
 pub(super) enum KeyLocation {
@@ -94,10 +91,7 @@ fn of_tccli(read: TccliKey, profile: &str, now: Timestamp) -> Result<Credential,
 /// Reads a key from its location.
 pub(super) struct LocalKey {
     location: KeyLocation,
-    environment: Environment,
-    files: Arc<Files>,
-    clock: Clock,
-    metrics: ExporterMetrics,
+    context: Context,
     last: Mutex<LastRead>,
 }
 
@@ -115,10 +109,7 @@ impl LocalKey {
     pub(super) fn new(location: KeyLocation, context: &Context) -> Self {
         Self {
             location,
-            environment: context.environment.clone(),
-            files: Arc::clone(&context.files),
-            clock: context.clock.clone(),
-            metrics: context.metrics.clone(),
+            context: context.clone(),
             last: Mutex::default(),
         }
     }
@@ -128,10 +119,13 @@ impl LocalKey {
     }
 
     async fn read_anew(&self, files: Vec<PathBuf>) -> Result<Arc<Credential>, Unavailable> {
-        let files = self.files.read(files).await;
-        let now = self.clock.now();
+        let files = self.context.files.read(files).await;
+        let now = self.context.clock.now();
         let texts = |path: &Path| files.text(path);
-        self.note(self.location.read(&self.environment, now, &texts), now)
+        self.note(
+            self.location.read(&self.context.environment, now, &texts),
+            now,
+        )
     }
 
     /// Notes the outcome of a reading, and returns the credential to use.
@@ -149,12 +143,12 @@ impl LocalKey {
             }
             (Ok(read), current) => {
                 if current.is_some() {
-                    self.metrics.count_credential_refresh(true);
+                    self.context.metrics.count_credential_refresh(true);
                     info!(secret_id = read.shown_id(), "credential has changed");
                 }
                 if !is_usual_id(read.secret_id()) {
                     warn!(
-                        source = self.location.source(&self.environment),
+                        source = self.location.source(&self.context.environment),
                         "the secret id does not look like one, as it does not begin with AKID or \
                          IKID; if the API refuses it, check it"
                     );
@@ -166,7 +160,7 @@ impl LocalKey {
             }
             // A key file that is being replaced must not cost a collection.
             (Err(error), Some(current)) if !current.has_expired(now) => {
-                self.metrics.count_credential_refresh(false);
+                self.context.metrics.count_credential_refresh(false);
                 let current = Arc::clone(current);
                 if !last.is_failing {
                     last.notice = Some(error.into());
@@ -176,7 +170,7 @@ impl LocalKey {
             }
             (Err(error), _) => {
                 if matches!(error, Unavailable::Broken(_)) {
-                    self.metrics.count_credential_refresh(false);
+                    self.context.metrics.count_credential_refresh(false);
                 }
                 Err(error)
             }
@@ -187,7 +181,7 @@ impl LocalKey {
 impl Provider for LocalKey {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
-            let files = self.location.files(&self.environment);
+            let files = self.location.files(&self.context.environment);
             match self.current() {
                 Some(credential) if files.is_empty() => Ok(credential),
                 _ => self.read_anew(files).await,
@@ -204,7 +198,7 @@ impl Provider for LocalKey {
     fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
         Box::pin(async {
             // Why there is none, the next request for a credential tells.
-            let files = self.location.files(&self.environment);
+            let files = self.location.files(&self.context.environment);
             let _ = self.read_anew(files).await;
         })
     }
@@ -214,7 +208,7 @@ impl Provider for LocalKey {
     }
 
     fn source(&self) -> String {
-        self.location.source(&self.environment)
+        self.location.source(&self.context.environment)
     }
 }
 

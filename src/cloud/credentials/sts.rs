@@ -1,6 +1,5 @@
 //! The Security Token Service, which issues the keys of roles.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,13 +8,10 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::temporary::Keys;
-use crate::cloud::budget::{Budgets, Lane};
-use crate::cloud::http::HttpSend;
+use crate::cloud::budget::Lane;
 use crate::cloud::{Answer, Credential, Error, Fields, Request, RequestTemplate};
-use crate::config::Endpoint;
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
-use crate::system::clock::Clock;
 
 /// How many times one question is sent at the most.
 const MAX_ATTEMPTS: u32 = 2;
@@ -26,11 +22,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// Asks the token service for one action.
 pub(super) struct Sts {
     action: &'static str,
-    http: Arc<dyn HttpSend>,
-    endpoint: Endpoint,
-    clock: Clock,
-    timeout: Duration,
-    budgets: Arc<Budgets>,
+    context: Context,
     /// Always some: the label names are fixed.
     metrics: Option<ActionMetrics>,
 }
@@ -54,11 +46,7 @@ impl Sts {
         let rate_limit = context.sts_budgets.rate_limit().share();
         Self {
             action,
-            http: Arc::clone(&context.http),
-            endpoint: context.sts_endpoint.clone(),
-            clock: context.clock.clone(),
-            timeout: context.timeout,
-            budgets: Arc::clone(&context.sts_budgets),
+            context: context.clone(),
             metrics: context.metrics.action(action, rate_limit).ok(),
         }
     }
@@ -70,10 +58,8 @@ impl Sts {
     ) -> Result<Credential, Error> {
         let body = serde_json::to_vec(question.body).map_err(|_| {
             // Its words could quote a parameter.
-            self.named(Error::new(
-                Reason::Request,
-                "the parameters cannot be written as JSON",
-            ))
+            let why = "the parameters cannot be written as JSON";
+            self.named(Error::new(Reason::Request, why))
         })?;
         let request = Request {
             service: "sts",
@@ -82,7 +68,8 @@ impl Sts {
             body: Bytes::from(body),
             secret: question.secret.map(Into::into),
         };
-        let request = RequestTemplate::new(&self.endpoint, Some(question.region), request);
+        let request =
+            RequestTemplate::new(&self.context.sts_endpoint, Some(question.region), request);
         let budget = question
             .credential
             .map_or(question.role_arn, Credential::quota_key);
@@ -111,11 +98,17 @@ impl Sts {
         credential: Option<&Credential>,
         budget: &str,
     ) -> Result<Answer, Error> {
-        let permit = self.budgets.permit(budget, self.action, Lane::Prompt).await;
+        let Context {
+            http,
+            clock,
+            timeout,
+            sts_budgets,
+            ..
+        } = &self.context;
+        let permit = sts_budgets.permit(budget, self.action, Lane::Prompt).await;
         let sent = Instant::now();
-        let now = self.clock.now();
         let reply = request
-            .send(&*self.http, credential, now, self.timeout)
+            .send(&**http, credential, clock.now(), *timeout)
             .await;
         if let Some(metrics) = &self.metrics {
             metrics.wait.inc_by(permit.waited.as_secs_f64());

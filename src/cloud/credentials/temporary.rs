@@ -1,9 +1,9 @@
-//! A key that a service issues for a while: kept, and replaced ahead of its expiry.
+//! A key that a service issues for a limited time: kept, and replaced ahead of its expiry.
 //!
-//! While a key is valid nobody waits for its successor, and a successor that cannot
-//! be had costs nothing until the old key has expired. Whoever needs one when there
-//! is none waits for the one request that is under way. After a failure the service
-//! is left alone for a while, whoever asks.
+//! While a key is valid no collection waits for the next key, and a failed renewal has no
+//! effect until the key has expired. Without a valid key, all collections wait for the one
+//! request that is under way. After a failure, the service is not asked before a backoff
+//! of 1 to 60 s has passed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,23 +16,21 @@ use tracing::{debug, info};
 
 use super::{Context, Provider, Unavailable};
 use crate::cloud::{Credential, Error};
-use crate::metrics::ExporterMetrics;
 use crate::metrics::reason::Reason;
-use crate::system::clock::Clock;
 
-/// A key is replaced this long before it expires, or earlier, unless half its life
+/// The shortest time before its expiry at which a key is replaced, unless half the key's life
 /// is shorter.
-const LEAST_LEAD: Duration = Duration::from_secs(300);
+const MIN_LEAD: Duration = Duration::from_secs(300);
 
 /// The pause after the first failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(2);
 
 /// The longest pause after a failure.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A key that replaced a refused one and is refused as well is not replaced again
-/// for so long: the next would fare no better.
-const RESPITE: Duration = Duration::from_secs(1);
+/// A key that replaced a refused key and is refused too is not replaced again before this
+/// time has passed: the next key would be refused for the same reason.
+const MIN_RENEWAL_GAP: Duration = Duration::from_secs(1);
 
 /// Asks a service for a key.
 pub(super) trait Issuer: Send + Sync + 'static {
@@ -72,10 +70,9 @@ pub(super) struct Temporary<I>(Arc<Renewal<I>>);
 
 struct Renewal<I> {
     issuer: I,
-    clock: Clock,
-    metrics: ExporterMetrics,
+    context: Context,
     /// Held by the one request that is under way.
-    flight: Arc<tokio::sync::Mutex<()>>,
+    refresh_lock: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<KeyState>,
 }
 
@@ -83,16 +80,16 @@ struct Renewal<I> {
 struct KeyState {
     issued: Option<Issued>,
     failure: Option<RecentFailures>,
-    /// Why the key was not renewed, until somebody takes it to tell.
+    /// Why the key was not renewed, until somebody takes the error to log it.
     notice: Option<Error>,
 }
 
 struct Issued {
     credential: Arc<Credential>,
-    /// Until when a refusal does not replace it.
-    stays: Instant,
-    /// When to ask for the next one, by the clock that nobody sets and by the one
-    /// that goes on while the machine sleeps.
+    /// A refusal before this instant does not trigger a renewal.
+    pinned_until: Instant,
+    /// When to ask for the next key: by the monotonic clock, which nobody sets, and by the
+    /// wall clock, which goes on while the machine sleeps.
     due: (Instant, Timestamp),
 }
 
@@ -103,18 +100,20 @@ struct RecentFailures {
     retry: Instant,
 }
 
-/// What there is to hand out.
+/// What can be handed out.
 enum Availability {
+    /// A key.
     Fresh(Arc<Credential>),
-    /// Good, but it is time for the next.
+    /// A key that is valid, but due to be replaced.
     Due(Arc<Credential>),
-    /// None, and it is too early to ask again.
+    /// No key, and it is too early to ask again.
     Failed(Unavailable),
-    Gone,
+    /// No key.
+    Absent,
 }
 
 impl KeyState {
-    fn look(&self, now: Timestamp) -> Availability {
+    fn availability(&self, now: Timestamp) -> Availability {
         let failure = self.failure.as_ref();
         let failure = failure.filter(|failure| Instant::now() < failure.retry);
         match (&self.issued, failure) {
@@ -129,7 +128,7 @@ impl KeyState {
                 }
             }
             (_, Some(failure)) => Availability::Failed(failure.error.clone()),
-            (_, None) => Availability::Gone,
+            (_, None) => Availability::Absent,
         }
     }
 }
@@ -138,9 +137,8 @@ impl<I: Issuer> Temporary<I> {
     pub(super) fn new(issuer: I, context: &Context) -> Self {
         Self(Arc::new(Renewal {
             issuer,
-            clock: context.clock.clone(),
-            metrics: context.metrics.clone(),
-            flight: Arc::default(),
+            context: context.clone(),
+            refresh_lock: Arc::default(),
             state: Mutex::default(),
         }))
     }
@@ -151,15 +149,15 @@ impl<I: Issuer> Renewal<I> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self) -> Availability {
-        self.state().look(self.clock.now())
+    fn availability(&self) -> Availability {
+        self.state().availability(self.context.clock.now())
     }
 
-    /// Asks for a key, which no refusal replaces for the next `respite`. The caller
-    /// holds `flight`.
-    async fn refresh(&self, respite: Duration) -> Result<Arc<Credential>, Unavailable> {
+    /// Asks for a key, which no refusal replaces before `gap` has passed. The caller holds
+    /// `refresh_lock`.
+    async fn refresh(&self, gap: Duration) -> Result<Arc<Credential>, Unavailable> {
         let issued = self.issuer.issue().await;
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let issued = issued.and_then(|credential| match credential.expires_at() {
             Some(at) if at > now => Ok((credential, at.duration_since(now))),
             _ => Err(Unavailable::Broken(Error::new(
@@ -172,7 +170,7 @@ impl<I: Issuer> Renewal<I> {
             ))),
         });
         match issued {
-            Ok((credential, life)) => Ok(self.keep(credential, life, now, respite)),
+            Ok((credential, life)) => Ok(self.keep(credential, life, now, gap)),
             Err(error) => Err(self.note(error, now)),
         }
     }
@@ -182,7 +180,7 @@ impl<I: Issuer> Renewal<I> {
         credential: Credential,
         life: SignedDuration,
         now: Timestamp,
-        respite: Duration,
+        gap: Duration,
     ) -> Arc<Credential> {
         let life = Duration::try_from(life).unwrap_or_default();
         let wait = life.saturating_sub(lead(life, fastrand::f64()));
@@ -191,7 +189,7 @@ impl<I: Issuer> Renewal<I> {
         let mut state = self.state();
         let known = state.issued.as_ref().map(|issued| &issued.credential);
         if known.is_some_and(|known| *known != credential) {
-            self.metrics.count_credential_refresh(true);
+            self.context.metrics.count_credential_refresh(true);
         }
         if state.failure.is_some() {
             info!(
@@ -209,7 +207,7 @@ impl<I: Issuer> Renewal<I> {
         state.failure = None;
         state.issued = Some(Issued {
             credential: Arc::clone(&credential),
-            stays: at + respite,
+            pinned_until: at + gap,
             due: (at + wait, now.checked_add(wait).unwrap_or(now)),
         });
         credential
@@ -218,9 +216,9 @@ impl<I: Issuer> Renewal<I> {
     fn note(&self, error: Unavailable, now: Timestamp) -> Unavailable {
         let mut state = self.state();
         let issued = state.issued.as_ref();
-        // Nobody asked for a place where nothing ever was.
+        // An absent source counts only once it had a key.
         if issued.is_some() || matches!(error, Unavailable::Broken(_)) {
-            self.metrics.count_credential_refresh(false);
+            self.context.metrics.count_credential_refresh(false);
         }
         let earlier = state.failure.as_ref().map_or(0, |failure| failure.count);
         let valid = issued.is_some_and(|issued| !issued.credential.has_expired(now));
@@ -240,8 +238,9 @@ impl<I: Issuer> Renewal<I> {
     fn wants_renewal(&self, rejected: &Credential) -> bool {
         let state = self.state();
         let rested = |failure: &RecentFailures| Instant::now() >= failure.retry;
-        let refused =
-            |issued: &Issued| *issued.credential == *rejected && Instant::now() >= issued.stays;
+        let refused = |issued: &Issued| {
+            *issued.credential == *rejected && Instant::now() >= issued.pinned_until
+        };
         state.issued.as_ref().is_some_and(refused) && state.failure.as_ref().is_none_or(rested)
     }
 }
@@ -250,27 +249,27 @@ impl<I: Issuer> Provider for Temporary<I> {
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
         Box::pin(async {
             let Self(shared) = self;
-            match shared.look() {
+            match shared.availability() {
                 Availability::Fresh(credential) => return Ok(credential),
                 Availability::Due(credential) => {
-                    if let Ok(turn) = Arc::clone(&shared.flight).try_lock_owned() {
+                    if let Ok(lock) = Arc::clone(&shared.refresh_lock).try_lock_owned() {
                         let shared = Arc::clone(shared);
                         tokio::spawn(async move {
-                            // Its failure is noted, and told when no key is left.
+                            // The failure is noted, and reported once no key is valid.
                             let _ = shared.refresh(Duration::ZERO).await;
-                            drop(turn);
+                            drop(lock);
                         });
                     }
                     return Ok(credential);
                 }
                 Availability::Failed(error) => return Err(error),
-                Availability::Gone => {}
+                Availability::Absent => {}
             }
-            let _turn = shared.flight.lock().await;
-            match shared.look() {
+            let _lock = shared.refresh_lock.lock().await;
+            match shared.availability() {
                 Availability::Fresh(credential) | Availability::Due(credential) => Ok(credential),
                 Availability::Failed(error) => Err(error),
-                Availability::Gone => shared.refresh(Duration::ZERO).await,
+                Availability::Absent => shared.refresh(Duration::ZERO).await,
             }
         })
     }
@@ -285,10 +284,10 @@ impl<I: Issuer> Provider for Temporary<I> {
     fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()> {
         Box::pin(async {
             let Self(shared) = self;
-            let _turn = shared.flight.lock().await;
+            let _lock = shared.refresh_lock.lock().await;
             if shared.wants_renewal(rejected) {
-                // Its failure is noted; whoever asked sees that the key is the same.
-                let _ = shared.refresh(RESPITE).await;
+                // The failure is noted; the caller sees that the key is the same.
+                let _ = shared.refresh(MIN_RENEWAL_GAP).await;
             }
         })
     }
@@ -306,13 +305,13 @@ impl<I: Issuer> Provider for Temporary<I> {
 /// left, by `jitter` in `0.0..1.0`.
 fn lead(life: Duration, jitter: f64) -> Duration {
     let share = life.mul_f64(0.1 + 0.1 * jitter);
-    share.max(LEAST_LEAD).min(life / 2)
+    share.max(MIN_LEAD).min(life / 2)
 }
 
 /// How long to leave the service alone after failure number `count` in a row.
 fn backoff(count: u32, jitter: f64) -> Duration {
     let doublings = count.saturating_sub(1).min(16);
-    let span = (BACKOFF * 2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF);
+    let span = (BACKOFF * 2_u32.saturating_pow(doublings)).min(MAX_BACKOFF);
     span.mul_f64(0.5 + 0.5 * jitter)
 }
 

@@ -2,17 +2,14 @@
 //!
 //! It is present when any of the `TKE_*` variables is set.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::files::Files;
 use super::sts::{Sts, StsRequest};
 use super::temporary::Issuer;
 use super::{Context, Unavailable, of_key};
 use crate::cloud::{Credential, Error};
-use crate::config::{Environment, TkeOidc};
+use crate::config::TkeOidc;
 use crate::metrics::reason::Reason;
 
 /// How long each key lives, in seconds: what the SDKs ask for.
@@ -20,8 +17,7 @@ const LIFE: u64 = 7200;
 
 /// Asks the token service, unsigned: the pod's token says who asks.
 pub(super) struct WebIdentity {
-    environment: Environment,
-    files: Arc<Files>,
+    context: Context,
     /// None where the variables are not set: a chain that ends before us has no use
     /// for the service.
     sts: Option<Sts>,
@@ -41,15 +37,14 @@ struct WebIdentityParameters<'a> {
 impl WebIdentity {
     pub(super) fn new(context: &Context) -> Self {
         Self {
-            environment: context.environment.clone(),
-            files: Arc::clone(&context.files),
+            context: context.clone(),
             sts: TkeOidc::is_set(&context.environment)
                 .then(|| Sts::new("AssumeRoleWithWebIdentity", context)),
         }
     }
 
     async fn assume(&self) -> Result<Credential, Unavailable> {
-        let pod = TkeOidc::from_environment(&self.environment)?;
+        let pod = TkeOidc::from_environment(&self.context.environment)?;
         let Some(sts) = &self.sts else {
             return Err(Unavailable::Absent(Error::new(
                 Reason::Credentials,
@@ -57,7 +52,7 @@ impl WebIdentity {
             )));
         };
         // The token's file is replaced long before the token expires.
-        let files = self.files.read([pod.token_file.clone()]).await;
+        let files = self.context.files.read([pod.token_file.clone()]).await;
         let token = pod.token(&|path| files.text(path));
         let token = token.map_err(|fault| Unavailable::Broken(of_key(fault)))?;
         let question = StsRequest {
@@ -83,7 +78,7 @@ impl Issuer for WebIdentity {
     }
 
     fn source(&self) -> String {
-        match TkeOidc::from_environment(&self.environment) {
+        match TkeOidc::from_environment(&self.context.environment) {
             Ok(pod) => format!("role {} of the TKE service account", pod.role_arn),
             Err(_) => "the role of the TKE service account".to_owned(),
         }

@@ -44,22 +44,19 @@ impl Way<'_> {
             _ => self.service(),
         };
         let root = root(error);
+        let network = |problem| (Reason::Network, problem);
         let (reason, problem) = match step.kind {
-            FailureCategory::Name => (
-                Reason::Network,
-                format!("the name of {peer} does not resolve: {root}"),
-            ),
-            FailureCategory::Connect => {
-                (Reason::Network, format!("cannot connect to {peer}: {root}"))
+            FailureCategory::Name => {
+                network(format!("the name of {peer} does not resolve: {root}"))
             }
+            FailureCategory::Connect => network(format!("cannot connect to {peer}: {root}")),
             FailureCategory::Tls => tls(error, &peer, &root),
             FailureCategory::Other if step.is_in_tunnel => {
-                (Reason::Network, format!("{peer} opened no tunnel: {root}"))
+                network(format!("{peer} opened no tunnel: {root}"))
             }
-            FailureCategory::Other => (
-                Reason::Network,
-                format!("the connection to {peer} broke before an answer came: {root}"),
-            ),
+            FailureCategory::Other => network(format!(
+                "the connection to {peer} broke before an answer came: {root}"
+            )),
         };
         let way = match self.proxy {
             Some(_) if step.is_in_tunnel => format!(", on the way to {}", self.service()),
@@ -169,17 +166,13 @@ fn out_of_time(error: &CertificateError, peer: &str) -> Option<(Reason, String)>
     let show = |time: Option<Timestamp>| time.map_or("?".to_owned(), |time| time.to_string());
     let (now, limit) = (show(now), show(limit));
     Some(if is_plausible {
-        let message = format!(
-            "no TLS with {peer}: its certificate {problem} {limit}, and this machine's clock says \
-             {now}"
-        );
-        (Reason::Network, message)
+        let cause =
+            format!("its certificate {problem} {limit}, and this machine's clock says {now}");
+        (Reason::Network, format!("no TLS with {peer}: {cause}"))
     } else {
-        let message = format!(
-            "this machine's clock says {now}, which cannot be right: the certificate of {peer} \
-             {problem} {limit}"
-        );
-        (Reason::Clock, message)
+        let clock = format!("this machine's clock says {now}, which cannot be right");
+        let cause = format!("the certificate of {peer} {problem} {limit}");
+        (Reason::Clock, format!("{clock}: {cause}"))
     })
 }
 
@@ -196,7 +189,7 @@ fn root(error: &(dyn StdError + 'static)) -> String {
     words.unwrap_or_else(|| error.to_string())
 }
 
-fn causes<'e>(
+pub(super) fn causes<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&cause| cause.source())

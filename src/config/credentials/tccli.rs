@@ -43,15 +43,11 @@ pub struct TccliKey {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
-    #[serde(default)]
     secret_id: Option<String>,
-    #[serde(default)]
     secret_key: Option<String>,
-    #[serde(default)]
     token: Option<String>,
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     kind: Option<String>,
-    #[serde(default)]
     expires_at: Option<i64>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
@@ -123,14 +119,9 @@ fn path(environment: &Environment, name: &str) -> Option<PathBuf> {
 fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
     // The parser's own words could quote the file.
     let file: File = serde_json::from_str(text).map_err(|error| {
-        Fault::new(
-            format!(
-                "not the JSON that tccli writes (line {}, column {})",
-                error.line(),
-                error.column()
-            ),
-            "write it anew with `tccli configure`",
-        )
+        let (line, column) = (error.line(), error.column());
+        let what = format!("not the JSON that tccli writes (line {line}, column {column})");
+        Fault::new(what, "write it anew with `tccli configure`")
     })?;
     let option = match profile {
         USUAL_PROFILE => String::new(),
@@ -161,18 +152,12 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
     let set = file.others.iter().filter(|(_, value)| is_set(value));
     other_identity::refuse(set.map(|(name, _)| name.as_str()))?;
     let expires_at = file.expires_at.map(Timestamp::from_second).transpose();
-    let Ok(expires_at) = expires_at else {
-        return Err(Fault::new(
-            "expiresAt is not a time",
-            "write the file anew with tccli",
-        ));
-    };
+    let no_time = |_| Fault::new("expiresAt is not a time", "write the file anew with tccli");
+    let names = ["secretId", "secretKey", "token"];
+    let parts = [&file.secret_id, &file.secret_key, &file.token];
     Ok(TccliKey {
-        key: Key::of(
-            ["secretId", "secretKey", "token"],
-            [&file.secret_id, &file.secret_key, &file.token].map(Option::as_deref),
-        )?,
-        expires_at,
+        expires_at: expires_at.map_err(no_time)?,
+        key: Key::of(names, parts.map(Option::as_deref))?,
         login,
     })
 }

@@ -2,29 +2,30 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 /// The hosts that are reached without a proxy, and this machine, which always is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exceptions(Vec<Exception>);
 
+/// One entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Exception {
-    /// `*`: all hosts.
+struct Exception {
+    hosts: Hosts,
+    /// The only port; all ports without.
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    /// `*`.
     All,
     /// `example.com` or `.example.com`: the name and all below it, as for curl;
     /// `*.example.com`: only what is below it, as for Go.
-    Name {
-        name: String,
-        only_below: bool,
-        port: Option<u16>,
-    },
+    Name { name: String, only_below: bool },
     /// An address, or a network such as `10.0.0.0/8`.
-    Network {
-        address: IpAddr,
-        prefix: u32,
-        port: Option<u16>,
-    },
+    Network(IpNet),
 }
 
 impl Exceptions {
@@ -42,47 +43,66 @@ impl Exceptions {
 
     /// Whether `url` is reached without a proxy.
     pub(super) fn have(&self, url: &Url) -> bool {
-        let Self(exceptions) = self;
+        let host = match url.host() {
+            Some(Host::Domain(name)) => Host::Domain(without_dot(name)),
+            Some(Host::Ipv4(address)) => canonical(address.into()),
+            Some(Host::Ipv6(address)) => canonical(address.into()),
+            None => return false,
+        };
+        let is_this_machine = match &host {
+            Host::Domain(name) => *name == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        };
         let port = url.port_or_known_default();
-        match url.host() {
-            Some(Host::Domain(name)) => {
-                let name = plain(name);
-                name == "localhost" || exceptions.iter().any(|one| one.has_name(name, port))
-            }
-            Some(Host::Ipv4(address)) => self.have_address(address.into(), port),
-            Some(Host::Ipv6(address)) => self.have_address(address.into(), port),
-            None => false,
-        }
-    }
-
-    fn have_address(&self, address: IpAddr, port: Option<u16>) -> bool {
-        let Self(exceptions) = self;
-        let address = address.to_canonical();
-        address.is_loopback() || exceptions.iter().any(|one| one.has_address(address, port))
+        is_this_machine || self.0.iter().any(|exception| exception.has(&host, port))
     }
 }
 
 impl Exception {
     fn read(entry: &str) -> Option<Self> {
         if entry == "*" {
-            return Some(Self::All);
+            let hosts = Hosts::All;
+            return Some(Self { hosts, port: None });
         }
         if let Some((address, prefix)) = entry.split_once('/') {
-            let address = address_of(address)?;
-            let prefix = prefix
-                .parse()
-                .ok()
-                .filter(|prefix| *prefix <= bits(address))?;
-            return Some(Self::network(address, prefix, None));
+            let network = IpNet::new(address_of(address)?, prefix.parse().ok()?);
+            let hosts = Hosts::Network(network.ok()?);
+            return Some(Self { hosts, port: None });
         }
         let (host, port) = match entry.rsplit_once(':') {
             _ if address_of(entry).is_some() => (entry, None),
             Some((host, port)) => (host, Some(port.parse().ok()?)),
             None => (entry, None),
         };
-        if let Some(address) = address_of(host) {
-            return Some(Self::network(address, bits(address), port));
-        }
+        let hosts = match address_of(host) {
+            Some(address) => Hosts::Network(address.into()),
+            None => Hosts::below(host)?,
+        };
+        Some(Self { hosts, port })
+    }
+
+    fn has(&self, host: &Host<&str>, port: Option<u16>) -> bool {
+        let is_host = match (&self.hosts, host) {
+            (Hosts::All, _) => true,
+            (Hosts::Name { name, only_below }, Host::Domain(host)) => {
+                match host.strip_suffix(name.as_str()) {
+                    Some("") => !only_below,
+                    Some(rest) => rest.ends_with('.'),
+                    None => false,
+                }
+            }
+            (Hosts::Network(network), Host::Ipv4(host)) => network.contains(&IpAddr::V4(*host)),
+            (Hosts::Network(network), Host::Ipv6(host)) => network.contains(&IpAddr::V6(*host)),
+            _ => false,
+        };
+        is_host && (self.port.is_none() || self.port == port)
+    }
+}
+
+impl Hosts {
+    /// The hosts of a name.
+    fn below(host: &str) -> Option<Self> {
         let (only_below, name) = match host.strip_prefix("*.") {
             Some(name) => (true, name),
             None => (false, host.strip_prefix('.').unwrap_or(host)),
@@ -92,56 +112,8 @@ impl Exception {
             return None;
         };
         let is_name = rustls::pki_types::DnsName::try_from(name.as_str()).is_ok();
-        is_name.then(|| Self::Name {
-            name: plain(&name).to_owned(),
-            only_below,
-            port,
-        })
-    }
-
-    fn network(address: IpAddr, prefix: u32, port: Option<u16>) -> Self {
-        Self::Network {
-            address,
-            prefix,
-            port,
-        }
-    }
-
-    fn has_name(&self, host: &str, asked: Option<u16>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Name {
-                name,
-                only_below,
-                port,
-            } => {
-                let rest = host.strip_suffix(name.as_str());
-                let is_named = rest.is_some_and(|rest| match rest {
-                    "" => !only_below,
-                    rest => rest.ends_with('.'),
-                });
-                is_named && (port.is_none() || *port == asked)
-            }
-            Self::Network { .. } => false,
-        }
-    }
-
-    fn has_address(&self, host: IpAddr, asked: Option<u16>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Name { .. } => false,
-            Self::Network {
-                address,
-                prefix,
-                port,
-            } => {
-                let ignored = bits(*address) - prefix;
-                let network = |address| number(address).checked_shr(ignored).unwrap_or_default();
-                bits(*address) == bits(host)
-                    && network(*address) == network(host)
-                    && (port.is_none() || *port == asked)
-            }
-        }
+        let name = without_dot(&name).to_owned();
+        is_name.then_some(Self::Name { name, only_below })
     }
 }
 
@@ -151,7 +123,7 @@ fn entries(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A name without the dot that ends a full name. The parser has written it in small letters.
-fn plain(name: &str) -> &str {
+fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
@@ -164,17 +136,11 @@ fn address_of(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-fn bits(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u32::from(address).into(),
-        IpAddr::V6(address) => u128::from(address),
+/// The host of an address, of IPv4 where it is mapped into IPv6.
+fn canonical(address: IpAddr) -> Host<&'static str> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Host::Ipv4(address),
+        IpAddr::V6(address) => Host::Ipv6(address),
     }
 }
 

@@ -5,6 +5,7 @@ use prometheus::Registry;
 use super::super::fixture::{self, refreshes};
 use super::*;
 use crate::cloud::scripted::Scripted;
+use crate::system::clock::Clock;
 
 /// Issues keys `AKID0`, `AKID1`… that live `life`; fails while `broken`.
 struct Play {
