@@ -388,7 +388,7 @@ async fn a_request_of_http_1_1_without_one_good_host_is_refused_and_the_connecti
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_who_does_not_read_are_not_taken_without_an_end() {
+async fn requests_of_a_client_that_does_not_read_are_not_accepted_without_a_bound() {
     let server = Server::new(1, 40);
     for method in ["HEAD", "GET"] {
         let mut stream = server.connect(false).await;
@@ -509,7 +509,7 @@ async fn an_http2_head_must_be_whole_in_time_whatever_else_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_over_http2_is_refused_with_its_request_and_the_connection_goes_on() {
+async fn a_body_over_http2_is_refused_with_its_request_and_the_connection_stays_open() {
     let server = Server::new(1, 40);
     let mut client = server.http2(65_535).await;
     // More bytes in all than the window of the connection.
@@ -596,7 +596,7 @@ fn refusal(answer: &str) -> (&str, &str, &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
+async fn a_scrape_beyond_a_limit_gets_the_limit_and_when_to_try_again() {
     let server = Server::new(1, 1);
     let limits = server.context.request_limiter.router.bodies.limits();
     let request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -617,7 +617,7 @@ async fn a_scrape_beyond_a_limit_is_told_which_one_and_when_to_try_again() {
 
 // Pages are computed on a thread of their own, for which paused time does not wait.
 #[tokio::test]
-async fn a_page_beyond_the_memory_of_answers_is_told_so_and_when_to_try_again() {
+async fn a_page_beyond_the_memory_of_answers_gets_the_limit_and_when_to_try_again() {
     let server = Server::new(1, 40);
     let limits = server.context.request_limiter.router.bodies.limits();
     let _held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();

@@ -95,7 +95,7 @@ fn names(report: &StatusReport) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn values_that_have_grown_too_old_are_not_told_and_the_account_fails() {
+async fn values_that_are_too_old_are_not_reported_and_the_account_fails() {
     let a = account("a");
     a.slots[0].store(success(&[(defs::LICENSES, 9.0), (defs::EXPIRED, 1.0)]));
     let status = status(vec![a]);
@@ -116,7 +116,7 @@ async fn values_that_have_grown_too_old_are_not_told_and_the_account_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn among_those_that_fail_the_ones_without_values_come_first() {
+async fn of_failing_accounts_those_without_values_come_first() {
     let [kept, bare, near, renewed] = ["kept", "no values", "near", "renewed"].map(account);
     kept.slots[0].store(failure(success(&[(defs::LICENSES, 9.0)])));
     bare.slots[0].store(failure(CollectorState::default()));
@@ -141,7 +141,7 @@ async fn among_those_that_fail_the_ones_without_values_come_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_brief_accounts_that_fail_alike_leave_room_for_what_else_is_wrong() {
+async fn the_brief_report_has_only_the_first_accounts_that_fail_alike() {
     let failing = (0..150).map(|number| {
         let failing = account(&format!("fail-{number}"));
         failing.slots[0].store(failure(CollectorState::default()));
@@ -184,7 +184,7 @@ async fn restored_values_count_but_are_marked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_poll_is_told_by_the_wall_clock() {
+async fn the_next_poll_is_reported_by_the_wall_clock() {
     let a = account("a");
     let status = status(vec![Arc::clone(&a)]);
     let told = || {
@@ -210,7 +210,7 @@ async fn the_next_poll_is_told_by_the_wall_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_thousands_of_accounts_one_page_is_told_and_all_are_counted() {
+async fn of_thousands_of_accounts_one_page_is_reported_and_all_are_counted() {
     let accounts = (0..2_345).map(|number| account(&format!("a{number:04}")));
     let status = status(accounts.collect());
     let query = Query {

@@ -269,7 +269,7 @@ impl TlsSettings {
         system: &Trust,
     ) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
         let roots = system.read().map_err(|ClientError(why)| {
-            let what = format!("nobody can vouch for clients: {why}");
+            let what = format!("no authority of clients can be read: {why}");
             let remedy = "name the clients' authorities with `client_ca_file`, or install the system's (Debian: ca-certificates)";
             let key = "tls_server_config.client_auth_type";
             problem(&self.client_auth_location, key, Fault::new(what, remedy))

@@ -110,7 +110,7 @@ async fn a_variable_that_names_no_authority_of_clients_is_reported() {
     let words = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{words}");
     let place = "web.yml:4: tls_server_config.client_auth_type: ";
-    let fault = "nobody can vouch for clients: SSL_CERT_FILE names no CA certificates (";
+    let fault = "no authority of clients can be read: SSL_CERT_FILE names no CA certificates (";
     assert!(words.contains(&format!("{place}{fault}")), "{words}");
 }
 

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Who vouches for certificates.
+/// An authority that signs certificates.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
@@ -67,7 +67,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// One that vouches for itself, marked as an authority like `openssl req -x509` does.
+    /// A self-signed certificate, marked as an authority like `openssl req -x509` does.
     pub(crate) fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Self {
         Self::self_signed_with(&rcgen::PKCS_ECDSA_P256_SHA256, change)
     }
