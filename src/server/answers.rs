@@ -118,7 +118,8 @@ impl AnswerLimits {
         count: u32,
         reached: LimitReached,
     ) -> Result<Permit, LimitReached> {
-        let _waiting = WaitingRequest::new(&self.waiting);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = WaitingRequest(&self.waiting);
         let permit = Arc::clone(limit).acquire_many_owned(count);
         let permit = tokio::time::timeout(WAIT_TIME, permit).await;
         permit.ok().and_then(Result::ok).ok_or(reached)
@@ -131,15 +132,8 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 
-/// Counts a waiting request until it is dropped.
+/// A request that is counted as waiting until it is dropped.
 struct WaitingRequest<'w>(&'w AtomicUsize);
-
-impl<'w> WaitingRequest<'w> {
-    fn new(waiting: &'w AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
 
 impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {

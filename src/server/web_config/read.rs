@@ -245,7 +245,7 @@ fn curve(node: &Node<'_>) -> Result<&'static dyn SupportedKxGroup, Fault> {
         other => Err(unknown(
             "curve",
             other,
-            &["CurveP256", "CurveP384", "X25519"],
+            names! { CurveP256 CurveP384 X25519 },
         )),
     }
 }
@@ -274,13 +274,11 @@ fn headers(reader: &mut Reader, node: Option<Node<'_>>) -> Vec<(HeaderName, Head
 
 fn users(reader: &mut Reader, node: Option<Node<'_>>) -> BTreeMap<String, PasswordHash> {
     let section = reader.map(node);
-    let mut users = BTreeMap::new();
-    for (name, node) in section.entries() {
-        if let Some(hash) = reader.value(Some(node), |node| string(node)?.parse()) {
-            users.insert(name.to_owned(), hash);
-        }
-    }
-    users
+    let users = section.entries().filter_map(|(name, node)| {
+        let hash = reader.value(Some(node), |node| string(node)?.parse())?;
+        Some((name.to_owned(), hash))
+    });
+    users.collect()
 }
 
 fn rate_limit(reader: &mut Reader, node: Option<Node<'_>>) -> Option<RequestLimit> {
