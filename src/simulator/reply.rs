@@ -15,7 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::{Answer, AnswerFields, MAX_NESTED};
 
@@ -152,7 +152,7 @@ impl ReplyEnvelope {
         let mut fields = fields.clone();
         let id = fields.entry("RequestId");
         id.or_insert_with(|| self.request_id.as_str().into());
-        json!({"Response": fields}).to_string()
+        format!(r#"{{"Response":{}}}"#, Value::Object(fields))
     }
 
     fn json(&self, body: String) -> ConnectionReply {
