@@ -278,7 +278,7 @@ impl Bucket {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody waits in it, or it still remembers a request.
+    /// Whether a request waits for the bucket, or was counted in the last minute.
     fn in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || self.recent().sum() > 0 || self.limiter.check().is_err()
     }

@@ -88,7 +88,7 @@ impl Credential {
         }
     }
 
-    /// Whatever of it nobody may see.
+    /// The parts that must not be shown.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let id = (!is_usual_id(&self.secret_id)).then_some(self.secret_id.as_str());
         id.into_iter()

@@ -35,13 +35,13 @@ use crate::metrics::ExporterMetrics;
 use crate::metrics::reason::Reason;
 use crate::system::clock::Clock;
 
-/// No credential can be had from its source. The words never hold a secret.
+/// Why a source has no credential to use. The text never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// Nobody put any there, so a chain asks the next place.
+    /// The source was never given any, so a chain asks the next source.
     #[error("{0}")]
     Absent(Error),
-    /// There is something, but no credential came of it. A chain stops here.
+    /// The source holds something that is no usable credential. A chain stops here.
     #[error("{0}")]
     Broken(Error),
 }
@@ -80,7 +80,7 @@ fn of_key(fault: Fault) -> Error {
     Error::new(Reason::Credentials, fault.what).with_remedy(fault.remedy)
 }
 
-/// A place that credentials come from.
+/// A source of credentials.
 pub trait Provider: Send + Sync {
     /// The credential to use now, obtained anew if it is time.
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>>;
@@ -93,12 +93,12 @@ pub trait Provider: Send + Sync {
     fn renew<'a>(&'a self, rejected: &'a Credential) -> BoxFuture<'a, ()>;
 
     /// Why the credential could not be replaced although the current one stays in use,
-    /// if nobody has told that yet.
+    /// if that was not logged yet.
     fn take_notice(&self) -> Option<Error> {
         None
     }
 
-    /// The place in words, for people. Never holds a secret.
+    /// The source in words, for people. Never holds a secret.
     fn source(&self) -> String;
 }
 
@@ -167,7 +167,7 @@ impl Providers {
 
     /// Forgets the providers that only this remembers.
     pub fn forget_unused(&mut self) {
-        // Those that others draw on go once these are gone.
+        // A source of another provider is unused once that provider is dropped.
         let mut before = usize::MAX;
         while self.made.len() < before {
             before = self.made.len();
@@ -200,13 +200,13 @@ impl Providers {
                 Arc::new(Temporary::new(issuer, &self.context))
             }
             Credentials::Default => {
-                let places = [
+                let sources = [
                     Credentials::Env,
                     Credentials::Profile(Profile::default()),
                     Credentials::CvmRole { role: None },
                     Credentials::TkeOidc,
                 ];
-                let links = places.map(|place| self.provider(&place));
+                let links = sources.map(|source| self.provider(&source));
                 Arc::new(chain::Chain::new(links.into()))
             }
         }
@@ -236,7 +236,7 @@ mod tests {
         let a = providers.provider(&role("a"));
         assert!(Arc::ptr_eq(&a, &providers.provider(&role("a"))));
         assert!(!Arc::ptr_eq(&a, &providers.provider(&role("b"))));
-        // Two roles, the chain and its four places.
+        // Two roles, the chain and its four sources.
         assert_eq!(providers.made.len(), 7);
     }
 }

@@ -53,7 +53,7 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
     let malformed = |error: serde_json::Error| {
         unreadable(format!(
             "the answer is not a JSON object that has an object `Response` ({})",
-            place(&error)
+            position(&error)
         ))
     };
     let mut envelope: Fields = serde_json::from_str(&text).map_err(malformed)?;
@@ -72,7 +72,10 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
     };
     let error = match serde_json::from_str::<ApiError>(error.get()) {
         Ok(error) => named(&error.code, &error.message, secrets),
-        Err(error) => unreadable(format!("Response.Error is malformed ({})", place(&error))),
+        Err(error) => unreadable(format!(
+            "Response.Error is malformed ({})",
+            position(&error)
+        )),
     };
     Err(Error {
         request_id,
@@ -110,7 +113,7 @@ fn unreadable(message: impl Into<String>) -> Error {
 }
 
 /// Where JSON is not as expected. The parser's own words could quote a key.
-fn place(error: &serde_json::Error) -> String {
+fn position(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }
 

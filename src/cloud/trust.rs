@@ -92,8 +92,8 @@ impl Roots {
     pub fn client_config(&self) -> Result<ClientConfig, ClientError> {
         let Self(certificates) = self;
         let mut store = RootCertStore::empty();
-        // As elsewhere on the system, one that is odd does not stand for the others. In a
-        // file of the configuration there is none.
+        // As elsewhere on the system, one odd certificate does not spoil the others. A file
+        // of the configuration has none.
         store.add_parsable_certificates(certificates.iter().cloned());
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions();
@@ -136,9 +136,9 @@ fn system(
 fn load(file: Option<&Path>, folders: &[PathBuf]) -> (Vec<CertificateDer<'static>>, Vec<String>) {
     let mut certificates = Vec::new();
     let mut errors = Vec::new();
-    let places = file.map(|file| (Some(file), None)).into_iter();
-    let places = places.chain(folders.iter().map(|folder| (None, Some(folder.as_path()))));
-    for (file, folder) in places {
+    let sources = file.map(|file| (Some(file), None)).into_iter();
+    let sources = sources.chain(folders.iter().map(|folder| (None, Some(folder.as_path()))));
+    for (file, folder) in sources {
         let read = || rustls_native_certs::load_certs_from_paths(file, folder);
         let found = file
             .or(folder)

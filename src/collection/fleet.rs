@@ -117,7 +117,7 @@ impl Fleet {
         registry: &Registry,
     ) -> Result<Self, FleetError> {
         let metrics = ExporterMetrics::register(registry)?;
-        if let Some(shard) = config.share.shard {
+        if let Some(shard) = config.partition.shard {
             metrics.set_shard(shard.index(), shard.total().get());
         }
         let enabled = enabled(collectors, config);

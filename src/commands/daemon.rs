@@ -155,7 +155,7 @@ impl App {
         }
         let saver = match &options.state_dir {
             Some(folder) => {
-                let dir = StateDir::new(options.program.clone(), folder, config.share.shard);
+                let dir = StateDir::new(options.program.clone(), folder, config.partition.shard);
                 Some(Saver::start(dir, fleet.store(), clock, fleet.metrics()).await?)
             }
             None => None,

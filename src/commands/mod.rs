@@ -210,7 +210,7 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let source = Source {
         file: flags.config_file.clone(),
         environment: environment.clone(),
-        share: flags.partition(environment)?,
+        partition: flags.partition(environment)?,
         collectors: collectors::defaults(collectors::all()),
     };
     let load = || source.load().map_err(CommandFailure::usage);

@@ -1,4 +1,4 @@
-//! The configuration that is at work, for those who are asked for it.
+//! The configuration in use.
 
 use std::sync::Arc;
 
@@ -7,44 +7,45 @@ use arc_swap::ArcSwap;
 use super::Config;
 use crate::system::clock::TimePoint;
 
-/// The configuration at work. A reload replaces it whole.
+/// The configuration in use. A reload replaces it as a whole.
 #[derive(Debug)]
 pub struct ActiveConfig(ArcSwap<ConfigVersion>);
 
-/// The configuration at a moment, and what came of the last attempt to replace it.
+/// One configuration, and the outcome of the last attempt to replace it.
 #[derive(Debug, Clone)]
 pub struct ConfigVersion {
     /// The configuration.
     pub config: Arc<Config>,
-    /// Since when it is at work.
+    /// Since when it is in use.
     pub since: TimePoint,
-    /// When a newer one was refused, and why, if that was the last that was tried.
+    /// When and why a newer configuration was refused, if the last attempt failed.
     pub refused: Option<(TimePoint, String)>,
 }
 
 impl ActiveConfig {
-    /// `config` is at work since `now`.
+    /// `config` is in use since `now`.
     #[must_use]
     pub fn new(config: Config, now: TimePoint) -> Self {
         Self(ArcSwap::from_pointee(ConfigVersion::new(config, now)))
     }
 
-    /// The configuration as of now.
+    /// The configuration that is in use now.
     #[must_use]
     pub fn load(&self) -> Arc<ConfigVersion> {
         self.0.load_full()
     }
 
-    /// `config` is at work instead from `now` on.
+    /// Replaces the configuration by `config` from `now` on.
     pub fn replace(&self, config: Config, now: TimePoint) {
         self.0.store(Arc::new(ConfigVersion::new(config, now)));
     }
 
-    /// The one before stays at work, because the new one was refused for this `error`.
+    /// Notes that a new configuration was refused for this `error`. The previous
+    /// configuration stays in use.
     pub fn refuse(&self, error: String, now: TimePoint) {
-        let mut work = ConfigVersion::clone(&self.load());
-        work.refused = Some((now, error));
-        self.0.store(Arc::new(work));
+        let mut version = ConfigVersion::clone(&self.load());
+        version.refused = Some((now, error));
+        self.0.store(Arc::new(version));
     }
 }
 

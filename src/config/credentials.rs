@@ -62,7 +62,7 @@ pub enum Credentials {
     TkeOidc,
     /// A role that another credential assumes.
     AssumeRole(Box<AssumeRole>),
-    /// The first place of the SDKs' chain that has credentials.
+    /// The first source of the SDKs' chain that has credentials.
     Default,
 }
 

@@ -1,4 +1,4 @@
-//! What tells an account from another of the same name, in any process and version.
+//! What distinguishes an account from another of the same name, in any process and version.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -9,7 +9,7 @@ use super::{Account, AssumeRole, Credentials, IdSource, Profile, SecretSource, T
 const LENGTH: usize = 16;
 
 impl Account {
-    /// Tells the account from another of its name: hexadecimal digits that depend on the
+    /// Distinguishes the account from another of its name: hexadecimal digits that depend on the
     /// endpoint, the region and the credentials, and give nothing of them away.
     ///
     /// Files have these, so they must never change: the digest is of a JSON list of what

@@ -84,11 +84,11 @@ pub struct Config {
     /// The files whose accounts follow those of the configuration file; `None` unless
     /// `accounts_files` is set, and without such a file.
     pub accounts_files: Option<Vec<Arc<Path>>>,
-    /// Which part of it all is this process's.
-    pub share: Partition,
+    /// The part of the accounts and of the rate limit that is this process's.
+    pub partition: Partition,
     /// Which requests go through a proxy: `api.proxy_url` or the environment's.
     pub proxies: Proxies,
-    /// What the environment says in vain, a sentence each.
+    /// What is allowed but likely not meant, a sentence each.
     pub(crate) warnings: Vec<String>,
 }
 

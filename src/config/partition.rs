@@ -1,5 +1,4 @@
-//! Which part of it all is one process's: its shard of the accounts, its replica's
-//! part of the rate limit.
+//! The part of one process: its shard of the accounts, its replica's part of the rate limit.
 
 use std::collections::HashMap;
 use std::iter;
@@ -20,7 +19,7 @@ pub struct Source {
     /// The variables that overlay it.
     pub environment: Environment,
     /// This process's part.
-    pub share: Partition,
+    pub partition: Partition,
     /// The collectors that can be set.
     pub collectors: Vec<CollectorDefaults>,
 }
@@ -119,8 +118,8 @@ impl Source {
     fn read(&self, is_strict: bool) -> Result<Config, ConfigError> {
         let file = self.file.as_deref();
         let mut config = Config::read(file, &self.environment, &self.collectors, is_strict)?;
-        config.share = self.share;
-        if let Some(shard) = self.share.shard {
+        config.partition = self.partition;
+        if let Some(shard) = self.partition.shard {
             config.accounts.retain(|account| shard.owns(&account.name));
         }
         match config.overload() {
@@ -147,7 +146,7 @@ impl Config {
     pub fn rate_limit(&self) -> RateLimit {
         RateLimit {
             requests: self.api.rate_limit,
-            replicas: self.share.replicas,
+            replicas: self.partition.replicas,
         }
     }
 
@@ -246,13 +245,13 @@ mod tests {
         assert!(Shard::new(5, total).is_none());
     }
 
-    fn load(yaml: &str, share: Partition) -> Result<Config, ConfigError> {
+    fn load(yaml: &str, partition: Partition) -> Result<Config, ConfigError> {
         let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let source = Source {
             file: Some(file.path().to_owned()),
             environment: Environment::from([("KEY", "key")]),
-            share,
+            partition,
             ..Source::default()
         };
         source.load()
@@ -269,11 +268,11 @@ mod tests {
     fn a_shard_has_its_own_accounts_only_and_may_have_none() {
         let yaml = accounts(3, "60s");
         let of = |shard| {
-            let share = Partition {
+            let partition = Partition {
                 shard: Some(shard),
                 ..Partition::default()
             };
-            load(&yaml, share).unwrap().accounts.len()
+            load(&yaml, partition).unwrap().accounts.len()
         };
         let sizes: Vec<_> = shards(7).into_iter().map(of).collect();
         assert_eq!(sizes.iter().sum::<usize>(), 3);

@@ -141,15 +141,11 @@ impl fmt::Display for Problem {
 /// control characters, line ends, marks of direction.
 pub(super) fn printable(text: &str) -> String {
     let is_plain = |c: char| ['\'', '"', '\\'].contains(&c);
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_plain(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
-        }
-    }
-    shown
+    let shown = text.chars().map(|c| match is_plain(c) {
+        true => c.to_string(),
+        false => c.escape_debug().to_string(),
+    });
+    shown.collect()
 }
 
 /// Everything that is wrong with a configuration, at least one problem.

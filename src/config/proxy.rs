@@ -35,7 +35,7 @@ impl ProxyUrl {
 
     /// The URL without who logs in, for messages.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         let Self(url) = self;
         let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
         match url.port() {
@@ -86,10 +86,10 @@ impl FromStr for ProxyUrl {
 
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place();
-        match place.split_once("://") {
+        let address = self.address();
+        match address.split_once("://") {
             Some((scheme, host)) if self.has_login() => write!(f, "{scheme}://<secret>@{host}"),
-            _ => f.write_str(&place),
+            _ => f.write_str(&address),
         }
     }
 }
@@ -149,7 +149,7 @@ impl Proxies {
     }
 
     fn apply_to(&self, url: &Url) -> bool {
-        url.scheme() == "https" && !self.exceptions.have(url)
+        url.scheme() == "https" && !self.exceptions.contain(url)
     }
 
     /// What of the exceptions is not understood, for a warning.
@@ -185,7 +185,7 @@ mod tests {
         let (proxies, fault) = proxies(variables);
         assert!(fault.is_none(), "{fault:?}");
         let proxy = proxies.on_the_way_to(&endpoint.parse().unwrap());
-        proxy.map(ProxyUrl::place)
+        proxy.map(ProxyUrl::address)
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             ),
         ] {
             let proxy: ProxyUrl = text.parse().unwrap();
-            assert_eq!(proxy.place(), place);
+            assert_eq!(proxy.address(), place);
             assert_eq!(proxy.to_string(), shown);
             assert_eq!(format!("{proxy:?}"), format!("ProxyUrl({shown})"));
         }

@@ -31,14 +31,9 @@ const ROOT_KEYS: [&str; 4] = ["poll", "api", "accounts", "accounts_files"];
 pub(super) const POLL_KEYS: &[&str] = &["interval", "timeout", "max_age"];
 
 /// The keys of `api`.
+#[rustfmt::skip]
 pub(super) const API_KEYS: &[&str] = &[
-    "endpoint",
-    "rate_limit",
-    "max_in_flight",
-    "sts_endpoint",
-    "metadata_endpoint",
-    "proxy_url",
-    "ca_file",
+    "endpoint", "rate_limit", "max_in_flight", "sts_endpoint", "metadata_endpoint", "proxy_url", "ca_file",
 ];
 
 /// The keys of an account.
@@ -73,7 +68,7 @@ pub(super) fn config(
         collectors,
         accounts,
         accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
-        share: Partition::default(),
+        partition: Partition::default(),
         proxies,
         warnings,
     };

@@ -14,7 +14,7 @@ use super::proxy::ProxyUrl;
 use super::reader::show;
 use super::{Account, Api, CollectorSettings, Config, IdSource, Poll, SecretSource, yaml};
 
-/// What stands for a value that is not shown.
+/// What is shown in place of a secret.
 pub(super) const SECRET: &str = "<secret>";
 
 impl Config {
@@ -72,7 +72,7 @@ impl Serialize for CaFile {
     }
 }
 
-/// The one key that says where the id is.
+/// The key of the id's source.
 impl Serialize for IdSource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = match self {

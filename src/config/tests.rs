@@ -83,7 +83,7 @@ fn two_variables_are_a_configuration() {
         })],
         collectors: BTreeMap::new(),
         accounts_files: None,
-        share: Partition::default(),
+        partition: Partition::default(),
         proxies: Proxies::default(),
         warnings: Vec::new(),
     };

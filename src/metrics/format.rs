@@ -61,7 +61,7 @@ impl MetricDef {
         }
     }
 
-    /// The unit that the name tells.
+    /// The unit in the name.
     fn unit(&self) -> Option<&'static str> {
         let last = self.family().rsplit('_').next()?;
         ["seconds", "bytes"].into_iter().find(|unit| *unit == last)
@@ -123,7 +123,7 @@ impl Number {
     }
 }
 
-/// Appends `value` with backslashes and line ends escaped, and quotes if told so.
+/// Appends `value` with backslashes and line ends escaped, and quotes where `quotes` is set.
 fn escape(out: &mut Vec<u8>, value: &[u8], quotes: bool) {
     let mut rest = value;
     while let Some(at) = memchr::memchr3(b'\\', b'\n', b'"', rest) {

@@ -1,6 +1,6 @@
 //! What the exporter counts about itself while it works.
 //!
-//! Only instruments that are bumped as things happen live here. Whatever can be
+//! Only instruments that count events as they happen are here. Whatever can be
 //! read from the snapshots (health, ages, drift) is built from them at each scrape
 //! instead, in [`exposition`](crate::exposition), so that it cannot disagree with them.
 
@@ -253,7 +253,7 @@ impl ActionMetrics {
     }
 }
 
-/// A time as metrics tell it.
+/// A time as metrics write it.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 pub fn unix_seconds(at: Timestamp) -> f64 {

@@ -204,7 +204,7 @@ impl Status {
     }
 
     fn exporter(&self, version: &ConfigVersion, now: TimePoint) -> ExporterReport {
-        let partition = version.config.share;
+        let partition = version.config.partition;
         ExporterReport {
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("CWP_EXPORTER_REVISION"),

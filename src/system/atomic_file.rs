@@ -33,10 +33,10 @@ pub enum Unsuitable {
     /// It is of another kind.
     #[error("is {0}; name a file, or `-` for standard output")]
     Kind(&'static str),
-    /// Nobody reads from the pipe.
+    /// The pipe has no reader.
     #[error("is a pipe from which nobody reads; start the reader first")]
     NoReader,
-    /// The system says no.
+    /// The system refuses.
     #[error("cannot be used: {}; {}", .0, remedy(.0))]
     Io(#[from] io::Error),
 }

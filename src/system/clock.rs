@@ -28,7 +28,7 @@ struct Inner {
 }
 
 /// A moment by both clocks: the wall clock, which may be set, and the machine's uptime, which
-/// nobody sets and which goes on while the machine sleeps.
+/// cannot be set and which goes on while the machine sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimePoint {
     /// The time of day, by the wall clock of that moment.

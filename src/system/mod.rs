@@ -1,4 +1,4 @@
-//! What the program stands on: the clock, files, log lines, signals and spelling.
+//! The clock, files, log lines, signals and spelling.
 
 pub mod atomic_file;
 pub mod clock;

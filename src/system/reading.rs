@@ -1,7 +1,7 @@
 //! Reading files off the threads that must not wait, and which file it is that hangs.
 //!
 //! A read from a disk or a mount that hangs cannot be given up: its thread is lost until
-//! the mount answers. Whoever waits for that thread can go on, and name the file.
+//! the mount answers. The task that waits for that thread can go on, and name the file.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long one file may take before it is told that it hangs.
+/// How long reading one file may take before the file is reported to hang.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do about a file that hangs.
@@ -18,7 +18,7 @@ pub const REMEDY: &str =
     "check the disk or mount that it is on, which does not answer, or name another file";
 
 thread_local! {
-    /// Where the work of this thread notes which file it is at, if somebody waits for it.
+    /// Where the work of this thread notes which file it reads, if a task waits for it.
     static NOTED: RefCell<Option<Arc<Progress>>> = const { RefCell::new(None) };
 }
 
@@ -75,7 +75,7 @@ pub fn at<T>(path: &Path, read: impl FnOnce() -> T) -> T {
 /// # Errors
 ///
 /// The file that is being read, once that takes longer than `patience`. The work goes on,
-/// and nobody hears of its end.
+/// and its outcome is dropped.
 pub async fn within<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,11 +1,11 @@
-//! The first place that has credentials, in the order of the vendor's SDKs: the
+//! The first source that has credentials, in the order of the vendor's SDKs: the
 //! environment, the credentials file, the CVM instance's role, the TKE service
 //! account's role.
 //!
-//! A place is passed over only if nobody put anything there; what that means is said
-//! where each is implemented. One that is there but broken stops the chain with its
-//! own error, lest an exporter quietly work as somebody else. The place that was
-//! found stays the one that is asked.
+//! A source is skipped only if it was never given any; each source's own documentation
+//! defines that. A source that is present but broken stops the chain with its own error:
+//! otherwise the exporter would use the key of another owner without notice. The chain keeps
+//! the source that it found.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use super::{Provider, Unavailable};
 use crate::cloud::{Credential, Error};
 use crate::metrics::reason::Reason;
 
-/// Tries one place after the other.
+/// Tries one source after the other.
 pub(super) struct Chain {
     links: Box<[Arc<dyn Provider>]>,
     found: OnceLock<Arc<dyn Provider>>,
@@ -53,7 +53,7 @@ impl Chain {
                 }
             }
         }
-        // Whatever was tried, what is missing is a key.
+        // Whichever sources were tried, a key is missing.
         let why = format!(
             "no source of the default chain has a key ({})",
             absent.join(" | ")

@@ -37,7 +37,6 @@ pub(super) struct CvmRole {
 #[serde(rename_all = "PascalCase")]
 struct MetadataStatus {
     code: String,
-    #[serde(default)]
     expired_time: Option<i64>,
 }
 

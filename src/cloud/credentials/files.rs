@@ -1,8 +1,8 @@
 //! Files that keys are read from while the exporter runs, off its threads.
 //!
 //! A read from a disk or a mount that hangs cannot be given up: its thread is lost until
-//! the mount answers. So a file is read once at a time, whoever asks, and the reads of one
-//! folder and of all folders are limited. Whoever waits for a turn needs no thread.
+//! the mount answers. So a file is read once at a time for all accounts, and the reads from
+//! one folder and from all folders are limited. Waiting for a permit needs no thread.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ pub const MAX_READS: usize = 1024;
 
 /// Reads files.
 pub struct Files {
-    /// Of the files and folders that are being read from, or are waited for.
-    turns: Mutex<HashMap<PathBuf, Weak<Semaphore>>>,
+    /// One for each file and folder that is being read from, or waited for.
+    semaphores: Mutex<HashMap<PathBuf, Weak<Semaphore>>>,
     all: Arc<Semaphore>,
     read: Arc<ReadText>,
 }
@@ -41,7 +41,7 @@ impl Default for Files {
 impl Files {
     fn new(read: impl Fn(&Path) -> Result<String, NoText> + Send + Sync + 'static) -> Self {
         Self {
-            turns: Mutex::default(),
+            semaphores: Mutex::default(),
             all: Arc::new(Semaphore::new(MAX_READS)),
             read: Arc::new(read),
         }
@@ -61,40 +61,43 @@ impl Files {
         let what = format!("the file {}", shown_path(path));
         let remedy = "check that the file can be read at once: the disk or mount that it is on \
                       does not answer";
-        deadline::step(what, Some(remedy), self.read_in_turn(path)).await
+        deadline::step(what, Some(remedy), self.read_within_limits(path)).await
     }
 
-    async fn read_in_turn(&self, path: &Path) -> Result<String, NoText> {
-        // In this order, so that those who wait for one file hold no place of its folder.
-        let turns = [
-            turn(self.turns_at(path, 1)).await,
-            turn(self.turns_of_folder(path)).await,
-            turn(Arc::clone(&self.all)).await,
+    async fn read_within_limits(&self, path: &Path) -> Result<String, NoText> {
+        // In this order, so that reads that wait for one file hold no permit of its folder.
+        let permits = [
+            acquire(self.semaphore(path, 1)).await,
+            acquire(self.folder_semaphore(path)).await,
+            acquire(Arc::clone(&self.all)).await,
         ];
         let (read, path) = (Arc::clone(&self.read), path.to_owned());
         let read = tokio::task::spawn_blocking(move || {
             let text = read(&path);
-            // Not before: whoever waits for the text may have given up.
-            drop(turns);
+            // Not before: the waiting collection may have given up, and the read goes on.
+            drop(permits);
             text
         });
         read.await.unwrap_or_else(|_| Err(not_read()))
     }
 
-    /// What lets so many at a time read from the folder of `path`.
-    fn turns_of_folder(&self, path: &Path) -> Arc<Semaphore> {
-        self.turns_at(path.parent().unwrap_or(Path::new("")), PER_FOLDER)
+    /// Limits the reads from the folder of `path`.
+    fn folder_semaphore(&self, path: &Path) -> Arc<Semaphore> {
+        self.semaphore(path.parent().unwrap_or(Path::new("")), PER_FOLDER)
     }
 
-    /// What lets `count` at a time read from `place`.
-    fn turns_at(&self, place: &Path, count: usize) -> Arc<Semaphore> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = turns.get(place).and_then(Weak::upgrade) {
+    /// Limits the reads from `path` to `count` at a time.
+    fn semaphore(&self, path: &Path, count: usize) -> Arc<Semaphore> {
+        let mut semaphores = self
+            .semaphores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = semaphores.get(path).and_then(Weak::upgrade) {
             return known;
         }
-        turns.retain(|_, turns| turns.strong_count() > 0);
+        semaphores.retain(|_, semaphore| semaphore.strong_count() > 0);
         let new = Arc::new(Semaphore::new(count));
-        turns.insert(place.to_owned(), Arc::downgrade(&new));
+        semaphores.insert(path.to_owned(), Arc::downgrade(&new));
         new
     }
 }
@@ -110,7 +113,7 @@ impl FilesRead {
     }
 }
 
-/// Reading panicked, or nobody asked for the file: a bug.
+/// Reading panicked, or the file was not asked for: a bug.
 fn not_read() -> NoText {
     NoText {
         is_absent: false,
@@ -118,10 +121,9 @@ fn not_read() -> NoText {
     }
 }
 
-/// A turn, which is always had in the end: the semaphores are never closed.
-async fn turn(turns: Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, Arc<Semaphore>) {
-    let turn = Arc::clone(&turns).acquire_owned().await.ok();
-    (turn, turns)
+/// A permit, which always comes in the end: the semaphores are never closed.
+async fn acquire(semaphore: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    semaphore.acquire_owned().await.ok()
 }
 
 #[cfg(test)]
@@ -241,7 +243,7 @@ mod tests {
             assert_eq!(read.text(Path::new(path)).unwrap(), "s3cret");
         }
         assert_eq!(disk.hung(), 2, "one of each file");
-        // Whoever has given up leaves no turn behind, and takes none.
+        // Reads that were given up hold no permits and wait for none.
         drop(waiting);
         let again = files.read([hung[0].clone()]);
         let mut again = Box::pin(again);
@@ -253,7 +255,7 @@ mod tests {
         let all = within("all files", all).await;
         assert_eq!(all.len(), 20);
         assert!(
-            files.turns.lock().unwrap().len() <= 3,
+            files.semaphores.lock().unwrap().len() <= 3,
             "what is not used is forgotten"
         );
     }
@@ -262,10 +264,10 @@ mod tests {
     async fn a_folder_that_hangs_leaves_threads_to_the_others() {
         let disk = Disk::default();
         let files = disk.files();
-        let folder = files.turns_of_folder(Path::new("/hung/any"));
-        // All of its places but two are taken.
-        let places = u32::try_from(PER_FOLDER).unwrap();
-        let _taken = folder.acquire_many(places - 2).await.unwrap();
+        let folder = files.folder_semaphore(Path::new("/hung/any"));
+        // All of its permits but two are taken.
+        let permits = u32::try_from(PER_FOLDER).unwrap();
+        let _taken = folder.acquire_many(permits - 2).await.unwrap();
         let mut waiting: FuturesUnordered<_> = (0..50)
             .map(|n| files.read([format!("/hung/{n}").into()]))
             .collect();

@@ -1,4 +1,4 @@
-//! A key on this machine, where somebody else may replace it.
+//! A key on this machine, which other programs may replace.
 //!
 //! The key is read again for each request, so that a rotated key needs no restart.
 
@@ -101,7 +101,7 @@ struct LastRead {
     /// The key of the last reading that gave one.
     credential: Option<Arc<Credential>>,
     is_failing: bool,
-    /// Why the key could not be read again, until somebody takes the error to tell.
+    /// Why the key could not be read again, until the error is taken to be logged.
     notice: Option<Error>,
 }
 
@@ -197,7 +197,7 @@ impl Provider for LocalKey {
     /// refused key have been made of halves of two.
     fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
         Box::pin(async {
-            // Why there is none, the next request for a credential tells.
+            // The next request for a credential returns the error.
             let files = self.location.files(&self.context.environment);
             let _ = self.read_anew(files).await;
         })

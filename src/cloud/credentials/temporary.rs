@@ -37,7 +37,7 @@ pub(super) trait Issuer: Send + Sync + 'static {
     /// A key that says when it expires.
     fn issue(&self) -> BoxFuture<'_, Result<Credential, Unavailable>>;
 
-    /// The place in words.
+    /// The service in words.
     fn source(&self) -> String;
 }
 

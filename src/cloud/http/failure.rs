@@ -40,7 +40,7 @@ impl Way<'_> {
         let step = FailedStep::of(error);
         // Before there is a tunnel, it is the proxy that is spoken to.
         let peer = match (self.proxy, step.is_in_tunnel) {
-            (Some(proxy), true) => format!("the proxy {}", proxy.place()),
+            (Some(proxy), true) => format!("the proxy {}", proxy.address()),
             _ => self.service(),
         };
         let root = root(error);
@@ -60,7 +60,7 @@ impl Way<'_> {
         };
         let way = match self.proxy {
             Some(_) if step.is_in_tunnel => format!(", on the way to {}", self.service()),
-            Some(proxy) => format!(", through the proxy {}", proxy.place()),
+            Some(proxy) => format!(", through the proxy {}", proxy.address()),
             None => String::new(),
         };
         Error::new(reason, format!("{problem}{way}"))
@@ -83,7 +83,7 @@ impl Way<'_> {
             .map_or_else(|_| status.to_string(), |status| status.to_string());
         let message = format!(
             "the proxy {} answered with HTTP status {status} instead of a tunnel to {}; {advice}",
-            proxy.place(),
+            proxy.address(),
             self.service()
         );
         Error::new(Reason::Network, message)

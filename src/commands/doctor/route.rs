@@ -51,7 +51,7 @@ impl RouteProbe {
     pub(super) async fn probe(&self, endpoint: &Endpoint) -> Route {
         let proxy = Url::parse(endpoint.url()).ok();
         let proxy = proxy.and_then(|url| self.proxies.on_the_way_to(&url));
-        let proxy = proxy.map(ProxyUrl::place);
+        let proxy = proxy.map(ProxyUrl::address);
         let url = proxy.clone().unwrap_or_else(|| endpoint.url().to_owned());
         let mut steps = Vec::new();
         let stream = match Peer::of(&url) {

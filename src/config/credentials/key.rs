@@ -1,4 +1,4 @@
-//! A key as a place on this machine holds it.
+//! A key as it is kept on this machine.
 
 use std::fmt;
 
@@ -63,16 +63,16 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a place has no usable key.
+/// Why a source has no usable key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoKey {
-    /// Nobody put credentials there.
+    /// The source was never given any.
     Absent(Fault),
-    /// There is something, but it cannot be used as it is.
+    /// The source holds something that is no usable key.
     Broken(Fault),
 }
 
-/// What is wrong, if the place was asked for.
+/// What is wrong, if the source was asked for.
 impl From<NoKey> for Fault {
     fn from(no_key: NoKey) -> Self {
         let (NoKey::Absent(fault) | NoKey::Broken(fault)) = no_key;

@@ -17,7 +17,7 @@ use crate::config::problem::Fault;
 /// The variable by which `tccli` picks a profile.
 const PROFILE_VARIABLE: &str = "TCCLI_PROFILE";
 
-/// The profile that `tccli` uses without being told.
+/// The profile that `tccli` uses by default.
 const USUAL_PROFILE: &str = "default";
 
 /// A profile of `tccli`.
@@ -63,7 +63,7 @@ impl Tccli {
             .unwrap_or(USUAL_PROFILE)
     }
 
-    /// The file that has the profile, where it can be told.
+    /// The file that has the profile, where its path is known.
     #[must_use]
     pub fn file(&self, environment: &Environment) -> Option<PathBuf> {
         let name = self.name(environment);

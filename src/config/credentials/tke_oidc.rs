@@ -44,34 +44,27 @@ impl TkeOidc {
     /// [`NoKey::Absent`] when none is set, [`NoKey::Broken`] when some are missing.
     pub fn from_environment(environment: &Environment) -> Result<Self, NoKey> {
         let values = TKE_VARIABLES.map(|name| environment.get(name));
-        if let [
-            Some(region),
-            Some(provider_id),
-            Some(token_file),
-            Some(role_arn),
-        ] = values
-        {
-            return Ok(Self {
-                region: region.to_owned(),
-                provider_id: provider_id.to_owned(),
-                token_file: token_file.into(),
-                role_arn: role_arn.to_owned(),
-            });
-        }
-        let names = TKE_VARIABLES.into_iter().zip(values);
-        let missing: Vec<&str> = names
-            .filter(|(_, value)| value.is_none())
-            .map(|(name, _)| name)
-            .collect();
+        let missing = TKE_VARIABLES.into_iter().zip(values);
+        let missing = missing.filter(|(_, value)| value.is_none());
+        let missing: Vec<&str> = missing.map(|(name, _)| name).collect();
         let verb = if missing.len() == 1 { "is" } else { "are" };
         let fault = Fault::new(
             format!("{} {verb} not set", missing.join(", ")),
             "let the pod run as a service account that is bound to a CAM role",
         );
-        Err(if Self::is_set(environment) {
-            NoKey::Broken(fault)
-        } else {
-            NoKey::Absent(fault)
+        if missing.len() == TKE_VARIABLES.len() {
+            return Err(NoKey::Absent(fault));
+        }
+        if !missing.is_empty() {
+            return Err(NoKey::Broken(fault));
+        }
+        let [region, provider_id, token_file, role_arn] =
+            values.map(|value| value.unwrap_or_default().to_owned());
+        Ok(Self {
+            region,
+            provider_id,
+            token_file: token_file.into(),
+            role_arn,
         })
     }
 

@@ -42,7 +42,7 @@ impl Exceptions {
     }
 
     /// Whether `url` is reached without a proxy.
-    pub(super) fn have(&self, url: &Url) -> bool {
+    pub(super) fn contain(&self, url: &Url) -> bool {
         let host = match url.host() {
             Some(Host::Domain(name)) => Host::Domain(without_dot(name)),
             Some(Host::Ipv4(address)) => canonical(address.into()),
@@ -55,7 +55,11 @@ impl Exceptions {
             Host::Ipv6(address) => address.is_loopback(),
         };
         let port = url.port_or_known_default();
-        is_this_machine || self.0.iter().any(|exception| exception.has(&host, port))
+        is_this_machine
+            || self
+                .0
+                .iter()
+                .any(|exception| exception.matches(&host, port))
     }
 }
 
@@ -82,7 +86,7 @@ impl Exception {
         Some(Self { hosts, port })
     }
 
-    fn has(&self, host: &Host<&str>, port: Option<u16>) -> bool {
+    fn matches(&self, host: &Host<&str>, port: Option<u16>) -> bool {
         let is_host = match (&self.hosts, host) {
             (Hosts::All, _) => true,
             (Hosts::Name { name, only_below }, Host::Domain(host)) => {
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     fn have(list: &str, url: &str) -> bool {
-        Exceptions::read(list).have(&url.parse().unwrap())
+        Exceptions::read(list).contain(&url.parse().unwrap())
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn read(reader: &mut Reader, node: Node<'_>) -> Vec<(Arc<Path>, Tree)
     let mut paths = Vec::new();
     for pattern in patterns.into_iter().flatten() {
         let found = reader.value(Some(&pattern), |node| {
-            reading::at(&place(node), || find(node))
+            reading::at(&search_path(node), || find(node))
         });
         let found = found.unwrap_or_default();
         if found.is_empty() && text(&pattern).is_ok_and(is_pattern) {
@@ -67,7 +67,7 @@ fn is_pattern(text: &str) -> bool {
 }
 
 /// Where the files of a pattern are looked for, for messages.
-fn place(node: &Node<'_>) -> PathBuf {
+fn search_path(node: &Node<'_>) -> PathBuf {
     folder(node).join(text(node).unwrap_or_default())
 }
 

@@ -1,7 +1,7 @@
 //! Reads `accounts[].credentials`. Of all its values only `type` is ever shown.
 
-mod places;
 mod role;
+mod sources;
 
 use super::super::credentials::{
     Credentials, EnvKey, IdSource, Key, NoKey, Profile, SECRET_ID_VARIABLE, SecretSource,
@@ -78,10 +78,10 @@ fn read_node(
             check_env(reader, node, environment);
             Some(Credentials::Env)
         }
-        "profile" => places::profile(reader, node, &section, environment),
-        "tccli" => places::tccli(reader, node, &section, environment),
-        "cvm_role" => places::cvm_role(reader, &section),
-        "tke_oidc" => places::tke_oidc(reader, node, environment),
+        "profile" => sources::profile(reader, node, &section, environment),
+        "tccli" => sources::tccli(reader, node, &section, environment),
+        "cvm_role" => sources::cvm_role(reader, &section),
+        "tke_oidc" => sources::tke_oidc(reader, node, environment),
         "assume_role" if roles >= MAX_ROLES => {
             let fault = Fault::new(
                 "more than two roles, each assumed by the next",
@@ -174,7 +174,7 @@ fn env_key(environment: &Environment) -> Result<Key, NoKey> {
     Ok(key)
 }
 
-/// Checks the places of [`Credentials::Default`] that are on this machine.
+/// Checks the sources of [`Credentials::Default`] that are on this machine.
 fn check_chain(reader: &mut Reader, node: &Node<'_>, environment: &Environment) {
     check_key(reader, node, || {
         let key = match env_key(environment) {

@@ -7,7 +7,7 @@ use super::super::super::environment::Environment;
 use super::super::super::problem::Fault;
 use super::super::super::reader::{Reader, Section, duration, show, text};
 use super::super::super::tree::Node;
-use super::places::optional;
+use super::sources::optional;
 use super::{one_of, read_node, secret};
 
 /// The life of a role's keys, unless it is configured.

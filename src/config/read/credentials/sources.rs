@@ -1,4 +1,4 @@
-//! Credentials that are read from a place where others keep them.
+//! Credentials of other programs' files, and of services of the cloud.
 
 use super::super::super::credentials::{
     Credentials, Profile, Tccli, TkeOidc, is_profile, is_role_name, read_text,
