@@ -9,7 +9,7 @@ use crate::cloud::Error;
 use crate::metrics::reason::Reason;
 
 tokio::task_local! {
-    /// What the collection of this task is at.
+    /// The deadline and the current step of this task's collection.
     static PROGRESS: Deadline;
 }
 
@@ -21,7 +21,7 @@ struct DeadlineState {
     step: Option<WaitStep>,
 }
 
-/// Something that is waited for.
+/// A step that a collection waits for.
 struct WaitStep {
     what: String,
     remedy: Option<&'static str>,

@@ -1,7 +1,7 @@
 //! The fields of a JSON object, each as JSON text.
 //!
 //! They are read one by one, so that one bad field spoils no other. A name that
-//! occurs twice spoils the object: nobody could say which value holds.
+//! occurs twice spoils the object: which value holds is unknown.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

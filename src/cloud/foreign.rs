@@ -14,7 +14,7 @@ const RECOGNISED: usize = 8;
 /// The longest part of a foreign text that is shown, in characters.
 const MAX_SHOWN: usize = 300;
 
-/// What a service was sent that nobody may see, and could echo.
+/// Secrets that were sent to a service, which could echo them.
 #[derive(Default)]
 pub(super) struct Secrets<'a>(Vec<&'a str>);
 
@@ -60,8 +60,8 @@ impl fmt::Debug for Secrets<'_> {
     }
 }
 
-/// `text` without `secret` and without its beginnings: whoever echoes a secret may have
-/// cut it.
+/// `text` without `secret` and without its beginnings: a service that echoes a secret
+/// may have cut it.
 fn blot_out(text: &str, secret: &str) -> String {
     let mut ends = secret.char_indices().map(|(at, char)| at + char.len_utf8());
     let head_length = ends.find(|end| *end >= RECOGNISED).unwrap_or(secret.len());

@@ -21,7 +21,7 @@ use crate::config::{Proxies, ProxyUrl};
 use crate::metrics::reason::Reason;
 
 use connections::{Connections, Generation, MAX_AGE};
-use failure::Way;
+use failure::Hops;
 
 /// The largest answer that is read, after decompression, in bytes.
 pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -186,7 +186,7 @@ impl Setup {
     async fn explain(&self, url: &Url, connections: &Connections, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let proxy = self.proxies.on_the_way_to(url);
-        let way = Way {
+        let hops = Hops {
             service: url,
             proxy,
         };
@@ -194,9 +194,9 @@ impl Setup {
             && failure::is_refused_tunnel(&error)
             && let Some(status) = self.refusal(proxy, url, connections).await
         {
-            return way.no_tunnel(proxy, status);
+            return hops.no_tunnel(proxy, status);
         }
-        way.no_answer(&error)
+        hops.no_answer(&error)
     }
 
     /// The status by which the proxy refuses tunnels, asked for once in a while.
@@ -220,15 +220,16 @@ impl Setup {
     }
 }
 
-/// A request under way. If it fails or is given up, the connections to its service are left.
-struct UnderWay<'a> {
+/// A request in flight. If the request fails or is given up, the connections to its service
+/// are left.
+struct InFlight<'a> {
     connections: &'a Connections,
     uri: &'a Uri,
     generation: Arc<Generation>,
     is_good: bool,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.is_good {
             self.connections.leave(self.uri, &self.generation);
@@ -249,21 +250,21 @@ impl HttpSend for Network {
             let connections = &setup.ready().await?.connections;
             let (parts, body) = request.into_parts();
             let generation = connections.to(&parts.uri)?;
-            let mut under_way = UnderWay {
+            let mut in_flight = InFlight {
                 connections,
                 uri: &parts.uri,
                 generation,
                 is_good: false,
             };
-            let url = under_way.generation.url.clone();
+            let url = in_flight.generation.url.clone();
             let mut request = reqwest::Request::new(parts.method, url);
             *request.headers_mut() = parts.headers;
             *request.body_mut() = Some(Body::from(body));
-            let sent = under_way.generation.client.execute(request).await;
+            let sent = in_flight.generation.client.execute(request).await;
             let mut response = match sent {
                 Ok(response) => response,
                 Err(error) => {
-                    let url = &under_way.generation.url;
+                    let url = &in_flight.generation.url;
                     return Err(setup.explain(url, connections, error).await);
                 }
             };
@@ -282,7 +283,7 @@ impl HttpSend for Network {
                 }
                 body.extend_from_slice(&chunk);
             }
-            under_way.is_good = !head.status().is_server_error();
+            in_flight.is_good = !head.status().is_server_error();
             Ok(head.map(|()| body.freeze()))
         })
     }

@@ -110,7 +110,7 @@ pub struct Proxies {
 
 impl Proxies {
     /// The `configured` proxy, otherwise that of the environment. When the variable that
-    /// names it cannot be used, there is no proxy, and the fault is told with its name.
+    /// names it cannot be used, there is no proxy, and the fault is returned with the variable's name.
     pub(super) fn new(
         configured: Option<&ProxyUrl>,
         environment: &Environment,

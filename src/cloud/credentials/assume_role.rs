@@ -55,14 +55,14 @@ impl AssumedRole {
         let mut renewed = false;
         loop {
             let source = self.source.credential().await?;
-            let question = StsRequest {
+            let request = StsRequest {
                 region: REGION,
                 credential: Some(&source),
                 role_arn: &self.role.role_arn,
                 body: &body,
                 secret: external_id.as_deref(),
             };
-            match self.sts.ask(&question).await {
+            match self.sts.ask(&request).await {
                 Ok(credential) => return Ok(credential),
                 Err(error) if error.wants_another_key() && !renewed => {
                     self.source.renew(&source).await;

@@ -13,7 +13,7 @@ use crate::cloud::{Answer, Credential, Error, Fields, Request, RequestTemplate};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
 
-/// How many times one question is sent at the most.
+/// The most times that one request is sent.
 const MAX_ATTEMPTS: u32 = 2;
 
 /// The longest pause before the second attempt.
@@ -54,9 +54,9 @@ impl Sts {
     /// The role's key, after a retry where the failure is transient.
     pub(super) async fn ask<B: Serialize>(
         &self,
-        question: &StsRequest<'_, B>,
+        asked: &StsRequest<'_, B>,
     ) -> Result<Credential, Error> {
-        let body = serde_json::to_vec(question.body).map_err(|_| {
+        let body = serde_json::to_vec(asked.body).map_err(|_| {
             // Its words could quote a parameter.
             let why = "the parameters cannot be written as JSON";
             self.named(Error::new(Reason::Request, why))
@@ -66,16 +66,15 @@ impl Sts {
             action: self.action,
             version: "2018-08-13",
             body: Bytes::from(body),
-            secret: question.secret.map(Into::into),
+            secret: asked.secret.map(Into::into),
         };
-        let request =
-            RequestTemplate::new(&self.context.sts_endpoint, Some(question.region), request);
-        let budget = question
+        let request = RequestTemplate::new(&self.context.sts_endpoint, Some(asked.region), request);
+        let budget = asked
             .credential
-            .map_or(question.role_arn, Credential::quota_key);
+            .map_or(asked.role_arn, Credential::quota_key);
         let mut attempt = 1;
         let answer = loop {
-            match self.attempt(&request, question.credential, budget).await {
+            match self.attempt(&request, asked.credential, budget).await {
                 Err(error) if attempt < MAX_ATTEMPTS && is_worth_a_retry(&error) => {
                     tokio::time::sleep(BACKOFF.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                     attempt += 1;
@@ -84,7 +83,7 @@ impl Sts {
                 Ok(answer) => break answer,
             }
         };
-        issued(&answer.fields, question.role_arn).ok_or_else(|| {
+        issued(&answer.fields, asked.role_arn).ok_or_else(|| {
             self.named(Error {
                 request_id: answer.request_id,
                 ..Error::new(Reason::Response, "the answer has no whole key")
@@ -170,8 +169,8 @@ fn is_about_the_signature(error: &Error) -> bool {
     code.is_none_or(|code| code.starts_with("AuthFailure"))
 }
 
-/// Whether the same question may well be answered in a moment. One that took the
-/// whole time allowed has kept everybody waiting long enough.
+/// Whether the same request may succeed in a moment. After a timeout there is no retry:
+/// collections have waited for the whole time allowed.
 fn is_worth_a_retry(error: &Error) -> bool {
     error.reason.is_transient() && error.reason != Reason::Timeout
 }

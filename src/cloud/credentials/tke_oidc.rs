@@ -55,7 +55,7 @@ impl WebIdentity {
         let files = self.context.files.read([pod.token_file.clone()]).await;
         let token = pod.token(&|path| files.text(path));
         let token = token.map_err(|fault| Unavailable::Broken(of_key(fault)))?;
-        let question = StsRequest {
+        let request = StsRequest {
             region: &pod.region,
             credential: None,
             role_arn: &pod.role_arn,
@@ -68,7 +68,7 @@ impl WebIdentity {
             },
             secret: Some(&token),
         };
-        sts.ask(&question).await.map_err(Unavailable::Broken)
+        sts.ask(&request).await.map_err(Unavailable::Broken)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why there is no answer: on which step of the way to whom, in words that say what to do.
+//! Why there is no answer: the failed step and its peer, in a message with a remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -19,14 +19,14 @@ use crate::metrics::reason::Reason;
 /// use for longer. Inside of them, the certificate may be to blame as well.
 const PLAUSIBLE_YEARS: Range<i16> = 2026..2036;
 
-/// Who was asked, and through whom.
+/// The service that was asked, and the proxy in between.
 #[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
+pub(super) struct Hops<'a> {
     pub(super) service: &'a Url,
     pub(super) proxy: Option<&'a ProxyUrl>,
 }
 
-impl Way<'_> {
+impl Hops<'_> {
     /// The error for a request that got no answer.
     pub(super) fn no_answer(self, error: &reqwest::Error) -> Error {
         if error.is_timeout() {

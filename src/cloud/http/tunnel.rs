@@ -1,7 +1,7 @@
 //! What a proxy answers to a request for a tunnel.
 //!
-//! The HTTP client only says that there is no tunnel. So the proxy is asked once more, to be
-//! able to say why.
+//! The HTTP client only reports that there is no tunnel. So the proxy is asked once more for
+//! its status.
 
 use std::io;
 use std::sync::Arc;
