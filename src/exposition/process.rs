@@ -37,32 +37,32 @@ pub mod defs {
 #[derive(Debug)]
 pub struct ProcessMetrics {
     started: TimePoint,
-    running: Arc<ActiveConfig>,
+    active: Arc<ActiveConfig>,
 }
 
 impl ProcessMetrics {
-    /// Metrics of a process that started at `started` and has read `running`.
+    /// Metrics of a process that started at `started` and whose configuration is in `active`.
     #[must_use]
-    pub fn new(started: TimePoint, running: Arc<ActiveConfig>) -> Self {
-        Self { started, running }
+    pub fn new(started: TimePoint, active: Arc<ActiveConfig>) -> Self {
+        Self { started, active }
     }
 
-    /// The figures as they are `now`. Moments are told by the wall clock of now, which may
+    /// The figures as they are `now`. Moments are seconds by the wall clock of now, which may
     /// have been set since. One that cannot be read is left out.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn read(&self, now: TimePoint) -> Vec<(&'static MetricDef, f64)> {
-        let told = |moment| unix_seconds(now.time_of(moment));
+        let seconds = |moment| unix_seconds(now.time_of(moment));
         let mut figures = vec![
-            (defs::START_TIME, told(self.started)),
-            (RELOAD_SUCCESS_TIMESTAMP, told(self.running.load().since)),
+            (defs::START_TIME, seconds(self.started)),
+            (RELOAD_SUCCESS_TIMESTAMP, seconds(self.active.load().since)),
         ];
         let stat = std::fs::read_to_string("/proc/self/stat").ok();
         figures.extend(stat.and_then(|stat| of_stat(&stat)).into_iter().flatten());
         if let Some(count) = open_files() {
             figures.push((defs::OPEN_FDS, count as f64));
         }
-        // The file that says so takes much longer to read.
+        // `/proc/self/limits` takes much longer to read.
         if let Some(most) = getrlimit(Resource::Nofile).current {
             figures.push((defs::MAX_FDS, most as f64));
         }
@@ -73,10 +73,10 @@ impl ProcessMetrics {
 /// The figures in the text of `/proc/self/stat`.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn of_stat(stat: &str) -> Option<[(&'static MetricDef, f64); 4]> {
-    // In front is the program's name in parentheses, which may have blanks.
+    // The program's name comes first, in parentheses, and may have blanks.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split(' ').collect();
-    // By their numbers in proc_pid_stat(5). The first behind the name is the third.
+    // The numbers are those of proc_pid_stat(5), where the name is the second field.
     let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
     let (user, system) = (field(14)?, field(15)?);
     Some([
@@ -110,7 +110,7 @@ mod tests {
     use crate::config::{Config, Environment};
     use crate::system::clock::Clock;
 
-    fn running(since: TimePoint) -> Arc<ActiveConfig> {
+    fn active(since: TimePoint) -> Arc<ActiveConfig> {
         let environment = Environment::from([
             ("TENCENTCLOUD_SECRET_ID", "AKIDtest"),
             ("TENCENTCLOUD_SECRET_KEY", "unused"),
@@ -126,7 +126,7 @@ mod tests {
         let clock =
             Clock::new(move || Timestamp::from_second(wall.load(Ordering::Relaxed)).unwrap());
         let started = clock.moment();
-        let metrics = ProcessMetrics::new(started, running(started));
+        let metrics = ProcessMetrics::new(started, active(started));
         tokio::time::advance(std::time::Duration::from_secs(60)).await;
         seconds.store(1_717_200_060, Ordering::Relaxed);
         let figures = metrics.read(clock.moment());
@@ -140,7 +140,7 @@ mod tests {
     fn figures_are_those_of_this_process() {
         let clock = Clock::new(|| Timestamp::from_millisecond(1_717_200_000_250).unwrap());
         let (started, now) = (clock.moment(), clock.moment());
-        let figures = ProcessMetrics::new(started, running(started)).read(now);
+        let figures = ProcessMetrics::new(started, active(started)).read(now);
         let figure = |def: &MetricDef| {
             let found = figures.iter().find(|(each, _)| each.name == def.name);
             found.map(|(_, value)| *value).unwrap()
