@@ -30,7 +30,7 @@ use self::temporary::Temporary;
 use crate::cloud::budget::Budgets;
 use crate::cloud::http::HttpSend;
 use crate::cloud::{Credential, Error};
-use crate::config::{Credentials, Endpoint, Environment, Fault, Key, NoKey, Profile};
+use crate::config::{Config, Credentials, Endpoint, Environment, Fault, Key, NoKey, Profile};
 use crate::metrics::ExporterMetrics;
 use crate::metrics::reason::Reason;
 use crate::system::clock::Clock;
@@ -126,6 +126,40 @@ pub struct Context {
 }
 
 impl Context {
+    /// What providers need for the accounts of `config`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        environment: &Environment,
+        http: Arc<dyn HttpSend>,
+        clock: &Clock,
+        metrics: &ExporterMetrics,
+    ) -> Self {
+        let sts_budgets = Budgets::new(config.rate_limit(), config.api.max_in_flight);
+        Self {
+            environment: environment.clone(),
+            files: Arc::default(),
+            http,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            sts_endpoint: config.api.sts_endpoint.clone(),
+            metadata_endpoint: config.api.metadata_endpoint.clone(),
+            timeout: config.poll.timeout,
+            sts_budgets: Arc::new(sts_budgets),
+        }
+    }
+
+    /// The same for another configuration. The reader of files stays: it knows which reads have
+    /// not ended.
+    #[must_use]
+    pub fn for_config(&self, config: &Config) -> Self {
+        let http = Arc::clone(&self.http);
+        Self {
+            files: Arc::clone(&self.files),
+            ..Self::new(config, &self.environment, http, &self.clock, &self.metrics)
+        }
+    }
+
     /// Whether a provider of the other context would do the same in this one.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

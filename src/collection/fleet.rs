@@ -33,9 +33,6 @@ pub enum FleetError {
 /// The accounts, and what they share.
 pub struct Fleet {
     collectors: Collectors,
-    environment: Environment,
-    clock: Clock,
-    metrics: ExporterMetrics,
     store: Arc<Store>,
     /// `None` in tests, whose network is scripted.
     network: Option<Arc<Network>>,
@@ -120,17 +117,14 @@ impl Fleet {
         if let Some(shard) = config.partition.shard {
             metrics.set_shard(shard.index(), shard.total().get());
         }
-        let enabled = enabled(collectors, config);
-        let shared = FleetContext::new(config, enabled, environment, clock, &metrics, http);
+        let context = Context::new(config, environment, http, clock, &metrics);
+        let shared = FleetContext::new(config, Schedule::enabled(collectors, config), context);
         let mut fleet = Self {
             collectors,
-            environment: environment.clone(),
-            clock: clock.clone(),
             store: Arc::new(Store::new(Vec::new())),
             network: None,
             providers: Providers::new(shared.context.clone()),
             shared,
-            metrics,
             members: Vec::new(),
         };
         fleet.apply(config, None)?;
@@ -154,7 +148,7 @@ impl Fleet {
     /// What the exporter counts about itself.
     #[must_use]
     pub fn metrics(&self) -> &ExporterMetrics {
-        &self.metrics
+        &self.shared.context.metrics
     }
 
     /// The network, which tells what a new configuration changes of it.
@@ -180,11 +174,9 @@ impl Fleet {
         config: &Config,
         changed: Option<Reconfigured>,
     ) -> Result<Changes, FleetError> {
-        let enabled = enabled(self.collectors, config);
-        let (environment, clock) = (&self.environment, &self.clock);
         let shared = self
             .shared
-            .for_config(config, enabled, environment, clock, &self.metrics);
+            .for_config(config, Schedule::enabled(self.collectors, config));
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // A provider that stays the same keeps its key.
         let same_providers = shared.context.is_same(&self.shared.context);
@@ -256,7 +248,7 @@ impl Fleet {
                             account.name.clone(),
                             slot.clone(),
                             request.instruments.clone(),
-                            self.clock.clone(),
+                            shared.context.clock.clone(),
                         )),
                         task: None,
                     }
@@ -303,48 +295,25 @@ impl Fleet {
     }
 }
 
-/// Those of `collectors` that `config` enables, with their schedules.
-fn enabled(collectors: Collectors, config: &Config) -> Vec<(&'static dyn Collector, Schedule)> {
-    let schedules = collectors.iter().filter_map(|collector| {
-        let schedule = Schedule::configured(*collector, config)?;
-        Some((*collector, schedule))
-    });
-    schedules.collect()
-}
-
 impl FleetContext {
     fn new(
         config: &Config,
         enabled: Vec<(&'static dyn Collector, Schedule)>,
-        environment: &Environment,
-        clock: &Clock,
-        metrics: &ExporterMetrics,
-        http: Arc<dyn HttpSend>,
+        context: Context,
     ) -> Self {
-        let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
         let client = ApiClient::new(
-            Arc::clone(&http),
-            budgets(),
-            clock.clone(),
+            Arc::clone(&context.http),
+            Budgets::new(config.rate_limit(), config.api.max_in_flight),
+            context.clock.clone(),
             config.poll.timeout,
-            metrics.clone(),
+            context.metrics.clone(),
         );
         Self {
             timeout: config.poll.timeout,
             enabled,
             api: config.api.clone(),
             client: Arc::new(client),
-            context: Context {
-                environment: environment.clone(),
-                files: Arc::default(),
-                http,
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-                sts_endpoint: config.api.sts_endpoint.clone(),
-                metadata_endpoint: config.api.metadata_endpoint.clone(),
-                timeout: config.poll.timeout,
-                sts_budgets: Arc::new(budgets()),
-            },
+            context,
         }
     }
 
@@ -354,9 +323,6 @@ impl FleetContext {
         &self,
         config: &Config,
         enabled: Vec<(&'static dyn Collector, Schedule)>,
-        environment: &Environment,
-        clock: &Clock,
-        metrics: &ExporterMetrics,
     ) -> Self {
         let api = Api {
             proxy_url: self.api.proxy_url.clone(),
@@ -369,16 +335,7 @@ impl FleetContext {
                 ..self.clone()
             };
         }
-        let http = Arc::clone(&self.context.http);
-        let shared = Self::new(config, enabled, environment, clock, metrics, http);
-        Self {
-            context: Context {
-                // The reader knows which reads have not ended.
-                files: Arc::clone(&self.context.files),
-                ..shared.context
-            },
-            ..shared
-        }
+        Self::new(config, enabled, self.context.for_config(config))
     }
 }
 

@@ -212,9 +212,18 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The schedule of `collector`; nothing if `config` does not enable it.
+    /// Those of `collectors` that `config` enables, with their schedules.
     #[must_use]
-    pub fn configured(collector: &dyn Collector, config: &Config) -> Option<Self> {
+    pub fn enabled(collectors: Collectors, config: &Config) -> Vec<(&'static dyn Collector, Self)> {
+        let enabled = collectors.iter().filter_map(|collector| {
+            let schedule = Self::configured(*collector, config)?;
+            Some((*collector, schedule))
+        });
+        enabled.collect()
+    }
+
+    /// The schedule of `collector`; nothing if `config` does not enable it.
+    fn configured(collector: &dyn Collector, config: &Config) -> Option<Self> {
         let settings = match collector.defaults() {
             None => None,
             Some(_) => Some(config.collectors.get(collector.name())?),

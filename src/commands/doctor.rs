@@ -82,30 +82,23 @@ pub async fn examine(
         Ok(both) => both,
         Err(error) => return Ok(unusable(vec![ConfigFinding::from(&error)])),
     };
-    let budgets = || Budgets::new(config.rate_limit(), config.api.max_in_flight);
     let http: Arc<dyn HttpSend> = Arc::new(network);
-    let mut providers = Providers::new(Context {
-        environment: source.environment.clone(),
-        files: Arc::default(),
-        http: Arc::clone(&http),
-        clock: clock.clone(),
-        // Providers need metrics, which are not shown here.
-        metrics: ExporterMetrics::register(&Registry::new())?,
-        sts_endpoint: config.api.sts_endpoint.clone(),
-        metadata_endpoint: config.api.metadata_endpoint.clone(),
-        timeout: config.poll.timeout,
-        sts_budgets: Arc::new(budgets()),
-    });
-    let enabled = collectors.iter().filter_map(|collector| {
-        let schedule = Schedule::configured(*collector, &config)?;
-        Some((*collector, schedule))
-    });
+    // Providers need metrics, which are not shown here.
+    let metrics = ExporterMetrics::register(&Registry::new())?;
+    let context = Context::new(
+        &config,
+        &source.environment,
+        Arc::clone(&http),
+        clock,
+        &metrics,
+    );
+    let mut providers = Providers::new(context);
     let doctor = Doctor {
-        enabled: enabled.collect(),
+        enabled: Schedule::enabled(collectors, &config),
         config: &config,
         http,
         clock: clock.clone(),
-        budgets: budgets(),
+        budgets: Budgets::new(config.rate_limit(), config.api.max_in_flight),
     };
     let configuration = Configuration {
         status: CheckStatus::Ok,

@@ -5,103 +5,79 @@ use std::{fmt, iter};
 
 use http::StatusCode;
 
-/// Why a collection failed. The names are label values and never grow without notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
+/// Names the reasons, each with its label value, whether the same request may well succeed in
+/// a moment, and what an operator does, as an instruction.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident $name:literal $transient:literal $remedy:literal)*) => {
+        /// Why a collection failed. The names are label values and never grow without notice.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of their names.
+            pub const ALL: [Self; 9] = [$(Self::$reason),*];
+
+            /// The value of the label `reason`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $name,)*
+                }
+            }
+
+            /// Whether the same request may well succeed in a moment.
+            #[must_use]
+            pub fn is_transient(self) -> bool {
+                match self {
+                    $(Self::$reason => $transient,)*
+                }
+            }
+
+            /// What an operator does about it, as an instruction.
+            #[must_use]
+            pub fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $remedy,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The local clock and the API's differ too much for a signature to hold.
-    Clock,
+    Clock "clock" false
+        "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
     /// The key or its role is unknown, disabled, mismatched or expired, or could not be read.
-    Credentials,
+    Credentials "credentials" false
+        "check that the key exists and is enabled in the CAM console, and that the account's `credentials` take secret id, secret key and token of this one key"
     /// No connection, or one that broke before an answer came.
-    Network,
+    Network "network" true
+        "check name resolution, routes, firewall, proxy and TLS certificates between this machine and the endpoint"
     /// The key is good, but may not call this action.
-    Permission,
+    Permission "permission" false
+        "give the key's user or role a CAM policy that allows the action named in the message; `cwp-exporter doctor` prints this policy"
     /// The API says that the request itself was wrong.
-    Request,
+    Request "request" false
+        "check the account's endpoint and region; if both are right, report this with the RequestId"
     /// The answer was unreadable, cut, oversized, empty or of another shape.
-    Response,
+    Response "response" true
+        "check that the endpoint is the CWP API and that no proxy rewrites its answers; the exporter tries again at the next interval"
     /// The API failed on its side, or gave a code nobody has documented.
-    Server,
+    Server "server" true
+        "wait, as the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
     /// The API counts more requests than it allows.
-    Throttled,
+    Throttled "throttled" true
+        "lower api.rate_limit or raise poll.interval: other callers of the same sub-account count too"
     /// No whole answer within the time allowed for one request, or no end of the collection
     /// within its deadline.
-    Timeout,
+    Timeout "timeout" true
+        "check the network path to the endpoint, or raise poll.timeout; the exporter tries again at the next interval"
 }
 
 impl Reason {
-    /// Every reason, in the order of their names.
-    pub const ALL: [Self; 9] = [
-        Self::Clock,
-        Self::Credentials,
-        Self::Network,
-        Self::Permission,
-        Self::Request,
-        Self::Response,
-        Self::Server,
-        Self::Throttled,
-        Self::Timeout,
-    ];
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clock => "clock",
-            Self::Credentials => "credentials",
-            Self::Network => "network",
-            Self::Permission => "permission",
-            Self::Request => "request",
-            Self::Response => "response",
-            Self::Server => "server",
-            Self::Throttled => "throttled",
-            Self::Timeout => "timeout",
-        }
-    }
-
-    /// Whether the same request may well succeed in a moment.
-    #[must_use]
-    pub fn is_transient(self) -> bool {
-        match self {
-            Self::Network | Self::Response | Self::Server | Self::Throttled | Self::Timeout => true,
-            Self::Clock | Self::Credentials | Self::Permission | Self::Request => false,
-        }
-    }
-
-    /// What an operator does about it, as an instruction.
-    #[must_use]
-    pub fn remedy(self) -> &'static str {
-        match self {
-            Self::Clock => {
-                "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
-            }
-            Self::Credentials => {
-                "check that the key exists and is enabled in the CAM console, and that the account's `credentials` take secret id, secret key and token of this one key"
-            }
-            Self::Network => {
-                "check name resolution, routes, firewall, proxy and TLS certificates between this machine and the endpoint"
-            }
-            Self::Permission => {
-                "give the key's user or role a CAM policy that allows the action named in the message; `cwp-exporter doctor` prints this policy"
-            }
-            Self::Request => {
-                "check the account's endpoint and region; if both are right, report this with the RequestId"
-            }
-            Self::Response => {
-                "check that the endpoint is the CWP API and that no proxy rewrites its answers; the exporter tries again at the next interval"
-            }
-            Self::Server => {
-                "wait, as the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
-            }
-            Self::Throttled => {
-                "lower api.rate_limit or raise poll.interval: other callers of the same sub-account count too"
-            }
-            Self::Timeout => {
-                "check the network path to the endpoint, or raise poll.timeout; the exporter tries again at the next interval"
-            }
-        }
-    }
-
     /// The reason behind an API error code such as `AuthFailure.SignatureFailure`.
     ///
     /// The longest dotted prefix that is known decides; an unknown code is `server`.

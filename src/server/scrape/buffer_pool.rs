@@ -1,18 +1,18 @@
-//! Small parts buffer_pool into one piece, which takes a system call less than two to send.
+//! Joins the two parts of a small body, so that one system call sends both.
 
 use bytes::Bytes;
 
-/// What is larger is sent in two pieces: a copy would cost more than it saves, and
-/// memory.
+/// The longest body that is joined, in bytes. The copy of a longer body would cost more than
+/// the system call.
 pub(super) const MOST: usize = 256 * 1024;
 
-/// Two buffers for buffer_pool parts: one for the newest, one that clients may still be
-/// reading. However slowly they read, there are never more.
+/// Two buffers for joined bodies: one for the newest body, one for a body that clients still
+/// read. However slowly clients read, there are never more buffers.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool([Option<Bytes>; 2]);
 
 impl BufferPool {
-    /// These parts as one piece, if they are small and a buffer is free.
+    /// The parts as one piece, if both are small and a buffer is free.
     fn join(&mut self, parts: [&[u8]; 2]) -> Option<Bytes> {
         let length = parts.map(<[u8]>::len).iter().sum();
         if length > MOST {
@@ -28,20 +28,20 @@ impl BufferPool {
         for part in parts {
             buffer.extend_from_slice(part);
         }
-        let buffer_pool = buffer.freeze();
-        *free = Some(buffer_pool.clone());
-        Some(buffer_pool)
+        let joined = buffer.freeze();
+        *free = Some(joined.clone());
+        Some(joined)
     }
 
-    /// These parts in one piece or in two.
+    /// The parts in one piece or in two.
     pub(super) fn pieces(&mut self, first: &Bytes, second: Vec<u8>) -> [Bytes; 2] {
         match self.join([first, &second]) {
-            Some(buffer_pool) => [buffer_pool, Bytes::new()],
+            Some(joined) => [joined, Bytes::new()],
             None => [first.clone(), second.into()],
         }
     }
 
-    /// Lets go of both.
+    /// Frees both buffers.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -55,8 +55,8 @@ mod tests {
     fn parts_that_are_small_together_are_one_piece() {
         let mut buffers = BufferPool::default();
         for rest in ["two", "", "three and four"] {
-            let buffer_pool = buffers.join([b"one", rest.as_bytes()]).unwrap();
-            assert_eq!(buffer_pool, format!("one{rest}"));
+            let joined = buffers.join([b"one", rest.as_bytes()]).unwrap();
+            assert_eq!(joined, format!("one{rest}"));
         }
         let most = vec![b'x'; MOST];
         assert_eq!(buffers.join([&most, b""]).unwrap().len(), MOST);

@@ -1,4 +1,4 @@
-//! What a client wanted last, as it mostly wants the same again.
+//! The last negotiation of a connection: a scraper sends the same headers each time.
 
 use std::cell::{RefCell, RefMut};
 
@@ -8,18 +8,17 @@ use http::{HeaderMap, HeaderValue};
 use super::headers;
 use crate::server::negotiation::Dialect;
 
-/// More than this of a client's headers is not kept, in bytes.
+/// The longest headers that are kept, in bytes.
 const MOST_KEPT: usize = 1024;
 
-/// What was wanted last in a connection.
+/// The last negotiation of a connection.
 #[derive(Debug, Default)]
 pub(in crate::server) struct NegotiationCache(RefCell<Option<Wanted>>);
 
-/// What a client wants, and what it asked for that with.
+/// What was negotiated, and the headers that led there.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// `Accept` and `Accept-Encoding`; nothing if a request with the same would not be
-    /// recognized.
+    /// `Accept` and `Accept-Encoding`; `None` for headers that are too long or come twice.
     asked: Option<[Option<Box<[u8]>>; 2]>,
     pub(super) dialect: Dialect,
     /// The headers of the answer.
@@ -27,7 +26,7 @@ pub(super) struct Wanted {
 }
 
 impl NegotiationCache {
-    /// What the client that sent `headers` wants.
+    /// What a client with these `headers` gets.
     pub(super) fn wanted(&self, headers: &HeaderMap) -> RefMut<'_, Wanted> {
         RefMut::map(self.0.borrow_mut(), |last| {
             let same = last.take().filter(|last| last.is_of(headers));
