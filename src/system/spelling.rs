@@ -17,7 +17,7 @@ pub fn likely_meant<'k>(
 }
 
 /// How many letters of `written` are wrong, missing or too many, if it is likely a
-/// misspelling of `known`: at most one in three, and [`MAX_WRONG`]. Two that changed places
+/// misspelling of `known`: at most one in three, and `MAX_WRONG`. Two that changed places
 /// are one. Capitals do not count, nor what stands between words.
 #[must_use]
 pub fn wrong_letters(written: &str, known: &str) -> Option<usize> {

@@ -3,11 +3,11 @@
 //!
 //! A body has two parts, which are joined where they are small. The accounts' part is cached
 //! until a snapshot changes or a value expires. The live part is rendered together with the
-//! accounts' part, and again once it is [`LIVE_MAX_AGE`] old.
+//! accounts' part, and again once it is `LIVE_MAX_AGE` old.
 //!
-//! Up to [`INLINE_ACCOUNTS`] accounts, a scrape that finds a change renders at once. Beyond
+//! Up to `INLINE_ACCOUNTS` accounts, a scrape that finds a change renders at once. Beyond
 //! that, a task renders in the background while scrapes come, and a scrape gets the cached
-//! part unless it lags more than [`MAX_LAG`] behind the snapshots.
+//! part unless it lags more than `MAX_LAG` behind the snapshots.
 
 #[cfg(test)]
 mod tests;
