@@ -51,7 +51,7 @@ struct FieldRule {
     documented: Documented,
     metric: &'static MetricDef,
     /// The value of the metric's second label, if it has one that the field decides.
-    label: &'static str,
+    labels: &'static [Cow<'static, str>],
 }
 
 /// How a field's value is read.
@@ -64,20 +64,20 @@ enum FieldKind {
 
 /// A field a line: whether the document of 2024 has it, how it is read, and what it becomes.
 macro_rules! fields {
-    ($($documented:ident $kind:ident $name:ident => $metric:ident $label:literal;)*) => {
+    ($($documented:ident $kind:ident $name:ident => $metric:ident $($label:literal)?;)*) => {
         [$(FieldRule {
             name: stringify!($name),
             kind: FieldKind::$kind,
             documented: Documented::$documented,
             metric: defs::$metric,
-            label: $label,
+            labels: &[$(Cow::Borrowed($label))?],
         }),*]
     };
 }
 
 /// All fields of the answer.
 static FIELDS: [FieldRule; 25] = fields! {
-    Later Count  ApplicationAvailableLicenseCnt => APPLICATION_AVAILABLE "";
+    Later Count  ApplicationAvailableLicenseCnt => APPLICATION_AVAILABLE;
     Yes   Count  ProVersionLicenseCnt => EDITION "professional";
     Yes   Count  FlagshipVersionLicenseCnt => EDITION "ultimate";
     Yes   Count  CwpVersionLicenseCnt => EDITION "inclusive";
@@ -86,14 +86,14 @@ static FIELDS: [FieldRule; 25] = fields! {
     Yes   Count  AvailableFlagshipVersionLicenseCnt => EDITION_AVAILABLE "ultimate";
     Yes   Count  AvailableLHLicenseCnt => EDITION_AVAILABLE "inclusive";
     Later Count  AvailableAISecurityLicenseCnt => EDITION_AVAILABLE "ai_security";
-    Yes   Count  LicenseCnt => LICENSES "";
-    Yes   Count  AvailableLicenseCnt => AVAILABLE "";
-    Yes   Count  ExpireLicenseCnt => EXPIRED "";
-    Yes   Count  NearExpiryLicenseCnt => NEAR_EXPIRY "";
-    Yes   Count  NotExpiredLicenseCnt => NOT_EXPIRED "";
-    Yes   Count  UsedLicenseCnt => USED "";
-    Yes   Count  DestroyOrderNum => ORDERS_DESTROYED "";
-    Yes   Word   ProtectType => PROTECT_TYPE "";
+    Yes   Count  LicenseCnt => LICENSES;
+    Yes   Count  AvailableLicenseCnt => AVAILABLE;
+    Yes   Count  ExpireLicenseCnt => EXPIRED;
+    Yes   Count  NearExpiryLicenseCnt => NEAR_EXPIRY;
+    Yes   Count  NotExpiredLicenseCnt => NOT_EXPIRED;
+    Yes   Count  UsedLicenseCnt => USED;
+    Yes   Count  DestroyOrderNum => ORDERS_DESTROYED;
+    Yes   Word   ProtectType => PROTECT_TYPE;
     Yes   Switch AutoOpenStatus => SWITCH "auto_upgrade";
     Yes   Switch IsOpenStatusHistory => SWITCH "auto_upgrade_ever";
     Yes   Switch AutoRepurchaseSwitch => SWITCH "auto_purchase";
@@ -145,15 +145,19 @@ fn read(answer: &Fields) -> Collected {
 
 impl FieldRule {
     fn read(&self, answer: &mut Object<'_>) -> Option<Sample> {
-        let (label, value) = match self.kind {
-            FieldKind::Count => (None, answer.count(self.name, self.documented)?),
-            FieldKind::Switch => (None, answer.switch(self.name, self.documented)?),
-            FieldKind::Word => (Some(answer.text(self.name, self.documented)?), 1.0),
+        let (name, documented) = (self.name, self.documented);
+        let (labels, value) = match self.kind {
+            FieldKind::Count => (Cow::Borrowed(self.labels), answer.count(name, documented)?),
+            FieldKind::Switch => (Cow::Borrowed(self.labels), answer.switch(name, documented)?),
+            FieldKind::Word => {
+                let word = Cow::Owned(answer.text(name, documented)?);
+                (Cow::Owned(vec![word]), 1.0)
+            }
         };
-        let label = label.map_or(Cow::Borrowed(self.label), Cow::Owned);
-        Some(match self.metric.labels {
-            [_account] => Sample::new(self.metric, [], value),
-            _ => Sample::new(self.metric, [label], value),
+        Some(Sample {
+            metric: self.metric,
+            labels,
+            value,
         })
     }
 }

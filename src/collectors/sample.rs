@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::metrics::MetricDef;
 
-/// The values of a metric's labels behind `account`, in their order.
-pub type Labels = Box<[Cow<'static, str>]>;
+/// The values of a metric's labels behind `account`, in their order. Those of a fixed series
+/// are borrowed: an account has dozens, and each would be an allocation in each collection.
+pub type Labels = Cow<'static, [Cow<'static, str>]>;
 
 /// One value of one account.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +29,7 @@ impl Sample {
     ) -> Self {
         Self {
             metric,
-            labels: Box::new(labels),
+            labels: Cow::Owned(labels.into()),
             value,
         }
     }

@@ -18,7 +18,7 @@ fn lines(collected: Collected) -> Vec<String> {
     assert_eq!(hidden, 0);
     let samples = samples.iter().map(|sample| {
         let names = sample.metric.labels.iter().skip(1);
-        let labels = names.zip(&sample.labels);
+        let labels = names.zip(sample.labels.iter());
         let labels: String = labels
             .map(|(name, value)| format!(",{name}={value:?}"))
             .collect();

@@ -47,9 +47,16 @@ pub struct BorrowedLines<'a> {
 }
 
 impl Lines {
-    /// The lines of `state`, which is what `collector` knows of `account`.
-    pub(super) fn new(collector: &dyn Collector, account: &str, state: &CollectorState) -> Self {
-        let (mut text, mut ends) = (Vec::new(), Vec::new());
+    /// The lines of `state`, which is what `collector` knows of `account`. The lines `before`
+    /// were mostly as long, so that the memory need not grow step by step.
+    pub(super) fn new(
+        collector: &dyn Collector,
+        account: &str,
+        state: &CollectorState,
+        before: &Self,
+    ) -> Self {
+        let mut text = Vec::with_capacity(before.text.len());
+        let mut ends = Vec::with_capacity(before.ends.len());
         let samples = state.last_success.as_ref();
         let samples = samples.map_or(&[][..], |success| &success.samples);
         for metric in collector.metrics() {

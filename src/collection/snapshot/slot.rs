@@ -103,7 +103,8 @@ impl Slot {
 
     /// Replaces the state. Only the slot's collection task does this.
     pub fn store(&self, mut state: CollectorState) {
-        state.lines = Lines::new(self.collector, &self.content.account, &state);
+        let before = self.content.state.load();
+        state.lines = Lines::new(self.collector, &self.content.account, &state, &before.lines);
         self.content.state.store(Arc::new(state));
         self.content.revision.advance();
     }
