@@ -12,6 +12,7 @@ mod object;
 mod sample;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -129,6 +130,18 @@ impl Collected {
         let rows = self.rows.into_iter().take(max_rows).flatten();
         (self.samples.into_iter().chain(rows).collect(), hidden)
     }
+
+    /// The metric of which a row has a series that another row or sample has, too. Prometheus
+    /// would refuse such a scrape, or keep one of the values by chance.
+    fn repeated(&self) -> Option<&'static MetricDef> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let mut known = HashSet::new();
+        let mut all = self.samples.iter().chain(self.rows.iter().flatten());
+        let repeated = all.find(|sample| !known.insert((sample.metric.name, &sample.labels)));
+        repeated.map(|sample| sample.metric)
+    }
 }
 
 /// How many differences of one collection are reported, whatever the number of rows.
@@ -166,23 +179,29 @@ pub async fn collect<F: Future<Output = Result<Answer, Error>>>(
         match reading.read(&answer.fields) {
             Next::Ask(further) => parameters = Some(further),
             Next::Done(mut collected) => {
+                if let Some(metric) = collected.repeated() {
+                    let message = format!("two rows of the list are one series of {}", metric.name);
+                    return Err(failure(message, answer.request_id));
+                }
                 collected.drift.sort();
                 collected.drift.dedup();
                 collected.drift.truncate(MAX_DRIFT);
                 return Ok((collected, answer.request_id));
             }
-            Next::Failed(message) => {
-                return Err(Error {
-                    request_id: answer.request_id,
-                    ..Error::new(Reason::Response, message)
-                });
-            }
+            Next::Failed(message) => return Err(failure(message, answer.request_id)),
         }
     }
     Err(Error::new(
         Reason::Response,
         format!("the list has no end: {MAX_REQUESTS} requests were not enough"),
     ))
+}
+
+fn failure(message: String, request_id: Option<String>) -> Error {
+    Error {
+        request_id,
+        ..Error::new(Reason::Response, message)
+    }
 }
 
 /// When a collector collects an account, and how much of what it finds is shown.
@@ -198,7 +217,7 @@ pub struct Schedule {
     pub max_rows: Option<usize>,
 }
 
-/// That of the usual configuration.
+/// The schedule without a configuration.
 impl Default for Schedule {
     fn default() -> Self {
         let poll = Poll::default();
@@ -410,6 +429,30 @@ mod tests {
         assert_eq!(
             (collected.drift.len(), fields.len()),
             (MAX_DRIFT, MAX_DRIFT)
+        );
+    }
+
+    #[tokio::test]
+    async fn two_rows_with_one_series_are_a_failure() {
+        fn rows(labels: [&'static str; 2]) -> Collected {
+            let row = |label: &'static str| {
+                let metric = license_general::defs::EDITION;
+                vec![Sample::new(metric, [label.into()], 1.0)]
+            };
+            Collected {
+                rows: labels.map(row).into(),
+                ..Collected::default()
+            }
+        }
+        let apart = Reads(|| Box::new(|_: &Fields| rows(["a", "b"])));
+        let same = Reads(|| Box::new(|_: &Fields| rows(["a", "a"])));
+        let ask = |_| std::future::ready(answer("{}"));
+        assert!(collect(&apart, ask).await.is_ok());
+        let error = collect(&same, ask).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Response);
+        assert_eq!(
+            error.message,
+            "two rows of the list are one series of tencentcloud_cwp_edition_licenses"
         );
     }
 
