@@ -51,9 +51,10 @@ pub struct FailureKind {
 }
 
 impl FailureKind {
-    /// The kind of the first failure among the collectors of `account`.
+    /// The kind of the failure of the collector that decides whether `account` is up.
     pub(super) fn of(account: &AccountState) -> Option<Self> {
-        account.slots.iter().find_map(|slot| {
+        let mut deciding = account.slots.iter().filter(|slot| slot.decides());
+        deciding.find_map(|slot| {
             let state = slot.load();
             let failure = state.last_attempt.as_ref()?.failure.as_ref()?;
             Some(Self {
@@ -108,6 +109,9 @@ pub struct Credential {
 pub struct CollectorReport {
     /// Its name.
     pub collector: &'static str,
+    /// Whether it decides whether the account is up.
+    #[serde(skip)]
+    pub decides: bool,
     /// The API action that it calls.
     pub action: &'static str,
     /// The interval of collections, in seconds.
@@ -278,11 +282,11 @@ impl AccountReport {
         })
     }
 
-    /// The failure of the first collector that fails.
+    /// The failure of the collector that decides whether the account is up.
     #[must_use]
     pub fn failure(&self) -> Option<&FailureReport> {
-        let mut collectors = self.collectors.iter();
-        collectors.find_map(|collector| collector.failure.as_ref())
+        let mut deciding = self.collectors.iter().filter(|collector| collector.decides);
+        deciding.find_map(|collector| collector.failure.as_ref())
     }
 
     /// Whether licences are renewed automatically, if that is known.
@@ -313,6 +317,7 @@ impl CollectorReport {
         };
         Self {
             collector: slot.collector().name(),
+            decides: slot.decides(),
             action: slot.collector().request().action,
             interval_seconds: slot.schedule().interval.as_secs_f64(),
             max_age_seconds: slot.schedule().max_age.as_secs_f64(),
