@@ -5,6 +5,7 @@
 
 mod account;
 mod health;
+mod licences;
 mod natural;
 mod query;
 
@@ -17,9 +18,10 @@ use serde::Serialize;
 
 pub use self::account::{
     AccountReport, Budget, CollectorReport, Credential, DriftReport, Edition, FailureKind,
-    FailureReport, Licences,
+    FailureReport,
 };
 pub use self::health::{Health, HealthCounts};
+pub use self::licences::Licences;
 pub use self::query::{PER_PAGE, Query, Sort};
 
 use crate::collection::scheduler::Liveness;

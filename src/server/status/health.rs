@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::account::{Licences, auto_renewal};
+use super::licences::{Licences, auto_renewal};
 use crate::collection::snapshot::AccountState;
 use crate::system::clock::TimePoint;
 
