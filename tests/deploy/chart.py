@@ -58,15 +58,20 @@ def validate(found, where):
             fail(f"{where} is not valid in Kubernetes {version}: {error}")
 
 
-def rules_are_those_of_prometheus(found, values):
-    """Whether a PrometheusRule says what the rule file says, with the links of the values."""
-    text = (ROOT / "deploy/prometheus/rules.yml").read_text()
-    for url in ["grafana", "runbooks"]:
-        text = text.replace(f"https://{url}.example.org", values[f"{url}Url"].rstrip("/"))
-    if found["spec"]["groups"] != yaml.safe_load(text)["groups"]:
+def rules_are_those_of_prometheus(chart):
+    """Whether the chart's own values make the rules that those without Helm have."""
+    manifests = render(chart, {"prometheusRule": {"enabled": True}}, "monitoring")
+    (text,) = (text for path, text in manifests.items() if path.endswith("/prometheusrule.yaml"))
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+    if yaml.safe_load(text)["spec"]["groups"] != rules["groups"]:
         fail("the PrometheusRule is not deploy/prometheus/rules.yml")
-    if "example.org" in json.dumps(found):
-        fail("the PrometheusRule has links that lead nowhere")
+
+
+def every_setting_of_the_rules_has_a_value(found):
+    """Whether nothing is left of what is to be replaced, nor of the examples of it."""
+    for rest in ["${", "example.org"]:
+        if rest in json.dumps(found):
+            fail(f"the PrometheusRule has {rest} in it")
 
 
 def plain(manifests):
@@ -98,8 +103,9 @@ def main():
                 where = f"{path} with {file.name}"
                 validate(found, where)
                 if found["kind"] == "PrometheusRule":
-                    rules_are_those_of_prometheus(found, values["prometheusRule"])
+                    every_setting_of_the_rules_has_a_value(found)
                 objects.append({"where": where, "object": found})
+    rules_are_those_of_prometheus(chart)
     try:
         chart.render({"replicas": 0})
         fail("values.schema.json does not refuse replicas: 0")
