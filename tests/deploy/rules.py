@@ -2,7 +2,7 @@
 """Compares deploy/prometheus/rules.yml with its source, or with --write makes it anew.
 
 The source is the rule file of the chart, in which `${name}` is a setting. The plain rules have
-the chart's own values in their places.
+the chart's own values in their places, without the lines whose setting is empty there.
 """
 
 import pathlib
@@ -31,14 +31,17 @@ def plain():
     """The text of the plain rules."""
     values = settings()
 
-    def value(found):
-        if found[1] not in values:
-            sys.exit(f"{SOURCE.relative_to(ROOT)}: values.yaml has no setting {found[1]}")
-        return str(values[found[1]])
-
     # The first comment is about the source.
-    text = SOURCE.read_text().split("\n\n", 1)[1]
-    return HEAD + re.sub(r"\$\{(\w*)\}", value, text)
+    kept = []
+    for line in SOURCE.read_text().split("\n\n", 1)[1].splitlines(keepends=True):
+        names = re.findall(r"\$\{(\w*)\}", line)
+        for name in names:
+            if name not in values:
+                sys.exit(f"{SOURCE.relative_to(ROOT)}: values.yaml has no setting {name}")
+            line = line.replace(f"${{{name}}}", str(values[name]))
+        if "" not in [values[name] for name in names]:
+            kept.append(line)
+    return HEAD + "".join(kept)
 
 
 if __name__ == "__main__":

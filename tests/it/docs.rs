@@ -1138,7 +1138,6 @@ fn the_shell_snippets_use_what_there_is() {
             }
             ["cargo", "build", "--release", "--locked"]
             | ["mv", _, _]
-            | ["sed", "-i", _, _]
             | ["sudo", "apt-get", "install", ..] => continue,
             ["echo", _, file] if file.starts_with('>') => continue,
             ["curl", "-s", url] => {

@@ -18,6 +18,8 @@ mod runbooks;
 
 /// The file that all of this is about.
 const RULES: &str = "deploy/prometheus/rules.yml";
+/// What it is made of, with settings `${name}` in it.
+const SOURCE: &str = "deploy/helm/cwp-exporter/files/rules.yml";
 
 /// The programs that may compute at a time: more would only wait for each other.
 static TURNS: Semaphore = Semaphore::const_new(2);
@@ -35,7 +37,11 @@ pub(crate) fn absolute(path: &str) -> PathBuf {
 
 /// The rules of all groups in their order, each an object.
 fn rules() -> Vec<Map<String, Value>> {
-    let file = yaml(RULES);
+    rules_of(RULES)
+}
+
+fn rules_of(path: &str) -> Vec<Map<String, Value>> {
+    let file = yaml(path);
     let groups = file["groups"].as_array().unwrap().iter();
     let rules = groups.flat_map(|group| group["rules"].as_array().unwrap().clone());
     rules
@@ -127,24 +133,65 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
 
         let annotations = rule["annotations"].as_object().unwrap();
         let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
-        let expected = ["dashboard_url", "description", "runbook_url", "summary"];
-        assert_eq!(keys, BTreeSet::from(expected), "{name}");
+        assert_eq!(keys, BTreeSet::from(["description", "summary"]), "{name}");
         let summary = text(annotations, "summary");
         assert!(
             summary.ends_with('.') && !summary.contains("{{"),
             "{name}: a summary is one for all"
         );
         assert!(text(annotations, "description").contains("{{"), "{name}");
-        assert_eq!(
-            text(annotations, "runbook_url"),
-            format!("https://runbooks.example.org/{name}.md")
-        );
+    }
+}
+
+#[test]
+fn every_alert_can_link_to_its_runbook_and_to_a_dashboard() {
+    for rule in rules_of(SOURCE) {
+        let name = text(&rule, "alert");
+        if name.is_empty() {
+            continue;
+        }
+        let annotations = rule["annotations"].as_object().unwrap();
+        let runbook = format!("${{runbooksUrl}}/{name}.md");
+        assert_eq!(text(annotations, "runbook_url"), runbook);
         let dashboards = ["cwp-licences", "cwp-exporter"].map(|uid| {
-            let start = format!("https://grafana.example.org/d/{uid}");
+            let start = format!("${{grafanaUrl}}/d/{uid}");
             text(annotations, "dashboard_url").starts_with(&start)
         });
         assert!(dashboards.contains(&true), "{name}");
     }
+}
+
+#[test]
+fn the_rules_are_their_source_with_the_values_of_the_chart() {
+    let values = yaml("deploy/helm/cwp-exporter/values.yaml");
+    let values = &values["prometheusRule"];
+    let parts = [values, &values["thresholds"]].into_iter();
+    let settings = parts.flat_map(|part| part.as_object().unwrap());
+    let settings: Vec<(String, String)> = settings
+        .map(|(name, value)| {
+            let text = value.as_str().map(str::to_owned);
+            let value = text.unwrap_or_else(|| value.to_string());
+            (format!("${{{name}}}"), value)
+        })
+        .collect();
+    let source = repository_file(SOURCE);
+    let (_, source) = source.split_once("\n\n").unwrap();
+    let mut expected = String::new();
+    for line in source.split_inclusive('\n') {
+        let used = settings.iter().filter(|(name, _)| line.contains(name));
+        let used: Vec<&(String, String)> = used.collect();
+        // A link to nowhere is left out.
+        if used.iter().all(|(_, value)| !value.is_empty()) {
+            let replace =
+                |line: String, (name, value): &&(String, String)| line.replace(name, value);
+            expected += &used.iter().fold(line.to_owned(), replace);
+        }
+    }
+    let rules = repository_file(RULES);
+    assert!(
+        rules.ends_with(&expected),
+        "run tests/deploy/rules.py --write"
+    );
 }
 
 #[test]
