@@ -31,9 +31,14 @@ def plain():
     """The text of the plain rules."""
     values = settings()
 
-    # The first comment is about the source.
+    text = SOURCE.read_text()
+    for name in values["thresholds"]:
+        if f"${{{name}}}" not in text:
+            sys.exit(f"{SOURCE.relative_to(ROOT)}: no rule uses the threshold {name}")
+    # The first comment is about the source, and what ends it is only for who sets something.
+    text = text.split("\n\n", 1)[1].split("\naccountLabels:\n")[0]
     kept = []
-    for line in SOURCE.read_text().split("\n\n", 1)[1].splitlines(keepends=True):
+    for line in text.splitlines(keepends=True):
         names = re.findall(r"\$\{(\w*)\}", line)
         for name in names:
             if name not in values:

@@ -154,9 +154,12 @@ fn every_kind_of_snippet_has_a_test_here() {
             "json policy",
             "json source policy",
             "json trust policy",
+            // What tests/deploy/settings.py evaluates with Jsonnet, and renders with Helm.
+            "jsonnet",
             "sh",
             "sh deployment",
             "text doctor",
+            "yaml chart",
             "yaml config",
             "yaml credentials",
             "yaml prometheus",

@@ -1,0 +1,85 @@
+{{/*
+The groups of files/rules.yml as JSON {"groups": []}, with the settings of
+.Values.prometheusRule in them. deploy/mixin does the same for Jsonnet.
+*/}}
+{{- define "cwp-exporter.rules" -}}
+{{- $settings := .Values.prometheusRule -}}
+{{- $source := .Files.Get "files/rules.yml" | fromYaml -}}
+{{- if not $source.groups -}}
+{{- fail "the chart has no files/rules.yml with rules: take the whole chart" -}}
+{{- end -}}
+{{- $accountLabels := list -}}
+{{- range $settings.accountLabels -}}
+{{- $accountLabels = append $accountLabels (printf "label_%s" .) -}}
+{{- end -}}
+{{- $groups := list -}}
+{{- $alerts := list -}}
+{{- $names := list -}}
+{{- range $group := $source.groups -}}
+{{- $names = append $names $group.name -}}
+{{- $rules := list -}}
+{{- range $rule := $group.rules -}}
+{{- if $rule.alert -}}
+{{- $alerts = append $alerts $rule.alert -}}
+{{- /* A link to nowhere is left out. */ -}}
+{{- range $key, $text := $rule.annotations -}}
+{{- range $url := list "grafanaUrl" "runbooksUrl" -}}
+{{- if and (hasPrefix (printf "${%s}" $url) $text) (not (index $settings $url)) -}}
+{{- $_ := unset $rule.annotations $key -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with index $settings.severities $rule.alert -}}
+{{- $_ := set $rule.labels "severity" . -}}
+{{- end -}}
+{{- if and $accountLabels (contains "$labels.account" $rule.annotations.description) -}}
+{{- $_ := set $rule "expr" (replace "${expr}" $rule.expr $source.accountLabels.alert) -}}
+{{- end -}}
+{{- if not $settings.keepFiringFor -}}
+{{- $_ := unset $rule "keep_firing_for" -}}
+{{- end -}}
+{{- end -}}
+{{- if not (has $rule.alert $settings.disabled) -}}
+{{- $rules = append $rules $rule -}}
+{{- end -}}
+{{- end -}}
+{{- if and $accountLabels (eq (len $groups) 0) -}}
+{{- $rules = prepend $rules $source.accountLabels.rule -}}
+{{- end -}}
+{{- with index $settings.groupIntervals $group.name -}}
+{{- $_ := set $group "interval" . -}}
+{{- end -}}
+{{- if $rules -}}
+{{- $groups = append $groups (set $group "rules" $rules) -}}
+{{- end -}}
+{{- end -}}
+{{- range concat $settings.disabled (keys $settings.severities) -}}
+{{- if not (has . $alerts) -}}
+{{- fail (printf "prometheusRule: disabled or severities name %q, which is no alert. There are: %s" . (uniq $alerts | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- range keys $settings.groupIntervals -}}
+{{- if not (has . $names) -}}
+{{- fail (printf "prometheusRule: groupIntervals name %q, which is no group. There are: %s" . (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}
+{{- /* Replaced in JSON, where no value can end the text that it is put into. */ -}}
+{{- $texts := dict "selector" $settings.selector "accountLabels" (join ", " $accountLabels) -}}
+{{- range list "grafanaUrl" "runbooksUrl" -}}
+{{- $_ := set $texts . (trimSuffix "/" (index $settings .)) -}}
+{{- end -}}
+{{- $json := dict "groups" $groups | toJson -}}
+{{- range $name, $value := merge $texts $settings.thresholds -}}
+{{- $json = replace (printf "${%s}" $name) (toJson $value | trimPrefix "\"" | trimSuffix "\"") $json -}}
+{{- end -}}
+{{- $groups = (fromJson $json).groups -}}
+{{- range $group := $groups -}}
+{{- range $rule := $group.rules -}}
+{{- if $rule.alert -}}
+{{- $_ := merge $rule.labels $settings.additionalRuleLabels -}}
+{{- $_ := merge $rule.annotations $settings.additionalRuleAnnotations -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "groups" (concat $groups $settings.additionalGroups) | toJson -}}
+{{- end -}}

@@ -1,0 +1,222 @@
+"""Checks what the settings of the rules do, in the chart and in the mixin.
+
+`settings.py FOLDER [PROMTOOL...]` writes rules with other settings to FOLDER and has each of
+these programs check and test them.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import _jsonnet
+import helm_python
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = helm_python.Chart.load(ROOT / "deploy/helm/cwp-exporter")
+MIXIN = ROOT / "deploy/mixin/mixin.libsonnet"
+SOURCE = yaml.safe_load((ROOT / "deploy/helm/cwp-exporter/files/rules.yml").read_text())
+PLAIN = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
+
+# Every setting, with another value than its own.
+OTHER = {
+    # Marks that mean something to YAML, JSON and Helm.
+    "selector": 'job=~"cwp|a\\\\.b: c",team!="<#>&{{x}}"',
+    "grafanaUrl": "https://grafana.example.com/sub/",
+    "runbooksUrl": "http://runbooks.example.com",
+    "disabled": ["TencentCloudCWPSchemaUnknownField"],
+    "severities": {"TencentCloudCWPReloadFailed": "critical"},
+    "accountLabels": ["team", "cost_centre"],
+    "additionalRuleLabels": {"owner": "security"},
+    "additionalRuleAnnotations": {"contact": "not a setting: ${selector}"},
+    "groupIntervals": {"cwp-accounts": "2m"},
+    "keepFiringFor": False,
+    "additionalGroups": [{"name": "ours", "rules": [{"record": "a:b:c", "expr": "vector(1)"}]}],
+    "thresholds": {"clockSkewSeconds": 12.5},
+}
+
+# What is refused, and words of the message.
+WRONG = [
+    ({"disabled": ["TencentCloudCWPNone"]}, ["TencentCloudCWPNone", "TencentCloudCWPClockSkew"]),
+    ({"disabled": ["TencentCloudCWPOther", "TencentCloudCWPClockSkew"]}, ["TencentCloudCWPOther"]),
+    ({"severities": {"ClockSkew": "info"}}, ['"ClockSkew"', "TencentCloudCWPClockSkew"]),
+    ({"groupIntervals": {"cwp": "1m"}}, ['"cwp"', "cwp-accounts"]),
+    ({"thresholds": {"clockSkewSeconds": "30s"}}, ["clockSkewSeconds", "number"]),
+    ({"thresholds": {"skew": 30}}, ["skew"]),
+]
+# What only the schema of the chart refuses.
+WRONG_VALUES = [
+    ({"severities": {"TencentCloudCWPClockSkew": "page"}}, ["severities", "warning"]),
+    ({"thresholds": {"useHighPercent": 0}}, ["useHighPercent"]),
+    ({"additionalRuleLabels": {"severity": "info"}}, ["severity"]),
+    ({"grafanaUrl": "grafana.example.com"}, ["grafanaUrl", "https?"]),
+    ({"groupIntervals": {"cwp-accounts": "2 minutes"}}, ["groupIntervals"]),
+    ({"accountLabels": "team"}, ["accountLabels", "array"]),
+    ({"disable": []}, ["disable"]),
+]
+
+
+def of_chart(settings):
+    """The groups that the chart renders."""
+    values = {"prometheusRule": {"enabled": True, **settings}}
+    manifests = CHART.render(values, name="cwp-exporter", namespace="monitoring")
+    (text,) = (text for path, text in manifests.items() if path.endswith("/prometheusrule.yaml"))
+    return yaml.safe_load(text)["spec"]["groups"]
+
+
+def of_mixin(settings):
+    """What the mixin consists of."""
+    program = f"""
+        local mixin = (import '{MIXIN}') {{ _config+:: {json.dumps(settings)} }};
+        {{
+          alerts: mixin.prometheusAlerts.groups,
+          recordings: mixin.prometheusRules.groups,
+          dashboards: mixin.grafanaDashboards,
+        }}
+    """
+    return json.loads(_jsonnet.evaluate_snippet("settings", program))
+
+
+def divided(groups):
+    """The groups as the mixin has them: alerts, and recording rules in groups of their own."""
+    alerts, recordings = [], []
+    for group in groups:
+        for kind, suffix, divided_groups in [("alert", "", alerts), ("record", ".rules", recordings)]:
+            rules = [rule for rule in group["rules"] if kind in rule]
+            # Groups of the user stay as they are.
+            if group["name"] == "ours":
+                rules, suffix = group["rules"] if kind == "alert" else [], ""
+            if rules:
+                divided_groups.append({**group, "name": group["name"] + suffix, "rules": rules})
+    return {"alerts": alerts, "recordings": recordings}
+
+
+def by_name(groups):
+    """The rules by name: several alerts may share one."""
+    found = {}
+    for group in groups:
+        for rule in group["rules"]:
+            found.setdefault(rule.get("alert") or rule["record"], []).append(rule)
+    return found
+
+
+def the_defaults_make_the_plain_rules():
+    assert of_chart({}) == PLAIN
+
+
+def the_mixin_makes_the_rules_of_the_chart():
+    for settings in [{}, OTHER]:
+        mixin = of_mixin(settings)
+        dashboards = mixin.pop("dashboards")
+        assert mixin == divided(of_chart(settings)), settings
+        assert sorted(board["uid"] for board in dashboards.values()) == ["cwp-exporter", "cwp-licences"]
+
+
+def each_setting_does_what_it_says():
+    chart = CHART.values["prometheusRule"]
+    unused = chart.keys() - OTHER.keys() - {"enabled", "namespace", "labels", "annotations"}
+    assert not unused, unused
+    groups = of_chart(OTHER)
+    before, after = by_name(PLAIN), by_name(groups)
+    account_info = SOURCE["accountLabels"]["rule"]["record"]
+    assert before.keys() - after.keys() == set(OTHER["disabled"])
+    assert after.keys() - before.keys() == {"a:b:c", account_info}
+
+    text = json.dumps(groups)
+    assert not any('"cwp"' in rule["expr"] for rules in after.values() for rule in rules)
+    (down,) = after["TencentCloudCWPExporterAbsent"]
+    assert down["expr"] == f"absent(up{{{OTHER['selector']}}})", down
+    assert "12.5" in after["TencentCloudCWPClockSkew"][0]["expr"]
+    assert "keep_firing_for" in json.dumps(PLAIN) and "keep_firing_for" not in text
+    assert [group.get("interval") for group in groups if group["name"] == "cwp-accounts"] == ["2m"]
+    assert "label_team, label_cost_centre" in after[account_info][0]["expr"]
+
+    joined = 0
+    for name, rules in after.items():
+        for rule, old in zip(rules, before.get(name, [])):
+            if "record" in rule:
+                assert rule == old, rule
+                continue
+            severity = OTHER["severities"].get(name, old["labels"]["severity"])
+            assert rule["labels"] == {**old["labels"], "severity": severity, "owner": "security"}
+            links = {key: rule["annotations"].pop(key) for key in ["runbook_url", "dashboard_url"]}
+            assert links["runbook_url"] == f"http://runbooks.example.com/{name}.md"
+            assert links["dashboard_url"].startswith("https://grafana.example.com/sub/d/cwp-")
+            assert rule["annotations"].pop("contact") == "not a setting: ${selector}"
+            assert rule["annotations"].keys() == old["annotations"].keys()
+            if account_info in rule["expr"]:
+                joined += 1
+                assert rule["expr"].count(f"({old['expr']})") == 2, rule
+                assert "$labels.account" in rule["annotations"]["description"]
+            else:
+                assert "$labels.account" not in rule["annotations"]["description"]
+    assert joined > 5, joined
+
+
+def what_is_wrong_is_refused_with_what_to_write():
+    for settings, words in WRONG + WRONG_VALUES:
+        try:
+            of_chart(settings)
+        except helm_python.HelmError as error:
+            assert all(word in str(error) for word in words), error
+        else:
+            sys.exit(f"the chart does not refuse {settings}")
+    for settings, words in WRONG:
+        try:
+            of_mixin(settings)
+        except RuntimeError as error:
+            assert all(word.strip('"') in str(error) for word in words), error
+        else:
+            sys.exit(f"the mixin does not refuse {settings}")
+
+
+def prometheus_accepts_them(folder, promtools):
+    (folder / "settings.yml").write_text(json.dumps({"groups": of_chart(OTHER)}))
+    # The pattern itself, of an alert that knows no other rule.
+    labels = ("${accountLabels}", "label_team")
+    alert = {
+        "alert": "Expired",
+        "expr": SOURCE["accountLabels"]["alert"]
+        .replace(*labels)
+        .replace("${expr}", "max by (cluster, namespace, job, account) (expired) > 0"),
+        "for": "5m",
+        "annotations": {"summary": "{{ $value }}"},
+    }
+    rule = SOURCE["accountLabels"]["rule"]
+    rules = [{**rule, "expr": rule["expr"].replace(*labels)}, alert]
+    (folder / "account_labels.yml").write_text(
+        json.dumps({"groups": [{"name": "account-labels", "rules": rules}]})
+    )
+    tests = pathlib.Path(__file__).parent / "account_labels.test.yml"
+    (folder / tests.name).write_text(tests.read_text())
+    for promtool in promtools:
+        for arguments in [
+            ["check", "rules", "--lint=all", "--lint-fatal", "settings.yml"],
+            ["test", "rules", tests.name],
+        ]:
+            run = subprocess.run([promtool, *arguments], cwd=folder, capture_output=True, text=True)
+            if run.returncode:
+                sys.exit(f"{promtool} {' '.join(arguments)}: {run.stdout}{run.stderr}")
+
+
+def the_examples_of_the_documentation_do_the_same():
+    page = (ROOT / "docs/alerts.md").read_text()
+    (values,) = re.findall(r"^```yaml chart\n(.*?)^```", page, re.M | re.S)
+    (program,) = re.findall(r"^```jsonnet\n(.*?)^```", page, re.M | re.S)
+    rules = by_name(of_chart(yaml.safe_load(values)["prometheusRule"]))
+    files = json.loads(_jsonnet.evaluate_snippet(str(ROOT / "rules.jsonnet"), program))
+    made = by_name([group for file in files.values() for group in file["groups"]])
+    for name in ["TencentCloudCWPLicenseUseHigh", "TencentCloudCWPExporterAbsent"]:
+        assert made[name][0]["expr"] == rules[name][0]["expr"]
+    assert "95" in made["TencentCloudCWPLicenseUseHigh"][0]["expr"]
+
+
+if __name__ == "__main__":
+    the_examples_of_the_documentation_do_the_same()
+    the_defaults_make_the_plain_rules()
+    the_mixin_makes_the_rules_of_the_chart()
+    each_setting_does_what_it_says()
+    what_is_wrong_is_refused_with_what_to_write()
+    prometheus_accepts_them(pathlib.Path(sys.argv[1]), sys.argv[2:])
