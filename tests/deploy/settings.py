@@ -172,8 +172,26 @@ def what_is_wrong_is_refused_with_what_to_write():
             sys.exit(f"the mixin does not refuse {settings}")
 
 
+def accepted_by_the_schema(name, value):
+    try:
+        of_chart({"thresholds": {name: value}})
+    except helm_python.HelmError:
+        return False
+    return True
+
+
 def prometheus_accepts_them(folder, promtools):
-    (folder / "settings.yml").write_text(json.dumps({"groups": of_chart(OTHER)}))
+    files = {"settings.yml": of_chart(OTHER)}
+    # Thresholds that the schema allows make rules: a span, for one, has no fraction.
+    for number, change in enumerate([lambda value: value + 0.5, lambda value: 0]):
+        thresholds = CHART.values["prometheusRule"]["thresholds"].items()
+        thresholds = {name: change(value) for name, value in thresholds}
+        thresholds = {
+            name: value for name, value in thresholds.items() if accepted_by_the_schema(name, value)
+        }
+        files[f"thresholds{number}.yml"] = of_chart({"thresholds": thresholds})
+    for name, groups in files.items():
+        (folder / name).write_text(json.dumps({"groups": groups}))
     # The pattern itself, of an alert that knows no other rule.
     labels = ("${accountLabels}", "label_team")
     alert = {
@@ -193,7 +211,7 @@ def prometheus_accepts_them(folder, promtools):
     (folder / tests.name).write_text(tests.read_text())
     for promtool in promtools:
         for arguments in [
-            ["check", "rules", "--lint=all", "--lint-fatal", "settings.yml"],
+            ["check", "rules", "--lint=all", "--lint-fatal", *files],
             ["test", "rules", tests.name],
         ]:
             run = subprocess.run([promtool, *arguments], cwd=folder, capture_output=True, text=True)
