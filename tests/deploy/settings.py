@@ -210,13 +210,29 @@ def prometheus_accepts_them(folder, promtools):
     tests = pathlib.Path(__file__).parent / "account_labels.test.yml"
     (folder / tests.name).write_text(tests.read_text())
     for promtool in promtools:
-        for arguments in [
-            ["check", "rules", "--lint=all", "--lint-fatal", *files],
-            ["test", "rules", tests.name],
-        ]:
-            run = subprocess.run([promtool, *arguments], cwd=folder, capture_output=True, text=True)
-            if run.returncode:
-                sys.exit(f"{promtool} {' '.join(arguments)}: {run.stdout}{run.stderr}")
+        run(folder, promtool, "check", "rules", "--lint=all", "--lint-fatal", *files)
+        run(folder, promtool, "test", "rules", tests.name)
+
+
+def alerts_are_the_same_where_no_account_has_the_label(folder, promtools):
+    """All tests of the rules hold with accountLabels too."""
+    (folder / "labelled.yml").write_text(json.dumps({"groups": of_chart({"accountLabels": ["team"]})}))
+    copies = []
+    for tests in sorted((ROOT / "tests/rules").glob("TencentCloudCWP*.yml")):
+        text = tests.read_text()
+        if "account" in text:
+            copies.append(f"labelled.{tests.name}")
+            text = text.replace("../../deploy/prometheus/rules.yml", "labelled.yml")
+            (folder / copies[-1]).write_text(text)
+    assert len(copies) > 10, copies
+    for promtool in promtools[:1]:
+        run(folder, promtool, "test", "rules", *copies)
+
+
+def run(folder, *command):
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)}: {ended.stdout}{ended.stderr}")
 
 
 def the_examples_of_the_documentation_do_the_same():
@@ -238,3 +254,4 @@ if __name__ == "__main__":
     each_setting_does_what_it_says()
     what_is_wrong_is_refused_with_what_to_write()
     prometheus_accepts_them(pathlib.Path(sys.argv[1]), sys.argv[2:])
+    alerts_are_the_same_where_no_account_has_the_label(pathlib.Path(sys.argv[1]), sys.argv[2:])
