@@ -40,6 +40,23 @@ fn the_unit_starts_the_program_with_the_configuration_of_the_package() {
     }
 }
 
+/// With `RestartSec` alone, a failing service was started for ever.
+#[test]
+fn the_unit_gives_up_a_service_that_cannot_start() {
+    let settings = settings("deploy/systemd/cwp-exporter.service");
+    let number = |key: &str| -> u64 {
+        let values = settings.iter().filter_map(|line| line.strip_prefix(key));
+        let values: Vec<u64> = values.map(|value| value.parse().unwrap()).collect();
+        assert_eq!(values.len(), 1, "{key}");
+        values[0]
+    };
+    let pause = number("RestartSec=");
+    assert!(pause * number("StartLimitBurst=") < number("StartLimitIntervalSec="));
+    assert!(settings.contains("Restart=on-failure"));
+    // The exit code of wrong usage and of a wrong configuration.
+    assert!(settings.contains("RestartPreventExitStatus=2"));
+}
+
 #[test]
 fn the_configuration_of_the_package_works_as_it_is_and_with_its_comments_taken_away() {
     let path = repository("deploy/deb/cwp-exporter.yml");
