@@ -1,11 +1,14 @@
 """Lints the chart, renders it with each file of its folder ci/, and validates every object.
 
-`chart.py RENDERED` leaves all objects as JSON in the file RENDERED. With --write it also
-writes the plain manifests anew, which otherwise must be as committed.
+`chart.py RENDERED` leaves all objects as JSON in the file RENDERED, and works beside it. With
+--write it also writes the plain manifests anew, which otherwise must be as committed.
 """
 
 import json
 import pathlib
+import re
+import shutil
+import subprocess
 import sys
 
 import helm_python
@@ -15,17 +18,26 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/cwp-exporter"
 PLAIN = ROOT / "deploy/kubernetes/cwp-exporter.yaml"
-OPERATOR = "monitoring.coreos.com/v1"
+# Objects whose schemas Kubernetes itself does not have.
+OTHERS = ("monitoring.coreos.com/", "gateway.networking.k8s.io/")
 # The first version that the chart supports, and the last that is known here.
 VERSIONS = ["1.25.0", kubernetes_validate.latest_version()]
+# kubectl apply and Argo CD keep an object in an annotation of itself, which holds 262,144 bytes.
+LARGEST = 250_000
+REGISTRY = {"image": {"registry": "registry.example.com"}}
 HEAD = """\
-# What the chart in deploy/helm renders with its own values, in the namespace monitoring.
-# Made by tests/deploy/run --write: change the chart, not this.
+# What the chart in deploy/helm renders with its own values, in the namespace monitoring, of an
+# image in a registry of yours. Made by tests/deploy/run --write: change the chart, not this.
 """
 
 
 def fail(text):
     sys.exit(f"{CHART.relative_to(ROOT)}: {text}")
+
+
+def expect(condition, text):
+    if not condition:
+        fail(text)
 
 
 def lint(values):
@@ -38,7 +50,7 @@ def lint(values):
         fail("; ".join(report["errors"]))
 
 
-def render(chart, values, namespace):
+def render(chart, values, namespace="monitoring"):
     """The manifests by template, without those that are empty or no manifest."""
     manifests = chart.render(values, name="cwp-exporter", namespace=namespace)
     return {
@@ -48,8 +60,30 @@ def render(chart, values, namespace):
     }
 
 
+def objects(chart, values):
+    """The objects that the chart renders."""
+    texts = render(chart, values).values()
+    return [found for text in texts for found in yaml.safe_load_all(text) if found]
+
+
+def of_kind(found, kind):
+    return [each for each in found if each["kind"] == kind]
+
+
+def merged(*maps):
+    """The values of several files, the last of which wins."""
+    result = {}
+    for values in maps:
+        for key, value in values.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
+
+
 def validate(found, where):
-    if found["apiVersion"] == OPERATOR:
+    size = len(json.dumps(found))
+    expect(size < LARGEST, f"{where} has {size} bytes, more than kubectl apply can store")
+    if found["apiVersion"].startswith(OTHERS):
         return
     for version in VERSIONS:
         try:
@@ -60,10 +94,9 @@ def validate(found, where):
 
 def rules_are_those_of_prometheus(chart):
     """Whether the chart's own values make the rules that those without Helm have."""
-    manifests = render(chart, {"prometheusRule": {"enabled": True}}, "monitoring")
-    (text,) = (text for path, text in manifests.items() if path.endswith("/prometheusrule.yaml"))
+    (rule,) = of_kind(objects(chart, merged(REGISTRY, {"prometheusRule": {"enabled": True}})), "PrometheusRule")
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
-    if yaml.safe_load(text)["spec"]["groups"] != rules["groups"]:
+    if rule["spec"]["groups"] != rules["groups"]:
         fail("the PrometheusRule is not deploy/prometheus/rules.yml")
 
 
@@ -87,41 +120,302 @@ def plain(manifests):
     return HEAD + "".join(kept)
 
 
+def wrong_values_are_refused_with_what_to_do(chart):
+    own = {"accounts": [{"name": "a"}]}
+    for values, words in [
+        ({"image": {"registry": ""}}, "set image.registry=registry.example.com"),
+        ({"replicas": 0}, "replicas"),
+        ({"replica": 2}, "replica"),
+        ({"replicas": 2, "sharding": {"enabled": True}}, "leave replicas at 1"),
+        ({"existingConfigMap": "a", "existingConfigSecret": "b"}, "are both set"),
+        ({"accountsFrom": [{"configMap": {"name": "a"}}]}, "set config.accounts_files to"),
+        ({"config": {**own, "api": {"endpoint": "a" * 1_000_000}}}, "several ConfigMaps"),
+        ({"persistence": {"enabled": True}, "replicas": 2}, "use sharding"),
+        (
+            {"persistence": {"enabled": True, "existingClaim": "a"}, "sharding": {"enabled": True}},
+            "each pod needs its own",
+        ),
+        ({"ingress": {"enabled": True}}, "ingress.hosts is empty"),
+        ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is empty"),
+        ({"dashboards": {"enabled": True, "languages": ["de"]}}, "languages"),
+        (
+            {"serviceMonitor": {"enabled": True, "jobLabel": "team"}, "prometheusRule": {"enabled": True}},
+            "set prometheusRule.selector",
+        ),
+    ]:
+        try:
+            chart.render(merged(REGISTRY, values))
+        except helm_python.HelmError as error:
+            expect(words in str(error), f"{values} is refused without {words!r}: {error}")
+        else:
+            fail(f"{values} is not refused")
+
+
+def images_come_from_the_registry_that_is_named(chart):
+    reloader = {"configReloader": {"enabled": True}}
+    for values, registries in [
+        (REGISTRY, {"registry.example.com"}),
+        ({"image": {"repository": "team/cwp-exporter"}}, {"team"}),
+        (merged(REGISTRY, reloader), {"registry.example.com", "quay.io"}),
+        (merged(REGISTRY, reloader, {"global": {"imageRegistry": "mirror.example.com"}}), {"mirror.example.com"}),
+    ]:
+        text = json.dumps(objects(chart, values))
+        found = {image.split("/")[0] for image in re.findall(r'"image": "([^"]*)"', text)}
+        expect(found == registries, f"{values}: the images are from {found}")
+
+
+def kube_prometheus_stack_selects_what_the_notes_name(chart):
+    """Targets, alerts and dashboards, by the selectors that its own values make."""
+    notes = chart.render(REGISTRY, name="cwp-exporter", namespace="security")["cwp-exporter/templates/NOTES.txt"]
+    settings = re.findall(r"^ +--set (\S+)$", notes, re.MULTILINE)
+    expect(len(settings) == 4, f"the notes name {settings}")
+    values = helm_python.parse_set_string(",".join(settings).replace("RELEASE", "kps"))
+    found = objects(chart, merged(REGISTRY, values))
+    for kind in ["ServiceMonitor", "PrometheusRule"]:
+        (selected,) = of_kind(found, kind)
+        expect(selected["metadata"]["labels"].get("release") == "kps", f"{kind} is not selected")
+    names = {
+        name
+        for configuration in of_kind(found, "ConfigMap")
+        # A ConfigMap of the sidecar's label, in any namespace.
+        if configuration["metadata"]["labels"].get("grafana_dashboard") == "1"
+        for name in configuration["data"]
+    }
+    expect(names == {"exporter.json", "licences.json"}, f"the dashboards are {names}")
+
+    (monitor,) = of_kind(found, "ServiceMonitor")
+    (service,) = of_kind(found, "Service")
+    (workload,) = of_kind(found, "Deployment")
+    (test,) = of_kind(found, "Pod")
+    selector = monitor["spec"]["selector"]["matchLabels"].items()
+    expect(selector <= service["metadata"]["labels"].items(), "the ServiceMonitor selects no Service")
+    expect(service["metadata"]["namespace"] in monitor["spec"]["namespaceSelector"]["matchNames"], "it looks elsewhere")
+    expect(monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]], "no port")
+    pods = service["spec"]["selector"].items()
+    expect(pods <= workload["spec"]["template"]["metadata"]["labels"].items(), "the Service selects no pod")
+    expect(not pods <= test["metadata"]["labels"].items(), "the Service selects the pod of the test")
+
+
+def the_notes_tell_of_a_target_that_is_not_selected(chart):
+    def tells(values):
+        notes = chart.render(merged(REGISTRY, {"serviceMonitor": {"enabled": True}}, values))
+        return "has no label `release`" in notes["cwp-exporter/templates/NOTES.txt"]
+
+    expect(tells({}), "the notes do not tell of it")
+    for values in [{"releaseLabel": "a"}, {"serviceMonitor": {"labels": {"release": "a"}}}]:
+        expect(not tells(values), f"the notes tell of it with {values}")
+
+
+def releases_have_jobs_of_their_own_that_the_rules_look_for(chart):
+    def render_release(release, values):
+        values = merged(REGISTRY, {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}, values)
+        texts = chart.render(values, name=release)
+        monitor, rule = (
+            yaml.safe_load(texts[f"cwp-exporter/templates/{name}.yaml"])["spec"]
+            for name in ["servicemonitor", "prometheusrule"]
+        )
+        relabelings = monitor["endpoints"][0].get("relabelings", [])
+        jobs = [each["replacement"] for each in relabelings if each["targetLabel"] == "job"]
+        selectors = set(re.findall(r'up\{(.*?)\}', json.dumps(rule).replace('\\"', '"')))
+        return jobs, selectors
+
+    for values, jobs, selector in [
+        ({}, ["eu-cwp-exporter"], 'job="eu-cwp-exporter"'),
+        ({"serviceMonitor": {"jobName": "licences"}}, ["licences"], 'job="licences"'),
+        ({"prometheusRule": {"selector": 'job=~".*cwp.*"'}}, ["eu-cwp-exporter"], 'job=~".*cwp.*"'),
+        ({"serviceMonitor": {"jobLabel": "a"}, "prometheusRule": {"selector": 'job="b"'}}, [], 'job="b"'),
+    ]:
+        found = render_release("eu", values)
+        expect(found == (jobs, {selector}), f"with {values} jobs and selectors are {found}")
+
+
+def a_web_configuration_is_known_to_all_who_ask(chart):
+    values = {"webConfigSecret": "web", "serviceMonitor": {"enabled": True}, "configReloader": {"enabled": True}}
+    found = objects(chart, merged(REGISTRY, values))
+    (workload,) = of_kind(found, "Deployment")
+    exporter, reloader = workload["spec"]["template"]["spec"]["containers"]
+    expect("--web.health-without-auth" in exporter["args"], "the kubelet needs a password")
+    for flag in ["--web.health-without-auth", "--web.enable-lifecycle"]:
+        (workload,) = of_kind(objects(chart, merged(REGISTRY, values, {"extraArgs": [flag]})), "Deployment")
+        arguments = workload["spec"]["template"]["spec"]["containers"][0]["args"]
+        expect(arguments.count(flag) == 1, f"{flag}, which may be given once, is there {arguments.count(flag)} times")
+    for probe in ["livenessProbe", "readinessProbe"]:
+        expect(exporter[probe]["httpGet"]["scheme"] == "HTTPS", f"the {probe} asks without TLS")
+    expect("--reload-url=https://127.0.0.1:10064/-/reload" in reloader["args"], "the reloader asks without TLS")
+    (endpoint,) = of_kind(found, "ServiceMonitor")[0]["spec"]["endpoints"]
+    expect(endpoint["scheme"] == "https", "Prometheus asks without TLS")
+    expect(endpoint["tlsConfig"] == {"serverName": "cwp-exporter.monitoring.svc"}, "Prometheus expects another name")
+
+
+def a_changed_configuration_replaces_pods_only_where_nothing_reads_it(chart):
+    def annotations(values):
+        (workload,) = of_kind(objects(chart, merged(REGISTRY, values)), "Deployment")
+        return workload["spec"]["template"]["metadata"].get("annotations")
+
+    expect(annotations({}) != annotations({"config": {"poll": {"interval": "5m"}}}), "nothing reads the change")
+    reloader = {"configReloader": {"enabled": True}}
+    changed = annotations(merged(reloader, {"config": {"poll": {"interval": "5m"}}}))
+    expect(annotations(reloader) == changed, "the pods are replaced although they read the change")
+
+
+def the_test_runs_where_the_exporter_does(chart):
+    values = yaml.safe_load((CHART / "ci/everything-values.yaml").read_text())
+    found = objects(chart, merged(values, {"podAnnotations": {"example.com/mesh": "no"}}))
+    (workload,) = of_kind(found, "Deployment")
+    template, (test,) = workload["spec"]["template"], of_kind(found, "Pod")
+    only_exporter = {"containers", "initContainers", "volumes", "terminationGracePeriodSeconds"}
+    expected = {key: value for key, value in template["spec"].items() if key not in only_exporter}
+    found_there = {key: test["spec"].get(key) for key in expected}
+    expect(found_there == expected, f"the test's pod differs: {found_there}")
+    expect(test["metadata"]["labels"]["example.com/tier"] == "monitoring", "it lacks podLabels")
+    (policy,) = of_kind(found, "NetworkPolicy")
+    (names,) = policy["spec"]["podSelector"]["matchExpressions"]
+    for labels in [template["metadata"]["labels"], test["metadata"]["labels"]]:
+        expect(labels[names["key"]] in names["values"], "the NetworkPolicy leaves a pod out")
+
+
+def an_umbrella_chart_can_have_it(work):
+    """With its condition, the registry that all charts share, and a name of its own."""
+    umbrella = work / "umbrella"
+    shutil.rmtree(umbrella, ignore_errors=True)
+    shutil.copytree(CHART, umbrella / "charts/cwp-exporter")
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    dependency = {"name": "cwp-exporter", "version": version, "condition": "cwp-exporter.enabled"}
+    metadata = {"apiVersion": "v2", "name": "platform", "version": "1.0.0", "dependencies": [dependency]}
+    (umbrella / "Chart.yaml").write_text(yaml.safe_dump(metadata))
+    shared = {"global": {"imageRegistry": "mirror.example.com", "imagePullSecrets": [{"name": "mirror"}], "other": 1}}
+    (umbrella / "values.yaml").write_text(yaml.safe_dump(shared))
+    chart = helm_python.Chart.load(umbrella)
+    parts = ["serviceMonitor", "prometheusRule", "dashboards"]
+    values = {"enabled": True, "releaseLabel": "platform", **{part: {"enabled": True} for part in parts}}
+    found = objects(chart, {"cwp-exporter": values})
+    kinds = {each["kind"] for each in found}
+    expect({"Deployment", "PrometheusRule", "ServiceMonitor"} <= kinds, f"an umbrella chart has only {kinds}")
+    (rule,) = of_kind(found, "PrometheusRule")
+    expect(rule["spec"]["groups"], "an umbrella chart has no rules")
+    (workload,) = of_kind(found, "Deployment")
+    pod = workload["spec"]["template"]["spec"]
+    expect(pod["containers"][0]["image"].startswith("mirror.example.com/"), "global.imageRegistry is ignored")
+    expect(pod["imagePullSecrets"] == [{"name": "mirror"}], "global.imagePullSecrets is ignored")
+    expect(not objects(chart, {"cwp-exporter": {"enabled": False}}), "the condition is ignored")
+
+
+def a_checkout_without_links_is_the_same_chart(chart, work):
+    """Git on Windows, archives and several GitOps tools make text files of links, or nothing."""
+    copy = work / "checkout"
+    shutil.rmtree(copy, ignore_errors=True)
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", str(CHART)]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        source, target = ROOT / name, copy / name
+        if source.is_symlink():
+            fail(f"{name} is a link")
+        # A file that is deleted but not committed yet.
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    values = yaml.safe_load((CHART / "ci/operator-values.yaml").read_text())
+    same = helm_python.Chart.load(copy / CHART.relative_to(ROOT))
+    expect(render(same, values) == render(chart, values), "a checkout renders something else than the archive")
+
+
+def a_chart_without_its_files_is_refused(work):
+    """What renders nothing in silence looks as if there were nothing to alert on."""
+    values = merged(REGISTRY, {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}})
+    for file, content in [("dashboards/licences.json", None), ("dashboards/exporter.json", "../x"), ("rules.yml", "")]:
+        copy = work / "incomplete"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(CHART, copy)
+        path = copy / "files" / file
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+        try:
+            helm_python.Chart.load(copy).render(values)
+        except helm_python.HelmError as error:
+            expect(f"files/{file}" in str(error), f"without {file} it says {error}")
+        else:
+            fail(f"it renders without files/{file}")
+
+
+def the_examples_of_the_readme_render(chart):
+    snippets = re.findall(r"^```yaml\n(.*?)^```", (CHART / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    examples = [values for values in map(yaml.safe_load, snippets) if "dependencies" not in values]
+    expect(len(examples) > 3, "README.md has no examples")
+    for values in examples:
+        for found in objects(chart, merged(REGISTRY, values)):
+            validate(found, f"{found['kind']} of README.md")
+
+
+def every_value_is_in_the_schema(chart):
+    """Whether the schema knows each value, and would refuse one that it does not know."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def resolve(part):
+        while "$ref" in part:
+            part = schema["definitions"][part["$ref"].split("/")[-1]]
+        return part
+
+    def compare(values, part, path):
+        part = resolve(part)
+        if not isinstance(values, dict) or "properties" not in part:
+            return
+        if path != ["global"]:
+            expect(part.get("additionalProperties", True) is not True, f"the schema allows anything in {'.'.join(path)}")
+        for key, value in values.items():
+            expect(key in part["properties"], f"the schema has no {'.'.join([*path, key])}")
+            compare(value, part["properties"][key], [*path, key])
+
+    compare(chart.values, schema, [])
+    missing = schema["properties"].keys() - chart.values.keys()
+    # A parent chart sets it, and here it would do nothing.
+    expect(missing == {"enabled"}, f"values.yaml lacks {missing - {'enabled'}}")
+
+
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != "--write"]
     write = len(arguments) < len(sys.argv) - 1
-    # As users get it: an archive, in which links have become files.
     target = pathlib.Path(arguments[0]).resolve()
-    archive = helm_python.package(CHART, destination=target.parent)
-    chart = helm_python.Chart.load(archive)
-    objects = []
+    work = target.parent / "chart"
+    work.mkdir(exist_ok=True)
+    # As users get it: an archive.
+    chart = helm_python.Chart.load(helm_python.package(CHART, destination=work))
+    expect(any(file["name"] == "README.md" for file in chart.files), "the archive has no README.md")
+    found_all = []
     for file in sorted((CHART / "ci").glob("*.yaml")):
-        values = yaml.safe_load(file.read_text()) or {}
+        values = yaml.safe_load(file.read_text())
         lint(values)
-        for path, text in render(chart, values, "monitoring").items():
-            for found in yaml.safe_load_all(text):
+        for path, text in render(chart, values).items():
+            for found in filter(None, yaml.safe_load_all(text)):
                 where = f"{path} with {file.name}"
                 validate(found, where)
                 if found["kind"] == "PrometheusRule":
                     every_setting_of_the_rules_has_a_value(found)
-                objects.append({"where": where, "object": found})
+                found_all.append({"where": where, "object": found})
     rules_are_those_of_prometheus(chart)
-    try:
-        chart.render({"replicas": 0})
-        fail("values.schema.json does not refuse replicas: 0")
-    except helm_python.HelmError as error:
-        if "replicas" not in str(error):
-            raise
+    every_value_is_in_the_schema(chart)
+    the_examples_of_the_readme_render(chart)
+    wrong_values_are_refused_with_what_to_do(chart)
+    images_come_from_the_registry_that_is_named(chart)
+    kube_prometheus_stack_selects_what_the_notes_name(chart)
+    the_notes_tell_of_a_target_that_is_not_selected(chart)
+    releases_have_jobs_of_their_own_that_the_rules_look_for(chart)
+    a_web_configuration_is_known_to_all_who_ask(chart)
+    a_changed_configuration_replaces_pods_only_where_nothing_reads_it(chart)
+    the_test_runs_where_the_exporter_does(chart)
+    an_umbrella_chart_can_have_it(work)
+    a_checkout_without_links_is_the_same_chart(chart, work)
+    a_chart_without_its_files_is_refused(work)
 
-    expected = plain(render(chart, {}, "monitoring"))
+    expected = plain(render(chart, REGISTRY))
     if write:
         PLAIN.parent.mkdir(exist_ok=True)
         PLAIN.write_text(expected)
     if not PLAIN.exists() or PLAIN.read_text() != expected:
         fail(f"{PLAIN.relative_to(ROOT)} is not what it renders: run tests/deploy/run --write")
-    target.write_text(json.dumps(objects))
-    kinds = sorted({found["object"]["kind"] for found in objects})
-    print(f"{len(objects)} objects are valid: {', '.join(kinds)}")
+    target.write_text(json.dumps(found_all))
+    kinds = sorted({found["object"]["kind"] for found in found_all})
+    print(f"{len(found_all)} objects are valid: {', '.join(kinds)}")
 
 
 main()

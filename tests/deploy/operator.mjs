@@ -5,13 +5,14 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [objects, folder] = process.argv.slice(2);
-const models = await import(pathToFileURL(resolve(
-  folder,
-  "node_modules/@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/index.js",
-)));
+const GROUP = "monitoring.coreos.com/";
 let count = 0;
 for (const { where, object } of JSON.parse(readFileSync(objects, "utf8"))) {
-  if (object.apiVersion !== "monitoring.coreos.com/v1") continue;
+  if (!object.apiVersion.startsWith(GROUP)) continue;
+  const models = await import(pathToFileURL(resolve(
+    folder,
+    `node_modules/@kubernetes-models/prometheus-operator/${object.apiVersion}/index.js`,
+  )));
   try {
     new models[object.kind](object).validate();
   } catch (error) {

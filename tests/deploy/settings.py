@@ -60,7 +60,7 @@ WRONG_VALUES = [
 
 def of_chart(settings):
     """The groups that the chart renders."""
-    values = {"prometheusRule": {"enabled": True, **settings}}
+    values = {"prometheusRule": {"enabled": True, **settings}, "image": {"registry": "registry.example.com"}}
     manifests = CHART.render(values, name="cwp-exporter", namespace="monitoring")
     (text,) = (text for path, text in manifests.items() if path.endswith("/prometheusrule.yaml"))
     return yaml.safe_load(text)["spec"]["groups"]

@@ -1,5 +1,8 @@
 //! The Helm chart, and the plain manifests that it renders.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use cwp_exporter::server::router::PATHS;
 use serde_json::Value;
 
@@ -15,27 +18,66 @@ fn the_chart_is_of_this_version() {
     assert_eq!(chart["description"], env!("CARGO_PKG_DESCRIPTION"));
 }
 
-/// Links, which Helm replaces by what they lead to, so that nothing is here twice.
-#[test]
-fn the_chart_links_to_the_dashboards() {
-    let link = repository(CHART).join("files/grafana");
-    assert!(link.is_symlink());
-    let leads_to = link.canonicalize().unwrap();
-    assert_eq!(leads_to, repository("grafana").canonicalize().unwrap());
+/// Every file below `folder`.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() && !path.is_symlink() {
+            true => files_below(&path),
+            false => vec![path],
+        })
+        .collect()
 }
 
-/// Only the metric `up` says nothing of whose it is.
+/// Several GitOps tools leave links out, and a checkout on Windows makes text of them.
 #[test]
-fn the_service_monitor_names_the_job_that_the_rules_look_for() {
-    let monitor = repository_file("deploy/helm/cwp-exporter/templates/servicemonitor.yaml");
-    let (_, job) = monitor
-        .split_once("targetLabel: job\n          replacement: ")
-        .unwrap();
-    let job = format!("job=\"{}\"", job.lines().next().unwrap());
+fn the_chart_has_no_links() {
+    let files = files_below(&repository(CHART));
+    assert!(files.len() > 20);
+    let links: Vec<&PathBuf> = files.iter().filter(|path| path.is_symlink()).collect();
+    assert!(links.is_empty(), "{links:?}");
+}
+
+#[test]
+fn the_dashboards_of_the_chart_are_those_of_the_repository() {
+    let dashboards = |folder: &str| -> BTreeMap<String, Value> {
+        let files = std::fs::read_dir(repository(folder)).unwrap();
+        let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let files = files.filter(|name| name.ends_with(".json"));
+        let read = |name: String| {
+            let text = repository_file(&format!("{folder}/{name}"));
+            (name, serde_json::from_str(&text).unwrap())
+        };
+        files.map(read).collect()
+    };
+    let found = dashboards("deploy/helm/cwp-exporter/files/dashboards");
+    assert!(!found.is_empty());
     assert!(
-        repository_file("deploy/prometheus/rules.yml").contains(&job),
-        "{job}"
+        found == dashboards("grafana"),
+        "run tests/deploy/chart_files.py --write"
     );
+}
+
+/// The flags that depend on values, which the plain manifests do not have.
+#[test]
+fn the_chart_uses_flags_that_there_are() {
+    let template = repository_file("deploy/helm/cwp-exporter/templates/_helpers.tpl");
+    let (_, exporter) = template.split_once("- name: cwp-exporter\n").unwrap();
+    let (exporter, _) = exporter.split_once("ports:").unwrap();
+    let lines = exporter.lines().map(str::trim);
+    let flags: Vec<String> = lines
+        .filter_map(|line| line.strip_prefix("- --"))
+        .map(|flag| match flag.split_once("={{") {
+            // Any value that both the level and the format of the log do not refuse.
+            Some((name @ "log.level", _)) => format!("--{name}=info"),
+            Some((name @ "log.format", _)) => format!("--{name}=json"),
+            Some((name, _)) => format!("--{name}=1"),
+            None => format!("--{flag}"),
+        })
+        .collect();
+    assert!(flags.len() > 8, "{flags:?}");
+    assert_arguments(flags.iter().map(String::as_str));
 }
 
 fn manifests() -> Vec<Value> {
@@ -56,7 +98,10 @@ fn the_manifests_start_the_program_with_arguments_and_a_configuration_of_its_own
     let container = &pod["containers"][0];
     let arguments = container["args"].as_array().unwrap();
     assert_arguments(arguments.iter().map(|argument| argument.as_str().unwrap()));
-    let image = concat!("cwp-exporter:", env!("CARGO_PKG_VERSION"));
+    let image = concat!(
+        "registry.example.com/cwp-exporter:",
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(container["image"], image);
     for (probe, path) in [
         ("livenessProbe", "/-/healthy"),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cwp_exporter::commands::Cli;
+use serde_json::Value;
 
 use super::readme;
 use crate::harness::repository_file;
@@ -81,16 +82,13 @@ fn the_commands_that_deploy_name_what_is_there() {
                     assert!(chart.contains(&path), "{line}");
                 }
             }
-            ["helm", "install", _, folder, ..] => {
+            ["helm", "install" | "upgrade", _, folder, ..] => {
                 assert_eq!(*folder, CHART, "{line}");
-                let values_of_chart: Vec<&str> = chart.lines().collect();
+                let values_of_chart: Value = serde_saphyr::from_str(&chart).unwrap();
                 for setting in values(words, "--set") {
                     let (key, _) = setting.split_once('=').unwrap();
-                    let (section, key) = key.split_once('.').unwrap();
-                    let mut lines = values_of_chart.iter();
-                    assert!(lines.any(|line| *line == format!("{section}:")), "{line}");
-                    let key = format!("  {key}: ");
-                    assert!(lines.any(|line| line.starts_with(&key)), "{line}");
+                    let key = format!("/{}", key.replace('.', "/"));
+                    assert!(values_of_chart.pointer(&key).is_some(), "{line}: {key}");
                 }
             }
             ["apt-get", "install", package] => {

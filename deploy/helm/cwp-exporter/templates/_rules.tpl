@@ -6,7 +6,7 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- $settings := .Values.prometheusRule -}}
 {{- $source := .Files.Get "files/rules.yml" | fromYaml -}}
 {{- if not $source.groups -}}
-{{- fail "the chart has no files/rules.yml with rules: take the whole chart" -}}
+{{- fail "the chart's files/rules.yml is missing or has no rules: take the chart from its archive, or all of its folder" -}}
 {{- end -}}
 {{- $accountLabels := list -}}
 {{- range $settings.accountLabels -}}
@@ -64,7 +64,7 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- end -}}
 {{- /* Replaced in JSON, where no value can end the text that it is put into. */ -}}
-{{- $texts := dict "selector" $settings.selector "accountLabels" (join ", " $accountLabels) -}}
+{{- $texts := dict "selector" (include "cwp-exporter.ruleSelector" .) "accountLabels" (join ", " $accountLabels) -}}
 {{- range list "grafanaUrl" "runbooksUrl" -}}
 {{- $_ := set $texts . (trimSuffix "/" (index $settings .)) -}}
 {{- end -}}
@@ -82,4 +82,19 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- end -}}
 {{- dict "groups" (concat $groups $settings.additionalGroups) | toJson -}}
+{{- end -}}
+
+{{/*
+What selects the exporter's targets in metrics that others have too. As long as nobody has chosen
+it, it follows the job of the ServiceMonitor.
+*/}}
+{{- define "cwp-exporter.ruleSelector" -}}
+{{- $chosen := ne .Values.prometheusRule.selector `job="cwp"` -}}
+{{- if or $chosen (not .Values.serviceMonitor.enabled) -}}
+{{- .Values.prometheusRule.selector -}}
+{{- else if .Values.serviceMonitor.jobLabel -}}
+{{- fail "serviceMonitor.jobLabel names the job by a label of the Service: set prometheusRule.selector to what selects it, such as job=\"NAME\"" -}}
+{{- else -}}
+{{- printf "job=%q" (include "cwp-exporter.jobName" .) -}}
+{{- end -}}
 {{- end -}}
