@@ -50,6 +50,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
       if accountLabels != '' && isOfAccount(rule)
       then withSettings(source.accountLabels.alert, { expr: expr })
       else expr,
+    [if std.objectHas(config.pendingPeriods, rule.alert) then 'for']: config.pendingPeriods[rule.alert],
     labels: config.additionalRuleLabels + rule.labels + (
       if std.objectHas(config.severities, rule.alert)
       then { severity: config.severities[rule.alert] }
@@ -84,6 +85,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
   ),
   assert known('disabled', config.disabled, alerts),
   assert known('severities', std.objectFields(config.severities), alerts),
+  assert known('pendingPeriods', std.objectFields(config.pendingPeriods), alerts),
   assert known('groupIntervals', std.objectFields(config.groupIntervals), groups),
   assert known('thresholds', std.objectFields(config.thresholds), std.objectFields(values.thresholds)),
   assert std.foldl(

@@ -209,7 +209,7 @@ def the_notes_tell_of_a_target_that_is_not_selected(chart):
 def releases_have_jobs_of_their_own_that_the_rules_look_for(chart):
     def render_release(release, values):
         values = merged(REGISTRY, {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}, values)
-        texts = chart.render(values, name=release)
+        texts = chart.render(values, name=release, namespace="monitoring")
         monitor, rule = (
             yaml.safe_load(texts[f"cwp-exporter/templates/{name}.yaml"])["spec"]
             for name in ["servicemonitor", "prometheusrule"]
@@ -220,8 +220,8 @@ def releases_have_jobs_of_their_own_that_the_rules_look_for(chart):
         return jobs, selectors
 
     for values, jobs, selector in [
-        ({}, ["eu-cwp-exporter"], 'job="eu-cwp-exporter"'),
-        ({"serviceMonitor": {"jobName": "licences"}}, ["licences"], 'job="licences"'),
+        ({}, ["eu-cwp-exporter"], 'job="eu-cwp-exporter",namespace="monitoring"'),
+        ({"serviceMonitor": {"jobName": "licences"}}, ["licences"], 'job="licences",namespace="monitoring"'),
         ({"prometheusRule": {"selector": 'job=~".*cwp.*"'}}, ["eu-cwp-exporter"], 'job=~".*cwp.*"'),
         ({"serviceMonitor": {"jobLabel": "a"}, "prometheusRule": {"selector": 'job="b"'}}, [], 'job="b"'),
     ]:

@@ -28,6 +28,8 @@ OTHER = {
     "runbooksUrl": "http://runbooks.example.com",
     "disabled": ["TencentCloudCWPSchemaUnknownField"],
     "severities": {"TencentCloudCWPReloadFailed": "critical"},
+    # One that has a `for`, and one that has none.
+    "pendingPeriods": {"TencentCloudCWPClockSkew": "2h", "TencentCloudCWPCredentialExpiring": "1d"},
     "accountLabels": ["team", "cost_centre"],
     "additionalRuleLabels": {"owner": "security"},
     "additionalRuleAnnotations": {"contact": "not a setting: ${selector}"},
@@ -42,6 +44,7 @@ WRONG = [
     ({"disabled": ["TencentCloudCWPNone"]}, ["TencentCloudCWPNone", "TencentCloudCWPClockSkew"]),
     ({"disabled": ["TencentCloudCWPOther", "TencentCloudCWPClockSkew"]}, ["TencentCloudCWPOther"]),
     ({"severities": {"ClockSkew": "info"}}, ['"ClockSkew"', "TencentCloudCWPClockSkew"]),
+    ({"pendingPeriods": {"TencentCloudCWPNone": "1m"}}, ["TencentCloudCWPNone", "ClockSkew"]),
     ({"groupIntervals": {"cwp": "1m"}}, ['"cwp"', "cwp-accounts"]),
     ({"thresholds": {"clockSkewSeconds": "30s"}}, ["clockSkewSeconds", "number"]),
     ({"thresholds": {"skew": 30}}, ["skew"]),
@@ -141,6 +144,7 @@ def each_setting_does_what_it_says():
                 continue
             severity = OTHER["severities"].get(name, old["labels"]["severity"])
             assert rule["labels"] == {**old["labels"], "severity": severity, "owner": "security"}
+            assert rule.get("for") == OTHER["pendingPeriods"].get(name, old.get("for")), rule
             links = {key: rule["annotations"].pop(key) for key in ["runbook_url", "dashboard_url"]}
             assert links["runbook_url"] == f"http://runbooks.example.com/{name}.md"
             assert links["dashboard_url"].startswith("https://grafana.example.com/sub/d/cwp-")

@@ -32,6 +32,9 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- with index $settings.severities $rule.alert -}}
 {{- $_ := set $rule.labels "severity" . -}}
 {{- end -}}
+{{- with index $settings.pendingPeriods $rule.alert -}}
+{{- $_ := set $rule "for" . -}}
+{{- end -}}
 {{- if and $accountLabels (contains "$labels.account" $rule.annotations.description) -}}
 {{- $_ := set $rule "expr" (replace "${expr}" $rule.expr $source.accountLabels.alert) -}}
 {{- end -}}
@@ -53,9 +56,9 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- $groups = append $groups (set $group "rules" $rules) -}}
 {{- end -}}
 {{- end -}}
-{{- range concat $settings.disabled (keys $settings.severities) -}}
+{{- range concat $settings.disabled (keys $settings.severities) (keys $settings.pendingPeriods) -}}
 {{- if not (has . $alerts) -}}
-{{- fail (printf "prometheusRule: disabled or severities name %q, which is no alert. There are: %s" . (uniq $alerts | join ", ")) -}}
+{{- fail (printf "prometheusRule: disabled, severities or pendingPeriods name %q, which is no alert. There are: %s" . (uniq $alerts | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- range keys $settings.groupIntervals -}}
@@ -86,7 +89,8 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 
 {{/*
 What selects the exporter's targets in metrics that others have too. As long as nobody has chosen
-it, it follows the job of the ServiceMonitor.
+it, it follows the job of the ServiceMonitor. With the namespace, which the Operator makes a label of
+each target, another release of the same name does not hide that this one is absent.
 */}}
 {{- define "cwp-exporter.ruleSelector" -}}
 {{- $chosen := ne .Values.prometheusRule.selector `job="cwp"` -}}
@@ -95,6 +99,6 @@ it, it follows the job of the ServiceMonitor.
 {{- else if .Values.serviceMonitor.jobLabel -}}
 {{- fail "serviceMonitor.jobLabel names the job by a label of the Service: set prometheusRule.selector to what selects it, such as job=\"NAME\"" -}}
 {{- else -}}
-{{- printf "job=%q" (include "cwp-exporter.jobName" .) -}}
+{{- printf "job=%q,namespace=%q" (include "cwp-exporter.jobName" .) (include "cwp-exporter.namespace" .) -}}
 {{- end -}}
 {{- end -}}
