@@ -372,6 +372,45 @@ def every_value_is_in_the_schema(chart):
     expect(missing == {"enabled"}, f"values.yaml lacks {missing - {'enabled'}}")
 
 
+def leaves(values, defaults, path=()):
+    """The paths of the values that are no maps of further ones."""
+    for key, value in values.items():
+        known = defaults.get(key)
+        if isinstance(value, dict) and isinstance(known, dict) and known:
+            yield from leaves(value, known, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def without(values, path):
+    """The values without the one at this path."""
+    key, *rest = path
+    if rest:
+        return {**values, key: without(values[key], rest)}
+    return {name: value for name, value in values.items() if name != key}
+
+
+def every_value_does_something(chart):
+    """Whether the files of ci/ have every value, and none that could as well be left out."""
+    used = set()
+    for file in sorted((CHART / "ci").glob("*.yaml")):
+        values = yaml.safe_load(file.read_text())
+        rendered = render(chart, values)
+        for path in leaves(values, chart.values):
+            used.add(path)
+            # tests/deploy/settings.py is about what the rules have.
+            if path[0] == "prometheusRule":
+                continue
+            try:
+                same = render(chart, without(values, path)) == rendered
+            except helm_python.HelmError:
+                same = False
+            expect(not same, f"{'.'.join(path)} of {file.name} does nothing")
+    unused = {".".join(path) for path in leaves(chart.values, chart.values) if path not in used}
+    unused = {name for name in unused if not name.startswith("prometheusRule.")}
+    expect(not unused, f"no file of ci/ has {', '.join(sorted(unused))}")
+
+
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != "--write"]
     write = len(arguments) < len(sys.argv) - 1
@@ -394,6 +433,7 @@ def main():
                 found_all.append({"where": where, "object": found})
     rules_are_those_of_prometheus(chart)
     every_value_is_in_the_schema(chart)
+    every_value_does_something(chart)
     the_examples_of_the_readme_render(chart)
     wrong_values_are_refused_with_what_to_do(chart)
     images_come_from_the_registry_that_is_named(chart)
