@@ -129,7 +129,7 @@ def wrong_values_are_refused_with_what_to_do(chart):
         ({"replicas": 2, "sharding": {"enabled": True}}, "leave replicas at 1"),
         ({"existingConfigMap": "a", "existingConfigSecret": "b"}, "are both set"),
         ({"accountsFrom": [{"configMap": {"name": "a"}}]}, "set config.accounts_files to"),
-        ({"config": {**own, "api": {"endpoint": "a" * 1_000_000}}}, "several ConfigMaps"),
+        ({"config": {**own, "api": {"endpoint": "a" * (LARGEST - 3_000)}}}, "several ConfigMaps"),
         ({"persistence": {"enabled": True}, "replicas": 2}, "use sharding"),
         (
             {"persistence": {"enabled": True, "existingClaim": "a"}, "sharding": {"enabled": True}},
@@ -258,6 +258,13 @@ def a_changed_configuration_replaces_pods_only_where_nothing_reads_it(chart):
     expect(annotations(reloader) == changed, "the pods are replaced although they read the change")
 
 
+def a_configuration_of_a_thousand_accounts_can_be_stored(chart):
+    files = {"type": "static", "secret_id_file": "/etc/cwp-exporter/keys/id", "secret_key_file": "/etc/cwp-exporter/keys/key"}
+    accounts = [{"name": f"account-{number}", "credentials": files} for number in range(1_000)]
+    found = objects(chart, merged(REGISTRY, {"config": {"accounts": accounts}}))
+    validate(of_kind(found, "ConfigMap")[0], "the configuration of a thousand accounts")
+
+
 def the_test_runs_where_the_exporter_does(chart):
     values = yaml.safe_load((CHART / "ci/everything-values.yaml").read_text())
     found = objects(chart, merged(values, {"podAnnotations": {"example.com/mesh": "no"}}))
@@ -272,6 +279,13 @@ def the_test_runs_where_the_exporter_does(chart):
     (names,) = policy["spec"]["podSelector"]["matchExpressions"]
     for labels in [template["metadata"]["labels"], test["metadata"]["labels"]]:
         expect(labels[names["key"]] in names["values"], "the NetworkPolicy leaves a pod out")
+
+
+def shards_have_no_address_in_common(chart):
+    values = {"sharding": {"enabled": True}, "service": {"type": "LoadBalancer", "clusterIP": "192.0.2.1", "nodePort": 30064}}
+    (service,) = of_kind(objects(chart, merged(REGISTRY, values)), "Service")
+    expect(service["spec"]["clusterIP"] == "None", "a shard would stand for all")
+    expect("type" not in service["spec"] and "nodePort" not in service["spec"]["ports"][0], "a shard would stand for all")
 
 
 def an_umbrella_chart_can_have_it(work):
@@ -442,7 +456,9 @@ def main():
     releases_have_jobs_of_their_own_that_the_rules_look_for(chart)
     a_web_configuration_is_known_to_all_who_ask(chart)
     a_changed_configuration_replaces_pods_only_where_nothing_reads_it(chart)
+    a_configuration_of_a_thousand_accounts_can_be_stored(chart)
     the_test_runs_where_the_exporter_does(chart)
+    shards_have_no_address_in_common(chart)
     an_umbrella_chart_can_have_it(work)
     a_checkout_without_links_is_the_same_chart(chart, work)
     a_chart_without_its_files_is_refused(work)

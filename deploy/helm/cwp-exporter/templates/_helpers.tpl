@@ -108,8 +108,9 @@ annotations:
 {{- if and .Values.accountsFrom (not .Values.config.accounts_files) -}}
 {{- fail "accountsFrom has files that config does not name: set config.accounts_files to [/etc/cwp-exporter/accounts.d/*.yml]" -}}
 {{- end -}}
-{{- if gt (len (toYaml .Values.config)) 1000000 -}}
-{{- fail "config is larger than a ConfigMap can be: divide the accounts among several ConfigMaps and name those in accountsFrom" -}}
+{{- /* kubectl apply and Argo CD keep an object in an annotation of itself, which holds 256 KiB. */ -}}
+{{- if gt (toYaml .Values.config | toJson | len) 245000 -}}
+{{- fail "config is larger than kubectl apply and Argo CD can store, which is about 1,000 accounts: put the accounts into several ConfigMaps of your own, and name those in accountsFrom" -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.persistence.enabled -}}
@@ -350,15 +351,16 @@ volumeMounts:
 {{/* A probe of `path`, with `fields` over its own. Fields with another way of asking replace httpGet. */}}
 {{- define "cwp-exporter.probe" -}}
 {{- $probes := .root.Values.probes -}}
+{{- $fields := default dict .fields -}}
 {{- $get := dict "path" .path "port" "http" "scheme" (default (include "cwp-exporter.scheme" .root | upper) $probes.scheme) -}}
 {{- with $probes.httpHeaders -}}
 {{- $_ := set $get "httpHeaders" . -}}
 {{- end -}}
 {{- $probe := dict "periodSeconds" 10 "timeoutSeconds" 5 -}}
-{{- if not (or .fields.tcpSocket .fields.exec .fields.grpc) -}}
+{{- if not (or $fields.tcpSocket $fields.exec $fields.grpc) -}}
 {{- $_ := set $probe "httpGet" $get -}}
 {{- end -}}
-{{- merge (dict) .fields $probe | toYaml -}}
+{{- merge (dict) $fields $probe | toYaml -}}
 {{- end -}}
 
 {{/* The claim of the volume for the last good values: its `spec`. */}}
