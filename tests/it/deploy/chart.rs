@@ -59,6 +59,28 @@ fn the_dashboards_of_the_chart_are_those_of_the_repository() {
     );
 }
 
+#[test]
+fn the_readme_of_the_chart_links_to_what_there_is() {
+    let readme = repository_file("deploy/helm/cwp-exporter/README.md");
+    let links = readme.split("](").skip(1);
+    let links = links.map(|rest| rest.split_once(')').unwrap().0);
+    let files: Vec<&str> = links.filter(|link| link.starts_with("..")).collect();
+    assert!(files.len() > 4, "{files:?}");
+    for link in files {
+        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let text = std::fs::read_to_string(repository(CHART).join(path)).expect(link);
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        let mut headings = headings.map(|line| {
+            let heading = line.trim_start_matches('#').trim();
+            heading.to_lowercase().replace(' ', "-")
+        });
+        assert!(
+            anchor.is_empty() || headings.any(|heading| heading == anchor),
+            "{link}"
+        );
+    }
+}
+
 /// The flags that depend on values, which the plain manifests do not have.
 #[test]
 fn the_chart_uses_flags_that_there_are() {
