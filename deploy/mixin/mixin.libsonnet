@@ -38,6 +38,10 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     local variables = std.split(rule.annotations.description, '$');
     std.length([name for name in variables if std.startsWith(name, 'labels.account')]) > 0,
 
+  // Some alerts are there once for each severity, and can be told apart by it.
+  local namesOf(rule) = [rule.alert + '/' + rule.labels.severity, rule.alert],
+  local chosen(setting, rule) = [setting[name] for name in namesOf(rule) if std.objectHas(setting, name)],
+
   local recording(rule) = rule { expr: withSettings(rule.expr) },
 
   local alert(rule) = {
@@ -50,11 +54,10 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
       if accountLabels != '' && isOfAccount(rule)
       then withSettings(source.accountLabels.alert, { expr: expr })
       else expr,
-    [if std.objectHas(config.pendingPeriods, rule.alert) then 'for']: config.pendingPeriods[rule.alert],
+    [if chosen(config.pendingPeriods, rule) != [] then 'for']: chosen(config.pendingPeriods, rule)[0],
     labels: config.additionalRuleLabels + rule.labels + (
-      if std.objectHas(config.severities, rule.alert)
-      then { severity: config.severities[rule.alert] }
-      else {}
+      local severities = chosen(config.severities, rule);
+      if severities != [] then { severity: severities[0] } else {}
     ),
     annotations: config.additionalRuleAnnotations + {
       [name]: withSettings(rule.annotations[name])
@@ -70,10 +73,11 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
 
   // What the configuration names must exist.
   local alerts = std.set([
-    rule.alert
+    name
     for group in source.groups
     for rule in group.rules
     if std.objectHas(rule, 'alert')
+    for name in namesOf(rule)
   ]),
   local groups = std.set([group.name for group in source.groups]),
   local known(setting, names, all) = std.foldl(
@@ -109,7 +113,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     groups+: groupsOf('', function(group) [
       alert(rule)
       for rule in group.rules
-      if std.objectHas(rule, 'alert') && !std.member(config.disabled, rule.alert)
+      if std.objectHas(rule, 'alert') && std.setInter(std.set(namesOf(rule)), std.set(config.disabled)) == []
     ]) + config.additionalGroups,
   },
 

@@ -26,10 +26,15 @@ OTHER = {
     "selector": 'job=~"cwp|a\\\\.b: c",team!="<#>&{{x}}"',
     "grafanaUrl": "https://grafana.example.com/sub/",
     "runbooksUrl": "http://runbooks.example.com",
-    "disabled": ["TencentCloudCWPSchemaUnknownField"],
-    "severities": {"TencentCloudCWPReloadFailed": "critical"},
+    "disabled": ["TencentCloudCWPSchemaUnknownField", "TencentCloudCWPBudgetSaturated/warning"],
+    # The name that says more wins.
+    "severities": {
+        "TencentCloudCWPReloadFailed": "info",
+        "TencentCloudCWPReloadFailed/warning": "critical",
+        "TencentCloudCWPClockSkew": "info",
+    },
     # One that has a `for`, and one that has none.
-    "pendingPeriods": {"TencentCloudCWPClockSkew": "2h", "TencentCloudCWPCredentialExpiring": "1d"},
+    "pendingPeriods": {"TencentCloudCWPClockSkew": "2h", "TencentCloudCWPCredentialExpiring/warning": "1d"},
     "accountLabels": ["team", "cost_centre"],
     "additionalRuleLabels": {"owner": "security"},
     "additionalRuleAnnotations": {"contact": "not a setting: ${selector}"},
@@ -43,6 +48,7 @@ OTHER = {
 WRONG = [
     ({"disabled": ["TencentCloudCWPNone"]}, ["TencentCloudCWPNone", "TencentCloudCWPClockSkew"]),
     ({"disabled": ["TencentCloudCWPOther", "TencentCloudCWPClockSkew"]}, ["TencentCloudCWPOther"]),
+    ({"disabled": ["TencentCloudCWPClockSkew/info"]}, ["TencentCloudCWPClockSkew/info"]),
     ({"severities": {"ClockSkew": "info"}}, ['"ClockSkew"', "TencentCloudCWPClockSkew"]),
     ({"pendingPeriods": {"TencentCloudCWPNone": "1m"}}, ["TencentCloudCWPNone", "ClockSkew"]),
     ({"groupIntervals": {"cwp": "1m"}}, ['"cwp"', "cwp-accounts"]),
@@ -124,13 +130,13 @@ def each_setting_does_what_it_says():
     groups = of_chart(OTHER)
     before, after = by_name(PLAIN), by_name(groups)
     account_info = SOURCE["accountLabels"]["rule"]["record"]
-    assert before.keys() - after.keys() == set(OTHER["disabled"])
+    assert before.keys() - after.keys() == {name.split("/")[0] for name in OTHER["disabled"]}
     assert after.keys() - before.keys() == {"a:b:c", account_info}
 
     text = json.dumps(groups)
     assert not any('"cwp"' in rule["expr"] for rules in after.values() for rule in rules)
-    (down,) = after["TencentCloudCWPExporterAbsent"]
-    assert down["expr"] == f"absent(up{{{OTHER['selector']}}})", down
+    for absent in after["TencentCloudCWPExporterAbsent"]:
+        assert absent["expr"] == f"absent(up{{{OTHER['selector']}}})", absent
     assert "12.5" in after["TencentCloudCWPClockSkew"][0]["expr"]
     assert "keep_firing_for" in json.dumps(PLAIN) and "keep_firing_for" not in text
     assert [group.get("interval") for group in groups if group["name"] == "cwp-accounts"] == ["2m"]
@@ -142,9 +148,13 @@ def each_setting_does_what_it_says():
             if "record" in rule:
                 assert rule == old, rule
                 continue
-            severity = OTHER["severities"].get(name, old["labels"]["severity"])
+            own = old["labels"]["severity"]
+            severity, pending = (
+                OTHER[setting].get(f"{name}/{own}") or OTHER[setting].get(name, default)
+                for setting, default in [("severities", own), ("pendingPeriods", old.get("for"))]
+            )
             assert rule["labels"] == {**old["labels"], "severity": severity, "owner": "security"}
-            assert rule.get("for") == OTHER["pendingPeriods"].get(name, old.get("for")), rule
+            assert rule.get("for") == pending, rule
             links = {key: rule["annotations"].pop(key) for key in ["runbook_url", "dashboard_url"]}
             assert links["runbook_url"] == f"http://runbooks.example.com/{name}.md"
             assert links["dashboard_url"].startswith("https://grafana.example.com/sub/d/cwp-")

@@ -14,13 +14,18 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- $groups := list -}}
 {{- $alerts := list -}}
+{{- $ids := list -}}
 {{- $names := list -}}
 {{- range $group := $source.groups -}}
 {{- $names = append $names $group.name -}}
 {{- $rules := list -}}
 {{- range $rule := $group.rules -}}
+{{- $id := "" -}}
 {{- if $rule.alert -}}
+{{- /* Some alerts are there once for each severity, and can be told apart by it. */ -}}
+{{- $id = printf "%s/%s" $rule.alert $rule.labels.severity -}}
 {{- $alerts = append $alerts $rule.alert -}}
+{{- $ids = append $ids $id -}}
 {{- /* A link to nowhere is left out. */ -}}
 {{- range $key, $text := $rule.annotations -}}
 {{- range $url := list "grafanaUrl" "runbooksUrl" -}}
@@ -29,10 +34,10 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- with index $settings.severities $rule.alert -}}
+{{- with coalesce (index $settings.severities $id) (index $settings.severities $rule.alert) -}}
 {{- $_ := set $rule.labels "severity" . -}}
 {{- end -}}
-{{- with index $settings.pendingPeriods $rule.alert -}}
+{{- with coalesce (index $settings.pendingPeriods $id) (index $settings.pendingPeriods $rule.alert) -}}
 {{- $_ := set $rule "for" . -}}
 {{- end -}}
 {{- if and $accountLabels (contains "$labels.account" $rule.annotations.description) -}}
@@ -42,7 +47,7 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- $_ := unset $rule "keep_firing_for" -}}
 {{- end -}}
 {{- end -}}
-{{- if not (has $rule.alert $settings.disabled) -}}
+{{- if not (or (has $rule.alert $settings.disabled) (has $id $settings.disabled)) -}}
 {{- $rules = append $rules $rule -}}
 {{- end -}}
 {{- end -}}
@@ -57,7 +62,7 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- end -}}
 {{- range concat $settings.disabled (keys $settings.severities) (keys $settings.pendingPeriods) -}}
-{{- if not (has . $alerts) -}}
+{{- if not (or (has . $alerts) (has . $ids)) -}}
 {{- fail (printf "prometheusRule: disabled, severities or pendingPeriods name %q, which is no alert. There are: %s" . (uniq $alerts | join ", ")) -}}
 {{- end -}}
 {{- end -}}
