@@ -79,7 +79,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     if std.objectHas(rule, 'alert')
     for name in namesOf(rule)
   ]),
-  local groups = std.set([group.name for group in source.groups]),
+  local groups = (if accountLabels != '' then [source.accountLabels.group] else []) + source.groups,
   local known(setting, names, all) = std.foldl(
     function(ok, name)
       ok && std.member(all, name)
@@ -90,7 +90,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
   assert known('disabled', config.disabled, alerts),
   assert known('severities', std.objectFields(config.severities), alerts),
   assert known('pendingPeriods', std.objectFields(config.pendingPeriods), alerts),
-  assert known('groupIntervals', std.objectFields(config.groupIntervals), groups),
+  assert known('groupIntervals', std.objectFields(config.groupIntervals), [group.name for group in groups]),
   assert known('thresholds', std.objectFields(config.thresholds), std.objectFields(values.thresholds)),
   assert std.foldl(
     function(ok, name) ok && std.isNumber(texts[name]) || error 'thresholds.%s must be a number' % name,
@@ -104,7 +104,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
       then { interval: config.groupIntervals[group.name] }
       else {}
     )
-    for group in source.groups
+    for group in groups
     for rules in [rulesOf(group)]
     if rules != []
   ],
@@ -121,9 +121,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
   prometheusRules+:: {
     groups+: groupsOf('.rules', function(group) [
       recording(rule)
-      for rule in
-        (if accountLabels != '' && group.name == source.groups[0].name then [source.accountLabels.rule] else [])
-        + group.rules
+      for rule in group.rules
       if std.objectHas(rule, 'record')
     ]),
   },

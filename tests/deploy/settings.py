@@ -129,7 +129,7 @@ def each_setting_does_what_it_says():
     assert not unused, unused
     groups = of_chart(OTHER)
     before, after = by_name(PLAIN), by_name(groups)
-    account_info = SOURCE["accountLabels"]["rule"]["record"]
+    account_info = SOURCE["accountLabels"]["group"]["rules"][0]["record"]
     assert before.keys() - after.keys() == {name.split("/")[0] for name in OTHER["disabled"]}
     assert after.keys() - before.keys() == {"a:b:c", account_info}
 
@@ -216,11 +216,9 @@ def prometheus_accepts_them(folder, promtools):
         "for": "5m",
         "annotations": {"summary": "{{ $value }}"},
     }
-    rule = SOURCE["accountLabels"]["rule"]
-    rules = [{**rule, "expr": rule["expr"].replace(*labels)}, alert]
-    (folder / "account_labels.yml").write_text(
-        json.dumps({"groups": [{"name": "account-labels", "rules": rules}]})
-    )
+    group = json.loads(json.dumps(SOURCE["accountLabels"]["group"]).replace(*labels))
+    groups = [group, {"name": "alert", "rules": [alert]}]
+    (folder / "account_labels.yml").write_text(json.dumps({"groups": groups}))
     tests = pathlib.Path(__file__).parent / "account_labels.test.yml"
     (folder / tests.name).write_text(tests.read_text())
     for promtool in promtools:

@@ -16,7 +16,11 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- $alerts := list -}}
 {{- $ids := list -}}
 {{- $names := list -}}
-{{- range $group := $source.groups -}}
+{{- $all := $source.groups -}}
+{{- if $accountLabels -}}
+{{- $all = prepend $all $source.accountLabels.group -}}
+{{- end -}}
+{{- range $group := $all -}}
 {{- $names = append $names $group.name -}}
 {{- $rules := list -}}
 {{- range $rule := $group.rules -}}
@@ -50,9 +54,6 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- if not (or (has $rule.alert $settings.disabled) (has $id $settings.disabled)) -}}
 {{- $rules = append $rules $rule -}}
 {{- end -}}
-{{- end -}}
-{{- if and $accountLabels (eq (len $groups) 0) -}}
-{{- $rules = prepend $rules $source.accountLabels.rule -}}
 {{- end -}}
 {{- with index $settings.groupIntervals $group.name -}}
 {{- $_ := set $group "interval" . -}}
