@@ -71,12 +71,15 @@ fn config(cloud: &Cloud) -> String {
     .to_string()
 }
 
-/// The rules that are shipped, but alerts fire at once.
+/// The rules that are shipped, but alerts fire at once, and no group waits for an hour.
 fn rules_without_delay() -> String {
     let rules = repository_file("deploy/prometheus/rules.yml");
     let lines = rules.lines().map(|line| format!("{line}\n"));
     lines
-        .filter(|line| !line.trim_start().starts_with("for:"))
+        .filter(|line| {
+            let line = line.trim_start();
+            !line.starts_with("for:") && !line.starts_with("interval:")
+        })
         .collect()
 }
 
