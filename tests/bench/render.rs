@@ -23,6 +23,10 @@ use cwp_exporter::system::clock::Clock;
 use jiff::Timestamp;
 use prometheus::Registry;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EXAMPLE: &str = include_str!("../fixtures/api/license_general/documented-example.json");
 
 const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("openmetrics", Format::OpenMetrics)];
