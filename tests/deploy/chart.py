@@ -288,6 +288,13 @@ def shards_have_no_address_in_common(chart):
     expect("type" not in service["spec"] and "nodePort" not in service["spec"]["ports"][0], "a shard would stand for all")
 
 
+def a_map_or_list_may_be_taken_away(chart):
+    """With `null`, which is how Helm leaves out a default."""
+    for name, value in chart.values.items():
+        if value in ({}, []) or name.endswith(("ecurityContext", "resources")):
+            render(chart, merged(REGISTRY, {name: None}))
+
+
 def an_umbrella_chart_can_have_it(work):
     """With its condition, the registry that all charts share, and a name of its own."""
     umbrella = work / "umbrella"
@@ -459,6 +466,7 @@ def main():
     a_configuration_of_a_thousand_accounts_can_be_stored(chart)
     the_test_runs_where_the_exporter_does(chart)
     shards_have_no_address_in_common(chart)
+    a_map_or_list_may_be_taken_away(chart)
     an_umbrella_chart_can_have_it(work)
     a_checkout_without_links_is_the_same_chart(chart, work)
     a_chart_without_its_files_is_refused(work)

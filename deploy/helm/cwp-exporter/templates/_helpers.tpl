@@ -35,7 +35,7 @@ name: {{ default (include "cwp-exporter.fullname" $root) .name }}{{ default "" .
 namespace: {{ default (include "cwp-exporter.namespace" $root) .namespace }}
 labels:
   {{- include "cwp-exporter.labels" (dict "root" $root "labels" .labels) | nindent 2 }}
-{{- with merge (dict) (default dict .annotations) $root.Values.commonAnnotations }}
+{{- with merge (dict) (default dict .annotations) (default dict $root.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -50,7 +50,7 @@ annotations:
   "app.kubernetes.io/version" $root.Chart.AppVersion
   "app.kubernetes.io/component" "exporter"
   "app.kubernetes.io/managed-by" $root.Release.Service -}}
-{{- merge $labels (default dict .labels) $root.Values.commonLabels $standard | toYaml -}}
+{{- merge $labels (default dict .labels) (default dict $root.Values.commonLabels) $standard | toYaml -}}
 {{- end -}}
 
 {{/* The labels of an object of the Prometheus Operator, with its own `labels`. */}}
@@ -183,7 +183,7 @@ configMap:
 {{- define "cwp-exporter.podSettings" -}}
 serviceAccountName: {{ include "cwp-exporter.serviceAccountName" . }}
 automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
-{{- with concat .Values.imagePullSecrets (default list (default dict .Values.global).imagePullSecrets) }}
+{{- with concat (default list .Values.imagePullSecrets) (default list (default dict .Values.global).imagePullSecrets) }}
 imagePullSecrets:
   {{- range . }}
   {{- /* Charts disagree on what `global` has: names, or objects with a name. */}}
@@ -201,7 +201,7 @@ securityContext:
 
 {{/* What a Deployment and a StatefulSet have in common. */}}
 {{- define "cwp-exporter.podTemplate" -}}
-{{- $annotations := merge (dict) .Values.podAnnotations .Values.commonAnnotations -}}
+{{- $annotations := merge (dict) (default dict .Values.podAnnotations) (default dict .Values.commonAnnotations) -}}
 {{- if not (or .Values.existingConfigMap .Values.existingConfigSecret .Values.configReloader.enabled) -}}
 {{- $annotations = merge $annotations (dict "checksum/config" (toYaml .Values.config | sha256sum)) -}}
 {{- end -}}
