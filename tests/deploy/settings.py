@@ -258,6 +258,12 @@ def the_examples_of_the_documentation_do_the_same():
         assert made[name][0]["expr"] == rules[name][0]["expr"]
     assert "95" in made["TencentCloudCWPLicenseUseHigh"][0]["expr"]
 
+    # The command for older servers.
+    lines = (ROOT / "deploy/prometheus/rules.yml").read_text().splitlines()
+    assert "`grep -v keep_firing_for rules.yml`" in page
+    rest = "\n".join(line for line in lines if "keep_firing_for" not in line)
+    assert yaml.safe_load(rest)["groups"] == of_chart({"keepFiringFor": False})
+
 
 if __name__ == "__main__":
     the_examples_of_the_documentation_do_the_same()
