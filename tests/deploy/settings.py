@@ -227,14 +227,15 @@ def prometheus_accepts_them(folder, promtools):
 
 
 def alerts_are_the_same_where_no_account_has_the_label(folder, promtools):
-    """All tests of the rules hold with accountLabels too."""
-    (folder / "labelled.yml").write_text(json.dumps({"groups": of_chart({"accountLabels": ["team"]})}))
+    """The tests of these alerts hold with accountLabels too. Those of days take too long."""
+    groups = of_chart({"accountLabels": ["team"]})
+    (folder / "labelled.yml").write_text(json.dumps({"groups": groups}))
     copies = []
-    for tests in sorted((ROOT / "tests/rules").glob("TencentCloudCWP*.yml")):
-        text = tests.read_text()
-        if "account" in text:
-            copies.append(f"labelled.{tests.name}")
+    for name, rules in by_name(groups).items():
+        if "group_left (label_team)" in rules[0]["expr"]:
+            text = (ROOT / f"tests/rules/{name}.yml").read_text()
             text = text.replace("../../deploy/prometheus/rules.yml", "labelled.yml")
+            copies.append(f"labelled.{name}.yml")
             (folder / copies[-1]).write_text(text)
     assert len(copies) > 10, copies
     for promtool in promtools[:1]:
