@@ -12,6 +12,9 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     [name]: values[name]
     for name in std.objectFields(values)
     if !std.member(ofObject, name)
+  } + {
+    // Whether the dashboards show the variables for several clusters and namespaces.
+    showMultiCluster: false,
   },
 
   local accountLabels = std.join(', ', ['label_' + name for name in config.accountLabels]),
@@ -126,8 +129,20 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     ]),
   },
 
+  // Grafana cannot hide a variable that has one value only.
+  local dashboard(json) = json {
+    templating+: {
+      list: [
+        if config.showMultiCluster && std.member(['cluster', 'namespace'], variable.name)
+        then variable { hide: 0 }
+        else variable
+        for variable in json.templating.list
+      ],
+    },
+  },
+
   grafanaDashboards+:: {
-    'cwp-licences.json': import '../../grafana/licences.json',
-    'cwp-exporter.json': import '../../grafana/exporter.json',
+    'cwp-licences.json': dashboard(import '../../grafana/licences.json'),
+    'cwp-exporter.json': dashboard(import '../../grafana/exporter.json'),
   },
 }

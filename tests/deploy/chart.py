@@ -164,6 +164,21 @@ def images_come_from_the_registry_that_is_named(chart):
         expect(found == registries, f"{values}: the images are from {found}")
 
 
+def clusters_and_namespaces_can_be_chosen_where_there_are_several(chart):
+    for several in [False, True]:
+        shown = {"dashboards": {"enabled": True, "showMultiCluster": several, "languages": ["en", "zh"]}}
+        for configuration in of_kind(objects(chart, merged(REGISTRY, shown)), "ConfigMap"):
+            for name, text in configuration["data"].items():
+                if name.endswith(".json"):
+                    variables = json.loads(text)["templating"]["list"]
+                    hidden = {each["name"]: each["hide"] for each in variables}
+                    expected = 0 if several else 2
+                    expect(
+                        hidden["cluster"] == hidden["namespace"] == expected and hidden["job"] == 0,
+                        f"{name} hides {hidden}",
+                    )
+
+
 def kube_prometheus_stack_selects_what_the_notes_name(chart):
     """Targets, alerts and dashboards, by the selectors that its own values make."""
     notes = chart.render(REGISTRY, name="cwp-exporter", namespace="security")["cwp-exporter/templates/NOTES.txt"]
@@ -458,6 +473,7 @@ def main():
     the_examples_of_the_readme_render(chart)
     wrong_values_are_refused_with_what_to_do(chart)
     images_come_from_the_registry_that_is_named(chart)
+    clusters_and_namespaces_can_be_chosen_where_there_are_several(chart)
     kube_prometheus_stack_selects_what_the_notes_name(chart)
     the_notes_tell_of_a_target_that_is_not_selected(chart)
     releases_have_jobs_of_their_own_that_the_rules_look_for(chart)

@@ -123,6 +123,15 @@ def the_mixin_makes_the_rules_of_the_chart():
         assert sorted(board["uid"] for board in dashboards.values()) == ["cwp-exporter", "cwp-licences"]
 
 
+def the_mixin_shows_clusters_and_namespaces_where_there_are_several():
+    for several in [False, True]:
+        dashboards = of_mixin({"showMultiCluster": several})["dashboards"]
+        for dashboard in dashboards.values():
+            hidden = {each["name"]: each["hide"] for each in dashboard["templating"]["list"]}
+            assert hidden["job"] == 0
+            assert hidden["cluster"] == hidden["namespace"] == (0 if several else 2), hidden
+
+
 def each_setting_does_what_it_says():
     chart = CHART.values["prometheusRule"]
     unused = chart.keys() - OTHER.keys() - {"enabled", "namespace", "labels", "annotations"}
@@ -270,6 +279,7 @@ if __name__ == "__main__":
     the_examples_of_the_documentation_do_the_same()
     the_defaults_make_the_plain_rules()
     the_mixin_makes_the_rules_of_the_chart()
+    the_mixin_shows_clusters_and_namespaces_where_there_are_several()
     each_setting_does_what_it_says()
     what_is_wrong_is_refused_with_what_to_write()
     prometheus_accepts_them(pathlib.Path(sys.argv[1]), sys.argv[2:])

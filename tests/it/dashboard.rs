@@ -3,11 +3,13 @@
 mod lint;
 mod live;
 mod metrics;
+mod platform;
 mod provisioning;
 mod query;
 mod shape;
 mod translation;
 
+use std::iter;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -42,14 +44,38 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+/// All panels and rows, also the panels of the rows that are closed at first.
+fn all_panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    items(&dashboard["panels"]).flat_map(|panel| iter::once(panel).chain(items(&panel["panels"])))
+}
+
 /// The panels that show something: all but rows.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
-    items(&dashboard["panels"]).filter(|panel| panel["type"] != "row")
+    all_panels(dashboard).filter(|panel| panel["type"] != "row")
 }
 
 /// The variables that Prometheus is asked for.
 fn query_variables(dashboard: &Value) -> impl Iterator<Item = &Value> {
     items(&dashboard["templating"]["list"]).filter(|variable| variable["type"] == "query")
+}
+
+/// The query that lists the values of a variable.
+fn listing(variable: &Value) -> Option<String> {
+    let query = variable["query"].as_str()?;
+    if let Some(inside) = call(query, "label_values") {
+        let (selector, label) = inside.rsplit_once(", ")?;
+        return Some(format!("count by ({label}) ({selector})"));
+    }
+    call(query, "query_result")
+        .or_else(|| call(query, "label_names"))
+        .map(str::to_owned)
+}
+
+/// What is between the parentheses of a call of `function`.
+fn call<'a>(text: &'a str, function: &str) -> Option<&'a str> {
+    text.strip_prefix(function)?
+        .strip_prefix('(')?
+        .strip_suffix(')')
 }
 
 /// What Prometheus is asked, and for what.
@@ -91,8 +117,8 @@ fn with(dashboard: &Value, place: &str, value: Value) -> Value {
 fn the_documentation_shows_pictures_of_a_readable_width_and_size() {
     let page = repository_file("docs/dashboards.md");
     for name in NAMES {
-        for theme in ["dark", "light"] {
-            let path = format!("grafana/pictures/{name}-{theme}.png");
+        for kind in ["-dark", "-light", ".zh-light"] {
+            let path = format!("grafana/pictures/{name}{kind}.png");
             assert!(page.contains(&format!("](../{path})")), "{path}");
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
             let picture = std::fs::read(file).unwrap();

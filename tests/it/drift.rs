@@ -13,14 +13,10 @@ use crate::harness::{documents, repository_file};
 use crate::rules::{absolute, is_exposed, metric_names, recorded};
 
 /// Metrics that no rule and no dashboard uses, with the reason.
-const UNUSED: [(&str, &str); 5] = [
+const UNUSED: [(&str, &str); 4] = [
     (
         "cwp_exporter_collector_interval_seconds",
         "rules have one interval as long as there is one collector",
-    ),
-    (
-        "cwp_exporter_collector_max_age_seconds",
-        "rules have one age as long as there is one collector",
     ),
     (
         "cwp_exporter_collector_rows_hidden",

@@ -63,7 +63,23 @@ impl Prometheus {
 
     /// The `program`, on a free port, with this configuration.
     pub(crate) async fn configured(program: &str, settings: &str) -> Self {
+        Self::in_folder(program, settings, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts Prometheus on a free port with these samples, and with no target. `samples` are
+    /// lines of OpenMetrics with times.
+    pub(crate) async fn holding(samples: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("samples");
+        std::fs::write(&file, format!("{samples}# EOF\n")).unwrap();
+        let [file, data] = [file, folder.path().join("data")].map(|it| it.display().to_string());
+        let arguments = ["tsdb", "create-blocks-from", "openmetrics", &file, &data];
+        let (good, said) = promtool(&arguments, "").await;
+        assert!(good, "{said}");
+        Self::in_folder("prometheus", "{}", folder).await
+    }
+
+    async fn in_folder(program: &str, settings: &str, folder: TempDir) -> Self {
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, settings).unwrap();
         let mut child = Command::new(program)
@@ -143,6 +159,18 @@ impl Prometheus {
                 (labels.collect(), value)
             })
             .collect()
+    }
+
+    /// What an instant query gives at a time, in seconds: all labels, and the value.
+    pub(crate) async fn answer_at(&self, query: &str, time: u64) -> BTreeMap<String, String> {
+        let look = async || {
+            let parameters = [("query", query), ("time", &time.to_string())];
+            self.data("/api/v1/query", &parameters).await
+        };
+        let data = eventually("Prometheus to be ready", look).await;
+        let samples = data["result"].as_array().unwrap().iter();
+        let samples = samples.map(|it| (it["metric"].to_string(), it["value"][1].to_string()));
+        samples.collect()
     }
 
     /// The rules of all groups, as the API describes them.

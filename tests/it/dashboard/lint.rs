@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::metrics::metric;
 use super::query::{filled_in, selectors};
-use super::{chosen_source, dashboards, items, panel_queries, panels, query_variables, says, with};
+use super::{
+    chosen_source, dashboards, items, listing, panel_queries, panels, query_variables, says, with,
+};
 use crate::harness::repository_file;
 use crate::prometheus::promtool;
 
@@ -45,10 +47,11 @@ const RULES: [Rule; 15] = [
 ];
 
 /// The units of the linter's list that the dashboards use.
-const UNITS: [&str; 7] = [
+const UNITS: [&str; 8] = [
     "bool_on_off",
     "bytes",
     "dateTimeFromNow",
+    "dthms",
     "none",
     "percentunit",
     "reqps",
@@ -104,16 +107,9 @@ fn template(linted: &Linted, name: &str, label: &str) -> Findings {
     unless(good, "no such variable for several values")
 }
 
-/// What `label_values` of a variable asks for: a selector.
-fn label_values(variable: &Value) -> Option<&str> {
-    let inside = variable["query"].as_str()?.strip_prefix("label_values(")?;
-    Some(inside.strip_suffix(')')?.rsplit_once(", ")?.0)
-}
-
 fn template_label_promql(linted: &Linted) -> Findings {
-    let good = query_variables(linted.dashboard).all(|variable| {
-        label_values(variable).is_some_and(|selector| !linted.invalid.contains(selector))
-    });
+    let good = query_variables(linted.dashboard)
+        .all(|variable| listing(variable).is_some_and(|query| !linted.invalid.contains(&query)));
     unless(good, "a variable without a valid query")
 }
 
@@ -198,9 +194,9 @@ fn uneditable(linted: &Linted) -> Findings {
 
 /// The queries of the dashboard that promtool cannot parse.
 async fn invalid(dashboard: &Value) -> BTreeSet<String> {
-    let panels = panel_queries(dashboard).map(|query| query.text);
-    let variables = query_variables(dashboard).filter_map(label_values);
-    let queries: BTreeSet<&str> = panels.chain(variables).collect();
+    let panels = panel_queries(dashboard).map(|query| query.text.to_owned());
+    let variables = query_variables(dashboard).filter_map(listing);
+    let queries: BTreeSet<String> = panels.chain(variables).collect();
     let rules: Vec<Value> = queries
         .iter()
         .enumerate()
@@ -216,7 +212,7 @@ async fn invalid(dashboard: &Value) -> BTreeSet<String> {
     let numbered = queries.iter().enumerate();
     let found: BTreeSet<String> = numbered
         .filter(|(number, _)| words.contains(&format!("\"q:{number}:\"")))
-        .map(|(_, query)| (*query).to_owned())
+        .map(|(_, query)| query.clone())
         .collect();
     assert_eq!(good, found.is_empty(), "{words}");
     found
@@ -264,10 +260,10 @@ async fn each_rule_of_the_linter_finds_what_it_is_for() {
     let requests = r#"cwp_exporter_api_requests_total{job=~"$job", instance=~"$instance"}"#;
     let broken = [
         ("/templating/list/0/query", json!("loki")),
-        ("/templating/list/1/multi", json!(false)),
-        ("/templating/list/2/allValue", json!(".*")),
-        ("/templating/list/3/query", json!("label_values(up{, job)")),
-        ("/templating/list/3/refresh", json!(1)),
+        ("/templating/list/3/multi", json!(false)),
+        ("/templating/list/4/allValue", json!(".*")),
+        ("/templating/list/7/query", json!("label_values(up{, job)")),
+        ("/templating/list/7/refresh", json!(1)),
         ("/panels/0/targets/0/datasource/uid", json!("a")),
         ("/panels/0/description", json!(" ")),
         ("/panels/0/fieldConfig/defaults/unit", json!("furlong")),

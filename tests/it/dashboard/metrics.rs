@@ -9,28 +9,33 @@ use serde_json::{Value, json};
 
 use super::query::{grouping, selectors, words};
 use super::{Query, dashboards, queries, query_variables, with};
+use crate::harness::repository_file;
 
 /// What Prometheus itself has.
-const OF_PROMETHEUS: [&str; 3] = ["ALERTS", "ALERTS_FOR_STATE", "up"];
+const OF_PROMETHEUS: [&str; 5] = [
+    "ALERTS",
+    "ALERTS_FOR_STATE",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "up",
+];
 
-/// Labels of those, and of the buckets of a histogram.
-const LABELS_OF_PROMETHEUS: [&str; 6] = [
+/// Labels of those, of targets, and of the buckets of a histogram.
+const LABELS_OF_PROMETHEUS: [&str; 8] = [
     "alertname",
     "alertstate",
+    "cluster",
     "instance",
     "job",
     "le",
+    "namespace",
     "severity",
 ];
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 6] = [
+const NOT_SHOWN: [(&str, &str); 5] = [
     (
         "cwp_exporter_collector_interval_seconds",
-        "a setting, for rules to compare ages with",
-    ),
-    (
-        "cwp_exporter_collector_max_age_seconds",
         "a setting, for rules to compare ages with",
     ),
     (
@@ -78,18 +83,26 @@ fn name_problems(query: &str) -> Vec<String> {
             .iter()
             .flat_map(|metric| metric.labels),
     );
+    let rules = repository_file("deploy/prometheus/rules.yml");
     for selector in selectors(query) {
-        let name = selector.name;
-        let known = metric(name);
-        if known.is_none() && !OF_PROMETHEUS.contains(&name) {
-            problems.push(format!("`{name}` is no metric of ours"));
+        // The variables ask for what has one of two names.
+        let names = selector.matchers[0].strip_prefix("__name__=~\"");
+        let names = names.map_or(selector.name, |it| it.trim_end_matches('"'));
+        for name in names.split('|') {
+            let recorded = name.contains(':') && rules.contains(&format!("- record: {name}\n"));
+            if metric(name).is_none() && !OF_PROMETHEUS.contains(&name) && !recorded {
+                problems.push(format!("`{name}` is no metric of ours"));
+            }
         }
+        let known = metric(selector.name);
         let own = known.map_or(&[][..], |metric| metric.labels);
         for matcher in &selector.matchers {
             let label = matcher.split(['=', '!']).next().unwrap();
-            let there = own.contains(&label) || LABELS_OF_PROMETHEUS.contains(&label);
+            // The reader may choose one of the labels of an account.
+            let there =
+                own.contains(&label) || LABELS_OF_PROMETHEUS.contains(&label) || label == "$label";
             if !there && known.is_some() {
-                problems.push(format!("{name} has no label `{label}`"));
+                problems.push(format!("{} has no label `{label}`", selector.name));
             }
         }
     }
@@ -137,6 +150,7 @@ fn a_wrong_name_is_noticed() {
             "sum(tencentcloud_cwp_gone{})",
             "`tencentcloud_cwp_gone` is no",
         ),
+        ("a:gone:max{}", "`a:gone:max` is no"),
         (r#"tencentcloud_cwp_up{acount="a"}"#, "no label `acount`"),
         ("sum by (acount) (up{})", "has the label `acount`"),
         ("up{} and on (acount) up{}", "has the label `acount`"),

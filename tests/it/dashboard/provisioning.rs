@@ -1,5 +1,7 @@
 //! The files with which Grafana finds dashboards and data source by itself.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{NAMES, dashboard, says};
@@ -12,19 +14,23 @@ fn provisioning(path: &str) -> Value {
 
 #[test]
 fn grafana_is_told_where_the_dashboards_are() {
-    let file = provisioning("dashboards/cwp-exporter.yaml");
-    assert_eq!(file["apiVersion"], 1);
-    let [provider] = &file["providers"].as_array().unwrap()[..] else {
-        panic!("one provider: {file}");
-    };
-    assert_eq!(provider["type"], "file");
-    assert!(says(&provider["name"]) && says(&provider["folder"]));
-    assert_eq!(
-        provider["options"],
-        json!({"path": "/var/lib/grafana/dashboards/cwp-exporter"})
-    );
-    // What is changed in Grafana would be lost at the next start.
-    assert_eq!(provider["allowUiUpdates"], false);
+    // Each language has a folder of its own.
+    let mut folders = BTreeSet::new();
+    for (language, end) in [("", ""), (".zh", "-zh")] {
+        let file = provisioning(&format!("dashboards/cwp-exporter{language}.yaml"));
+        assert_eq!(file["apiVersion"], 1);
+        let [provider] = &file["providers"].as_array().unwrap()[..] else {
+            panic!("one provider: {file}");
+        };
+        assert_eq!(provider["type"], "file");
+        assert_eq!(provider["name"], format!("cwp-exporter{end}"));
+        assert!(says(&provider["folder"]));
+        assert!(folders.insert(provider["folder"].to_string()));
+        let path = format!("/var/lib/grafana/dashboards/cwp-exporter{end}");
+        assert_eq!(provider["options"], json!({"path": path}));
+        // What is changed in Grafana would be lost at the next start.
+        assert_eq!(provider["allowUiUpdates"], false);
+    }
     for name in NAMES {
         for file in [name.to_owned(), format!("{name}.zh")] {
             // These are for uploads: a provisioned dashboard would ask for a source for ever.

@@ -54,22 +54,45 @@ pub(super) fn words(query: &str) -> Vec<&str> {
 
 /// The labels by which the query groups and joins.
 pub(super) fn grouping(query: &str) -> Vec<&str> {
-    let lists = ["by (", "on (", "ignoring ("]
-        .into_iter()
-        .flat_map(|start| {
-            let parts = query.split(start).skip(1);
-            parts.filter_map(|rest| rest.split(')').next())
-        });
-    lists.flat_map(|list| list.split(", ")).collect()
+    let lists = ["by (", "on (", "ignoring ("].into_iter();
+    let lists = lists.flat_map(|start| lists_after(query, start));
+    let labels = lists.flat_map(|list| list.split(", "));
+    labels.filter(|label| !label.is_empty()).collect()
+}
+
+/// The lists of labels that follow each `start`, as written.
+pub(super) fn lists_after<'a>(query: &'a str, start: &str) -> Vec<&'a str> {
+    let parts = query.split(start).skip(1);
+    parts.filter_map(|rest| rest.split(')').next()).collect()
 }
 
 /// The query as Grafana sends it when all is chosen.
 pub(super) fn filled_in(query: &str) -> String {
     let query = query.replace("$__rate_interval", "1m");
     let query = query.replace("$__range", "1h");
-    ["$job", "$instance", "$account"]
-        .iter()
-        .fold(query, |query, variable| query.replace(variable, ".+"))
+    // What any of them may be is said by the variable `job`.
+    let query = query.replace("$label", "job");
+    let variables = [
+        "$cluster",
+        "$namespace",
+        "$job",
+        "$instance",
+        "$value",
+        "$account",
+        "$most_near_expiry",
+        "$fewest_available",
+        "$most_used",
+    ];
+    // Labels that nobody has set match too.
+    let may_be_absent = ["$cluster", "$namespace", "$value"];
+    variables.into_iter().fold(query, |query, variable| {
+        let any = if may_be_absent.contains(&variable) {
+            ".*"
+        } else {
+            ".+"
+        };
+        query.replace(variable, any)
+    })
 }
 
 #[test]

@@ -5,8 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::metrics::metric;
-use super::query::selectors;
-use super::{NAMES, dashboard, dashboards, items, panel_queries, panels, says, with};
+use super::query::{lists_after, selectors};
+use super::{
+    NAMES, all_panels, dashboard, dashboards, items, listing, panel_queries, panels, queries,
+    query_variables, says, with,
+};
+
+/// What tells a series of one exporter from those of another. It comes first wherever series
+/// are grouped or joined.
+const IDENTITY: &str = "cluster, namespace, job";
 
 /// What a panel calls its columns, its series or its one value.
 fn captions(panel: &Value) -> BTreeSet<&str> {
@@ -51,7 +58,6 @@ fn panel_problems(panel: &Value) -> Vec<String> {
     if matches!(kind, "stat" | "bargauge") && unknown != "#808080" {
         problems.push("what is unknown looks good or bad".to_owned());
     }
-    let edition = |name: &str| captions.contains("{{edition}}") && !name.contains(' ');
     // Otherwise each empty cell would say what is said of an empty table.
     let cells = json!({
         "matcher": {"id": "byRegexp", "options": "/.*/"},
@@ -63,7 +69,7 @@ fn panel_problems(panel: &Value) -> Vec<String> {
     }
     let named = items(overrides).filter(|it| it["matcher"]["id"] == "byName");
     for name in named.filter_map(|it| it["matcher"]["options"].as_str()) {
-        if !captions.contains(name) && !edition(name) {
+        if !captions.contains(name) {
             problems.push(format!("an override is for `{name}`, which is not there"));
         }
     }
@@ -81,8 +87,8 @@ fn account_problems(dashboard: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for query in panel_queries(dashboard) {
         for selector in selectors(query.text) {
-            let has_account =
-                metric(selector.name).is_some_and(|it| it.labels.contains(&"account"));
+            let has_account = selector.name.contains("_account:")
+                || metric(selector.name).is_some_and(|it| it.labels.contains(&"account"));
             if has_account != selector.matchers.contains(&chosen)
                 && !selector.name.starts_with("ALERTS")
             {
@@ -93,11 +99,50 @@ fn account_problems(dashboard: &Value) -> Vec<String> {
     problems
 }
 
-/// What is wrong with the places of the panels: 24 columns, none above another.
+/// What is wrong with the lists of labels by which series are grouped and joined.
+fn identity_problems(dashboard: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    for query in queries(dashboard) {
+        for start in ["by (", "on (", "sum without (", "count without ("] {
+            let mut lists = lists_after(query.text, start).into_iter();
+            // One series is joined with one by no label.
+            if let Some(list) = lists.find(|it| !it.is_empty() && !it.starts_with(IDENTITY)) {
+                problems.push(format!("{}: {start}{list}) mixes exporters", query.place));
+            }
+        }
+    }
+    problems
+}
+
+/// What is wrong with how much the browser gets at first: rows by account have to be few.
+fn first_view_problems(dashboard: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    for panel in items(&dashboard["panels"]).filter(|panel| panel["type"] == "table") {
+        let by_account = captions(panel).contains("Account");
+        let mut queries = items(&panel["targets"]).map(|target| target["expr"].as_str().unwrap());
+        if by_account && !queries.all(|it| it.contains("topk(") || it.contains("bottomk(")) {
+            problems.push(format!("{}: a row for each account", panel["title"]));
+        }
+    }
+    problems
+}
+
+/// What is wrong with the places of the panels: 24 columns, none above another. Those of a
+/// closed row follow it when it is opened.
 fn grid_problems(dashboard: &Value) -> Vec<String> {
+    let mut problems = area_problems(&dashboard["panels"], 0);
+    for row in items(&dashboard["panels"]).filter(|panel| panel["collapsed"] == true) {
+        let start = row["gridPos"]["y"].as_u64().unwrap() + 1;
+        problems.extend(area_problems(&row["panels"], start));
+    }
+    problems
+}
+
+/// The same of panels that are to fill the area from the row `start` on.
+fn area_problems(panels: &Value, start: u64) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut problems = Vec::new();
-    for panel in items(&dashboard["panels"]) {
+    for panel in items(panels) {
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|it| panel["gridPos"][it].as_u64().unwrap());
         let cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
         if x + w > 24 || cells.filter(|cell| !taken.insert(*cell)).count() > 0 {
@@ -105,7 +150,7 @@ fn grid_problems(dashboard: &Value) -> Vec<String> {
         }
     }
     let rows = taken.iter().map(|(_, y)| y + 1).max().unwrap_or_default();
-    if taken.len() as u64 != 24 * rows {
+    if taken.len() as u64 != 24 * (rows - start) {
         problems.push("holes between the panels".to_owned());
     }
     problems
@@ -128,6 +173,11 @@ fn link_problems(dashboard: &Value) -> Vec<String> {
     let mut urls = Vec::new();
     links(dashboard, &mut urls);
     let mut problems = Vec::new();
+    // By the tag, so that the link leads to copies and to what is installed, and to no other.
+    let link = &dashboard["links"][0];
+    if link["type"] != "dashboards" || link["tags"] != json!(["cwp-exporter"]) {
+        problems.push("no link to the dashboards of this tag".to_owned());
+    }
     for url in &urls {
         let uid = url.strip_prefix("/d/").and_then(|it| it.split('?').next());
         let ours = uid.is_some_and(|uid| {
@@ -155,37 +205,89 @@ fn link_problems(dashboard: &Value) -> Vec<String> {
     problems
 }
 
+/// What is wrong with the variables: in this order, then those that rank accounts.
+fn variable_problems(dashboard: &Value, ranked: &[&str]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let all = items(&dashboard["templating"]["list"]);
+    let names: Vec<&Value> = all.map(|variable| &variable["name"]).collect();
+    let first = [
+        "datasource",
+        "cluster",
+        "namespace",
+        "job",
+        "instance",
+        "label",
+        "value",
+        "account",
+    ];
+    if names != [&first[..], ranked].concat() {
+        problems.push(format!("the variables are {names:?}"));
+    }
+    for variable in query_variables(dashboard) {
+        let name = variable["name"].as_str().unwrap();
+        // Most people have one cluster and one namespace, and nobody chooses a rank.
+        let hidden = ["cluster", "namespace"].contains(&name) || ranked.contains(&name);
+        if variable["hide"] != if hidden { 2 } else { 0 } {
+            problems.push(format!("{name} is hidden, or is not"));
+        }
+        // A series without the label is there too.
+        let may_be_absent = ["cluster", "namespace", "value"].contains(&name);
+        if may_be_absent && variable["allValue"] != ".*" {
+            problems.push(format!("all of {name} are only those that have it"));
+        }
+        if ranked.contains(&name) {
+            let few = listing(variable)
+                .is_some_and(|it| it.contains("topk(10, ") || it.contains("bottomk(10, "));
+            // Without a value of its own, All is the list of them.
+            if !few || !variable["allValue"].is_null() {
+                problems.push(format!("{name} are not the first ten"));
+            }
+        }
+    }
+    problems
+}
+
 /// What is wrong with the dashboard called `name`.
 fn problems(name: &str, dashboard: &Value) -> Vec<String> {
     let mut problems = account_problems(dashboard);
+    problems.extend(identity_problems(dashboard));
+    problems.extend(first_view_problems(dashboard));
     problems.extend(grid_problems(dashboard));
     problems.extend(link_problems(dashboard));
+    // Licences move in weeks, the exporter in hours.
+    let (start, ranked, marks) = match name {
+        "licences" => (
+            "now-30d",
+            &["most_near_expiry", "fewest_available", "most_used"][..],
+            &["Alerts"][..],
+        ),
+        _ => ("now-24h", &[][..], &["Alerts", "Restarts"][..]),
+    };
     for (key, value) in [
         ("id", json!(null)),
         ("uid", json!(format!("cwp-{name}"))),
-        ("schemaVersion", json!(42)),
+        // What Grafana 10.3 writes. Newer ones bring it up to date as they load it.
+        ("schemaVersion", json!(39)),
         ("refresh", json!("1m")),
-        ("time", json!({"from": "now-24h", "to": "now"})),
-        ("tags", json!(["tencentcloud", "cwp", "prometheus"])),
+        ("time", json!({"from": start, "to": "now"})),
+        (
+            "tags",
+            json!(["tencentcloud", "cwp", "prometheus", "cwp-exporter"]),
+        ),
     ] {
         if dashboard[key] != value {
             problems.push(format!("{key} is not {value}"));
         }
     }
-    let variables = items(&dashboard["templating"]["list"]);
-    let variables: Vec<&Value> = variables.map(|variable| &variable["name"]).collect();
-    if variables != ["datasource", "job", "instance", "account"] {
-        problems.push(format!("the variables are {variables:?}"));
-    }
-    let all = items(&dashboard["panels"]);
-    let ids: Vec<u64> = all.filter_map(|panel| panel["id"].as_u64()).collect();
-    let unique: BTreeSet<&u64> = ids.iter().collect();
-    if unique.len() != items(&dashboard["panels"]).count() {
+    problems.extend(variable_problems(dashboard, ranked));
+    let ids = all_panels(dashboard).filter_map(|panel| panel["id"].as_u64());
+    let unique: BTreeSet<u64> = ids.collect();
+    if unique.len() != all_panels(dashboard).count() {
         problems.push("panels of the same id".to_owned());
     }
     let annotations = items(&dashboard["annotations"]["list"]);
     let annotations: Vec<&Value> = annotations.map(|annotation| &annotation["name"]).collect();
-    if annotations != ["Alerts", "Restarts"] {
+    if annotations != marks {
         problems.push(format!("the annotations are {annotations:?}"));
     }
     for panel in panels(dashboard) {
@@ -215,15 +317,45 @@ fn whatever_is_badly_made_is_noticed() {
         ("/uid".to_owned(), json!("other"), "uid is not"),
         ("/id".to_owned(), json!(7), "id is not"),
         ("/refresh".to_owned(), json!(""), "refresh is not"),
-        ("/time/from".to_owned(), json!("now-1h"), "time is not"),
+        ("/time/from".to_owned(), json!("now-24h"), "time is not"),
         ("/tags".to_owned(), json!([]), "tags is not"),
         ("/schemaVersion".to_owned(), json!(1), "schemaVersion is"),
         ("/templating/list/3".to_owned(), json!({}), "the variables"),
+        (
+            "/templating/list/1/hide".to_owned(),
+            json!(0),
+            "cluster is hidden, or is not",
+        ),
+        (
+            "/templating/list/1/allValue".to_owned(),
+            json!(".+"),
+            "all of cluster are only",
+        ),
+        (
+            "/templating/list/8/allValue".to_owned(),
+            json!(".+"),
+            "most_near_expiry are not the first ten",
+        ),
         ("/annotations/list".to_owned(), json!([]), "the annotations"),
         ("/panels/0/id".to_owned(), json!(2), "same id"),
         ("/panels/0/gridPos/x".to_owned(), json!(1), "another panel"),
-        ("/panels/0/gridPos/h".to_owned(), json!(3), "holes"),
-        ("/links/0/url".to_owned(), json!("/d/other"), "a link to"),
+        ("/panels/0/gridPos/h".to_owned(), json!(1), "holes"),
+        ("/links/0/tags".to_owned(), json!([]), "no link to"),
+        (
+            table("/fieldConfig/overrides/1/properties/0/value/0/url"),
+            json!("/d/other"),
+            "a link to",
+        ),
+        (
+            table("/targets/0/expr"),
+            json!("tencentcloud_cwp_up{account=~\"$account\"}"),
+            "a row for each account",
+        ),
+        (
+            "/panels/0/targets/0/expr".to_owned(),
+            json!("max by (account) (up{})"),
+            "mixes exporters",
+        ),
         (
             "/panels/0/targets/0/instant".to_owned(),
             json!(false),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
-use super::{NAMES, dashboard, items};
+use super::{NAMES, dashboard, items, panels, queries};
 use crate::harness::{repository_file, repository_path};
 
 /// Keys whose texts people read.
@@ -61,6 +61,7 @@ const NOT_READ: &[&str] = &[
     "refId",
     "refresh",
     "regex",
+    "renamePattern",
     "showPoints",
     "sizing",
     "sort",
@@ -223,22 +224,53 @@ fn a_text_that_was_not_translated_is_noticed() {
 
 #[test]
 fn the_chinese_dashboards_ask_the_same() {
+    let mut dictionary = Dictionary::new();
     for name in NAMES {
-        let (english, chinese) = (dashboard(name), dashboard(&format!("{name}.zh")));
+        let english = dashboard(name);
+        let chinese = dictionary.value("", &english);
         assert_eq!(chinese["uid"], format!("cwp-{name}-zh"));
         assert_ne!(chinese["title"], english["title"]);
-        let targets = |dashboard: &Value| -> Vec<Value> {
-            let panels = items(&dashboard["panels"]);
-            panels.map(|panel| panel["targets"].clone()).collect()
-        };
-        let count = targets(&english).len();
-        assert_eq!(targets(&chinese).len(), count);
-        let links = items(&chinese["links"]).map(|link| link["url"].as_str().unwrap());
-        let links: Vec<&str> = links.collect();
-        let other = NAMES.iter().find(|other| **other != name).unwrap();
-        assert_eq!(
-            links,
-            [format!("/d/cwp-{other}-zh"), format!("/d/cwp-{name}")]
-        );
+        let asked = [&english, &chinese].map(|dashboard| -> Vec<String> {
+            let queries = queries(dashboard);
+            queries.map(|query| query.text.to_owned()).collect()
+        });
+        assert_eq!(asked[0], asked[1]);
+        // From dashboard to dashboard in the same language.
+        let texts = [&english, &chinese].map(Value::to_string);
+        let uids = texts.each_ref().map(|text| text.matches("/d/cwp-").count());
+        assert_eq!(uids[0], uids[1]);
+        let chinese_links = texts[1].split("/d/cwp-").skip(1);
+        for link in chinese_links {
+            let uid = link.split('?').next().unwrap();
+            assert!(uid.ends_with("-zh"), "{uid}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_a_name_in_both_languages() {
+    let rules = repository_file("deploy/prometheus/rules.yml");
+    let names = rules.lines().filter_map(|line| {
+        let name = line.trim().strip_prefix("- alert: ")?;
+        Some(name.to_owned())
+    });
+    let names: BTreeSet<String> = names.collect();
+    assert!(names.len() > 20, "{names:?}");
+    for file in NAMES
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), format!("{name}.zh")])
+    {
+        let dashboard = dashboard(&file);
+        let panel =
+            panels(&dashboard).find(|it| it["targets"][0]["expr"].to_string().contains("ALERTS"));
+        let overrides = items(&panel.unwrap()["fieldConfig"]["overrides"]);
+        let properties = overrides.flat_map(|it| items(&it["properties"]));
+        let mappings = properties.flat_map(|it| items(&it["value"]));
+        let mapped: BTreeSet<String> = mappings
+            .filter_map(|mapping| mapping["options"].as_object())
+            .flat_map(|options| options.keys().cloned())
+            .filter(|value| value.starts_with("TencentCloudCWP"))
+            .collect();
+        assert_eq!(mapped, names, "{file}");
     }
 }

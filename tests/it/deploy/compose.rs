@@ -88,17 +88,26 @@ async fn prometheus_takes_its_configuration_with_the_rules_and_scrapes_the_expor
     assert!(rules.contains(&format!("job=\"{name}\"")), "{name}");
     let targets = &job["static_configs"][0]["targets"];
     assert_eq!(targets, &json!(["cwp-exporter:10064"]));
+    // As everywhere, the same Prometheus scrapes what is no exporter.
+    let jobs = config["scrape_configs"].as_array().unwrap();
+    let jobs: Vec<&Value> = jobs.iter().map(|job| &job["job_name"]).collect();
+    assert_eq!(jobs[1..], ["prometheus", "alertmanager", "grafana"]);
 }
 
 #[test]
 fn grafana_finds_the_dashboards_and_prometheus_where_its_provisioning_says() {
     let read = |path: &str| documents(&repository_file(path)).remove(0);
-    let providers = read("grafana/provisioning/dashboards/cwp-exporter.yaml");
-    let path = &providers["providers"][0]["options"]["path"];
-    let mount = format!("../../grafana:{}:ro", path.as_str().unwrap());
     let services = services();
     let volumes = services["grafana"]["volumes"].as_array().unwrap();
-    assert!(volumes.contains(&json!(mount)), "{mount}");
+    for language in ["", ".zh"] {
+        let file = format!("grafana/provisioning/dashboards/cwp-exporter{language}.yaml");
+        let provider = &read(&file)["providers"][0];
+        let path = provider["options"]["path"].as_str().unwrap();
+        for name in ["licences", "exporter"] {
+            let mount = format!("../../grafana/{name}{language}.json:{path}/{name}.json:ro");
+            assert!(volumes.contains(&json!(mount)), "{mount}");
+        }
+    }
 
     let sources = read("grafana/provisioning/datasources/prometheus.yaml");
     assert_eq!(sources["datasources"][0]["url"], "http://prometheus:9090");
