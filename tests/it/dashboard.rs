@@ -25,7 +25,7 @@ fn dashboard(name: &str) -> Value {
 }
 
 /// The dashboards in English.
-fn dashboards() -> impl Iterator<Item = Value> {
+pub(crate) fn dashboards() -> impl Iterator<Item = Value> {
     NAMES.into_iter().map(dashboard)
 }
 
@@ -40,7 +40,7 @@ fn says(value: &Value) -> bool {
 }
 
 /// The items of a list; none if there is no list.
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
@@ -55,7 +55,7 @@ fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The variables that Prometheus is asked for.
-fn query_variables(dashboard: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn query_variables(dashboard: &Value) -> impl Iterator<Item = &Value> {
     items(&dashboard["templating"]["list"]).filter(|variable| variable["type"] == "query")
 }
 
@@ -79,9 +79,9 @@ fn call<'a>(text: &'a str, function: &str) -> Option<&'a str> {
 }
 
 /// What Prometheus is asked, and for what.
-struct Query<'a> {
+pub(crate) struct Query<'a> {
     place: String,
-    text: &'a str,
+    pub(crate) text: &'a str,
 }
 
 /// The queries of all panels.
@@ -95,7 +95,7 @@ fn panel_queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
 }
 
 /// The queries of all panels and annotations.
-fn queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
+pub(crate) fn queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
     let annotations = items(&dashboard["annotations"]["list"]).map(|annotation| Query {
         place: annotation["name"].to_string(),
         text: annotation["target"]["expr"].as_str().unwrap_or_default(),

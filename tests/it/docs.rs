@@ -29,6 +29,8 @@ use cwp_exporter::server::router::PATHS;
 use cwp_exporter::simulator::{Answer, Received, Scenario};
 use serde_json::{Value, json};
 
+pub(crate) use self::scraping::scrape_configurations;
+
 use self::generated::{as_code, assert_table, assert_text, assert_words};
 use crate::doctor::Diagnosis;
 use crate::harness::{

@@ -43,7 +43,7 @@ async fn at_most<T>(limit: Duration, what: &str, future: impl Future<Output = T>
 }
 
 /// How often a test looks at what does not tell that it has changed.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Looks until there is something to be found, but not for ever.
 pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {

@@ -11,22 +11,60 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, Program, client, computed, eventually, page_once_ready, within};
+use crate::harness::{Cloud, LOOK, Program, client, computed, eventually, page_once_ready, within};
 
 /// What to do when there is no Prometheus.
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
 
 /// A Prometheus with data of its own. It is killed when dropped.
 pub(crate) struct Prometheus {
-    url: String,
+    pub(crate) url: String,
     http: reqwest::Client,
     child: Child,
     log: tokio::task::JoinHandle<String>,
     _folder: TempDir,
 }
 
-/// The labels of a series, without its name, and its value.
+/// The labels of a series and its value.
 pub(crate) type Sample = (BTreeMap<String, String>, f64);
+
+/// The `data` of an answer of the HTTP API of the server at `url`; nothing while it is not
+/// ready.
+async fn data(
+    http: &reqwest::Client,
+    url: &str,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Option<Value> {
+    let url = format!("{url}{path}");
+    let url = url::Url::parse_with_params(&url, parameters).unwrap();
+    let response = http.get(url).send().await.unwrap();
+    if response.status() == 503 {
+        return None;
+    }
+    let text = response.text().await.unwrap();
+    let mut answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
+    Some(answer["data"].take())
+}
+
+/// What an instant query gives now at the server at `url`, with all labels.
+pub(crate) async fn series(http: &reqwest::Client, url: &str, query: &str) -> Vec<Sample> {
+    let Some(data) = data(http, url, "/api/v1/query", &[("query", query)]).await else {
+        return Vec::new();
+    };
+    let samples = data["result"].as_array().unwrap();
+    samples
+        .iter()
+        .map(|sample| {
+            let labels = sample["metric"].as_object().unwrap().iter();
+            let labels =
+                labels.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+            let value = sample["value"][1].as_str().unwrap().parse().unwrap();
+            (labels.collect(), value)
+        })
+        .collect()
+}
 
 impl Prometheus {
     /// Starts Prometheus on a free port. It scrapes `target`, a URL, twice a second.
@@ -128,37 +166,22 @@ impl Prometheus {
     }
 
     /// The `data` of an answer of the HTTP API; nothing while Prometheus is not ready.
-    async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
-        let url = format!("{}{path}", self.url);
-        let url = url::Url::parse_with_params(&url, parameters).unwrap();
-        let response = self.http.get(url).send().await.unwrap();
-        if response.status() == 503 {
-            return None;
-        }
-        let text = response.text().await.unwrap();
-        let mut answer: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(answer["status"], "success", "{parameters:?}: {text}");
-        Some(answer["data"].take())
+    pub(crate) async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
+        data(&self.http, &self.url, path, parameters).await
     }
 
-    /// What an instant query gives now.
+    /// What an instant query gives now, with all labels.
+    pub(crate) async fn series(&self, query: &str) -> Vec<Sample> {
+        series(&self.http, &self.url, query).await
+    }
+
+    /// What an instant query gives now, without the names of metrics, instances and jobs.
     pub(crate) async fn query(&self, query: &str) -> Vec<Sample> {
-        let Some(data) = self.data("/api/v1/query", &[("query", query)]).await else {
-            return Vec::new();
-        };
-        let samples = data["result"].as_array().unwrap();
+        let mut samples = self.series(query).await;
+        for (labels, _) in &mut samples {
+            labels.retain(|name, _| !matches!(name.as_str(), "__name__" | "instance" | "job"));
+        }
         samples
-            .iter()
-            .map(|sample| {
-                let labels = sample["metric"].as_object().unwrap();
-                let labels = labels
-                    .iter()
-                    .filter(|(name, _)| !matches!(name.as_str(), "__name__" | "instance" | "job"))
-                    .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
-                let value = sample["value"][1].as_str().unwrap().parse().unwrap();
-                (labels.collect(), value)
-            })
-            .collect()
     }
 
     /// What an instant query gives at a time, in seconds: all labels, and the value.
@@ -181,6 +204,59 @@ impl Prometheus {
         let groups = data["groups"].as_array().unwrap().iter();
         let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
         rules.cloned().collect()
+    }
+
+    /// Waits until every target was scraped, well or badly.
+    pub(crate) async fn has_scraped_all_targets(&self) {
+        computed("every target to be scraped", async {
+            loop {
+                let targets = self.targets().await;
+                let scraped = targets.iter().all(|target| target["health"] != "unknown");
+                if scraped && !targets.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until each group of rules was evaluated, from beginning to end, on what is there
+    /// now, and asserts that no rule failed.
+    pub(crate) async fn has_evaluated_again(&self) {
+        // The evaluation after the next begins after now.
+        for _ in 0..2 {
+            let before = self.last_evaluations().await;
+            computed("every group to be evaluated", async {
+                loop {
+                    let now = self.last_evaluations().await;
+                    let all = before
+                        .iter()
+                        .all(|(group, time)| now.get(group) != Some(time));
+                    if all && !now.is_empty() {
+                        return;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            })
+            .await;
+        }
+        for rule in self.rules().await {
+            assert_eq!(rule["health"], "ok", "{rule}");
+        }
+    }
+
+    /// When each group of rules was evaluated last, by its name.
+    async fn last_evaluations(&self) -> BTreeMap<String, String> {
+        let data = self.data("/api/v1/rules", &[]).await;
+        let groups = data.map_or(Vec::new(), |data| {
+            data["groups"].as_array().unwrap().clone()
+        });
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let groups = groups.iter();
+        groups
+            .map(|group| (text(&group["name"]), text(&group["lastEvaluation"])))
+            .collect()
     }
 
     /// The values of the series that an instant query gives now.
@@ -222,8 +298,10 @@ impl Prometheus {
 
     /// What the API says of each target.
     pub(crate) async fn targets(&self) -> Vec<Value> {
-        let data = self.data("/api/v1/targets", &[]).await.unwrap();
-        data["activeTargets"].as_array().unwrap().clone()
+        let data = self.data("/api/v1/targets", &[]).await;
+        data.map_or(Vec::new(), |data| {
+            data["activeTargets"].as_array().unwrap().clone()
+        })
     }
 
     /// What it complained of when it has ended, such as duplicate, disordered or malformed

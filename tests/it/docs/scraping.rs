@@ -1,10 +1,26 @@
 //! A real Prometheus does what the README's scrape configurations are for.
 
 use cwp_exporter::simulator::Answer;
+use serde_json::{Value, json};
 
 use super::readme;
-use crate::harness::{Cloud, Exporter, config_for};
+use crate::harness::{Cloud, Exporter, config_for, repository_file};
 use crate::prometheus::Prometheus;
+
+/// Every configuration with which Prometheus scrapes the exporter, of the documentation and
+/// among the files to deploy, for an exporter at this address.
+pub(crate) fn scrape_configurations(address: &str) -> Vec<Value> {
+    let readme = readme();
+    let shipped = repository_file("deploy/prometheus/prometheus.yml");
+    let texts = readme.snippets("yaml prometheus").into_iter();
+    let texts = texts.chain([shipped.as_str()]);
+    let configurations = texts.map(|text| {
+        let text = text.replace("127.0.0.1:10064", address);
+        let configuration: Value = serde_saphyr::from_str(&text).unwrap();
+        json!({"scrape_configs": configuration["scrape_configs"]})
+    });
+    configurations.collect()
+}
 
 /// An account's name that has to be encoded in a URL.
 const ODD: &str = "a 0&主/";
@@ -82,33 +98,30 @@ async fn one_job_sees_the_exporter_and_all_accounts() {
 
 #[tokio::test]
 #[ignore = "needs Prometheus"]
-async fn a_job_of_accounts_sees_each_as_a_target() {
+async fn a_job_of_accounts_and_one_of_the_exporter_see_everything_once() {
     let (_cloud, exporter) = exporter().await;
-    let prometheus = prometheus(&["cwp-accounts"], &exporter).await;
+    let prometheus = prometheus(&["cwp-accounts", "cwp"], &exporter).await;
     prometheus
         .until("count(up{job='cwp-accounts'} == 1)", &[2.0])
         .await;
     sees_accounts(&prometheus, "cwp-accounts", [ODD, "a1"]).await;
-    let of_each = "count(cwp_exporter_collector_success)";
-    prometheus.until(of_each, &[2.0]).await;
-    // When collectors collect is told with each account, for rules to compare ages with.
-    let of_the_process = "count({__name__=~'cwp_exporter_.+', account='', collector=''})";
-    prometheus.until(of_the_process, &[]).await;
-}
-
-#[tokio::test]
-#[ignore = "needs Prometheus"]
-async fn both_jobs_together_see_everything_once() {
-    let (_cloud, exporter) = exporter().await;
-    let prometheus = prometheus(&["cwp-accounts", "cwp"], &exporter).await;
-    sees_accounts(&prometheus, "cwp-accounts", [ODD, "a1"]).await;
     prometheus
         .until("cwp_exporter_accounts{job='cwp'}", &[2.0])
         .await;
-    for family in ["cwp_exporter_collector_success", "tencentcloud_cwp_up"] {
-        let once = format!("count({family})");
+    for family in [
+        "tencentcloud_cwp_up",
+        "cwp_exporter_collector_success",
+        // When collectors collect is told with each account, for rules to compare ages with.
+        "cwp_exporter_collector_interval_seconds",
+        "cwp_exporter_collector_max_age_seconds",
+    ] {
+        let once = format!("count({family}{{job='cwp-accounts'}})");
         prometheus.until(&once, &[2.0]).await;
+        prometheus.until(&format!("count({family})"), &[2.0]).await;
     }
     let twice = "count({account!='', job='cwp'})";
     prometheus.until(twice, &[]).await;
+    let of_the_process =
+        "count({__name__=~'cwp_exporter_.+', account='', collector='', job='cwp-accounts'})";
+    prometheus.until(of_the_process, &[]).await;
 }
