@@ -4,7 +4,6 @@
 #[cfg(test)]
 pub(crate) mod fixture;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::cloud::budget::{Budgets, Lane, Permit};
 use crate::cloud::credentials::Provider;
 use crate::cloud::deadline;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{Answer, Credential, Error, Reply, RequestTemplate};
+use crate::cloud::{ApiAnswer, Credential, Error, Reply, RequestTemplate};
 use crate::metrics::reason::Reason;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
@@ -90,11 +89,8 @@ impl ApiClient {
     }
 
     /// The instruments of an action, to be handed to [`call`](Self::call).
-    ///
-    /// # Errors
-    ///
-    /// None in practice: the label names are fixed.
-    pub fn instruments(&self, action: &'static str) -> prometheus::Result<ActionMetrics> {
+    #[must_use]
+    pub fn instruments(&self, action: &'static str) -> ActionMetrics {
         let rate_limit = self.budgets.rate_limit().share();
         self.metrics.action(action, rate_limit)
     }
@@ -120,7 +116,7 @@ impl ApiClient {
         metrics: &ActionMetrics,
         mut lane: Lane,
         patience: Duration,
-    ) -> Result<Answer, Error> {
+    ) -> Result<ApiAnswer, Error> {
         let started = Instant::now();
         let action = target.request.request().action;
         let mut attempt = 1;
@@ -181,7 +177,7 @@ impl ApiClient {
         credential: &Credential,
         metrics: &ActionMetrics,
         mut permit: Permit,
-    ) -> Result<Answer, Error> {
+    ) -> Result<ApiAnswer, Error> {
         let now = self.clock.now();
         metrics.requests.inc();
         let sent = Instant::now();
@@ -207,15 +203,6 @@ impl ApiClient {
     }
 }
 
-impl fmt::Debug for ApiClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiClient")
-            .field("budgets", &self.budgets)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How long to pause after failed attempt number `attempt`; `jitter` is in `0.0..1.0`.
 ///
 /// The pause is drawn from the whole span (full jitter), so that callers that
@@ -238,10 +225,10 @@ mod tests {
     use crate::collectors::license_general::LicenseGeneral;
 
     /// A client in front of `http`, with its registry, on paused time.
-    async fn call(http: Arc<Scripted>) -> (Result<Answer, Error>, Registry) {
+    async fn call(http: Arc<Scripted>) -> (Result<ApiAnswer, Error>, Registry) {
         let registry = Registry::new();
         let client = fixture::client(&registry, Arc::clone(&http), 20, 64);
-        let instruments = client.instruments(LicenseGeneral.request().action).unwrap();
+        let instruments = client.instruments(LicenseGeneral.request().action);
         let target = fixture::target("AKIDtest");
         let answer = client
             .call(&target, &instruments, Lane::Prompt, Duration::from_secs(16))

@@ -7,20 +7,21 @@
 mod recent;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::RateLimit;
+use crate::system::waiting::WaitingCount;
 use recent::Recent;
 
 /// Buckets below this number are never looked through for idle ones.
@@ -111,7 +112,7 @@ impl Budgets {
         while let Err(not_yet) = bucket.limiter.check() {
             tokio::time::sleep(not_yet.wait_time_from(bucket.limiter.clock().now())).await;
         }
-        bucket.recent().note();
+        bucket.recent.lock().note();
         Permit {
             waited: asked.elapsed(),
             lanes: Arc::clone(&self.lanes),
@@ -125,17 +126,13 @@ impl Budgets {
     /// to within ten seconds.
     #[must_use]
     pub fn recent(&self, credential: &str, action: &'static str) -> u32 {
-        let buckets = self.buckets();
+        let buckets = self.buckets.lock();
         let bucket = buckets.by_key.get(&(credential.into(), action));
-        bucket.map_or(0, |bucket| bucket.recent().sum())
-    }
-
-    fn buckets(&self) -> MutexGuard<'_, Buckets> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+        bucket.map_or(0, |bucket| bucket.recent.lock().sum())
     }
 
     fn bucket(&self, credential: &str, action: &'static str) -> Arc<Bucket> {
-        let mut buckets = self.buckets();
+        let mut buckets = self.buckets.lock();
         if buckets.by_key.len() >= buckets.sweep_at.max(SWEEP_FROM) {
             // A rotated key leaves its bucket behind; one at rest is as good as new.
             buckets.by_key.retain(|_, bucket| bucket.in_use());
@@ -146,15 +143,6 @@ impl Budgets {
             .entry((credential.into(), action))
             .or_insert_with(|| Arc::new(Bucket::new(self.rate_limit)));
         Arc::clone(bucket)
-    }
-}
-
-impl fmt::Debug for Budgets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budgets")
-            .field("rate_limit", &self.rate_limit)
-            .field("lanes", &self.lanes)
-            .finish_non_exhaustive()
     }
 }
 
@@ -236,22 +224,6 @@ impl Drop for Permit {
     }
 }
 
-/// Counts itself for as long as it lives.
-struct WaitingCount<'a>(&'a AtomicUsize);
-
-impl<'a> WaitingCount<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for WaitingCount<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 struct Bucket {
     /// Held by the next request, so that a bucket never holds more than one permit of a lane
     /// while it waits for its rate.
@@ -274,13 +246,9 @@ impl Bucket {
         }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a request waits for the bucket, or was counted in the last minute.
     fn in_use(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || self.recent().sum() > 0 || self.limiter.check().is_err()
+        Arc::strong_count(self) > 1 || self.recent.lock().sum() > 0 || self.limiter.check().is_err()
     }
 }
 

@@ -247,14 +247,6 @@ impl Providers {
     }
 }
 
-impl std::fmt::Debug for Providers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Providers")
-            .field("made", &self.made.len())
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 pub(crate) use self::fixture::reading;
 

@@ -1,8 +1,9 @@
 //! How long a collection may take, with everything in it, and what it waits for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::cloud::Error;
@@ -44,10 +45,10 @@ pub async fn within<T>(
     })));
     let mut work = std::pin::pin!(PROGRESS.scope(progress.clone(), work));
     loop {
-        let ends = progress.state().ends;
+        let ends = progress.0.lock().ends;
         match tokio::time::timeout_at(ends, &mut work).await {
             Ok(outcome) => return outcome,
-            Err(_) if progress.state().ends > ends => {}
+            Err(_) if progress.0.lock().ends > ends => {}
             Err(_) => return Err(progress.given_up(ends - started)),
         }
     }
@@ -57,7 +58,7 @@ pub async fn within<T>(
 pub fn extend(further: Duration) {
     // Work without a deadline needs no more time.
     let _ = PROGRESS.try_with(|progress| {
-        let mut state = progress.state();
+        let mut state = progress.0.lock();
         state.ends = state.ends.max(Instant::now() + further);
     });
 }
@@ -78,24 +79,20 @@ pub async fn step<T>(
 /// How long the work of this task has left, if it has a deadline.
 #[must_use]
 pub fn left() -> Option<Duration> {
-    let ends = PROGRESS.try_with(|progress| progress.state().ends).ok()?;
+    let ends = PROGRESS.try_with(|progress| progress.0.lock().ends).ok()?;
     Some(ends.saturating_duration_since(Instant::now()))
 }
 
 /// Replaces the step of this task, if its work has a deadline.
 fn note(step: Option<WaitStep>) -> Option<WaitStep> {
-    let replace = |progress: &Deadline| std::mem::replace(&mut progress.state().step, step);
+    let replace = |progress: &Deadline| std::mem::replace(&mut progress.0.lock().step, step);
     PROGRESS.try_with(replace).ok().flatten()
 }
 
 impl Deadline {
-    fn state(&self) -> MutexGuard<'_, DeadlineState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn given_up(&self, after: Duration) -> Error {
         let after = Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-        let state = self.state();
+        let state = self.0.lock();
         let step = state.step.as_ref();
         let what = step.map_or("the cloud", |step| &step.what);
         let error = Error::new(

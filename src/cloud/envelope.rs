@@ -11,7 +11,7 @@ use crate::metrics::reason::Reason;
 
 /// A successful answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// The fields of `Response`, but for `RequestId`.
     pub fields: Fields,
     /// The handle by which the cloud's support finds the call.
@@ -34,7 +34,7 @@ pub(super) fn read(
     status: StatusCode,
     body: &[u8],
     secrets: &Secrets<'_>,
-) -> Result<Answer, Error> {
+) -> Result<ApiAnswer, Error> {
     let outcome = read_body(body, secrets);
     match outcome {
         // Whatever the body is, the API answers with 200.
@@ -44,7 +44,7 @@ pub(super) fn read(
     }
 }
 
-fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
+fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<ApiAnswer, Error> {
     if body.is_empty() {
         return Err(unreadable("the answer is empty"));
     }
@@ -68,7 +68,7 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
         .and_then(|json| serde_json::from_str::<String>(json.get()).ok())
         .map(|id| secrets.show(&id));
     let Some(error) = fields.take("Error") else {
-        return Ok(Answer { fields, request_id });
+        return Ok(ApiAnswer { fields, request_id });
     };
     let error = match serde_json::from_str::<ApiError>(error.get()) {
         Ok(error) => named(&error.code, &error.message, secrets),
@@ -77,10 +77,7 @@ fn read_body(body: &[u8], secrets: &Secrets<'_>) -> Result<Answer, Error> {
             position(&error)
         )),
     };
-    Err(Error {
-        request_id,
-        ..error
-    })
+    Err(error.with_request_id(request_id))
 }
 
 /// The failure in the shape of the old gateway: `{"code":4000,"message":"…","codeDesc":"…"}`.

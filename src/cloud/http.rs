@@ -5,22 +5,23 @@ mod failure;
 mod tunnel;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri};
+use parking_lot::Mutex;
 use reqwest::{Body, Url};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::Error;
-use super::trust::{Roots, Trust};
+use super::trust::{ClientError, Roots, Trust};
 use crate::config::{Proxies, ProxyUrl};
 use crate::metrics::reason::Reason;
 
-use connections::{Connections, Generation, MAX_AGE};
+use connections::{Generation, MAX_AGE, ServiceConnections};
 use failure::Hops;
 
 /// The largest answer that is read, after decompression, in bytes.
@@ -41,26 +42,6 @@ pub trait HttpSend: Send + Sync {
     /// to blame; with `response` when the answer was cut, could not be decompressed or
     /// exceeds [`MAX_ANSWER`].
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Error>>;
-}
-
-/// TLS cannot be set up, and why.
-#[derive(Debug, thiserror::Error)]
-#[error("{}; {}", self.what(), self.remedy())]
-pub struct ClientError(pub(crate) String);
-
-impl ClientError {
-    /// What is wrong.
-    #[must_use]
-    pub fn what(&self) -> String {
-        let Self(why) = self;
-        format!("cannot set up TLS: {why}")
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn remedy(&self) -> &'static str {
-        "install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
-    }
 }
 
 /// The real network.
@@ -85,7 +66,7 @@ struct ProxyRefusal {
 
 struct Ready {
     roots: Roots,
-    connections: Connections,
+    connections: ServiceConnections,
 }
 
 impl Network {
@@ -137,16 +118,11 @@ impl Network {
     /// Sends requests from now on as `changed` says. Those under way end as they began.
     pub fn reconfigure(&self, changed: Reconfigured) {
         let Reconfigured(setup) = changed;
-        *self.lock() = setup;
+        *self.0.lock() = setup;
     }
 
     fn setup(&self) -> Arc<Setup> {
-        Arc::clone(&self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Arc<Setup>> {
-        let Self(setup) = self;
-        setup.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(&self.0.lock())
     }
 }
 
@@ -166,7 +142,7 @@ impl Setup {
 
     fn ready_with(&self, roots: Roots) -> Result<Ready, ClientError> {
         let (tls, proxies) = (roots.client_config()?, Arc::clone(&self.proxies));
-        let connections = Connections::new(tls, proxies, self.max_age);
+        let connections = ServiceConnections::new(tls, proxies, self.max_age);
         Ok(Ready { roots, connections })
     }
 
@@ -183,7 +159,12 @@ impl Setup {
     }
 
     /// Why there is no answer.
-    async fn explain(&self, url: &Url, connections: &Connections, error: reqwest::Error) -> Error {
+    async fn explain(
+        &self,
+        url: &Url,
+        connections: &ServiceConnections,
+        error: reqwest::Error,
+    ) -> Error {
         let error = error.without_url();
         let proxy = self.proxies.on_the_way_to(url);
         let hops = Hops {
@@ -200,9 +181,13 @@ impl Setup {
     }
 
     /// The status by which the proxy refuses tunnels, asked for once in a while.
-    async fn refusal(&self, proxy: &ProxyUrl, url: &Url, connections: &Connections) -> Option<u16> {
-        let refusal = || self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*refusal()
+    async fn refusal(
+        &self,
+        proxy: &ProxyUrl,
+        url: &Url,
+        connections: &ServiceConnections,
+    ) -> Option<u16> {
+        if let Some(known) = &*self.refusal.lock()
             && known.service == *url
             && known.at.elapsed() < REFUSAL_HOLDS
         {
@@ -211,7 +196,7 @@ impl Setup {
         let status = tunnel::status(proxy, url, connections.tls()).await;
         // It may have opened a tunnel this time.
         let status = status.filter(|status| !(200..300).contains(status))?;
-        *refusal() = Some(ProxyRefusal {
+        *self.refusal.lock() = Some(ProxyRefusal {
             service: url.clone(),
             status,
             at: Instant::now(),
@@ -223,7 +208,7 @@ impl Setup {
 /// A request in flight. If the request fails or is given up, the connections to its service
 /// are left.
 struct InFlight<'a> {
-    connections: &'a Connections,
+    connections: &'a ServiceConnections,
     uri: &'a Uri,
     generation: Arc<Generation>,
     is_good: bool,
@@ -234,12 +219,6 @@ impl Drop for InFlight<'_> {
         if !self.is_good {
             self.connections.leave(self.uri, &self.generation);
         }
-    }
-}
-
-impl fmt::Debug for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").finish_non_exhaustive()
     }
 }
 

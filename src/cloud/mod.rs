@@ -25,7 +25,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use credential::Credential;
-pub use envelope::Answer;
+pub use envelope::ApiAnswer;
 pub use fields::Fields;
 pub use request_template::RequestTemplate;
 
@@ -91,6 +91,12 @@ impl Error {
         }
     }
 
+    /// The same failure of the call with this id, if it has one.
+    #[must_use]
+    pub fn with_request_id(self, request_id: Option<String>) -> Self {
+        Self { request_id, ..self }
+    }
+
     /// Whether the key itself was refused, so that a newer one may be accepted.
     #[must_use]
     pub fn wants_another_key(&self) -> bool {
@@ -116,7 +122,7 @@ impl Error {
 #[derive(Debug)]
 pub struct Reply {
     /// The answer, or why there is none.
-    pub outcome: Result<Answer, Error>,
+    pub outcome: Result<ApiAnswer, Error>,
     /// The cloud's time of day, if it said.
     pub date: Option<Timestamp>,
 }

@@ -90,6 +90,8 @@ impl CanonicalRequest<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialScope {
     time: Timestamp,
+    date: String,
+    service: String,
     text: String,
 }
 
@@ -98,20 +100,13 @@ impl CredentialScope {
     /// host name, such as `cwp`) at `time`.
     #[must_use]
     pub fn new(service: &str, time: Timestamp) -> Self {
+        let date = time.strftime("%Y-%m-%d").to_string();
         Self {
             time,
-            text: format!("{}/{service}/{TERMINATOR}", time.strftime("%Y-%m-%d")),
+            text: format!("{date}/{service}/{TERMINATOR}"),
+            service: service.to_owned(),
+            date,
         }
-    }
-
-    fn date(&self) -> &str {
-        self.text.split_once('/').unwrap_or_default().0
-    }
-
-    fn service(&self) -> &str {
-        let rest = self.text.strip_suffix(TERMINATOR).unwrap_or_default();
-        let (_, service) = rest.split_once('/').unwrap_or_default();
-        service.strip_suffix('/').unwrap_or_default()
     }
 
     /// The value of `X-TC-Timestamp`: Unix seconds.
@@ -144,8 +139,8 @@ pub fn string_to_sign(scope: &CredentialScope, request: &CanonicalRequest<'_>) -
 /// ```
 #[must_use]
 pub fn signing_key(secret_key: &str, scope: &CredentialScope) -> [u8; 32] {
-    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), scope.date());
-    hmac_sha256(&hmac_sha256(&day, scope.service()), TERMINATOR)
+    let day = hmac_sha256(format!("TC3{secret_key}").as_bytes(), &scope.date);
+    hmac_sha256(&hmac_sha256(&day, &scope.service), TERMINATOR)
 }
 
 /// Step 4: the signature, 64 lower-case hexadecimal digits.

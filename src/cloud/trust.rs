@@ -7,7 +7,6 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::http::ClientError;
 use crate::config::{CaFile, Config, Endpoint, Environment};
 use crate::system::reading;
 
@@ -16,6 +15,26 @@ const FILE_VARIABLE: &str = "SSL_CERT_FILE";
 
 /// The variable that names folders of certificates to use as the system's.
 const FOLDERS_VARIABLE: &str = "SSL_CERT_DIR";
+
+/// TLS cannot be set up, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}; {}", self.what(), self.remedy())]
+pub struct ClientError(pub(crate) String);
+
+impl ClientError {
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let Self(why) = self;
+        format!("cannot set up TLS: {why}")
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        "install the system's CA certificates (Debian: ca-certificates) or set api.ca_file"
+    }
+}
 
 /// Whose certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus::Registry;
 use tokio_util::sync::DropGuard;
 
@@ -22,13 +23,10 @@ use crate::config::{Account, Api, Config, Endpoint, Environment};
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
 
-/// Why a configuration cannot be applied. The previous configuration stays in use.
+/// Two metrics have the same name, which is a bug.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
-    /// Two metrics have the same name, which is a bug.
-    #[error("cannot register the metrics: {0}; please report this")]
-    Metrics(#[from] prometheus::Error),
-}
+#[error("cannot register the metrics: {0}; please report this")]
+pub struct FleetError(#[from] prometheus::Error);
 
 /// The accounts, and what they share.
 pub struct Fleet {
@@ -127,7 +125,7 @@ impl Fleet {
             shared,
             members: Vec::new(),
         };
-        fleet.apply(config, None)?;
+        fleet.apply(config, None);
         Ok(fleet)
     }
 
@@ -163,17 +161,8 @@ impl Fleet {
         jobs.map(|job| &job.collection)
     }
 
-    /// Applies `config`, and the network that it `changed`. After an error, the previous
-    /// configuration stays in use as a whole.
-    ///
-    /// # Errors
-    ///
-    /// See [`FleetError`].
-    pub fn apply(
-        &mut self,
-        config: &Config,
-        changed: Option<Reconfigured>,
-    ) -> Result<Changes, FleetError> {
+    /// Applies `config`, and the network that it `changed`.
+    pub fn apply(&mut self, config: &Config, changed: Option<Reconfigured>) -> Changes {
         let shared = self
             .shared
             .for_config(config, Schedule::enabled(self.collectors, config));
@@ -186,14 +175,11 @@ impl Fleet {
             Providers::new(shared.context.clone())
         };
 
-        let mut requests = shared
-            .enabled
-            .iter()
-            .map(|(collector, _)| FirstRequest::new(*collector, &shared.client))
-            .collect::<prometheus::Result<Vec<_>>>()?;
+        let collectors = shared.enabled.iter();
+        let requests = collectors.map(|(collector, _)| FirstRequest::new(*collector, &shared));
+        let mut requests: Vec<FirstRequest> = requests.collect();
         let same_schedules = shared.enabled == self.shared.enabled;
 
-        // Nothing can fail from here on.
         if let (Some(network), Some(changed)) = (&self.network, changed) {
             network.reconfigure(changed);
         }
@@ -272,7 +258,7 @@ impl Fleet {
         self.store.replace(states.collect());
         self.members = members;
         self.shared = shared;
-        Ok(changes)
+        changes
     }
 
     /// Starts the tasks of all jobs that have none: the first collections soon, and from
@@ -384,14 +370,31 @@ fn account_state(
         endpoint: account.endpoint.url().to_owned(),
         region: account.region.clone(),
         labels: account.labels.clone(),
-        key_source: {
-            let [source, expiring, spending] = [(); 3].map(|()| Arc::clone(provider));
-            let client = Arc::clone(&shared.client);
-            KeySource::new(move || source.source())
-                .with_expiry(move || expiring.current()?.expires_at())
-                .with_spent(move |action| client.spent(&*spending, action))
-        },
+        key_source: Box::new(AccountKey {
+            provider: Arc::clone(provider),
+            client: Arc::clone(&shared.client),
+        }),
         slots: slots.collect(),
+    }
+}
+
+/// The key of an account.
+struct AccountKey {
+    provider: Arc<dyn Provider>,
+    client: Arc<ApiClient>,
+}
+
+impl KeySource for AccountKey {
+    fn text(&self) -> String {
+        self.provider.source()
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.provider.current()?.expires_at()
+    }
+
+    fn spent(&self, action: &'static str) -> u32 {
+        self.client.spent(&*self.provider, action)
     }
 }
 
@@ -404,12 +407,12 @@ struct FirstRequest {
 }
 
 impl FirstRequest {
-    fn new(collector: &'static dyn Collector, client: &ApiClient) -> prometheus::Result<Self> {
-        Ok(Self {
+    fn new(collector: &'static dyn Collector, shared: &FleetContext) -> Self {
+        Self {
             collector,
-            instruments: client.instruments(collector.request().action)?,
+            instruments: shared.client.instruments(collector.request().action),
             prepared: HashMap::new(),
-        })
+        }
     }
 
     /// The request for `account`, shared with all others of the same place.

@@ -123,13 +123,8 @@ impl Collection {
                     after.last_success = Some(self.success(collected, now));
                     Ok(())
                 } else {
-                    Err(Error {
-                        request_id,
-                        ..Error::new(
-                            Reason::Response,
-                            "the answer has no documented field with a valid value",
-                        )
-                    })
+                    let message = "the answer has no documented field with a valid value";
+                    Err(Error::new(Reason::Response, message).with_request_id(request_id))
                 }
             }
             Err(error) => Err(error),

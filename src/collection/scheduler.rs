@@ -1,10 +1,11 @@
 //! When to collect: one task for each account and collector. First collections come soon;
 //! later collections are spread evenly over the interval. No task can hold up another task.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -153,8 +154,7 @@ impl Liveness {
     /// Whether every task is alive and the runtime gets around to them.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.elapsed() < STOPPED_AFTER
+        self.0.lock().elapsed() < STOPPED_AFTER
     }
 }
 
@@ -163,7 +163,7 @@ async fn check(liveness: Liveness, tasks: TaskTracker, wanted: Arc<AtomicUsize>)
     let mut checks = tokio::time::interval(CHECK_EVERY);
     checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while tasks.len() >= wanted.load(Ordering::Relaxed) {
-        *liveness.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *liveness.0.lock() = Instant::now();
         checks.tick().await;
     }
     tracing::error!(

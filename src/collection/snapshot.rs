@@ -5,6 +5,7 @@
 
 mod account;
 mod lines;
+mod revision;
 mod slot;
 mod store;
 
@@ -14,10 +15,13 @@ use std::time::Duration;
 use crate::cloud::Error;
 use crate::collectors::{Drift, Sample};
 use crate::system::clock::TimePoint;
+#[cfg(test)]
+pub(crate) use account::TestKey;
 pub use account::{AccountState, KeySource, is_up};
 pub use lines::{BorrowedLines, Lines, defs};
+pub use revision::Revision;
 pub use slot::{Slot, TaskState};
-pub use store::{Accounts, Revision, Store};
+pub use store::{Accounts, Store};
 
 /// What one collector knows of one account at a moment.
 #[derive(Debug, Clone, Default)]
@@ -147,7 +151,7 @@ mod tests {
                 endpoint: String::new(),
                 region: None,
                 labels: BTreeMap::new(),
-                key_source: KeySource::new(String::new),
+                key_source: Box::new(TestKey::default()),
                 slots: vec![Slot::new(
                     &LicenseGeneral,
                     name,

@@ -34,7 +34,7 @@ accounts: [{name: a, credentials: {type: static, secret_id: hunter2, secret_key_
 #[ignore = "run by another test, for its log"]
 async fn panicking_with_everything_in_reach() {
     logging::init(
-        logging::Format::Logfmt,
+        logging::LogFormat::Logfmt,
         logging::Threshold::Debug,
         scripted::clock(),
     );
@@ -53,11 +53,11 @@ async fn panicking_with_everything_in_reach() {
         fixture::target_of(credential),
         "a".to_owned(),
         slot.clone(),
-        api.instruments(LicenseGeneral.request().action).unwrap(),
+        api.instruments(LicenseGeneral.request().action),
         scripted::clock(),
     );
     let error = collection.run().await.unwrap_err();
-    tracing::info!(%error, state = ?slot, "the collection has failed");
+    tracing::info!(%error, state = ?slot.load(), "the collection has failed");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn with_key_on(disk: &Disk, http: Arc<Scripted>) -> (Collection, Slot) {
         target,
         "a".to_owned(),
         slot.clone(),
-        api.instruments(LicenseGeneral.request().action).unwrap(),
+        api.instruments(LicenseGeneral.request().action),
         scripted::clock(),
     );
     (collection, slot)
@@ -200,7 +200,7 @@ async fn a_key_whose_source_fails_again_and_again_is_told_once_in_ten_minutes() 
         target,
         "a".to_owned(),
         slot(),
-        api.instruments(LicenseGeneral.request().action).unwrap(),
+        api.instruments(LicenseGeneral.request().action),
         scripted::clock(),
     );
     for _ in 0..15 {

@@ -17,11 +17,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 pub use object::{Documented, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Object};
 pub use sample::{Labels, Sample};
 
-use crate::cloud::{Answer, Error, Fields, Request};
+use crate::cloud::{ApiAnswer, Error, Fields, Request};
 use crate::config::{CollectorDefaults, Config, Poll};
 use crate::metrics::MetricDef;
 use crate::metrics::reason::Reason;
@@ -159,7 +160,7 @@ const MAX_REQUESTS: usize = 500;
 /// The first failure of `ask` that the collector has no other parameters for, and
 /// [`Reason::Response`] for answers that are not of the documented shape, contradict each
 /// other or have no end. Whatever was read before is lost: rows are complete or absent.
-pub async fn collect<F: Future<Output = Result<Answer, Error>>>(
+pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
     collector: &dyn Collector,
     mut ask: impl FnMut(Option<Bytes>) -> F,
 ) -> Result<(Collected, Option<String>), Error> {
@@ -181,27 +182,24 @@ pub async fn collect<F: Future<Output = Result<Answer, Error>>>(
             Next::Done(mut collected) => {
                 if let Some(metric) = collected.repeated() {
                     let message = format!("two rows of the list are one series of {}", metric.name);
-                    return Err(failure(message, answer.request_id));
+                    let error = Error::new(Reason::Response, message);
+                    return Err(error.with_request_id(answer.request_id));
                 }
                 collected.drift.sort();
                 collected.drift.dedup();
                 collected.drift.truncate(MAX_DRIFT);
                 return Ok((collected, answer.request_id));
             }
-            Next::Failed(message) => return Err(failure(message, answer.request_id)),
+            Next::Failed(message) => {
+                let error = Error::new(Reason::Response, message);
+                return Err(error.with_request_id(answer.request_id));
+            }
         }
     }
     Err(Error::new(
         Reason::Response,
         format!("the list has no end: {MAX_REQUESTS} requests were not enough"),
     ))
-}
-
-fn failure(message: String, request_id: Option<String>) -> Error {
-    Error {
-        request_id,
-        ..Error::new(Reason::Response, message)
-    }
 }
 
 /// When a collector collects an account, and how much of what it finds is shown.
@@ -270,7 +268,7 @@ impl Schedule {
 }
 
 /// A difference between an answer and its documentation.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Drift {
     /// The API's name of the field, at most [`MAX_FIELD_NAME`] bytes.
     pub field: Cow<'static, str>,
@@ -279,7 +277,8 @@ pub struct Drift {
 }
 
 /// What is wrong with a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DriftKind {
     /// Present, but null, of another type or outside the documented range.
     Invalid,
@@ -350,14 +349,14 @@ mod tests {
         }
     }
 
-    fn answer(json: &str) -> Result<Answer, Error> {
-        Ok(Answer {
+    fn answer(json: &str) -> Result<ApiAnswer, Error> {
+        Ok(ApiAnswer {
             fields: serde_json::from_str(json).unwrap(),
             request_id: Some("r".to_owned()),
         })
     }
 
-    fn refusal(code: &str) -> Result<Answer, Error> {
+    fn refusal(code: &str) -> Result<ApiAnswer, Error> {
         Err(Error {
             code: Some(code.to_owned()),
             ..Error::new(Reason::Request, code)
@@ -366,7 +365,7 @@ mod tests {
 
     /// What comes of these outcomes of requests, and the parameters of the requests.
     async fn collected(
-        outcomes: Vec<Result<Answer, Error>>,
+        outcomes: Vec<Result<ApiAnswer, Error>>,
     ) -> (Result<usize, Error>, Vec<Option<Bytes>>) {
         let (mut outcomes, mut asked) = (outcomes.into_iter(), Vec::new());
         let outcome = collect(&Reads(|| Box::new(Rows::default())), |parameters| {

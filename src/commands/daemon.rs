@@ -347,17 +347,13 @@ impl Collecting {
     }
 
     fn apply(&mut self, read: Result<LoadedConfig, String>) -> Result<(), String> {
-        let applied = read.and_then(|LoadedConfig { config, network }| {
-            for warning in config.warnings() {
-                warn!("{warning}");
-            }
-            let changes = self.fleet.apply(&config, network);
-            let changes = changes.map_err(|error| error.to_string())?;
-            Ok((config, changes))
-        });
         let now = self.clock.moment();
-        match applied {
-            Ok((config, changes)) => {
+        match read {
+            Ok(LoadedConfig { config, network }) => {
+                for warning in config.warnings() {
+                    warn!("{warning}");
+                }
+                let changes = self.fleet.apply(&config, network);
                 self.fleet.schedule(&self.scheduler);
                 self.fleet.metrics().note_reload(true);
                 self.active.replace(config, now);

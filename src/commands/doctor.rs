@@ -25,8 +25,8 @@ use prometheus::Registry;
 
 use crate::cloud::budget::{Budgets, Lane};
 use crate::cloud::credentials::{Context, Provider, Providers};
-use crate::cloud::http::{ClientError, HttpSend, Network};
-use crate::cloud::trust::Trust;
+use crate::cloud::http::{HttpSend, Network};
+use crate::cloud::trust::{ClientError, Trust};
 use crate::cloud::{Credential, RequestTemplate};
 use crate::collectors::{self, Collector, Collectors, Schedule};
 use crate::config::{Account, Config, Endpoint, Environment, Source};

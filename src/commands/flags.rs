@@ -12,7 +12,7 @@ use crate::config::{Environment, Partition, Shard};
 use crate::server::Limits;
 use crate::server::listen::ListenAddress;
 use crate::server::router::PATHS;
-use crate::system::logging::{Format, Threshold};
+use crate::system::logging::{LogFormat, Threshold};
 
 /// The most shards: the time to find the owner of an account grows with their number.
 const MAX_SHARDS: u32 = 10_000;
@@ -127,9 +127,9 @@ pub(super) struct Flags {
         value_name = "FORMAT",
         value_enum,
         ignore_case = true,
-        default_value_t = Format::Logfmt
+        default_value_t = LogFormat::Logfmt
     )]
-    pub(super) log_format: Format,
+    pub(super) log_format: LogFormat,
 }
 
 /// The value of `--shard.index`.

@@ -27,11 +27,12 @@ use crate::exposition;
 use crate::server::listen::ListenAddress;
 use crate::server::web_config::WebConfigFile;
 use crate::simulator::{Scenario, Simulator};
-use crate::system::atomic_file::{Output, Unsuitable, remedy};
 use crate::system::clock::Clock;
 use crate::system::logging::{self, Threshold};
+use crate::system::output::{Output, Unsuitable, remedy};
 use crate::system::reading::{self, PATIENCE};
 use crate::system::signals::StopSignals;
+use crate::system::words::counted;
 use flags::Flags;
 
 /// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
@@ -374,9 +375,4 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), CommandFailure> {
 fn not_written(name: &str, error: &io::Error) -> CommandFailure {
     let remedy = remedy(error);
     CommandFailure::Running(format!("cannot write to {name}: {error}; {remedy}"))
-}
-
-/// A number of things, such as `1 account` or `2 accounts`.
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

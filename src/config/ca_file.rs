@@ -8,8 +8,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::credentials::open_file;
 use super::problem::Fault;
+use super::regular_file::open_file;
 use crate::system::reading;
 
 /// The largest file that is read, in bytes: many times a system's whole bundle.

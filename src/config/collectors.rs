@@ -24,11 +24,11 @@ pub struct CollectorSettings {
     /// Whether it collects at all.
     pub enabled: bool,
     /// From one collection of an account to the next; at least 1 s.
-    #[serde(serialize_with = "super::show::duration")]
+    #[serde(serialize_with = "super::serialize::duration")]
     pub interval: Duration,
     /// How long values are kept without a success; at least `interval`. Unless it is set,
     /// the default or three intervals, whichever is longer.
-    #[serde(serialize_with = "super::show::duration")]
+    #[serde(serialize_with = "super::serialize::duration")]
     pub max_age: Duration,
     /// How many rows of a list are shown; `None` for a collector without rows.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,22 +12,21 @@ mod tke_oidc;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use self::env_key::EnvKey;
 pub use self::form::is_usual_id;
 pub(super) use self::form::literal_id;
 pub use self::key::{Key, NoKey};
 pub use self::profile::{CREDENTIALS_FILE_VARIABLE, Profile};
-pub(super) use self::secret::open_file;
-pub use self::secret::{IdSource, NoText, ReadText, SecretSource, read_text};
+pub use self::secret::{IdSource, SecretSource};
 pub use self::static_key::StaticKey;
 pub(super) use self::tccli::is_profile;
 pub use self::tccli::{Tccli, TccliKey};
 pub use self::tke_oidc::{TKE_VARIABLES, TkeOidc};
 
 use super::environment::Environment;
-use super::show;
+use super::serialize;
 
 /// The variable that holds the secret id of [`Credentials::Env`].
 pub const SECRET_ID_VARIABLE: &str = "TENCENTCLOUD_SECRET_ID";
@@ -74,13 +73,18 @@ pub struct AssumeRole {
     /// What the role's audit log calls this process.
     pub session_name: String,
     /// How long each key lives; from a minute to 12 hours, in whole seconds.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(serialize_with = "serialize::duration")]
     pub duration: Duration,
     /// Where the secret agreed with the role's owner comes from.
-    #[serde(flatten, serialize_with = "show::external_id")]
+    #[serde(flatten, serialize_with = "external_id")]
     pub external_id: Option<SecretSource>,
     /// What signs the request for the role's key.
     pub source: Credentials,
+}
+
+fn external_id<S: Serializer>(source: &Option<SecretSource>, to: S) -> Result<S::Ok, S::Error> {
+    let entry = |source: &SecretSource| source.entry(["external_id_file", "external_id_env"]);
+    to.collect_map(source.as_ref().map(entry))
 }
 
 impl Credentials {

@@ -61,22 +61,12 @@ impl Endpoint {
                 "remove the part before `@`",
             ));
         }
-        let host = url.host_str().unwrap_or_default();
         let scheme = match url.scheme() {
             "http" => "http",
             _ => "https",
         };
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        let host = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        Ok(Self::new(scheme, host, loopback))
+        let loopback = url.host().is_some_and(|host| is_this_machine(&host));
+        Ok(Self::new(scheme, url.authority().to_owned(), loopback))
     }
 
     /// `https://host` or `https://host:port`: no trailing slash, no default port.
@@ -172,6 +162,15 @@ pub(super) fn parse_url(text: &str) -> Result<Url, Fault> {
         ));
     }
     Ok(url)
+}
+
+/// Whether a host is known to be this machine without a look-up.
+pub(super) fn is_this_machine(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
 }
 
 /// Whether the host can be looked up, and stand in a certificate and in a request. The URL's

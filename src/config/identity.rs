@@ -31,8 +31,7 @@ fn credentials(credentials: &Credentials) -> Value {
         Credentials::Static(key) => {
             let id = match &key.secret_id {
                 IdSource::Literal(id) => json!(["literal", id]),
-                IdSource::File(path) => json!(["file", path.to_string_lossy()]),
-                IdSource::Env(name) => json!(["env", name]),
+                IdSource::Stored(source) => secret(source),
             };
             let token = key.token.as_ref().map(secret);
             json!(["static", id, secret(&key.secret_key), token])
@@ -132,7 +131,7 @@ mod tests {
                 account(
                     None,
                     of_static(
-                        IdSource::File("AKIDa".into()),
+                        IdSource::Stored(SecretSource::File("AKIDa".into())),
                         "/k",
                         Some(SecretSource::File("/t".into())),
                     ),
@@ -142,7 +141,11 @@ mod tests {
             (
                 account(
                     None,
-                    of_static(IdSource::Env("AKIDa".to_owned()), "/k", None),
+                    of_static(
+                        IdSource::Stored(SecretSource::Env("AKIDa".to_owned())),
+                        "/k",
+                        None,
+                    ),
                 ),
                 "6e8c5bb3abd1d7f58a79b0d89b6b87c2",
             ),

@@ -25,6 +25,8 @@ mod proxy;
 mod rate_limit;
 mod read;
 mod reader;
+mod regular_file;
+mod serialize;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -44,9 +46,9 @@ pub use self::active::{ActiveConfig, ConfigVersion};
 pub use self::ca_file::CaFile;
 pub use self::collectors::{CollectorDefaults, CollectorSettings};
 pub use self::credentials::{
-    AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, NoText,
-    Profile, ReadText, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey,
-    TKE_VARIABLES, TOKEN_VARIABLES, Tccli, TccliKey, TkeOidc, is_role_name, is_usual_id, read_text,
+    AssumeRole, CREDENTIALS_FILE_VARIABLE, Credentials, EnvKey, IdSource, Key, NoKey, Profile,
+    SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, SecretSource, StaticKey, TKE_VARIABLES,
+    TOKEN_VARIABLES, Tccli, TccliKey, TkeOidc, is_role_name, is_usual_id,
 };
 pub use self::endpoint::Endpoint;
 pub use self::environment::Environment;
@@ -55,6 +57,7 @@ pub(crate) use self::path::{path, shown_path};
 pub use self::problem::{ConfigError, Fault, Problem, SourceLocation};
 pub use self::proxy::{Proxies, ProxyUrl};
 pub use self::rate_limit::RateLimit;
+pub use self::regular_file::{NoText, ReadText, read_text};
 
 // The web configuration is a file of its own, read in the same way.
 pub(crate) use self::layers::Settings;
@@ -96,14 +99,14 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Poll {
     /// From one poll of an account and collector to the next; at least 1 s.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(serialize_with = "serialize::duration")]
     pub interval: Duration,
     /// How long one API request may take; more than 0.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
     /// How long values are kept without a success; at least `interval`. Unless it is
     /// set, 10 minutes or three intervals, whichever is longer, but a year at most.
-    #[serde(serialize_with = "show::duration")]
+    #[serde(serialize_with = "serialize::duration")]
     pub max_age: Duration,
 }
 
@@ -221,6 +224,7 @@ impl Config {
             ..Reader::default()
         };
         let mut config = read::config(&mut reader, &settings.root(), environment, collectors);
+        config.warnings.extend(variables::warnings(environment));
         let warnings = reader.warnings.iter().map(ToString::to_string);
         config.warnings.extend(warnings);
         if reader.problems.is_empty() {

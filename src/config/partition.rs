@@ -5,10 +5,12 @@ use std::iter;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::RateLimit;
 use super::problem::{ConfigError, Fault, Problem, SourceLocation};
 use super::reader::show;
-use super::show::SECRET;
+use super::serialize::SECRET;
 use super::{CollectorDefaults, Config, Credentials, Environment, IdSource};
 
 /// Where the configuration is, and which part of it is this process's.
@@ -43,7 +45,7 @@ impl Default for Partition {
 }
 
 /// One of several processes that divide the accounts among themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Shard {
     index: u32,
     total: NonZeroU32,

@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::system::words::counted;
+
 /// What is wrong with one value and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {remedy}")]
@@ -192,10 +194,7 @@ impl fmt::Display for ConfigError {
             Some(file) => f.write_str(&printable(&file.to_string_lossy()))?,
             None => f.write_str("configuration")?,
         }
-        match self.problems.len() {
-            1 => f.write_str(": 1 problem")?,
-            count => write!(f, ": {count} problems")?,
-        }
+        write!(f, ": {}", counted(self.problems.len(), "problem"))?;
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
         }

@@ -6,7 +6,7 @@ mod exceptions;
 use std::fmt;
 use std::str::FromStr;
 
-use url::Url;
+use url::{Position, Url};
 
 use self::exceptions::Exceptions;
 use super::endpoint::parse_url;
@@ -36,16 +36,12 @@ impl ProxyUrl {
     /// The URL without who logs in, for messages.
     #[must_use]
     pub fn address(&self) -> String {
-        let Self(url) = self;
-        let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
-        match url.port() {
-            Some(port) => format!("{scheme}://{host}:{port}"),
-            None => format!("{scheme}://{host}"),
-        }
+        format!("{}://{}", self.0.scheme(), self.host())
     }
 
-    fn has_login(&self) -> bool {
-        !self.0.username().is_empty() || self.0.password().is_some()
+    /// The host, with its port unless it is the scheme's own.
+    fn host(&self) -> &str {
+        &self.0[Position::BeforeHost..Position::AfterPort]
     }
 }
 
@@ -86,11 +82,10 @@ impl FromStr for ProxyUrl {
 
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address();
-        match address.split_once("://") {
-            Some((scheme, host)) if self.has_login() => write!(f, "{scheme}://<secret>@{host}"),
-            _ => f.write_str(&address),
-        }
+        let (scheme, host) = (self.0.scheme(), self.host());
+        let has_login = self.0.authority() != host;
+        let login = if has_login { "<secret>@" } else { "" };
+        write!(f, "{scheme}://{login}{host}")
     }
 }
 

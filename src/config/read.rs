@@ -19,7 +19,6 @@ use super::problem::{Fault, SourceLocation};
 use super::proxy::Proxies;
 use super::reader::{MAX_DURATION, Reader, Section, count, duration, list, text};
 use super::tree::{Node, Tree, Value};
-use super::variables;
 use super::{Account, Api, Config, Partition, Poll};
 
 pub(super) use self::credentials::keys as credential_keys;
@@ -56,12 +55,10 @@ pub(super) fn config(
     let poll = poll(reader, root.get("poll"));
     let api = api(reader, root.get("api"));
     let collectors = collectors::read(reader, root.get("collectors"), defaults);
-    let mut warnings = variables::warnings(environment);
     let files = root.get("accounts_files");
     let files = files.map(|node| accounts_files::read(reader, node));
     let accounts = accounts(reader, &root, files.as_deref(), &api.endpoint, environment);
     let (proxies, fault) = Proxies::new(api.proxy_url.as_ref(), environment);
-    warnings.extend(Proxies::warning(environment));
     let config = Config {
         poll,
         api,
@@ -70,7 +67,7 @@ pub(super) fn config(
         accounts_files: files.map(|files| files.into_iter().map(|(path, _)| path).collect()),
         partition: Partition::default(),
         proxies,
-        warnings,
+        warnings: Proxies::warning(environment).into_iter().collect(),
     };
     if let Some((name, fault)) = fault {
         // A variable of the whole machine is of no concern where nothing needs a proxy.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::{Number, Value as Json};
 
 use super::problem::SourceLocation;
-use super::yaml::is_likely_key;
 
 /// One setting or group of settings, and where it was written.
 pub(crate) struct Tree {
@@ -140,6 +139,18 @@ pub(crate) fn shown<'a>(path: &str, key: &'a str) -> &'a str {
     } else {
         "<not shown>"
     }
+}
+
+/// Whether `key` is likely to be one, so that it may be shown, and not a value.
+///
+/// In `{secret_key:hunter2}`, where a blank is missing, and in `{&secret_key: hunter2}`,
+/// where there is a sign too many, a value is the key. Few keys have a reason for `digits`.
+fn is_likely_key(key: &str, digits: bool) -> bool {
+    let harmless = |c: char| match c {
+        '0'..='9' => digits,
+        _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
+    };
+    !key.is_empty() && key.len() <= 24 && key.chars().all(harmless)
 }
 
 #[cfg(test)]

@@ -32,18 +32,6 @@ fn max_aliased(length: usize) -> usize {
     length.saturating_mul(4).saturating_add(250_000)
 }
 
-/// Whether `key` is likely to be one, so that it may be shown, and not a value.
-///
-/// In `{secret_key:hunter2}`, where a blank is missing, and in `{&secret_key: hunter2}`,
-/// where there is a sign too many, a value is the key. Few keys have a reason for `digits`.
-pub(crate) fn is_likely_key(key: &str, digits: bool) -> bool {
-    let harmless = |c: char| match c {
-        '0'..='9' => digits,
-        _ => c.is_ascii_alphabetic() || c == '_' || c == '-',
-    };
-    !key.is_empty() && key.len() <= 24 && key.chars().all(harmless)
-}
-
 /// Reads the file at `path`, which holds one document.
 pub(crate) fn read_file(path: &Arc<Path>) -> Result<Tree, ConfigError> {
     let whole = |fault| ConfigError::new(Some(path), vec![Problem::whole(Some(path), fault)]);

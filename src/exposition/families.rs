@@ -16,7 +16,6 @@ const PAGE: usize = 32 * 1024;
 
 /// The families of a set of accounts, in the order of their names. What does not change
 /// with the snapshots is prepared.
-#[derive(Debug)]
 pub(super) struct Families {
     pub(super) of: Arc<Accounts>,
     list: Vec<Family>,
@@ -28,12 +27,12 @@ struct Family {
     /// The lines that begin it, in each format.
     text_head: Vec<u8>,
     openmetrics_head: Vec<u8>,
-    source: Source,
+    source: LineSource,
 }
 
 /// Where the lines of a family come from.
 #[derive(Debug)]
-enum Source {
+enum LineSource {
     /// The lines are these, whatever the snapshots.
     Fixed(Vec<u8>),
     /// Whether each account is up.
@@ -83,7 +82,7 @@ impl Families {
                 def,
                 text_head: head(Format::Text),
                 openmetrics_head: head(Format::OpenMetrics),
-                source: Source::of(def, &of),
+                source: LineSource::of(def, &of),
             }
         });
         Self {
@@ -137,7 +136,7 @@ impl Families {
 
     fn write_family(
         &self,
-        source: &Source,
+        source: &LineSource,
         states: &[SlotState<'_>],
         now: TimePoint,
         lines: &mut FamilyLines<'_, impl Write>,
@@ -146,8 +145,8 @@ impl Families {
         let accounts = self.of.list().iter();
         let accounts = accounts.zip(states.chunks(slots.len().max(1)));
         match source {
-            Source::Fixed(text) => lines.put(text)?,
-            Source::Up => {
+            LineSource::Fixed(text) => lines.put(text)?,
+            LineSource::Up => {
                 for (account, states) in accounts {
                     let states = states.iter().map(|state| state.state);
                     let up = snapshot::is_up(account.slots.iter().zip(states), now);
@@ -155,14 +154,14 @@ impl Families {
                     lines.put_value(labels, Some(f64::from(u8::from(up))))?;
                 }
             }
-            Source::CredentialExpiry => {
+            LineSource::CredentialExpiry => {
                 for (account, _) in accounts {
                     let labels = [("account", account.name.as_str())];
                     let expiry = account.key_source.expires_at();
                     lines.put_value(labels, expiry.map(unix_seconds))?;
                 }
             }
-            Source::Collector(value) => {
+            LineSource::Collector(value) => {
                 for (account, states) in accounts {
                     for (slot, state) in slots.iter().zip(states) {
                         let collector = ("collector", slot.collector().name());
@@ -171,7 +170,7 @@ impl Families {
                     }
                 }
             }
-            Source::Written(places) => {
+            LineSource::Written(places) => {
                 for (_, states) in accounts {
                     for place in places {
                         if let Some(state) = states.get(place.slot)
@@ -198,7 +197,7 @@ struct FamilyLines<'a, W> {
     def: &'static MetricDef,
     /// What stands before the first line, until it is written.
     head: Option<&'a [u8]>,
-    /// NegotiationCache for a line.
+    /// Memory for a line.
     line: Vec<u8>,
     out: &'a mut W,
 }
@@ -231,7 +230,7 @@ impl<W: Write> FamilyLines<'_, W> {
     }
 }
 
-impl Source {
+impl LineSource {
     fn of(def: &'static MetricDef, accounts: &Accounts) -> Self {
         if def == defs::ACCOUNTS {
             let mut text = Vec::new();

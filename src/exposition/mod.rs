@@ -19,8 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use prometheus::Registry;
 
-use crate::collection::snapshot::{self, Accounts, Store};
-use crate::collectors::Collectors;
+use crate::collection::snapshot::{Accounts, Store};
 pub use crate::metrics::format::Format;
 use crate::metrics::{self, MetricDef};
 use crate::system::clock::{Clock, TimePoint};
@@ -49,22 +48,7 @@ pub mod defs {
     }
 }
 
-/// Every metric that this exporter may expose with these collectors.
-#[must_use]
-pub fn catalogue(collectors: Collectors) -> Vec<&'static MetricDef> {
-    let collectors = collectors.iter().flat_map(|each| each.metrics());
-    let own = [
-        defs::ALL,
-        snapshot::defs::ALL,
-        metrics::defs::ALL,
-        process::defs::ALL,
-    ]
-    .concat();
-    collectors.copied().chain(own).collect()
-}
-
 /// Renders what a scrape sees.
-#[derive(Debug)]
 pub struct Exposition {
     registry: Registry,
     store: Arc<Store>,
@@ -212,7 +196,7 @@ mod tests {
     use super::*;
     use crate::cloud::Error;
     use crate::collection::snapshot::{
-        AccountState, Attempt, CollectorState, KeySource, Revision, Slot, Success,
+        AccountState, Attempt, CollectorState, Revision, Slot, Success, TestKey,
     };
     use crate::collectors::license_general::LicenseGeneral;
     use crate::collectors::license_general::defs as licences;
@@ -228,7 +212,7 @@ mod tests {
                 endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
                 region: None,
                 labels: [("team".to_owned(), "x".to_owned())].into(),
-                key_source: KeySource::new(String::new),
+                key_source: Box::new(TestKey::default()),
                 slots: vec![Slot::new(
                     &LicenseGeneral,
                     &format!("account-{number:05}"),

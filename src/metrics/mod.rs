@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
+    Counter, CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
 };
 
 use crate::metrics::reason::Reason;
@@ -139,11 +139,11 @@ impl ExporterMetrics {
     /// When `registry` already has metrics of these names.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         gauges(registry, defs::BUILD_INFO)?
-            .get_metric_with_label_values(&[
+            .with_label_values(&[
                 env!("CARGO_PKG_VERSION"),
                 env!("CWP_EXPORTER_REVISION"),
                 env!("CWP_EXPORTER_RUSTC"),
-            ])?
+            ])
             .set(1.0);
 
         let refreshes = counters(registry, defs::CREDENTIAL_REFRESHES)?;
@@ -169,32 +169,27 @@ impl ExporterMetrics {
     }
 
     /// The instruments of one API action; all of them exist from then on.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: the label names are fixed.
-    pub fn action(
-        &self,
-        action: &'static str,
-        rate_limit: f64,
-    ) -> prometheus::Result<ActionMetrics> {
-        self.0
-            .rate_limits
-            .get_metric_with_label_values(&[action])?
-            .set(rate_limit);
-        Ok(ActionMetrics {
-            requests: self.0.requests.get_metric_with_label_values(&[action])?,
-            failures: Reason::ALL
-                .into_iter()
-                .map(|reason| {
-                    let labels = [action, reason.as_str()];
-                    let counter = self.0.failures.get_metric_with_label_values(&labels)?;
-                    Ok((reason, counter))
-                })
-                .collect::<prometheus::Result<_>>()?,
-            duration: self.0.durations.get_metric_with_label_values(&[action])?,
-            wait: self.0.waits.get_metric_with_label_values(&[action])?,
-        })
+    #[must_use]
+    pub fn action(&self, action: &'static str, rate_limit: f64) -> ActionMetrics {
+        let Instruments {
+            requests,
+            failures,
+            durations,
+            rate_limits,
+            waits,
+            ..
+        } = &*self.0;
+        rate_limits.with_label_values(&[action]).set(rate_limit);
+        let failures = Reason::ALL.map(|reason| {
+            let counter = failures.with_label_values(&[action, reason.as_str()]);
+            (reason, counter)
+        });
+        ActionMetrics {
+            requests: requests.with_label_values(&[action]),
+            failures: failures.into(),
+            duration: durations.with_label_values(&[action]),
+            wait: waits.with_label_values(&[action]),
+        }
     }
 
     /// Notes the difference between the local clock and the API's, in seconds.
@@ -262,20 +257,13 @@ pub fn unix_seconds(at: Timestamp) -> f64 {
 
 /// Sets a gauge without labels, which is absent until then.
 fn set(gauge: &GaugeVec, value: f64) {
-    let gauge: prometheus::Result<Gauge> = gauge.get_metric_with_label_values::<&str>(&[]);
-    // Without labels there is nothing that could be wrong with them.
-    if let Ok(gauge) = gauge {
-        gauge.set(value);
-    }
+    gauge.with_label_values::<&str>(&[]).set(value);
 }
 
 /// Adds to the counter of the label `result`.
 fn count(counters: &CounterVec, succeeded: bool, by: f64) {
     let result = if succeeded { "success" } else { "failure" };
-    // The label's name is fixed.
-    if let Ok(counter) = counters.get_metric_with_label_values(&[result]) {
-        counter.inc_by(by);
-    }
+    counters.with_label_values(&[result]).inc_by(by);
 }
 
 fn counters(registry: &Registry, def: &MetricDef) -> prometheus::Result<CounterVec> {
@@ -299,7 +287,7 @@ mod tests {
     fn every_reason_of_an_action_starts_at_zero() {
         let registry = Registry::new();
         let metrics = ExporterMetrics::register(&registry).unwrap();
-        let action = metrics.action("DescribeLicenseGeneral", 10.0).unwrap();
+        let action = metrics.action("DescribeLicenseGeneral", 10.0);
         action.count_failure(Reason::Timeout);
 
         let families = registry.gather();

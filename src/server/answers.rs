@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ANSWER_MEMORY, STALL_TIME, STALL_TIME_WHILE_OTHERS_WAIT};
+use crate::system::waiting::WaitingCount;
 
 /// The time limit of a request that waits for a permit. Prometheus gives a scrape up after
 /// ten seconds.
@@ -35,7 +36,7 @@ pub(super) struct AnswerLimits {
 }
 
 /// The right to one scrape, or to some of the memory of answers.
-pub(super) type Permit = OwnedSemaphorePermit;
+pub(super) type AnswerPermit = OwnedSemaphorePermit;
 
 /// A limit stayed reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,12 +70,12 @@ impl AnswerLimits {
     }
 
     /// A permit for a scrape, unless the limit is reached.
-    pub(super) fn try_scrape(&self) -> Option<Permit> {
+    pub(super) fn try_scrape(&self) -> Option<AnswerPermit> {
         Arc::clone(&self.scrapes).try_acquire_owned().ok()
     }
 
     /// A permit for a scrape, as soon as there is one.
-    pub(super) async fn scrape(&self) -> Result<Permit, LimitReached> {
+    pub(super) async fn scrape(&self) -> Result<AnswerPermit, LimitReached> {
         match self.try_scrape() {
             Some(permit) => Ok(permit),
             None => self.wait(&self.scrapes, 1, LimitReached::Scrapes).await,
@@ -82,13 +83,13 @@ impl AnswerLimits {
     }
 
     /// A permit to hold so many bytes, unless the limit is reached.
-    pub(super) fn try_memory(&self, bytes: usize) -> Option<Permit> {
+    pub(super) fn try_memory(&self, bytes: usize) -> Option<AnswerPermit> {
         let memory = Arc::clone(&self.memory);
         memory.try_acquire_many_owned(units(bytes)).ok()
     }
 
     /// A permit to hold so many bytes, as soon as there is enough memory.
-    pub(super) async fn memory(&self, bytes: usize) -> Result<Permit, LimitReached> {
+    pub(super) async fn memory(&self, bytes: usize) -> Result<AnswerPermit, LimitReached> {
         match self.try_memory(bytes) {
             Some(permit) => Ok(permit),
             None => {
@@ -117,9 +118,8 @@ impl AnswerLimits {
         limit: &Arc<Semaphore>,
         count: u32,
         reached: LimitReached,
-    ) -> Result<Permit, LimitReached> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = WaitingRequest(&self.waiting);
+    ) -> Result<AnswerPermit, LimitReached> {
+        let _waiting = WaitingCount::new(&self.waiting);
         let permit = Arc::clone(limit).acquire_many_owned(count);
         let permit = tokio::time::timeout(WAIT_TIME, permit).await;
         permit.ok().and_then(Result::ok).ok_or(reached)
@@ -130,15 +130,6 @@ impl AnswerLimits {
 fn units(bytes: usize) -> u32 {
     let units = bytes.div_ceil(UNIT).min(MEMORY / ALWAYS);
     u32::try_from(units).unwrap_or(u32::MAX)
-}
-
-/// A request that is counted as waiting until it is dropped.
-struct WaitingRequest<'w>(&'w AtomicUsize);
-
-impl Drop for WaitingRequest<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

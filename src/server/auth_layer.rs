@@ -21,7 +21,6 @@ use crate::server::web_config::{RequestLimit, WebConfig, WebConfigFile};
 use crate::system::log_limit::{LogLimit, hidden};
 
 /// Refuses the requests that the web configuration does not allow.
-#[derive(Debug)]
 pub(super) struct AuthLayer {
     file: Arc<WebConfigFile>,
     bucket: TokenBucket,

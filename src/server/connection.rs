@@ -2,30 +2,24 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::ready;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::Either;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::activity_stream::ActivityStream;
-use super::body::Body;
 use super::connections::{ConnectionActivity, ConnectionPermit};
-use super::reply::{PLAIN, answer};
 use super::request_limiter::RequestLimiter;
+use super::responder::Responder;
 use super::scrape::NegotiationCache;
-use super::{MAX_HEAD, host, http2};
+use super::{MAX_HEAD, http2};
 use crate::server::web_config::WebConfigFile;
 
 /// The name of HTTP/2 in ALPN.
@@ -38,7 +32,7 @@ const TLS_BUFFER: usize = 16 * 1024;
 const HANDSHAKE: u8 = 22;
 
 /// What all connections of a server have in common.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct ConnectionContext {
     pub(super) request_limiter: Arc<RequestLimiter>,
     /// The TLS settings; plain HTTP without.
@@ -47,66 +41,6 @@ pub(super) struct ConnectionContext {
 
 /// Why a connection ended before its client left.
 type End = Box<dyn Error + Send + Sync>;
-
-/// Answers the requests of one connection.
-#[derive(Debug)]
-pub(super) struct Responder {
-    pub(super) request_limiter: Arc<RequestLimiter>,
-    pub(super) activity: Arc<ConnectionActivity>,
-    peer: IpAddr,
-    negotiation_cache: NegotiationCache,
-}
-
-impl Responder {
-    /// The response to a request, whose body is not read.
-    pub(super) fn respond<T>(
-        &self,
-        request: Request<T>,
-    ) -> impl Future<Output = Response<Body>> + Send + use<T> {
-        let now = Instant::now();
-        self.activity.requested(now);
-        let limiter = Arc::clone(&self.request_limiter);
-        if let Some(response) = limiter.cached_answer(&request, &self.negotiation_cache, now) {
-            return Either::Left(ready(response));
-        }
-        let activity = Arc::clone(&self.activity);
-        let (peer, (head, _)) = (self.peer, request.into_parts());
-        Either::Right(Box::pin(async move {
-            let _answering = activity.answering();
-            let response = limiter.answer(&head, peer).await;
-            match head.method {
-                Method::HEAD => without_body(response),
-                _ => response,
-            }
-        }))
-    }
-
-    /// The same for a request of HTTP/1, whose header `Host` has to be checked.
-    fn respond_http1(
-        &self,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Body>> + Send + use<> {
-        if let Err(wrong) = host::check(request.version(), request.headers()) {
-            self.activity.requested(Instant::now());
-            let mut refusal: Response<Body> =
-                answer(StatusCode::BAD_REQUEST, PLAIN, wrong.to_string());
-            let close = HeaderValue::from_static("close");
-            refusal.headers_mut().insert(header::CONNECTION, close);
-            return Either::Left(ready(refusal));
-        }
-        Either::Right(self.respond(request))
-    }
-}
-
-/// The response to HEAD where `response` is the response to GET.
-fn without_body(response: Response<Body>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.length() {
-        let length = HeaderValue::from(length);
-        head.headers.insert(header::CONTENT_LENGTH, length);
-    }
-    Response::from_parts(head, Body::default())
-}
 
 /// Serves one connection until its client leaves, the connection is evicted, or the server
 /// stops.
@@ -189,7 +123,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = service_fn(move |request| {
-        let response = responder.respond_http1(request);
+        let response = responder.respond(request);
         async move { Ok::<_, Infallible>(response.await) }
     });
     let serving = http1::Builder::new()

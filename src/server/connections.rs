@@ -13,9 +13,10 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -78,7 +79,7 @@ impl Connections {
         // The semaphore is never closed.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         let activity = Arc::new(ConnectionActivity::new(peer.into()));
-        let mut open = self.open();
+        let mut open = self.open.lock();
         let id = open.last_key_value().map_or(0, |(last, _)| last + 1);
         open.insert(id, Arc::clone(&activity));
         Some(ConnectionPermit {
@@ -91,13 +92,13 @@ impl Connections {
 
     /// Evicts a quarter of the connections, as the system has no resources for more.
     pub(super) fn evict_quarter(&self) {
-        let count = self.open().len().div_ceil(4);
+        let count = self.open.lock().len().div_ceil(4);
         self.evict(count);
     }
 
     /// Evicts the `count` most useless connections.
     fn evict(&self, count: usize) {
-        let open = self.open();
+        let open = self.open.lock();
         let mut neighbours: HashMap<_, usize> = HashMap::new();
         for activity in open.values() {
             *neighbours.entry(activity.network).or_default() += 1;
@@ -128,7 +129,7 @@ impl Connections {
                 continue;
             }
             let stall = limits.stall_time();
-            for activity in self.open().values() {
+            for activity in self.open.lock().values() {
                 if activity.is_overdue(stall) {
                     activity.abort.cancel();
                 }
@@ -138,20 +139,16 @@ impl Connections {
 
     /// Shuts every connection down gracefully, and returns when all have ended.
     pub(super) async fn drain(&self) {
-        for activity in self.open().values() {
+        for activity in self.open.lock().values() {
             activity.shutdown.cancel();
         }
         // The semaphore is never closed.
         let _ = self.permits.acquire_many(self.limit).await;
     }
-
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<ConnectionActivity>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.connections.open().remove(&self.id);
+        self.connections.open.lock().remove(&self.id);
     }
 }

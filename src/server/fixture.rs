@@ -11,7 +11,7 @@ use super::request_limiter::RequestLimiter;
 use super::router::Router;
 use super::scrape::bodies::Bodies;
 use crate::collection::scheduler::Scheduler;
-use crate::collection::snapshot::{AccountState, KeySource, Slot, Store};
+use crate::collection::snapshot::{AccountState, Slot, Store, TestKey};
 use crate::collectors::Schedule;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::config::{ActiveConfig, Config, Environment};
@@ -35,7 +35,7 @@ pub(super) fn store(accounts: usize) -> Arc<Store> {
             endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
             region: None,
             labels: [("team".to_owned(), "x".repeat(100))].into(),
-            key_source: KeySource::new(String::new),
+            key_source: Box::new(TestKey::default()),
             slots: vec![Slot::new(
                 &LicenseGeneral,
                 &name,

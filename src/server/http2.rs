@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::io::InspectReader;
 
 use super::body::Body;
-use super::connection::Responder;
 use super::connections::ConnectionActivity;
+use super::responder::Responder;
 use super::router::Router;
 use super::{MAX_HEAD, MAX_STREAMS, SEND_TIME};
 use heads::Heads;
@@ -29,7 +29,7 @@ const SEND_BUFFER: usize = 16 * 1024;
 const STALL_CHECK: Duration = Duration::from_secs(1);
 
 /// Sends the answers of a connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Sender {
     activity: Arc<ConnectionActivity>,
     router: Arc<Router>,

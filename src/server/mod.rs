@@ -18,6 +18,7 @@ mod passwords;
 pub mod renderer;
 mod reply;
 mod request_limiter;
+mod responder;
 pub mod router;
 pub mod scrape;
 pub mod status;

@@ -8,14 +8,14 @@
 mod queue;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use tokio::sync::watch;
 
@@ -36,13 +36,13 @@ const BCRYPT_BYTES: usize = 72;
 type Digest = [u8; 32];
 
 /// Whether the hash is the hash of the password.
-type Check = fn(PasswordHash, Box<[u8]>) -> BoxFuture<'static, bool>;
+type Compare = fn(PasswordHash, Box<[u8]>) -> BoxFuture<'static, bool>;
 
 /// Checks passwords.
 pub(super) struct Passwords {
     /// The key of the digests, random for each process. Without a key nobody is let in.
     key: Option<[u8; 32]>,
-    check: Check,
+    check: Compare,
     cache: Arc<Mutex<PasswordCache>>,
 }
 
@@ -82,7 +82,7 @@ impl Passwords {
         Self::checked_by(bcrypt)
     }
 
-    fn checked_by(check: Check) -> Self {
+    fn checked_by(check: Compare) -> Self {
         let mut key = [0; 32];
         let random = rustls::crypto::ring::default_provider().secure_random;
         Self {
@@ -109,7 +109,7 @@ impl Passwords {
             return Verdict::Busy;
         };
         let verdict = {
-            let mut cache = lock(&self.cache);
+            let mut cache = self.cache.lock();
             if let Some(verdict) = cache.get(user, digest) {
                 return verdict;
             }
@@ -134,12 +134,12 @@ impl Passwords {
     /// Checks the passwords of the queue, unless a check is running.
     fn start(&self) {
         let (check, cache) = (self.check, Arc::clone(&self.cache));
-        let mut next = lock(&cache).begin();
+        let mut next = cache.lock().begin();
         if next.is_some() {
             tokio::spawn(async move {
                 while let Some(running) = next {
                     let right = check(running.hash, running.password).await;
-                    let mut cache = lock(&cache);
+                    let mut cache = cache.lock();
                     cache.end(&running.user, right);
                     next = cache.begin();
                 }
@@ -161,10 +161,6 @@ impl Passwords {
 fn bcrypt(hash: PasswordHash, password: Box<[u8]>) -> BoxFuture<'static, bool> {
     let right = tokio::task::spawn_blocking(move || hash.matches(&password));
     right.map(|right| matches!(right, Ok(true))).boxed()
-}
-
-fn lock(cache: &Mutex<PasswordCache>) -> MutexGuard<'_, PasswordCache> {
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PasswordCache {
@@ -229,13 +225,6 @@ impl PasswordCache {
             self.wrong.pop_front();
         }
         self.wrong.push_back(digest);
-    }
-}
-
-/// Shows neither passwords nor digests.
-impl fmt::Debug for Passwords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passwords").finish_non_exhaustive()
     }
 }
 

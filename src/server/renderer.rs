@@ -5,10 +5,11 @@
 //! in the queue is bounded, and so are the bytes of answers that clients have not accepted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
@@ -87,7 +88,7 @@ impl RenderQueue {
         request: String,
         render: impl FnOnce() -> Response<Bytes> + Send + 'static,
     ) -> Option<watch::Receiver<Option<Response<Bytes>>>> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if let Some(sender) = waiting.get(&request) {
             return Some(sender.subscribe());
         }
@@ -99,7 +100,7 @@ impl RenderQueue {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             let _rendering = shared.rendering.acquire().await;
-            shared.waiting().remove(&request);
+            shared.waiting.lock().remove(&request);
             // All clients may have left.
             if !sender.is_closed() {
                 sender.send_replace(Some(shared.rendered(render).await));
@@ -131,10 +132,6 @@ impl RenderQueue {
             Some(permit) => answer.map(|bytes| holding(bytes, permit)),
             None => refused(LimitReached::Memory),
         }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Response<Bytes>>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,7 +14,6 @@ use super::router::Router;
 use super::scrape::NegotiationCache;
 
 /// Passes requests to the router, or refuses them.
-#[derive(Debug)]
 pub(super) struct RequestLimiter {
     pub(super) router: Arc<Router>,
     auth_layer: Option<AuthLayer>,

@@ -18,7 +18,6 @@ use super::{discovery, scrape, status_page};
 use crate::server::status::Status;
 
 /// Answers requests from the snapshots and the cached bodies.
-#[derive(Debug)]
 pub struct Router {
     /// The path of the metrics, such as `/metrics`.
     pub telemetry_path: String,

@@ -17,8 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use self::account::{
-    AccountReport, Budget, CollectorReport, Credential, DriftReport, Edition, FailureKind,
-    FailureReport,
+    AccountReport, Budget, CollectorReport, CredentialReport, Edition, FailureKind, FailureReport,
 };
 pub use self::health::{Health, HealthCounts};
 pub use self::licences::Licences;
@@ -26,13 +25,12 @@ pub use self::query::{PER_PAGE, Query, Sort};
 
 use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::{AccountState, Store};
-use crate::config::{ActiveConfig, ConfigVersion};
+use crate::config::{ActiveConfig, ConfigVersion, Shard};
 use crate::system::clock::{Clock, TimePoint};
 use health::Urgency;
 use natural::natural_order;
 
 /// Reports the state of the exporter and its accounts.
-#[derive(Debug)]
 pub struct Status {
     /// The snapshots of the accounts.
     pub store: Arc<Store>,
@@ -93,18 +91,9 @@ pub struct ExporterReport {
     /// Whether the scheduler is alive.
     pub healthy: bool,
     /// The shard of this process, if the accounts are divided.
-    pub shard: Option<ShardReport>,
+    pub shard: Option<Shard>,
     /// The number of replicas that share the rate limit.
     pub replicas: u32,
-}
-
-/// One of several processes that divide the accounts.
-#[derive(Debug, Serialize)]
-pub struct ShardReport {
-    /// The number of the shard, counted from 0.
-    pub index: u32,
-    /// The number of shards.
-    pub total: u32,
 }
 
 /// The active configuration.
@@ -190,7 +179,7 @@ impl Status {
             per_page: query.per_page,
             accounts: shown
                 .take(query.per_page)
-                .map(|each| AccountReport::new(each.account, each.urgency.health, now, limit))
+                .map(|each| AccountReport::new(each, now, limit))
                 .collect(),
             left_out,
         }
@@ -213,10 +202,7 @@ impl Status {
             started_at: now.time_of(self.started_at),
             ready: self.store.is_ready(),
             healthy: self.liveness.is_alive(),
-            shard: partition.shard.map(|shard| ShardReport {
-                index: shard.index(),
-                total: shard.total().get(),
-            }),
+            shard: partition.shard,
             replicas: partition.replicas.get(),
         }
     }

@@ -139,7 +139,7 @@ impl CloudState {
         let fields = match parameters {
             Parameters::Scripted(page) => {
                 let known = tenant.account.answers.get(action.name());
-                Arc::new(page.of(known.ok_or_else(|| Refusal::no_such_action(action))?))
+                Arc::new(page.of(known.ok_or_else(|| Refusal::no_such_action(action.name()))?))
             }
             _ => fields,
         };

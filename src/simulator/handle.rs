@@ -13,7 +13,7 @@ use super::state::SimulatorState;
 use super::tenants::Tenant;
 
 /// Controls a [`Simulator`](super::Simulator) and shows what it has received.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Handle {
     pub(crate) state: Arc<SimulatorState>,
 }
@@ -50,25 +50,14 @@ impl Handle {
     }
 
     /// Answers good requests to the token service with `answer`, whatever its timeline
-    /// says, until [`resume_sts`](Self::resume_sts). A fault issues no key.
-    pub fn play_sts(&self, answer: Answer) {
-        self.state.lock().sts.play(Some(answer));
+    /// says, or by the timeline again. A fault issues no key.
+    pub fn play_sts(&self, answer: Option<Answer>) {
+        self.state.lock().sts.play(answer);
     }
 
-    /// Returns the token service to its timeline.
-    pub fn resume_sts(&self) {
-        self.state.lock().sts.play(None);
-    }
-
-    /// Answers requests for instance metadata with `answer`, whatever its timeline
-    /// says, until [`resume_metadata`](Self::resume_metadata). A fault issues no key.
-    pub fn play_metadata(&self, answer: Answer) {
-        self.state.lock().metadata.play(Some(answer));
-    }
-
-    /// Returns the metadata service to its timeline.
-    pub fn resume_metadata(&self) {
-        self.state.lock().metadata.play(None);
+    /// The same of requests for instance metadata.
+    pub fn play_metadata(&self, answer: Option<Answer>) {
+        self.state.lock().metadata.play(answer);
     }
 
     /// Revokes all temporary keys that an account's role has had so far; new ones work.

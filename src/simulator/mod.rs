@@ -54,7 +54,6 @@ use crate::system::log_limit::{LogLimit, hidden};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The simulated API, bound to its address but not yet serving.
-#[derive(Debug)]
 pub struct Simulator {
     listener: TcpListener,
     address: SocketAddr,

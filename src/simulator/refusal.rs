@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::action::Action;
-
 /// The language of messages that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -55,8 +53,8 @@ impl Refusal {
     }
 
     /// Only other accounts have answers to `action`.
-    pub(crate) fn no_such_action(action: &Action) -> Self {
-        let message = format!("The scenario has no answer to `{}` here.", action.name());
+    pub(crate) fn no_such_action(action: &str) -> Self {
+        let message = format!("The scenario has no answer to `{action}` here.");
         Self::new("ResourceNotFound", message)
     }
 

@@ -156,6 +156,18 @@ fn some_text(node: &Node<'_>) -> Result<String, Fault> {
     valid_text(node, |text| !text.is_empty(), "the text is empty", remedy)
 }
 
+fn secret_id(node: &Node<'_>) -> Result<String, Fault> {
+    let is_id = |id: &str| is_made_of(id, |byte| byte.is_ascii_graphic() && !b"/,".contains(&byte));
+    let remedy = "write visible ASCII without `/` and `,`";
+    valid_text(node, is_id, "not a secret id", remedy)
+}
+
+fn token(node: &Node<'_>) -> Result<String, Fault> {
+    let is_token = |token: &str| is_made_of(token, |byte| byte.is_ascii_graphic());
+    let remedy = "write visible ASCII, or remove the key for a permanent key";
+    valid_text(node, is_token, "not a token", remedy)
+}
+
 fn any_text(node: &Node<'_>) -> Result<String, Fault> {
     text(node).map(str::to_owned)
 }

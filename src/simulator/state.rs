@@ -1,10 +1,11 @@
 //! The state that all connections and handles of a simulator share.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -20,7 +21,6 @@ use super::verify::{self, ReceivedRequest};
 use crate::system::clock::Clock;
 
 /// Decides on requests. What decisions depend on and change is behind a lock.
-#[derive(Debug)]
 pub(crate) struct SimulatorState {
     clock: Clock,
     clock_offset: SignedDuration,
@@ -136,10 +136,7 @@ impl SimulatorState {
         decision
     }
 
-    /// No holder of the lock panics; after a panic the state would still be whole.
     pub(crate) fn lock(&self) -> MutexGuard<'_, CloudState> {
-        self.cloud_state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.cloud_state.lock()
     }
 }

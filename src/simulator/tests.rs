@@ -389,9 +389,8 @@ async fn malformed_requests_do_not_stop_the_simulator() {
 async fn only_loopback_is_bound() {
     let scenario = Scenario::parse(SCENARIO).unwrap();
     let address: SocketAddr = "0.0.0.0:0".parse().unwrap();
-    let error = Simulator::bind(address, scenario, Clock::system())
-        .await
-        .unwrap_err();
+    let bound = Simulator::bind(address, scenario, Clock::system()).await;
+    let error = bound.err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("use 127.0.0.1"), "{error}");
 }

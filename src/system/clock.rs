@@ -3,11 +3,11 @@
 //! Intervals that a changed clock must not disturb use tokio's [`Instant`], which tests
 //! can pause. When something happened is kept as a [`TimePoint`].
 
-use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
@@ -115,7 +115,7 @@ impl Clock {
     #[must_use]
     pub fn moment(&self) -> TimePoint {
         let (uptime, wall) = ((self.0.uptime)(), self.now());
-        let mut origin = self.0.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origin = self.0.origin.lock();
         let told = origin.and_then(|origin| origin.checked_add(uptime).ok());
         let told = told.filter(|told| wall.duration_since(*told).abs() < SET_BY);
         if told.is_none() {
@@ -128,12 +128,6 @@ impl Clock {
     }
 }
 
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +137,8 @@ mod tests {
         let times = Arc::new(Mutex::new((0, 0)));
         let (wall, uptime) = (Arc::clone(&times), Arc::clone(&times));
         let clock = Clock::of(
-            move || Timestamp::from_second(wall.lock().unwrap().0).unwrap(),
-            move || SignedDuration::from_secs(uptime.lock().unwrap().1),
+            move || Timestamp::from_second(wall.lock().0).unwrap(),
+            move || SignedDuration::from_secs(uptime.lock().1),
         );
         (clock, times)
     }
@@ -152,12 +146,12 @@ mod tests {
     #[test]
     fn a_moment_is_told_by_the_clock_of_now_once_it_was_set() {
         let (clock, times) = clock();
-        *times.lock().unwrap() = (5, 20);
+        *times.lock() = (5, 20);
         let event = clock.moment();
-        *times.lock().unwrap() = (1_717_200_000, 30);
+        *times.lock() = (1_717_200_000, 30);
         let told = clock.moment().time_of(event);
         assert_eq!(told.as_second(), 1_717_199_990);
-        *times.lock().unwrap() = (5, 40);
+        *times.lock() = (5, 40);
         let told = clock.moment().time_of(event);
         assert_eq!(told.as_second(), -15, "and set back");
     }
@@ -167,7 +161,7 @@ mod tests {
         let reads = Mutex::new(0);
         let clock = Clock::of(
             move || {
-                let mut reads = reads.lock().unwrap();
+                let mut reads = reads.lock();
                 *reads += 1;
                 // Up to 200 ms late.
                 Timestamp::from_millisecond(1_717_200_000_000 + *reads * 7 % 200).unwrap()
@@ -183,7 +177,7 @@ mod tests {
     #[test]
     fn a_moment_goes_back_to_before_the_machine_started() {
         let (clock, times) = clock();
-        *times.lock().unwrap() = (1_000, 10);
+        *times.lock() = (1_000, 10);
         let now = clock.moment();
         let before = now.earlier_by(SignedDuration::from_secs(300));
         assert_eq!(now.time_of(before).as_second(), 700);

@@ -3,9 +3,9 @@
 //! What clients, networks or disks can cause again and again must not fill the log. Each
 //! kind of such lines has a limit of its own.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A limit for one kind of log lines.
@@ -46,7 +46,7 @@ impl LogLimit {
     #[must_use]
     pub fn admit(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let last = state.shown_at.map(|at| now.saturating_duration_since(at));
         if last.is_some_and(|ago| ago < self.interval) {
             state.hidden = state.hidden.saturating_add(1);

@@ -20,7 +20,7 @@ use crate::system::clock::Clock;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// `key=value` pairs.
     Logfmt,
     /// A JSON object.
@@ -38,7 +38,7 @@ pub enum Threshold {
 }
 
 /// Logs to standard error from now on, panics included.
-pub fn init(format: Format, threshold: Threshold, clock: Clock) {
+pub fn init(format: LogFormat, threshold: Threshold, clock: Clock) {
     let level = match threshold {
         Threshold::Debug => LevelFilter::DEBUG,
         Threshold::Info => LevelFilter::INFO,
@@ -69,7 +69,7 @@ pub fn init(format: Format, threshold: Threshold, clock: Clock) {
 }
 
 struct LogLines {
-    format: Format,
+    format: LogFormat,
     clock: Clock,
 }
 
@@ -93,8 +93,8 @@ where
         ];
         let all = head.into_iter().chain(fields.others);
         match self.format {
-            Format::Logfmt => logfmt(&mut writer, all)?,
-            Format::Json => json(&mut writer, all)?,
+            LogFormat::Logfmt => logfmt(&mut writer, all)?,
+            LogFormat::Json => json(&mut writer, all)?,
         }
         writeln!(writer)
     }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     /// The line that `log` writes in `format`, at a fixed time.
-    fn line(format: Format, log: impl FnOnce()) -> String {
+    fn line(format: LogFormat, log: impl FnOnce()) -> String {
         let mut file = tempfile::tempfile().unwrap();
         let clock = Clock::new(|| "2026-11-23T12:00:00.25Z".parse().unwrap());
         let subscriber = tracing_subscriber::registry().with(
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn logfmt_quotes_what_needs_it_and_stays_on_one_line() {
         assert_eq!(
-            line(Format::Logfmt, log_a_failure),
+            line(LogFormat::Logfmt, log_a_failure),
             "time=2026-11-23T12:00:00.250Z level=warn msg=\"collection failed\" \
              account=\"prod \\\"eu\\\"\\n\" reason=timeout failures=3\n"
         );
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn json_has_the_same_keys_in_the_same_order() {
         assert_eq!(
-            line(Format::Json, log_a_failure),
+            line(LogFormat::Json, log_a_failure),
             "{\"time\":\"2026-11-23T12:00:00.250Z\",\"level\":\"warn\",\
              \"msg\":\"collection failed\",\"account\":\"prod \\\"eu\\\"\\n\",\
              \"reason\":\"timeout\",\"failures\":3}\n"

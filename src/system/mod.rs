@@ -1,9 +1,11 @@
-//! The clock, files, log lines, signals and spelling.
+//! The clock, files, log lines, signals, spelling and words.
 
-pub mod atomic_file;
 pub mod clock;
 pub mod log_limit;
 pub mod logging;
+pub mod output;
 pub mod reading;
 pub mod signals;
 pub mod spelling;
+pub mod waiting;
+pub mod words;

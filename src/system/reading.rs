@@ -5,9 +5,10 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How long reading one file may take before the file is reported to hang.
@@ -41,18 +42,13 @@ impl Progress {
         loop {
             tokio::time::sleep_until(next_look).await;
             let now = Instant::now();
-            let at = self.lock().clone();
+            let at = self.0.lock().clone();
             let since = at.as_ref().map_or(now, |(_, since)| *since);
             match at {
                 Some((path, _)) if now.duration_since(since) >= patience => return path,
                 _ => next_look = since + patience,
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<(PathBuf, Instant)>> {
-        let Self(at) = self;
-        at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,7 +57,7 @@ pub fn at<T>(path: &Path, read: impl FnOnce() -> T) -> T {
     let progress = NOTED.with_borrow(Clone::clone);
     let note = |at| {
         if let Some(progress) = &progress {
-            *progress.lock() = at;
+            *progress.0.lock() = at;
         }
     };
     note(Some((path.to_owned(), Instant::now())));

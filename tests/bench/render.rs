@@ -31,6 +31,23 @@ const EXAMPLE: &str = include_str!("../fixtures/api/license_general/documented-e
 
 const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("openmetrics", Format::OpenMetrics)];
 
+/// A key of which nothing is known.
+struct NoKey;
+
+impl KeySource for NoKey {
+    fn text(&self) -> String {
+        String::new()
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn spent(&self, _: &'static str) -> u32 {
+        0
+    }
+}
+
 /// An exposition of so many accounts, each collected a moment ago, with so many rows of a list
 /// beside the usual series.
 fn exposition(count: usize, rows: usize) -> Exposition {
@@ -71,7 +88,7 @@ fn exposition(count: usize, rows: usize) -> Exposition {
             endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
             region: Some("ap-guangzhou".to_owned()),
             labels: [("team".to_owned(), "security".to_owned())].into(),
-            key_source: KeySource::new(String::new),
+            key_source: Box::new(NoKey),
             slots: vec![slot],
         })
     };

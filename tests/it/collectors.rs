@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use cwp_exporter::cloud::Answer;
+use cwp_exporter::cloud::ApiAnswer;
 use cwp_exporter::collectors::{self, Collected, Collector};
 use cwp_exporter::simulator::documented_example;
 use expect_test::expect_file;
@@ -34,10 +34,10 @@ fn lines(collected: Collected) -> Vec<String> {
 }
 
 /// The `Response` of an answer, without what belongs to the envelope.
-fn answer(mut answer: Value) -> Answer {
+fn answer(mut answer: Value) -> ApiAnswer {
     let response = answer["Response"].as_object_mut().unwrap();
     response.remove("RequestId");
-    Answer {
+    ApiAnswer {
         fields: serde_json::from_str(&answer["Response"].to_string()).unwrap(),
         request_id: None,
     }

@@ -125,7 +125,7 @@ accounts:
         self.write("external-id", "s3cret-wrong");
         let body = r#"{"Code":"s3cret-Failed","TmpSecretKey":"s3cret-half"}"#;
         let answer = cwp_exporter::simulator::Answer::Body(body.to_owned());
-        self.cloud.handle.play_metadata(answer);
+        self.cloud.handle.play_metadata(Some(answer));
         let mut variables = self.variables();
         for (name, value) in &mut variables {
             if name.ends_with("KEY") {

@@ -6,10 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use cwp_exporter::collectors;
-use cwp_exporter::exposition::catalogue;
-
-use crate::harness::{documents, repository_file};
+use crate::harness::{catalogue, documents, repository_file};
 use crate::rules::{absolute, is_exposed, metric_names, recorded};
 
 /// Metrics that no rule and no dashboard uses, with the reason.
@@ -61,9 +58,7 @@ fn whoever_names_a_metric_names_one_that_exists() {
             // `cwp_exporter_api_*` stands for all that begin so.
             let some = name.ends_with('_');
             let exists = if some {
-                catalogue(collectors::all())
-                    .iter()
-                    .any(|each| each.name.starts_with(name))
+                catalogue().iter().any(|each| each.name.starts_with(name))
             } else {
                 is_exposed(name) || recorded.contains(name)
             };
@@ -79,9 +74,7 @@ fn every_metric_is_used_or_it_is_said_why_not() {
         .iter()
         .flat_map(|(_, text)| metric_names(text))
         .collect();
-    let unused = catalogue(collectors::all())
-        .into_iter()
-        .map(|metric| metric.name);
+    let unused = catalogue().into_iter().map(|metric| metric.name);
     let unused = unused.filter(|name| {
         let parts = ["", "_bucket", "_sum", "_count"].map(|part| format!("{name}{part}"));
         !parts.iter().any(|part| used.contains(part.as_str()))

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use cwp_exporter::collectors;
+use cwp_exporter::collection::snapshot;
 use cwp_exporter::commands::daemon::{App, AppOptions};
 use cwp_exporter::config::{Environment, Source};
+use cwp_exporter::metrics::MetricDef;
 use cwp_exporter::server::Limits;
 use cwp_exporter::simulator::{Handle, Scenario, Simulator};
 use cwp_exporter::system::clock::Clock;
+use cwp_exporter::{collectors, exposition, metrics};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
@@ -24,6 +26,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it waits for a program that computes, while others do too.
 const MUCH_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Every metric that the exporter may expose.
+pub(crate) fn catalogue() -> Vec<&'static MetricDef> {
+    let collectors = collectors::all().iter().flat_map(|each| each.metrics());
+    let own = [
+        exposition::defs::ALL,
+        snapshot::defs::ALL,
+        metrics::defs::ALL,
+        exposition::process::defs::ALL,
+    ];
+    collectors.copied().chain(own.concat()).collect()
+}
 
 /// Waits for `future`, but not for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use cwp_exporter::collectors;
-use cwp_exporter::exposition::catalogue;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use crate::harness::{Program, eventually, repository_file};
+use crate::harness::{Program, catalogue, eventually, repository_file};
 use crate::prometheus::{Prometheus, each_version, tool};
 
 mod alertmanager;
@@ -93,7 +91,7 @@ pub(crate) fn metric_names(text: &str) -> BTreeSet<&str> {
 
 /// Whether a name is that of an exposed metric, or of a part of one.
 pub(crate) fn is_exposed(name: &str) -> bool {
-    catalogue(collectors::all()).iter().any(|metric| {
+    catalogue().iter().any(|metric| {
         let part = name.strip_prefix(metric.name);
         let is_part = matches!(part, Some("_bucket" | "_sum" | "_count"));
         part == Some("") || is_part && metric.kind.as_str() == "histogram"

@@ -178,6 +178,6 @@ async fn buckets_of_rotated_keys_do_not_pile_up() {
             .await;
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let left = budgets.buckets.lock().unwrap().by_key.len();
+    let left = budgets.buckets.lock().by_key.len();
     assert!(left <= 2 * SWEEP_FROM, "{left} buckets");
 }

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cloud::deadline;
@@ -27,10 +28,10 @@ pub struct Files {
     /// One for each file and folder that is being read from, or waited for.
     semaphores: Mutex<HashMap<PathBuf, Weak<Semaphore>>>,
     all: Arc<Semaphore>,
-    read: Arc<ReadText>,
+    read: Arc<TextReader>,
 }
 
-type ReadText = dyn Fn(&Path) -> Result<String, NoText> + Send + Sync;
+type TextReader = dyn Fn(&Path) -> Result<String, NoText> + Send + Sync;
 
 impl Default for Files {
     fn default() -> Self {
@@ -88,10 +89,7 @@ impl Files {
 
     /// Limits the reads from `path` to `count` at a time.
     fn semaphore(&self, path: &Path, count: usize) -> Arc<Semaphore> {
-        let mut semaphores = self
-            .semaphores
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut semaphores = self.semaphores.lock();
         if let Some(known) = semaphores.get(path).and_then(Weak::upgrade) {
             return known;
         }
@@ -130,7 +128,7 @@ async fn acquire(semaphore: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 pub(crate) mod hanging {
     //! A disk on which files can hang.
 
-    use std::sync::Condvar;
+    use std::sync::{Condvar, Mutex};
     use std::time::Duration;
 
     use super::*;
@@ -255,7 +253,7 @@ mod tests {
         let all = within("all files", all).await;
         assert_eq!(all.len(), 20);
         assert!(
-            files.semaphores.lock().unwrap().len() <= 3,
+            files.semaphores.lock().len() <= 3,
             "what is not used is forgotten"
         );
     }

@@ -3,10 +3,11 @@
 //! The key is read again for each request, so that a rotated key needs no restart.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::{Context, Provider, Unavailable, credential_of};
@@ -114,10 +115,6 @@ impl LocalKey {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, LastRead> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn read_anew(&self, files: Vec<PathBuf>) -> Result<Arc<Credential>, Unavailable> {
         let files = self.context.files.read(files).await;
         let now = self.context.clock.now();
@@ -134,7 +131,7 @@ impl LocalKey {
         read: Result<Credential, Unavailable>,
         now: Timestamp,
     ) -> Result<Arc<Credential>, Unavailable> {
-        let mut last = self.last();
+        let mut last = self.last.lock();
         match (read, &last.credential) {
             (Ok(read), Some(current)) if read == **current => {
                 let current = Arc::clone(current);
@@ -190,7 +187,7 @@ impl Provider for LocalKey {
     }
 
     fn current(&self) -> Option<Arc<Credential>> {
-        self.last().credential.clone()
+        self.last.lock().credential.clone()
     }
 
     /// Reads the files once more: they may have been replaced one by one, and the
@@ -204,7 +201,7 @@ impl Provider for LocalKey {
     }
 
     fn take_notice(&self) -> Option<Error> {
-        self.last().notice.take()
+        self.last.lock().notice.take()
     }
 
     fn source(&self) -> String {

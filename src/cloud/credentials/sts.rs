@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::temporary::Keys;
 use crate::cloud::budget::Lane;
-use crate::cloud::{Answer, Credential, Error, Fields, Request, RequestTemplate};
+use crate::cloud::{ApiAnswer, Credential, Error, Fields, Request, RequestTemplate};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
 
@@ -23,8 +23,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 pub(super) struct Sts {
     action: &'static str,
     context: Context,
-    /// Always some: the label names are fixed.
-    metrics: Option<ActionMetrics>,
+    metrics: ActionMetrics,
 }
 
 /// What to ask.
@@ -47,7 +46,7 @@ impl Sts {
         Self {
             action,
             context: context.clone(),
-            metrics: context.metrics.action(action, rate_limit).ok(),
+            metrics: context.metrics.action(action, rate_limit),
         }
     }
 
@@ -84,10 +83,8 @@ impl Sts {
             }
         };
         issued(&answer.fields, asked.role_arn).ok_or_else(|| {
-            self.named(Error {
-                request_id: answer.request_id,
-                ..Error::new(Reason::Response, "the answer has no whole key")
-            })
+            let error = Error::new(Reason::Response, "the answer has no whole key");
+            self.named(error.with_request_id(answer.request_id))
         })
     }
 
@@ -96,7 +93,7 @@ impl Sts {
         request: &RequestTemplate,
         credential: Option<&Credential>,
         budget: &str,
-    ) -> Result<Answer, Error> {
+    ) -> Result<ApiAnswer, Error> {
         let Context {
             http,
             clock,
@@ -109,13 +106,11 @@ impl Sts {
         let reply = request
             .send(&**http, credential, clock.now(), *timeout)
             .await;
-        if let Some(metrics) = &self.metrics {
-            metrics.wait.inc_by(permit.waited.as_secs_f64());
-            metrics.requests.inc();
-            metrics.duration.observe(sent.elapsed().as_secs_f64());
-            if let Err(error) = &reply.outcome {
-                metrics.count_failure(error.reason);
-            }
+        self.metrics.wait.inc_by(permit.waited.as_secs_f64());
+        self.metrics.requests.inc();
+        self.metrics.duration.observe(sent.elapsed().as_secs_f64());
+        if let Err(error) = &reply.outcome {
+            self.metrics.count_failure(error.reason);
         }
         reply.outcome
     }

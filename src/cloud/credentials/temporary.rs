@@ -5,11 +5,12 @@
 //! request that is under way. After a failure, the service is not asked before a backoff
 //! of 1 to 60 s has passed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -145,12 +146,8 @@ impl<I: Issuer> Temporary<I> {
 }
 
 impl<I: Issuer> Renewal<I> {
-    fn state(&self) -> MutexGuard<'_, KeyState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn availability(&self) -> Availability {
-        self.state().availability(self.context.clock.now())
+        self.state.lock().availability(self.context.clock.now())
     }
 
     /// Asks for a key, which no refusal replaces before `gap` has passed. The caller holds
@@ -186,7 +183,7 @@ impl<I: Issuer> Renewal<I> {
         let wait = life.saturating_sub(lead(life, fastrand::f64()));
         let at = Instant::now();
         let credential = Arc::new(credential);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let known = state.issued.as_ref().map(|issued| &issued.credential);
         if known.is_some_and(|known| *known != credential) {
             self.context.metrics.count_credential_refresh(true);
@@ -214,7 +211,7 @@ impl<I: Issuer> Renewal<I> {
     }
 
     fn note(&self, error: Unavailable, now: Timestamp) -> Unavailable {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let issued = state.issued.as_ref();
         // An absent source counts only once it had a key.
         if issued.is_some() || matches!(error, Unavailable::Broken(_)) {
@@ -236,7 +233,7 @@ impl<I: Issuer> Renewal<I> {
 
     /// Whether `rejected` is to be replaced before its time.
     fn wants_renewal(&self, rejected: &Credential) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         let rested = |failure: &RecentFailures| Instant::now() >= failure.retry;
         let refused = |issued: &Issued| {
             *issued.credential == *rejected && Instant::now() >= issued.pinned_until
@@ -276,7 +273,7 @@ impl<I: Issuer> Provider for Temporary<I> {
 
     fn current(&self) -> Option<Arc<Credential>> {
         let Self(shared) = self;
-        let state = shared.state();
+        let state = shared.state.lock();
         let issued = state.issued.as_ref();
         issued.map(|issued| Arc::clone(&issued.credential))
     }
@@ -293,7 +290,7 @@ impl<I: Issuer> Provider for Temporary<I> {
     }
 
     fn take_notice(&self) -> Option<Error> {
-        self.0.state().notice.take()
+        self.0.state.lock().notice.take()
     }
 
     fn source(&self) -> String {

@@ -5,16 +5,18 @@
 //! left at once: the retry looks the name up again and connects anew.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use parking_lot::Mutex;
 use reqwest::{Client, Proxy, Url, redirect, retry};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::{ClientError, USER_AGENT, with_sources};
+use super::{USER_AGENT, with_sources};
 use crate::cloud::Error;
+use crate::cloud::trust::ClientError;
 use crate::config::Proxies;
 use crate::metrics::reason::Reason;
 
@@ -32,7 +34,7 @@ const MOST_LEFT: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The connections to all services.
-pub(super) struct Connections {
+pub(super) struct ServiceConnections {
     tls: ClientConfig,
     proxies: Arc<Proxies>,
     max_age: Duration,
@@ -63,7 +65,7 @@ impl Service {
     }
 }
 
-impl Connections {
+impl ServiceConnections {
     pub(super) fn new(tls: ClientConfig, proxies: Arc<Proxies>, max_age: Duration) -> Self {
         Self {
             tls,
@@ -80,7 +82,7 @@ impl Connections {
 
     /// The connections to use for a request to `uri`.
     pub(super) fn to(&self, uri: &Uri) -> Result<Arc<Generation>, Error> {
-        let mut services = self.services();
+        let mut services = self.services.lock();
         let known = services
             .get(uri)
             .and_then(|service| service.current.as_ref());
@@ -104,7 +106,7 @@ impl Connections {
     /// Lets the next request to `uri` connect anew, since one by `failed` has failed. What
     /// is under way over the old connections goes on.
     pub(super) fn leave(&self, uri: &Uri, failed: &Arc<Generation>) {
-        let mut services = self.services();
+        let mut services = self.services.lock();
         let Some(service) = services.get_mut(uri) else {
             return;
         };
@@ -157,9 +159,5 @@ impl Connections {
         };
         let client = builder.build();
         client.map_err(|error| ClientError(with_sources(&error)))
-    }
-
-    fn services(&self) -> MutexGuard<'_, HashMap<Uri, Service>> {
-        self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,18 +30,22 @@ impl Hops<'_> {
     /// The error for a request that got no answer.
     pub(super) fn no_answer(self, error: &reqwest::Error) -> Error {
         if error.is_timeout() {
-            let message = format!("no answer from {} in time", self.service());
+            let message = format!("no answer from {} in time", self.service.authority());
             return Error::new(Reason::Timeout, message);
         }
         if error.is_decode() || error.is_body() {
-            let message = format!("no answer from {}: {}", self.service(), root(error));
+            let message = format!(
+                "no answer from {}: {}",
+                self.service.authority(),
+                root(error)
+            );
             return Error::new(Reason::Response, message);
         }
         let step = FailedStep::of(error);
         // Before there is a tunnel, it is the proxy that is spoken to.
         let peer = match (self.proxy, step.is_in_tunnel) {
             (Some(proxy), true) => format!("the proxy {}", proxy.address()),
-            _ => self.service(),
+            _ => self.service.authority().to_owned(),
         };
         let root = root(error);
         let network = |problem| (Reason::Network, problem);
@@ -59,7 +63,7 @@ impl Hops<'_> {
             )),
         };
         let way = match self.proxy {
-            Some(_) if step.is_in_tunnel => format!(", on the way to {}", self.service()),
+            Some(_) if step.is_in_tunnel => format!(", on the way to {}", self.service.authority()),
             Some(proxy) => format!(", through the proxy {}", proxy.address()),
             None => String::new(),
         };
@@ -84,18 +88,9 @@ impl Hops<'_> {
         let message = format!(
             "the proxy {} answered with HTTP status {status} instead of a tunnel to {}; {advice}",
             proxy.address(),
-            self.service()
+            self.service.authority()
         );
         Error::new(Reason::Network, message)
-    }
-
-    /// The host of the service, with its port unless that is the usual one.
-    pub(super) fn service(self) -> String {
-        let host = self.service.host_str().unwrap_or_default();
-        match self.service.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
     }
 }
 

@@ -63,7 +63,7 @@ impl RunningFleet {
     }
 
     fn apply(&mut self, yaml: &str) -> Changes {
-        let changes = self.fleet.apply(&config(yaml), None).unwrap();
+        let changes = self.fleet.apply(&config(yaml), None);
         self.fleet.schedule(&self.scheduler);
         changes
     }

@@ -52,7 +52,7 @@ impl Accounts {
                 fixture::target(&format!("AKID{number}")),
                 format!("account {number}"),
                 slot.clone(),
-                api.instruments(collector.request().action).unwrap(),
+                api.instruments(collector.request().action),
                 scripted::clock(),
             );
             scheduler.spawn(Arc::new(collection), ticks)

@@ -8,7 +8,6 @@ use super::{CollectorState, Slot};
 use crate::system::clock::TimePoint;
 
 /// The states of one account.
-#[derive(Debug)]
 pub struct AccountState {
     /// The configured name.
     pub name: String,
@@ -22,75 +21,22 @@ pub struct AccountState {
     /// The configured labels.
     pub labels: BTreeMap<String, String>,
     /// Where the key comes from.
-    pub key_source: KeySource,
+    pub key_source: Box<dyn KeySource>,
     /// One slot for each collector.
     pub slots: Vec<Slot>,
 }
 
-/// What is known of an account's key at any moment: where the key comes from, when the key
-/// expires, and how much of the budget requests with the key use. Never tells the key.
-pub struct KeySource {
-    text: Box<dyn Fn() -> String + Send + Sync>,
-    expires_at: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
-    spent: Box<dyn Fn(&'static str) -> u32 + Send + Sync>,
-}
-
-impl KeySource {
-    /// A source that is described by what `text` returns.
-    pub fn new(text: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self {
-            text: Box::new(text),
-            expires_at: Box::new(|| None),
-            spent: Box::new(|_| 0),
-        }
-    }
-
-    /// The same with `expires_at`, which returns when the key expires, if it does.
-    #[must_use]
-    pub fn with_expiry(
-        self,
-        expires_at: impl Fn() -> Option<Timestamp> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            expires_at: Box::new(expires_at),
-            ..self
-        }
-    }
-
-    /// The same with `spent`, which returns how many requests for an action the key has
-    /// sent in the last minute.
-    #[must_use]
-    pub fn with_spent(self, spent: impl Fn(&'static str) -> u32 + Send + Sync + 'static) -> Self {
-        Self {
-            spent: Box::new(spent),
-            ..self
-        }
-    }
-
+/// What is known of an account's key at any moment. Never tells the key.
+pub trait KeySource: Send + Sync {
     /// The source in words.
-    #[must_use]
-    pub fn text(&self) -> String {
-        (self.text)()
-    }
+    fn text(&self) -> String;
 
     /// When the key in use expires; nothing if it does not, or there is none yet.
-    #[must_use]
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        (self.expires_at)()
-    }
+    fn expires_at(&self) -> Option<Timestamp>;
 
     /// How many requests for `action` the key has sent in the last minute, for whichever
     /// account.
-    #[must_use]
-    pub fn spent(&self, action: &'static str) -> u32 {
-        (self.spent)(action)
-    }
-}
-
-impl std::fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text())
-    }
+    fn spent(&self, action: &'static str) -> u32;
 }
 
 impl AccountState {
@@ -112,4 +58,26 @@ pub fn is_up<'a>(
     let mut deciding = states.filter(|(slot, _)| slot.decides());
     deciding
         .all(|(slot, state)| state.succeeded() == Some(true) && slot.samples(state, now).is_some())
+}
+
+/// A key of which a test knows nothing but how much of the budget it uses.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct TestKey {
+    pub(crate) spent: u32,
+}
+
+#[cfg(test)]
+impl KeySource for TestKey {
+    fn text(&self) -> String {
+        "a test".to_owned()
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn spent(&self, _: &'static str) -> u32 {
+        self.spent
+    }
 }

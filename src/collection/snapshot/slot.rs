@@ -1,8 +1,9 @@
 //! Where the state of one collector for one account is, and what its task is doing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{CollectorState, Lines, Revision};
@@ -112,25 +113,11 @@ impl Slot {
     /// What the slot's task is doing.
     #[must_use]
     pub fn task_state(&self) -> TaskState {
-        *self.lock_task()
+        *self.content.task.lock()
     }
 
     /// Tells what the slot's task is doing from now on.
     pub fn set_task_state(&self, state: TaskState) {
-        *self.lock_task() = state;
-    }
-
-    fn lock_task(&self) -> MutexGuard<'_, TaskState> {
-        let task = self.content.task.lock();
-        task.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot")
-            .field("collector", &self.collector.name())
-            .field("state", &self.load())
-            .finish()
+        *self.content.task.lock() = state;
     }
 }

@@ -1,14 +1,13 @@
-//! The accounts of this process, and the number of their last change.
+//! The accounts of this process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::AccountState;
+use super::{AccountState, Revision};
 
 /// The accounts of this process. The set is replaced whole, too.
-#[derive(Debug)]
 pub struct Store {
     accounts: ArcSwap<Accounts>,
     revision: Revision,
@@ -16,26 +15,8 @@ pub struct Store {
     ready: AtomicBool,
 }
 
-/// A number that advances with each change of a store and of its slots, so that a cache knows
-/// when it is out of date. A cheap handle.
-#[derive(Debug, Clone, Default)]
-pub struct Revision(Arc<AtomicU64>);
-
-impl Revision {
-    /// Tells that something has changed.
-    pub fn advance(&self) {
-        self.0.fetch_add(1, Ordering::Release);
-    }
-
-    /// The revision now. A later read of the store sees all changes up to this revision.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// The states of all accounts at a moment. All have the same collectors in the same order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Accounts {
     list: Vec<Arc<AccountState>>,
 }

@@ -60,7 +60,7 @@ struct SavedCollector {
 pub enum Unusable {
     /// It is not what this exporter writes.
     #[error("it is damaged, or no file of saved values: {0}")]
-    TemplateParts(#[from] serde_json::Error),
+    Damaged(#[from] serde_json::Error),
     /// It was written by an older or a newer exporter.
     #[error("it has the form {0} of another version of the exporter; this one reads {VERSION}")]
     Version(u32),
@@ -216,7 +216,7 @@ pub(super) mod fixture {
     use std::time::Duration;
 
     use super::*;
-    use crate::collection::snapshot::{KeySource, Revision};
+    use crate::collection::snapshot::{Revision, TestKey};
     use crate::collectors::Schedule;
     use crate::collectors::license_general::{LicenseGeneral, defs};
 
@@ -255,7 +255,7 @@ pub(super) mod fixture {
             endpoint: String::new(),
             region: None,
             labels: std::collections::BTreeMap::new(),
-            key_source: KeySource::new(String::new),
+            key_source: Box::new(TestKey::default()),
             slots: vec![slot],
         };
         Store::new(vec![Arc::new(account)])

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::system::atomic_file::{Output, temporary_prefix};
+use crate::system::output::{Output, temporary_prefix};
 
 /// The hidden command of this program that touches the state folder.
 pub const COMMAND: &str = "state-file";

@@ -1,11 +1,11 @@
 //! The steps that depend on one real request of each collector: clock, signature, permission
 //! and answer.
 
-use super::super::counted;
 use super::report::{Check, CheckResult, CheckStatus};
 use crate::cloud::Error;
 use crate::collectors::Collected;
 use crate::metrics::reason::Reason;
+use crate::system::words::counted;
 
 /// The clock skew from which on the API refuses every request, in seconds.
 const MAX_SKEW: f64 = 300.0;

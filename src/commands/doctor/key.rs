@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::report::{Check, CheckResult};
 use crate::cloud::Credential;
 use crate::cloud::credentials::Provider;
 use crate::cloud::deadline;
 use crate::config::is_usual_id;
+use crate::system::words::span;
 
 /// How many characters of a secret id are shown.
 const SHOWN: usize = 8;
@@ -56,9 +57,9 @@ pub(super) async fn check(
     let left = credential.expires_at().map(|at| at.duration_since(now()));
     let detail = match left {
         Some(left) if !left.is_positive() => {
-            format!("{summary}, expired {} ago", span(left.abs()))
+            format!("{summary}, expired {} ago", span(left.abs().as_secs_f64()))
         }
-        Some(left) => format!("{summary}, valid for {}", span(left)),
+        Some(left) => format!("{summary}, valid for {}", span(left.as_secs_f64())),
         None if credential.token().is_some() => {
             format!("{summary}, temporary, without a known end")
         }
@@ -83,17 +84,6 @@ pub(super) async fn check(
 fn public_part(credential: &Credential) -> Option<String> {
     let id = credential.secret_id();
     is_usual_id(id).then(|| id.chars().take(SHOWN).collect::<String>() + "…")
-}
-
-/// A duration for people.
-fn span(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds} s"),
-        (0, _) => format!("{minutes} min"),
-        _ => format!("{hours} h {minutes} min"),
-    }
 }
 
 #[cfg(test)]
@@ -147,7 +137,7 @@ mod tests {
     async fn an_expired_key_is_a_failure_and_not_used() {
         let key = ask_for_key_until(10_000 - 61).await;
         assert_eq!(key.step.status, CheckStatus::Failed);
-        assert_eq!(key.step.detail, "a role AKIDtemp…, expired 1 min ago");
+        assert_eq!(key.step.detail, "a role AKIDtemp…, expired 1 min 1 s ago");
         assert!(key.credential.is_none());
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::policy::Policy;
-use crate::cloud::http::ClientError;
+use crate::cloud::trust::ClientError;
 use crate::config::Problem;
 
 /// The whole diagnosis.

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use super::super::counted;
 use super::Finding;
 use super::report::{AccountDiagnosis, CheckResult, CheckStatus, Configuration, Diagnosis};
+use crate::system::words::counted;
 
 /// The indentation of remedies, which are below the details.
 const INDENT: &str = "                         ";

@@ -9,8 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::certificate::last_day;
 use super::report::{Check, CheckResult};
-use crate::cloud::http::ClientError;
-use crate::cloud::trust::Trust;
+use crate::cloud::trust::{ClientError, Trust};
 
 /// The remedy where the system's certificates are trusted.
 const SYSTEM_REMEDY: &str = "install the system's CA certificates (Debian: ca-certificates); if a \

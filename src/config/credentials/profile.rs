@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::key::{Key, NoKey};
 use super::other_identity;
-use super::secret::ReadText;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
-use crate::config::show;
+use crate::config::regular_file::ReadText;
+use crate::config::serialize;
 
 /// The variable that names the credentials file.
 pub const CREDENTIALS_FILE_VARIABLE: &str = "TENCENTCLOUD_CREDENTIALS_FILE";
@@ -36,7 +36,7 @@ pub struct Profile {
     /// `/etc/tencentcloud/credentials`.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        serialize_with = "show::some_path"
+        serialize_with = "serialize::some_path"
     )]
     pub file: Option<PathBuf>,
 }
@@ -141,8 +141,8 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::secret::read_text;
     use super::*;
+    use crate::config::regular_file::read_text;
 
     const FILE: &str = "\u{feff}# comment\n; comment\nsecret_id = outside\n[other]\r\nsecret_id=AKIDother\n\
         secret_key = other\n[ default ]\n  secret_id = AKIDdefault  \nsecret_key=hunter2=\n#secret_key = no\n\

@@ -1,28 +1,22 @@
 //! Where one secret is: in a file or in an environment variable.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::form::word;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
-use crate::system::reading;
-
-/// The largest file that is read for a secret, in bytes.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
+use crate::config::regular_file::ReadText;
+use crate::config::serialize::absolute;
 
 /// Where a secret id comes from.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum IdSource {
     /// It is written in the configuration.
     Literal(String),
-    /// The file that holds it.
-    File(PathBuf),
-    /// The name of the environment variable that holds it.
-    Env(String),
+    /// It is where secrets are, too.
+    Stored(SecretSource),
 }
 
 impl IdSource {
@@ -30,8 +24,8 @@ impl IdSource {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::File(path) => Some(path),
-            Self::Literal(_) | Self::Env(_) => None,
+            Self::Literal(_) => None,
+            Self::Stored(source) => source.file(),
         }
     }
 
@@ -43,8 +37,7 @@ impl IdSource {
     pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<String, Fault> {
         match self {
             Self::Literal(id) => word(id).map(str::to_owned),
-            Self::File(path) => read_file(path, texts),
-            Self::Env(name) => read_variable(name, environment),
+            Self::Stored(source) => source.read(environment, texts),
         }
     }
 }
@@ -54,8 +47,7 @@ impl fmt::Debug for IdSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(_) => f.write_str("Literal(<secret>)"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::Stored(source) => source.fmt(f),
         }
     }
 }
@@ -92,23 +84,17 @@ impl SecretSource {
             Self::Env(name) => read_variable(name, environment),
         }
     }
-}
 
-/// Gives the text of a file.
-pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, NoText> + 'a;
-
-/// Why a file gives no text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoText {
-    /// Whether there is nothing of this name, not even a link that leads nowhere.
-    pub is_absent: bool,
-    /// What is wrong, with the path.
-    pub fault: Fault,
-}
-
-impl From<NoText> for Fault {
-    fn from(no_text: NoText) -> Self {
-        no_text.fault
+    /// The entry of a map that says where it is: by the first of these keys if it is in a
+    /// file, else by the second.
+    pub(in crate::config) fn entry(
+        &self,
+        [file, variable]: [&'static str; 2],
+    ) -> (&'static str, String) {
+        match self {
+            Self::File(path) => (file, absolute(path)),
+            Self::Env(name) => (variable, name.clone()),
+        }
     }
 }
 
@@ -137,68 +123,10 @@ pub(super) fn read_file(path: &Path, texts: &ReadText<'_>) -> Result<String, Fau
     secret.map_err(|fault| fault.within(&format!("the file {}", shown_path(path))))
 }
 
-/// Reads a small file. What is not UTF-8 in it becomes replacement characters. Blocks for as
-/// long as the file system does.
-///
-/// # Errors
-///
-/// When the file is missing, cannot be read, is no regular file or is too large.
-pub fn read_text(path: &Path) -> Result<String, NoText> {
-    reading::at(path, || read_text_now(path))
-}
-
-fn read_text_now(path: &Path) -> Result<String, NoText> {
-    let present = |fault| NoText {
-        is_absent: false,
-        fault,
-    };
-    // A dangling link is something that somebody put there.
-    if let Err(error) = path.symlink_metadata()
-        && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-    {
-        return Err(NoText {
-            is_absent: true,
-            fault: unreadable(path, &error),
-        });
-    }
-    let mut bytes = Vec::new();
-    open_file(path)
-        .map_err(present)?
-        .take(MAX_SECRET_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| present(unreadable(path, &error)))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET_BYTES) {
-        return Err(present(Fault::new(
-            format!("the file {} is larger than 64 KiB", shown_path(path)),
-            "name a file that holds nothing but the secret",
-        )));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Opens a regular file, following links.
-pub(in crate::config) fn open_file(path: &Path) -> Result<File, Fault> {
-    // Asked first, as opening a pipe would wait for its writer.
-    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
-    if !metadata.is_file() {
-        return Err(Fault::new(
-            format!("{} is not a regular file", shown_path(path)),
-            "name a regular file: the exporter reads it again and again",
-        ));
-    }
-    File::open(path).map_err(|error| unreadable(path, &error))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(
-        format!("the file {} cannot be read: {error}", shown_path(path)),
-        "create it and let the exporter's user read it, or name another",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::regular_file::read_text;
 
     fn read(bytes: &[u8]) -> Result<String, Fault> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -236,30 +164,6 @@ mod tests {
                 "{found}"
             );
         }
-    }
-
-    #[test]
-    fn only_a_regular_file_is_opened() {
-        assert_eq!(
-            open_file(Path::new("/dev/null")).unwrap_err().what,
-            "/dev/null is not a regular file"
-        );
-        assert_eq!(
-            open_file(Path::new("/nowhere")).unwrap_err().what,
-            "the file /nowhere cannot be read: No such file or directory (os error 2)"
-        );
-    }
-
-    #[test]
-    fn only_where_nothing_is_a_file_is_absent() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        assert!(read_text(&path).unwrap_err().is_absent);
-        std::os::unix::fs::symlink("nowhere", &path).unwrap();
-        let dangling = read_text(&path).unwrap_err();
-        assert!(!dangling.is_absent);
-        assert!(dangling.fault.what.contains(path.to_str().unwrap()));
-        assert!(!read_text(folder.path()).unwrap_err().is_absent);
     }
 
     #[test]

@@ -2,26 +2,38 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::key::Key;
-use super::secret::{IdSource, ReadText, SecretSource};
+use super::secret::{IdSource, SecretSource};
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
-use crate::config::show;
+use crate::config::regular_file::ReadText;
+use crate::config::serialize::SECRET;
 
 /// Where the parts of a key are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StaticKey {
     /// Where the secret id comes from.
-    #[serde(flatten)]
     pub secret_id: IdSource,
     /// Where the secret key comes from.
-    #[serde(flatten, serialize_with = "show::secret_key")]
     pub secret_key: SecretSource,
     /// Where the token of temporary keys comes from.
-    #[serde(flatten, serialize_with = "show::token")]
     pub token: Option<SecretSource>,
+}
+
+impl Serialize for StaticKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let id = match &self.secret_id {
+            // Somebody may have put the key in its place.
+            IdSource::Literal(_) => ("secret_id", SECRET.to_owned()),
+            IdSource::Stored(source) => source.entry(["secret_id_file", "secret_id_env"]),
+        };
+        let key = self.secret_key.entry(["secret_key_file", "secret_key_env"]);
+        let token = self.token.as_ref();
+        let token = token.map(|token| token.entry(["token_file", "token_env"]));
+        serializer.collect_map([id, key].into_iter().chain(token))
+    }
 }
 
 impl StaticKey {

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::key::{Key, NoKey};
 use super::other_identity;
-use super::secret::ReadText;
 use crate::config::environment::Environment;
 use crate::config::path::shown_path;
 use crate::config::problem::Fault;
+use crate::config::regular_file::ReadText;
 
 /// The variable by which `tccli` picks a profile.
 const PROFILE_VARIABLE: &str = "TCCLI_PROFILE";
@@ -164,8 +164,8 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::secret::read_text;
     use super::*;
+    use crate::config::regular_file::read_text;
 
     #[test]
     fn a_plain_key_and_a_login_are_read() {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::key::NoKey;
-use super::secret::{ReadText, read_file};
+use super::secret::read_file;
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
+use crate::config::regular_file::ReadText;
 
 /// The variables that TKE sets, all of them compulsory: the region, the identity
 /// provider, the token's file and the role.

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::config::endpoint::is_this_machine;
+
 /// The hosts that are reached without a proxy, and this machine, which always is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exceptions(Vec<Exception>);
@@ -49,17 +51,9 @@ impl Exceptions {
             Some(Host::Ipv6(address)) => canonical(address.into()),
             None => return false,
         };
-        let is_this_machine = match &host {
-            Host::Domain(name) => *name == "localhost",
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        };
         let port = url.port_or_known_default();
-        is_this_machine
-            || self
-                .0
-                .iter()
-                .any(|exception| exception.matches(&host, port))
+        let mut exceptions = self.0.iter();
+        is_this_machine(&host) || exceptions.any(|exception| exception.matches(&host, port))
     }
 }
 

@@ -5,12 +5,13 @@ mod sources;
 
 use super::super::credentials::{
     Credentials, EnvKey, IdSource, Key, NoKey, Profile, SECRET_ID_VARIABLE, SecretSource,
-    StaticKey, literal_id, read_text,
+    StaticKey, literal_id,
 };
 use super::super::environment::Environment;
 use super::super::path::{path, variable_name};
 use super::super::problem::Fault;
 use super::super::reader::{Reader, Section, text, unknown};
+use super::super::regular_file::read_text;
 use super::super::tree::{Node, Value};
 
 /// Each type and its keys.
@@ -130,14 +131,13 @@ fn static_key(
 
     let (id_key, id_node) = secret_id.unzip();
     let secret_id = reader.value(id_node.as_ref(), |node| match id_key {
-        Some("secret_id_file") => path(node).map(IdSource::File),
-        Some("secret_id_env") => variable_name(node).map(IdSource::Env),
-        _ => literal_id(text(node)?).map(IdSource::Literal),
+        Some("secret_id") | None => literal_id(text(node)?).map(IdSource::Literal),
+        Some(name) => stored(name, node).map(IdSource::Stored),
     });
     let before = reader.problems.len();
     if let (Some(node), Some(source)) = (&id_node, &secret_id) {
         reader.check_external(node, || {
-            if let IdSource::Env(name) = source {
+            if let IdSource::Stored(SecretSource::Env(name)) = source {
                 check_blanks(name, environment)?;
             }
             source.read(environment, &read_text)
@@ -289,13 +289,16 @@ fn secret(
     environment: &Environment,
 ) -> Option<SecretSource> {
     let (name, node) = written?;
-    let source = reader.value(Some(&node), |node| {
-        if name.ends_with("_file") {
-            path(node).map(SecretSource::File)
-        } else {
-            variable_name(node).map(SecretSource::Env)
-        }
-    })?;
+    let source = reader.value(Some(&node), |node| stored(name, node))?;
     reader.check_external(&node, || source.read(environment, &read_text));
     Some(source)
+}
+
+/// Where a secret is, by the value of the key `name`.
+fn stored(name: &str, node: &Node<'_>) -> Result<SecretSource, Fault> {
+    if name.ends_with("_file") {
+        path(node).map(SecretSource::File)
+    } else {
+        variable_name(node).map(SecretSource::Env)
+    }
 }

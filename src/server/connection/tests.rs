@@ -1,14 +1,16 @@
 //! Slow, silent and unusual clients in both protocols, on paused time.
 
 use std::future::poll_fn;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
+use http::{Method, Request, Response, StatusCode, header};
 use tokio::io::DuplexStream;
+use tokio::time::Instant;
 
 use super::*;
 use crate::server::connections::Connections;

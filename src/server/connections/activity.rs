@@ -1,9 +1,9 @@
 //! The progress of one connection: its task records it, and the time limits and the
 //! eviction order are read from it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +17,12 @@ pub(in crate::server) struct ConnectionActivity {
     pub(in crate::server) abort: CancellationToken,
     /// Ends the connection once nothing is being answered.
     pub(in crate::server) shutdown: CancellationToken,
-    progress: Mutex<Progress>,
+    progress: Mutex<ConnectionProgress>,
 }
 
 /// The instants from which the time limits count.
 #[derive(Debug)]
-struct Progress {
+struct ConnectionProgress {
     /// When the connection was opened, last sent a request, or last accepted a part of an
     /// answer that had to wait for the client.
     last_useful: Instant,
@@ -38,7 +38,7 @@ struct Progress {
     is_http2: bool,
 }
 
-impl Progress {
+impl ConnectionProgress {
     fn accepted(&mut self) {
         let now = Instant::now();
         (self.last_useful, self.last_accepted) = (now, now);
@@ -53,7 +53,7 @@ impl ConnectionActivity {
             network,
             abort: CancellationToken::new(),
             shutdown: CancellationToken::new(),
-            progress: Mutex::new(Progress {
+            progress: Mutex::new(ConnectionProgress {
                 last_useful: now,
                 head_since: Some(now),
                 blocked_since: None,
@@ -67,7 +67,7 @@ impl ConnectionActivity {
     /// The client has sent bytes, which restart no timer. In HTTP/1 they begin a request
     /// if none is being answered.
     pub(in crate::server) fn received(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if !progress.is_http2 && progress.answering == 0 {
             progress.head_since.get_or_insert_with(Instant::now);
         }
@@ -75,24 +75,27 @@ impl ConnectionActivity {
 
     /// A head has begun, now or earlier.
     pub(in crate::server) fn head_begins(&self) {
-        self.progress().head_since.get_or_insert_with(Instant::now);
+        self.progress
+            .lock()
+            .head_since
+            .get_or_insert_with(Instant::now);
     }
 
     /// The head is complete.
     pub(in crate::server) fn head_ends(&self) {
-        self.progress().head_since = None;
+        self.progress.lock().head_since = None;
     }
 
     /// From `now` on the connection speaks HTTP/2, in which other frames than those of a
     /// head leave it idle.
     pub(in crate::server) fn speaks_http2(&self, now: Instant) {
         self.requested(now);
-        self.progress().is_http2 = true;
+        self.progress.lock().is_http2 = true;
     }
 
     /// A complete request came by `now`. In HTTP/2 the next head may have begun.
     pub(in crate::server) fn requested(&self, now: Instant) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if !progress.is_http2 {
             progress.head_since = None;
         }
@@ -101,13 +104,13 @@ impl ConnectionActivity {
 
     /// A request is being answered until the returned value is dropped.
     pub(in crate::server) fn answering(&self) -> Answering<'_> {
-        self.progress().answering += 1;
+        self.progress.lock().answering += 1;
         Answering(self)
     }
 
     /// The client's side has accepted bytes.
     pub(in crate::server) fn sent(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.blocked_since.is_some() {
             progress.accepted();
         }
@@ -115,12 +118,12 @@ impl ConnectionActivity {
 
     /// The client has read a part of an answer.
     pub(in crate::server) fn read(&self) {
-        self.progress().last_useful = Instant::now();
+        self.progress.lock().last_useful = Instant::now();
     }
 
     /// The client's side accepts nothing at the moment.
     pub(in crate::server) fn blocked(&self) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.blocked_since.is_none() {
             progress.accepted();
             progress.blocked_since = Some(progress.last_accepted);
@@ -129,30 +132,26 @@ impl ConnectionActivity {
 
     /// The client's side has accepted everything.
     pub(in crate::server) fn flushed(&self) {
-        self.progress().blocked_since = None;
+        self.progress.lock().blocked_since = None;
     }
 
     /// The eviction order among connections of equally large networks: the smallest goes
     /// first, and connections that wait for an answer go last.
     pub(super) fn eviction_key(&self, neighbours: usize) -> impl Ord + use<> {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         let waits = progress.answering > 0;
         (waits, std::cmp::Reverse(neighbours), progress.last_useful)
     }
 
     /// Whether the client has exceeded a time limit. It may accept nothing for `stall`.
     pub(super) fn is_overdue(&self, stall: Duration) -> bool {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         let exceeds = |since: Instant, limit| since.elapsed() > limit;
         if let Some(blocked) = progress.blocked_since {
             return exceeds(progress.last_accepted, stall) || exceeds(blocked, SEND_TIME);
         }
         (progress.head_since).is_some_and(|since| exceeds(since, HEAD_TIME))
             || progress.answering == 0 && exceeds(progress.last_useful, IDLE_TIME)
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,6 +161,6 @@ pub(in crate::server) struct Answering<'a>(&'a ConnectionActivity);
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
-        self.0.progress().answering -= 1;
+        self.0.progress.lock().answering -= 1;
     }
 }

@@ -145,7 +145,7 @@ async fn the_sweep_ends_an_overdue_connection_and_gives_the_permit_back() {
     permit.activity.abort.cancelled().await;
     drop(permit);
     assert_eq!(all.permits.available_permits(), 1);
-    assert!(all.open().is_empty());
+    assert!(all.open.lock().is_empty());
     sweeping.abort();
 }
 

@@ -171,7 +171,7 @@ async fn a_client_waits_for_a_bounded_time() {
 #[test]
 fn the_cache_is_bounded() {
     let passwords = Passwords::new();
-    let mut cache = lock(&passwords.cache);
+    let mut cache = passwords.cache.lock();
     for number in 0..u8::MAX {
         cache.insert("alice", [number; 32], Verdict::Wrong);
         cache.insert("alice", [number; 32], Verdict::Right);

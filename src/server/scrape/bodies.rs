@@ -13,7 +13,7 @@
 mod tests;
 
 use std::io::{self, Read as _};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -26,7 +26,7 @@ use tracing::error;
 use super::buffer_pool::BufferPool;
 use super::gzip::{Compressor, Start};
 use crate::exposition::{Exposition, Format};
-use crate::server::answers::{AnswerLimits, LimitReached, Permit};
+use crate::server::answers::{AnswerLimits, AnswerPermit, LimitReached};
 use crate::server::body::{Body, holding};
 use crate::system::clock::TimePoint;
 
@@ -63,7 +63,6 @@ const PRERENDER_INTERVAL: Duration = Duration::from_millis(700);
 const PRERENDER_FOR: Duration = Duration::from_secs(35);
 
 /// The bodies of `/metrics`.
-#[derive(Debug)]
 pub struct Bodies {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
@@ -73,7 +72,6 @@ pub struct Bodies {
 }
 
 /// The body in one format and compression.
-#[derive(Debug)]
 struct CachedBody {
     exposition: Arc<Exposition>,
     limits: Arc<AnswerLimits>,
@@ -85,7 +83,7 @@ struct CachedBody {
     rendering_accounts: Mutex<()>,
     rendering_live: Mutex<BufferPool>,
     /// When the last scrape came, while a task renders in the background.
-    last_scrape: std::sync::Mutex<Option<Instant>>,
+    last_scrape: parking_lot::Mutex<Option<Instant>>,
 }
 
 /// The accounts' part as of one instant.
@@ -152,7 +150,7 @@ impl Bodies {
                 full: ArcSwapOption::empty(),
                 rendering_accounts: Mutex::default(),
                 rendering_live: Mutex::default(),
-                last_scrape: std::sync::Mutex::default(),
+                last_scrape: parking_lot::Mutex::default(),
             })
         };
         let by_gzip = |format| [false, true].map(|gzip| cached(format, gzip));
@@ -257,7 +255,11 @@ impl CachedBody {
     }
 
     /// The current accounts' part, rendered if it is outdated.
-    async fn refresh_accounts(&self, memory: Permit, many: bool) -> io::Result<Arc<AccountsPart>> {
+    async fn refresh_accounts(
+        &self,
+        memory: AnswerPermit,
+        many: bool,
+    ) -> io::Result<Arc<AccountsPart>> {
         let _rendering = self.rendering_accounts.lock().await;
         if let Some(accounts) = self.accounts.load_full()
             && self.is_current(&accounts)
@@ -306,14 +308,9 @@ impl CachedBody {
 
     /// Renders the accounts' part in the background while scrapes come.
     fn prerender(self: &Arc<Self>) {
-        if self.last_scrape().replace(Instant::now()).is_none() {
+        if self.last_scrape.lock().replace(Instant::now()).is_none() {
             tokio::spawn(prerender(Arc::downgrade(self)));
         }
-    }
-
-    fn last_scrape(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        let last_scrape = self.last_scrape.lock();
-        last_scrape.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -326,12 +323,12 @@ async fn prerender(body: Weak<CachedBody>) {
         let Some(body) = body.upgrade() else {
             return;
         };
-        let last_scrape = *body.last_scrape();
+        let last_scrape = *body.last_scrape.lock();
         if last_scrape.is_none_or(|last| last.elapsed() > PRERENDER_FOR) {
             body.full.store(None);
             body.accounts.store(None);
             body.rendering_live.lock().await.clear();
-            *body.last_scrape() = None;
+            *body.last_scrape.lock() = None;
             return;
         }
         next = Instant::now() + PRERENDER_INTERVAL;
@@ -352,7 +349,7 @@ impl AccountsPart {
         exposition: &Exposition,
         format: Format,
         gzip: bool,
-        memory: Permit,
+        memory: AnswerPermit,
     ) -> io::Result<Self> {
         // The revision is read first, so that a change during the rendering is not missed.
         let revision = exposition.revision();

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::Selected;
 use super::health::Health;
 use super::licences::{AUTO_RENEWAL, Licences, whole};
 use crate::collection::snapshot::{AccountState, CollectorState, Slot, TaskState};
-use crate::collectors::Sample;
 use crate::collectors::license_general::defs;
+use crate::collectors::{Drift, Sample};
 use crate::system::clock::TimePoint;
 
 /// One account.
@@ -37,9 +38,12 @@ pub struct AccountReport {
     /// The protection that new servers get, in the API's own word.
     pub protect_type: Option<String>,
     /// The key.
-    pub credential: Credential,
+    pub credential: CredentialReport,
     /// The state of each collector.
     pub collectors: Vec<CollectorReport>,
+    /// What the account has in common with others that fail alike, if it fails.
+    #[serde(skip)]
+    pub failure_kind: Option<FailureKind>,
 }
 
 /// What accounts that fail alike have in common.
@@ -77,7 +81,7 @@ pub struct Edition {
 
 /// A key, of which only the source and the expiry are reported.
 #[derive(Debug, Serialize)]
-pub struct Credential {
+pub struct CredentialReport {
     /// The source of the key, in words.
     pub source: String,
     /// When the key expires, if that is known.
@@ -126,7 +130,7 @@ pub struct CollectorReport {
     /// When the next collection begins, unless one is running.
     pub next_at: Option<Timestamp>,
     /// Fields that differed from their documentation.
-    pub drift: Vec<DriftReport>,
+    pub drift: Vec<Drift>,
     /// How much of the rate limit of this action the key has used.
     pub budget: Budget,
 }
@@ -146,15 +150,6 @@ pub struct FailureReport {
     pub remedy: String,
 }
 
-/// A field that differed from its documentation.
-#[derive(Debug, Serialize)]
-pub struct DriftReport {
-    /// The API's name of the field.
-    pub field: String,
-    /// `missing`, `invalid` or `unknown`.
-    pub kind: &'static str,
-}
-
 /// The use of a rate limit by a key, for all accounts with that key.
 #[derive(Debug, Serialize)]
 pub struct Budget {
@@ -166,14 +161,18 @@ pub struct Budget {
 
 impl AccountReport {
     pub(super) fn new(
-        account: &AccountState,
-        health: Health,
+        Selected {
+            urgency,
+            failure,
+            account,
+        }: &Selected<'_>,
         now: TimePoint,
         limit_per_second: f64,
     ) -> Self {
         let mut report = Self {
             account: account.name.clone(),
-            health,
+            health: urgency.health,
+            failure_kind: failure.clone(),
             up: account.is_up(now),
             endpoint: account.endpoint.clone(),
             region: account.region.clone(),
@@ -182,7 +181,7 @@ impl AccountReport {
             editions: BTreeMap::new(),
             switches: BTreeMap::new(),
             protect_type: None,
-            credential: Credential {
+            credential: CredentialReport {
                 source: account.key_source.text(),
                 expires_at: account.key_source.expires_at(),
             },
@@ -222,16 +221,6 @@ impl AccountReport {
 
     fn edition(&mut self, name: &str) -> &mut Edition {
         self.editions.entry(name.to_owned()).or_default()
-    }
-
-    /// What accounts that fail alike have in common, if this account fails.
-    #[must_use]
-    pub fn failure_kind(&self) -> Option<FailureKind> {
-        let failure = self.failure().filter(|_| self.health == Health::Failing)?;
-        Some(FailureKind {
-            reason: failure.reason,
-            code: failure.code.clone(),
-        })
     }
 
     /// The failure of the collector that decides whether the account is up.
@@ -292,14 +281,7 @@ impl CollectorReport {
             failures: state.failures,
             collecting_since,
             next_at,
-            drift: state
-                .drift
-                .iter()
-                .map(|drift| DriftReport {
-                    field: drift.field.to_string(),
-                    kind: drift.kind.as_str(),
-                })
-                .collect(),
+            drift: state.drift.to_vec(),
             budget,
         }
     }

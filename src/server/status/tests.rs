@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::cloud::Error;
+use crate::cloud::{Error, Request};
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::{
-    Attempt, CollectorState, KeySource, Revision, Slot, Success, TaskState,
+    Attempt, CollectorState, Revision, Slot, Success, TaskState, TestKey,
 };
 use crate::collectors::license_general::{LicenseGeneral, defs};
-use crate::collectors::{Sample, Schedule};
-use crate::config::{Config, Environment};
+use crate::collectors::{Collector, Collectors, Reading, Sample, Schedule};
+use crate::config::{CollectorDefaults, CollectorSettings, Config, Environment};
 use crate::metrics::MetricDef;
 use crate::metrics::reason::Reason;
 
@@ -24,20 +24,59 @@ fn noon() -> Timestamp {
     NOON.parse().unwrap()
 }
 
+/// A collector that does not decide whether an account is up.
+struct Further;
+
+impl Collector for Further {
+    fn name(&self) -> &'static str {
+        "further"
+    }
+
+    fn metrics(&self) -> &'static [&'static MetricDef] {
+        &[]
+    }
+
+    fn defaults(&self) -> Option<CollectorDefaults> {
+        let Schedule {
+            interval, max_age, ..
+        } = Schedule::default();
+        Some(CollectorDefaults {
+            name: self.name(),
+            settings: CollectorSettings {
+                enabled: true,
+                interval,
+                max_age,
+                max_rows: None,
+            },
+        })
+    }
+
+    fn request(&self) -> Request {
+        LicenseGeneral.request()
+    }
+
+    fn reading(&self) -> Box<dyn Reading> {
+        LicenseGeneral.reading()
+    }
+}
+
 fn account(name: &str) -> Arc<AccountState> {
+    account_of(name, &[&LicenseGeneral])
+}
+
+fn account_of(name: &str, collectors: Collectors) -> Arc<AccountState> {
+    let slots = collectors.iter().map(|collector| {
+        let revision = Revision::default();
+        Slot::new(*collector, name, Schedule::default(), &revision)
+    });
     Arc::new(AccountState {
         name: name.to_owned(),
         identity: String::new(),
         endpoint: String::new(),
         region: None,
         labels: BTreeMap::new(),
-        key_source: KeySource::new(|| "a test".to_owned()).with_spent(|_| 7),
-        slots: vec![Slot::new(
-            &LicenseGeneral,
-            name,
-            Schedule::default(),
-            &Revision::default(),
-        )],
+        key_source: Box::new(TestKey { spent: 7 }),
+        slots: slots.collect(),
     })
 }
 
@@ -79,11 +118,15 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
 
 /// The state after a failure that followed `before`.
 fn failure(before: CollectorState) -> CollectorState {
+    failure_for(Reason::Timeout, before)
+}
+
+fn failure_for(reason: Reason, before: CollectorState) -> CollectorState {
     CollectorState {
         last_attempt: Some(Attempt {
             at: Clock::new(noon).moment(),
             duration: Duration::from_secs(1),
-            failure: Some(Box::new(Error::new(Reason::Timeout, "no answer"))),
+            failure: Some(Box::new(Error::new(reason, "no answer"))),
         }),
         ..before
     }
@@ -152,7 +195,7 @@ async fn the_brief_report_has_only_the_first_accounts_that_fail_alike() {
     let status = status(failing.chain([expired]).collect());
     let report = status.report_in_brief(&Query::default());
     assert_eq!(names(&report), ["fail-0", "fail-1", "fail-2", "expired"]);
-    let kind = report.accounts[0].failure_kind().unwrap();
+    let kind = report.accounts[0].failure_kind.clone().unwrap();
     assert_eq!(report.left_out, HashMap::from([(kind, 147)]));
     assert_eq!(
         (report.health.of(Health::Failing), report.selected),
@@ -167,6 +210,29 @@ async fn the_brief_report_has_only_the_first_accounts_that_fail_alike() {
     }
     let report = status.report(&Query::default());
     assert_eq!(names(&report)[9..11], ["fail-9", "fail-10"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_fail_alike_by_the_collector_that_decides() {
+    let reasons = [Reason::Permission, Reason::Server].into_iter().cycle();
+    let failing = reasons.take(6).enumerate().map(|(number, other_reason)| {
+        let failing = account_of(&number.to_string(), &[&Further, &LicenseGeneral]);
+        let before = CollectorState::default;
+        failing.slots[0].store(failure_for(other_reason, before()));
+        failing.slots[1].store(failure(before()));
+        failing
+    });
+    let report = status(failing.collect()).report_in_brief(&Query::default());
+    assert_eq!(names(&report), ["0", "1", "2"]);
+    let kind = FailureKind {
+        reason: "timeout",
+        code: None,
+    };
+    assert_eq!(report.left_out, HashMap::from([(kind.clone(), 3)]));
+    for account in &report.accounts {
+        assert_eq!(account.failure_kind, Some(kind.clone()));
+        assert_eq!(account.failure().unwrap().reason, "timeout");
+    }
 }
 
 #[tokio::test(start_paused = true)]

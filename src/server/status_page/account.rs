@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
-use super::words::{ago, count, fact, health, known_fact, span, until};
+use super::words::{ago, count, fact, health, known_fact, until};
 use crate::server::status::{AccountReport, CollectorReport, Edition, FailureReport, Health};
+use crate::system::words::{counted, span};
 
 /// The names of the columns.
 const COLUMNS: [&str; 8] = [
@@ -106,10 +107,9 @@ fn marks(account: &AccountReport) -> Vec<String> {
     if collectors().any(|each| each.restored) {
         marks.push("restored".to_owned());
     }
-    match collectors().map(|each| each.drift.len()).sum::<usize>() {
-        0 => {}
-        1 => marks.push("1 odd field".to_owned()),
-        fields => marks.push(format!("{fields} odd fields")),
+    let odd = collectors().map(|each| each.drift.len()).sum();
+    if odd > 0 {
+        marks.push(counted(odd, "odd field"));
     }
     marks
 }
@@ -260,10 +260,9 @@ fn edition_counts(edition: &Edition) -> String {
 
 fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
     let (used, limit) = (
-        collector.budget.requests_last_minute,
+        counted(collector.budget.requests_last_minute as usize, "request"),
         collector.budget.limit_per_second,
     );
-    let requests = if used == 1 { "request" } else { "requests" };
     let next = collector.next_at.map(|at| until(at, now));
     let running = collector.collecting_since.map(|since| {
         let seconds = now.duration_since(since).as_secs_f64();
@@ -279,9 +278,9 @@ fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
             (fact("Next poll", known(running.or(next))))
             (known_fact("Last poll", last))
             (fact("Failed polls", count(collector.failures)))
-            (fact("Budget", format!("{used} {requests} of this key in the last minute, {limit}/s allowed")))
+            (fact("Budget", format!("{used} of this key in the last minute, {limit}/s allowed")))
             @for drift in &collector.drift {
-                (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind) }))
+                (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind.as_str()) }))
             }
         }
     }

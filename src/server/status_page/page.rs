@@ -3,8 +3,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
-use super::words::{ago, count, fact, health, known_fact, span};
+use super::words::{ago, count, fact, health, known_fact};
 use crate::server::status::{AccountReport, FailureKind, Health, Query, Sort, StatusReport};
+use crate::system::words::span;
 
 /// The one style sheet, which the Content-Security-Policy names by its hash.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -103,8 +104,8 @@ fn facts(report: &StatusReport) -> Markup {
         "{} requests/s for each key and action",
         configuration.rate_limit_per_second
     );
-    let shard = exporter.shard.as_ref();
-    let shard = shard.map(|shard| format!("{} of {}, counted from 0", shard.index, shard.total));
+    let shard = exporter.shard;
+    let shard = shard.map(|own| format!("{} of {}, counted from 0", own.index(), own.total()));
     html! {
         dl.facts {
             (fact("As of", time))
@@ -216,8 +217,7 @@ fn list(report: &StatusReport, query: &Query) -> Markup {
 
 /// Whether the accounts fail for the same reason.
 fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
-    let kind = a.failure_kind();
-    kind.is_some() && kind == b.failure_kind()
+    a.failure_kind.is_some() && a.failure_kind == b.failure_kind
 }
 
 /// One account, or several that fail alike, with their failure shown once.
@@ -225,10 +225,10 @@ fn accounts(alike: &[AccountReport], report: &StatusReport) -> Markup {
     let [first, others @ ..] = alike else {
         return html! {};
     };
-    let Some((failure, kind)) = first.failure().zip(first.failure_kind()) else {
+    let Some((failure, kind)) = first.failure().zip(first.failure_kind.as_ref()) else {
         return account::render(first, report.time);
     };
-    let left_out = report.left_out.get(&kind).copied().unwrap_or_default();
+    let left_out = report.left_out.get(kind).copied().unwrap_or_default();
     if others.is_empty() && left_out == 0 {
         return account::render(first, report.time);
     }
@@ -245,9 +245,9 @@ fn accounts(alike: &[AccountReport], report: &StatusReport) -> Markup {
 }
 
 /// The query for all accounts with this failure.
-fn all_alike(kind: FailureKind) -> Query {
+fn all_alike(kind: &FailureKind) -> Query {
     Query {
-        text: kind.code.unwrap_or_else(|| kind.reason.to_owned()),
+        text: kind.code.as_deref().unwrap_or(kind.reason).to_owned(),
         health: Some(Health::Failing),
         ..Query::default()
     }

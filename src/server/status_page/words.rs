@@ -1,9 +1,10 @@
-//! Facts, numbers, times and states in words.
+//! Facts, numbers, times and states as a page shows them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use crate::server::status::Health;
+use crate::system::words::span;
 
 /// A fact in a list of facts.
 pub(super) fn fact(name: impl Render, value: impl Render) -> Markup {
@@ -26,23 +27,6 @@ pub(super) fn count(count: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// A duration in its two largest units, in whole seconds: `3 h 12 min`.
-pub(super) fn span(seconds: f64) -> String {
-    let span = SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
-    let seconds = span.as_secs();
-    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
-    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    let parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")];
-    let mut parts = parts.into_iter().skip_while(|(number, _)| *number == 0);
-    let Some((number, unit)) = parts.next() else {
-        return "0 s".to_owned();
-    };
-    match parts.next() {
-        Some((less, smaller)) if less > 0 => format!("{number} {unit} {less} {smaller}"),
-        _ => format!("{number} {unit}"),
-    }
 }
 
 /// How long `then` is ago, with the exact time as a tooltip.
@@ -79,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_spans_read_well() {
+    fn counts_have_a_comma_at_each_thousand() {
         for (number, text) in [
             (0, "0"),
             (999, "999"),
@@ -87,21 +71,6 @@ mod tests {
             (1_234_567, "1,234,567"),
         ] {
             assert_eq!(count(number), text);
-        }
-        for (seconds, text) in [
-            (-5.0, "0 s"),
-            (0.4, "0 s"),
-            (59.9, "59 s"),
-            (60.0, "1 min"),
-            (61.0, "1 min 1 s"),
-            (3_600.0, "1 h"),
-            (11_520.0, "3 h 12 min"),
-            (93_600.0, "1 d 2 h"),
-            (86_460.0, "1 d"),
-            (f64::NAN, "0 s"),
-            (f64::INFINITY, "0 s"),
-        ] {
-            assert_eq!(span(seconds), text, "{seconds}");
         }
     }
 }

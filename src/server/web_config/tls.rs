@@ -11,8 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::client_certificate::ClientVerifier;
-use crate::cloud::http::ClientError;
-use crate::cloud::trust::Trust;
+use crate::cloud::trust::{ClientError, Trust};
 use crate::config::{ConfigError, Fault, Problem, SourceLocation};
 use crate::system::reading;
 

@@ -5,10 +5,11 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use tokio::sync::Semaphore;
@@ -124,7 +125,7 @@ impl WebConfigFile {
     /// When the file has become invalid; the problems are in the log.
     pub async fn settings(self: &Arc<Self>) -> Result<Arc<WebConfig>, ConfigError> {
         self.refresh(Self::refresh_settings).await;
-        self.state().settings.clone()
+        self.state.lock().settings.clone()
     }
 
     /// The current TLS configuration, or the last known one if the disk hangs.
@@ -136,7 +137,7 @@ impl WebConfigFile {
     /// error: the previous one stays in use.
     pub async fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, ConfigError> {
         self.refresh(Self::refresh_tls).await;
-        let state = self.state();
+        let state = self.state.lock();
         let settings = state.settings.clone()?;
         match (&state.tls, &settings.tls) {
             (Some(tls), Some(_)) => tls.config.clone(),
@@ -177,15 +178,11 @@ impl WebConfigFile {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, WatchState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads the file if it has changed, for as long as the disk takes. The state is not locked
     /// meanwhile, as only the one refresh changes it.
     fn refresh_settings(&self) {
         let stamp = stamp(&self.path);
-        if self.state().stamp == stamp {
+        if self.state.lock().stamp == stamp {
             return;
         }
         let settings = WebConfig::read(&self.path).map(Arc::new);
@@ -195,7 +192,7 @@ impl WebConfigFile {
                 error!(%error, "the web configuration cannot be used: every request is refused until the file is correct");
             }
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.stamp = stamp;
         state.settings = settings;
         if let Some(tls) = &mut state.tls {
@@ -206,7 +203,7 @@ impl WebConfigFile {
     /// Reads the settings and the files of TLS that have changed.
     fn refresh_tls(&self) {
         self.refresh_settings();
-        let state = self.state();
+        let state = self.state.lock();
         let (Ok(settings), Some(tls)) = (state.settings.clone(), &state.tls) else {
             return;
         };
@@ -236,7 +233,7 @@ impl WebConfigFile {
         if let Err(error) = &config {
             error!(%error, "TLS cannot be set up: every connection is refused until the settings are correct");
         }
-        self.state().tls = Some(LoadedTls {
+        self.state.lock().tls = Some(LoadedTls {
             stamps,
             identity,
             config: config.map(Arc::new),
@@ -294,7 +291,7 @@ mod tests {
         // Opening the pipe for writing lets the blocked read continue with this text.
         std::fs::write(&path, "http_server_config: {http2: true}").unwrap();
         drop(file.refreshing.acquire().await);
-        assert!(file.state().settings.as_ref().unwrap().http2);
+        assert!(file.state.lock().settings.as_ref().unwrap().http2);
         assert!(!file.hangs.load(Ordering::Relaxed));
     }
 }

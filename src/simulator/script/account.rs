@@ -11,7 +11,7 @@ use super::super::scenario::{Role, ScenarioAccount, SimulatedAccount};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
 use super::step::{self, Rotation, TimelineOwner};
-use super::{any_text, fields, is_made_of, rate_limit, some_text, texts, valid_text};
+use super::{any_text, fields, rate_limit, secret_id, some_text, texts, token, valid_text};
 use crate::config::{Fault, Node, Reader, Section, list, whole};
 
 /// How many accounts can be written as one.
@@ -149,18 +149,6 @@ fn own(text: String, many: bool) -> Result<String, Fault> {
         ));
     }
     Ok(text)
-}
-
-pub(super) fn secret_id(node: &Node<'_>) -> Result<String, Fault> {
-    let is_id = |id: &str| is_made_of(id, |byte| byte.is_ascii_graphic() && !b"/,".contains(&byte));
-    let remedy = "write visible ASCII without `/` and `,`";
-    valid_text(node, is_id, "not a secret id", remedy)
-}
-
-pub(super) fn token(node: &Node<'_>) -> Result<String, Fault> {
-    let is_token = |token: &str| is_made_of(token, |byte| byte.is_ascii_graphic());
-    let remedy = "write visible ASCII, or remove the key for a permanent key";
-    valid_text(node, is_token, "not a token", remedy)
 }
 
 /// A permitted action, or a pattern of actions.

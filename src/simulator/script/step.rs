@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use super::super::answer::{Answer, MAX_NESTED};
 use super::super::timeline::TimelineStep;
 use super::units::size;
-use super::{TIME, any_text, fields, some_text, texts, valid_text};
+use super::{TIME, any_text, fields, secret_id, some_text, texts, token, valid_text};
 use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, whole};
 
 /// The keys of a step that are a whole answer.
@@ -225,8 +225,8 @@ fn header(node: &Node<'_>) -> Result<String, Fault> {
 /// The key that replaces an account's own key.
 fn rotate<'n>(reader: &mut Reader, node: Node<'n>, at: Duration) -> Option<Rotation<'n>> {
     let section = reader.section(Some(&node), &["secret_id", "secret_key", "token"]);
-    let secret_id = reader.value(section.get("secret_id"), super::account::secret_id);
-    let token = reader.value(section.get("token"), super::account::token);
+    let secret_id = reader.value(section.get("secret_id"), secret_id);
+    let token = reader.value(section.get("token"), token);
     Some(Rotation {
         at,
         secret_key: reader.required(&section, "secret_key", some_text)?,

@@ -366,19 +366,19 @@ async fn services_with_a_played_fault_issue_no_key() {
         code: "InternalError.GetRoleError".to_owned(),
         message: String::new(),
     };
-    cloud.handle().play_sts(error.clone());
+    cloud.handle().play_sts(Some(error.clone()));
     let refused = cloud.assume(&Held::ops(), json!({})).await;
     assert_eq!(refused, Err("InternalError.GetRoleError".to_owned()));
-    cloud.handle().play_metadata(error);
+    cloud.handle().play_metadata(Some(error));
     let (_, body) = cloud.metadata(&format!("{ROLES}CwpExporter")).await;
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["Code"], "InternalError.GetRoleError");
     assert_eq!(cloud.handle().issued_keys("prod"), 0);
     assert_eq!(cloud.licences(&Held::ops()).await, "ok");
-    cloud.handle().resume_sts();
-    cloud.handle().resume_metadata();
+    cloud.handle().play_sts(None);
+    cloud.handle().play_metadata(None);
     assert!(cloud.assume(&Held::ops(), json!({})).await.is_ok());
-    cloud.handle().play_metadata(Answer::Cut(5));
+    cloud.handle().play_metadata(Some(Answer::Cut(5)));
     let (_, body) = cloud.metadata(&format!("{ROLES}CwpExporter")).await;
     assert_eq!(body, b"{\"Cod");
     cloud.handle().wait_for_sts(2).await;

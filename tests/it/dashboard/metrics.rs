@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cwp_exporter::collectors;
-use cwp_exporter::exposition::catalogue;
 use cwp_exporter::metrics::MetricDef;
 use serde_json::{Value, json};
 
 use super::query::{grouping, selectors, words};
 use super::{Query, dashboards, queries, query_variables, with};
-use crate::harness::repository_file;
+use crate::harness::{catalogue, repository_file};
 
 /// What Prometheus itself has.
 const OF_PROMETHEUS: [&str; 5] = [
@@ -58,7 +56,7 @@ const NOT_SHOWN: [(&str, &str); 5] = [
 
 /// The metric that a series of this name belongs to.
 pub(super) fn metric(name: &str) -> Option<&'static MetricDef> {
-    catalogue(collectors::all()).into_iter().find(|metric| {
+    catalogue().into_iter().find(|metric| {
         let suffix = name.strip_prefix(metric.name);
         let part = matches!(suffix, Some("_bucket" | "_sum" | "_count"));
         suffix == Some("") || part && metric.kind.as_str() == "histogram"
@@ -78,11 +76,7 @@ fn all_queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
 fn name_problems(query: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut labels = BTreeSet::from(LABELS_OF_PROMETHEUS);
-    labels.extend(
-        catalogue(collectors::all())
-            .iter()
-            .flat_map(|metric| metric.labels),
-    );
+    labels.extend(catalogue().iter().flat_map(|metric| metric.labels));
     let rules = repository_file("deploy/prometheus/rules.yml");
     for selector in selectors(query) {
         // The variables ask for what has one of two names.
@@ -130,10 +124,7 @@ fn every_metric_is_on_a_dashboard_but_those_with_a_reason() {
     let all = dashboards.iter().flat_map(all_queries);
     let shown = all.flat_map(|query| words(query.text)).filter_map(metric);
     let shown: BTreeSet<&str> = shown.map(|metric| metric.name).collect();
-    let rest: Vec<&str> = catalogue(collectors::all())
-        .iter()
-        .map(|metric| metric.name)
-        .collect();
+    let rest: Vec<&str> = catalogue().iter().map(|metric| metric.name).collect();
     let rest: Vec<&str> = rest
         .into_iter()
         .filter(|name| !shown.contains(name))

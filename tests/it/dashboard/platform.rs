@@ -4,12 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use cwp_exporter::collectors;
-use cwp_exporter::exposition::catalogue;
-
 use super::query::filled_in;
 use super::{dashboards, listing, queries, query_variables};
-use crate::harness::repository_file;
+use crate::harness::{catalogue, repository_file};
 use crate::prometheus::Prometheus;
 
 /// When the queries are asked.
@@ -50,7 +47,7 @@ impl Samples {
         accounts: &[&str],
         skipped: impl Fn(&str) -> bool,
     ) {
-        let metrics = catalogue(collectors::all()).into_iter();
+        let metrics = catalogue().into_iter();
         for metric in metrics.filter(|metric| !skipped(metric.name)) {
             let of_account = metric.labels.contains(&"account");
             let accounts = if of_account { accounts } else { &[""] };

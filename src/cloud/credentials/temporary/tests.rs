@@ -19,16 +19,16 @@ impl Issuer for Arc<Play> {
     fn issue(&self) -> BoxFuture<'_, Result<Credential, Unavailable>> {
         Box::pin(async {
             let number = {
-                let mut asked = self.asked.lock().unwrap();
+                let mut asked = self.asked.lock();
                 *asked += 1;
                 *asked - 1
             };
             tokio::time::sleep(Duration::from_millis(100)).await;
-            if *self.broken.lock().unwrap() {
+            if *self.broken.lock() {
                 let why = format!("failure {number}");
                 return Err(Unavailable::Broken(Error::new(Reason::Server, why)));
             }
-            let life = SignedDuration::from_secs(*self.life.lock().unwrap());
+            let life = SignedDuration::from_secs(*self.life.lock());
             let key = Credential::new(format!("AKID{number}"), "hunter2".to_owned(), None);
             Ok(key.temporary("a role".to_owned(), self.clock.now() + life))
         })
@@ -63,11 +63,11 @@ impl Stage {
     }
 
     fn asked(&self) -> u32 {
-        *self.play.asked.lock().unwrap()
+        *self.play.asked.lock()
     }
 
     fn break_it(&self, broken: bool) {
-        *self.play.broken.lock().unwrap() = broken;
+        *self.play.broken.lock() = broken;
     }
 
     /// The name of the key that is handed out now.

@@ -1,12 +1,13 @@
 //! Credentials of other programs' files, and of services of the cloud.
 
 use super::super::super::credentials::{
-    Credentials, Profile, Tccli, TkeOidc, is_profile, is_role_name, read_text,
+    Credentials, Profile, Tccli, TkeOidc, is_profile, is_role_name,
 };
 use super::super::super::environment::Environment;
 use super::super::super::path::{path, unexpanded};
 use super::super::super::problem::Fault;
 use super::super::super::reader::{Reader, Section, text};
+use super::super::super::regular_file::read_text;
 use super::super::super::tree::Node;
 use super::check_key;
 
