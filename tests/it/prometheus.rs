@@ -347,6 +347,8 @@ pub(crate) fn each_version(program: &str) -> Vec<String> {
 pub(crate) async fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new(program)
         .args(arguments)
+        // Of a program in Go that lives for a second: less time for more memory.
+        .env("GOGC", "400")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
