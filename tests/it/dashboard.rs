@@ -60,7 +60,7 @@ pub(crate) fn query_variables(dashboard: &Value) -> impl Iterator<Item = &Value>
 }
 
 /// The query that lists the values of a variable.
-fn listing(variable: &Value) -> Option<String> {
+pub(crate) fn listing(variable: &Value) -> Option<String> {
     let query = variable["query"].as_str()?;
     if let Some(inside) = call(query, "label_values") {
         let (selector, label) = inside.rsplit_once(", ")?;

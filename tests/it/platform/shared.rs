@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Exporter, Page, cloud, rules};
-use crate::dashboard::{dashboards, items, queries, query_variables};
+use crate::dashboard::{dashboards, items, listing, queries, query_variables};
 use crate::docs::scrape_configurations;
 use crate::harness::Cloud;
 use crate::prometheus::{Prometheus, Sample};
@@ -248,14 +248,6 @@ fn filled_in(query: &str, variables: &[(String, String)]) -> String {
     })
 }
 
-/// What `label_values(selector, label)` asks for, as a query, and the label.
-fn label_values(query: &str) -> (String, &str) {
-    let inside = query.strip_prefix("label_values(").unwrap();
-    let inside = inside.strip_suffix(')').unwrap();
-    let (selector, label) = inside.rsplit_once(", ").unwrap();
-    (format!("count by ({label}) ({selector})"), label)
-}
-
 /// The variables of a dashboard as Grafana fills them in: `chosen` is, and all of the others.
 async fn variables(
     prometheus: &Prometheus,
@@ -271,9 +263,12 @@ async fn variables(
             (Some((_, value)), ..) => (*value).to_owned(),
             (_, Value::String(all), _) => all.clone(),
             (_, _, Some("query")) => {
-                let (query, label) = label_values(variable["query"].as_str().unwrap());
-                let values = prometheus.series(&filled_in(&query, &variables)).await;
-                let values = values.iter().filter_map(|(labels, _)| labels.get(label));
+                // The others have a value for all: only those that rank accounts are here.
+                let query = filled_in(&listing(variable).unwrap(), &variables);
+                let values = prometheus.series(&query).await;
+                let values = values
+                    .iter()
+                    .filter_map(|(labels, _)| labels.get("account"));
                 let values: BTreeSet<&str> = values.map(String::as_str).collect();
                 Vec::from_iter(values).join("|")
             }
@@ -296,8 +291,7 @@ pub(super) async fn shown(
         let variables = variables(prometheus, &dashboard, chosen).await;
         let of_panels = queries(&dashboard).map(|query| query.text.to_owned());
         let of_variables = query_variables(&dashboard);
-        let of_variables =
-            of_variables.map(|variable| label_values(variable["query"].as_str().unwrap()).0);
+        let of_variables = of_variables.map(|variable| listing(variable).unwrap());
         for asked in of_panels.chain(of_variables) {
             let query = filled_in(&asked, &variables);
             assert!(!query.contains('$'), "{query}");
