@@ -14,6 +14,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::query::filled_in;
 use crate::harness::repository_file;
 
 /// The dashboards of which the others are translations, by the names of their files.

@@ -67,7 +67,7 @@ pub(super) fn lists_after<'a>(query: &'a str, start: &str) -> Vec<&'a str> {
 }
 
 /// The query as Grafana sends it when all is chosen.
-pub(super) fn filled_in(query: &str) -> String {
+pub(crate) fn filled_in(query: &str) -> String {
     let query = query.replace("$__rate_interval", "1m");
     let query = query.replace("$__range", "1h");
     // What any of them may be is said by the variable `job`.

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Exporter, Page, cloud, rules};
-use crate::dashboard::{dashboards, items, listing, queries, query_variables};
+use crate::dashboard::{dashboards, filled_in, items, listing, queries, query_variables};
 use crate::docs::scrape_configurations;
 use crate::harness::Cloud;
 use crate::prometheus::{Prometheus, Sample};
 
 /// A release of the exporter, as Prometheus sees it.
 struct Release {
+    cluster: &'static str,
+    namespace: &'static str,
     jobs: Vec<Value>,
     exporters: Vec<Exporter>,
 }
@@ -25,12 +27,22 @@ impl Release {
         exporters: Vec<Exporter>,
     ) -> Self {
         Self {
+            cluster,
+            namespace,
             jobs: jobs
                 .into_iter()
                 .map(|job| labelled(job, cluster, namespace))
                 .collect(),
             exporters,
         }
+    }
+
+    /// The labels that all its series have.
+    fn selector(&self) -> String {
+        format!(
+            "cluster=\"{}\", namespace=\"{}\"",
+            self.cluster, self.namespace
+        )
     }
 }
 
@@ -181,13 +193,19 @@ impl Platform {
 pub(super) async fn prometheus(program: &str, jobs: &[Value]) -> Prometheus {
     let rules = rules();
     let settings = json!({
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        // An exporter has time to answer on a busy machine too.
+        "global": {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"},
         "rule_files": [rules.path()],
         "scrape_configs": jobs,
     });
     let prometheus = Prometheus::start(program, &settings).await;
     prometheus.has_scraped_all_targets().await;
-    prometheus.has_evaluated_again().await;
+    // A rate needs two samples.
+    let once = "count(count_over_time(up[1m]) < 2)";
+    prometheus.until(once, &[]).await;
+    prometheus.has_evaluated_what_is_there().await;
+    // Alerts may need what another group has recorded.
+    prometheus.has_evaluated_what_is_there().await;
     prometheus
 }
 
@@ -196,6 +214,13 @@ async fn alerts(prometheus: &Prometheus, selector: &str) -> BTreeSet<BTreeMap<St
     let query = format!("group without (alertstate) (ALERTS{{{selector}}})");
     let alerts = prometheus.series(&query).await.into_iter();
     alerts.map(|(labels, _)| labels).collect()
+}
+
+/// The names of the alerts of one release, without what all have in common.
+async fn names(prometheus: &Prometheus, selector: &str) -> BTreeSet<String> {
+    let alerts = alerts(prometheus, selector).await.into_iter();
+    let names = alerts.map(|labels| labels["alertname"].replace("TencentCloudCWP", ""));
+    names.collect()
 }
 
 /// The answer to a query: the labels of each series, and its value where it cannot change from
@@ -229,73 +254,21 @@ async fn answer(
         .collect()
 }
 
-/// `query` with the variables in their places.
-fn filled_in(query: &str, variables: &[(String, String)]) -> String {
-    let query = query
-        .replace("$__rate_interval", "1m")
-        .replace("$__range", "1h");
-    // The longest first: one name may begin with another.
-    let mut variables: Vec<_> = variables.iter().collect();
-    variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    variables.into_iter().fold(query, |query, (name, value)| {
-        [
-            format!("${{{name}:regex}}"),
-            format!("${{{name}}}"),
-            format!("${name}"),
-        ]
-        .iter()
-        .fold(query, |query, written| query.replace(written, value))
-    })
-}
-
-/// The variables of a dashboard as Grafana fills them in: `chosen` is, and all of the others.
-async fn variables(
-    prometheus: &Prometheus,
-    dashboard: &Value,
-    chosen: &[(&str, &str)],
-) -> Vec<(String, String)> {
-    let mut variables = Vec::new();
-    for variable in items(&dashboard["templating"]["list"]) {
-        let name = variable["name"].as_str().unwrap();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let choice = chosen.iter().find(|(each, _)| *each == name);
-        let value = match (choice, &variable["allValue"], variable["type"].as_str()) {
-            (Some((_, value)), ..) => (*value).to_owned(),
-            (_, Value::String(all), _) => all.clone(),
-            (_, _, Some("query")) => {
-                // The others have a value for all: only those that rank accounts are here.
-                let query = filled_in(&listing(variable).unwrap(), &variables);
-                let values = prometheus.series(&query).await;
-                let values = values
-                    .iter()
-                    .filter_map(|(labels, _)| labels.get("account"));
-                let values: BTreeSet<&str> = values.map(String::as_str).collect();
-                Vec::from_iter(values).join("|")
-            }
-            (_, _, Some("textbox" | "constant")) => text(&variable["query"]),
-            _ => text(&variable["current"]["value"]),
-        };
-        variables.push((name.to_owned(), value));
-    }
-    variables
-}
-
-/// The answers to every query of the dashboards, in the order of these: panels, annotations,
-/// and what the variables can be.
+/// The answers to every query of the dashboards, in their order: panels, annotations, and what
+/// the variables can be. `chosen` variables have these values, and the others all.
 pub(super) async fn shown(
     prometheus: &Prometheus,
     chosen: &[(&str, &str)],
 ) -> Vec<(String, BTreeMap<BTreeMap<String, String>, String>)> {
     let mut shown = Vec::new();
     for dashboard in dashboards() {
-        let variables = variables(prometheus, &dashboard, chosen).await;
         let of_panels = queries(&dashboard).map(|query| query.text.to_owned());
-        let of_variables = query_variables(&dashboard);
-        let of_variables = of_variables.map(|variable| listing(variable).unwrap());
+        let of_variables = query_variables(&dashboard).filter_map(listing);
         for asked in of_panels.chain(of_variables) {
-            let query = filled_in(&asked, &variables);
-            assert!(!query.contains('$'), "{query}");
-            shown.push((asked, answer(prometheus, &query).await));
+            let query = chosen.iter().fold(asked.clone(), |query, (name, value)| {
+                query.replace(&format!("${name}"), value)
+            });
+            shown.push((asked, answer(prometheus, &filled_in(&query)).await));
         }
     }
     assert!(shown.len() > 90, "{}", shown.len());
@@ -304,9 +277,10 @@ pub(super) async fn shown(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Prometheus"]
-async fn strangers_raise_no_alert() {
+async fn neither_strangers_nor_other_releases_change_what_is_said_of_a_release() {
     let cloud = cloud().await;
     let platform = Platform::start(&cloud).await;
+    let releases = &platform.releases;
     let (jobs, ours) = (platform.jobs(), platform.ours());
     let (everything, without_strangers) = tokio::join!(
         prometheus("prometheus", &jobs),
@@ -325,5 +299,48 @@ async fn strangers_raise_no_alert() {
     for labels in &alerts_of_all {
         let job = labels.get("job").map_or("", String::as_str);
         assert!(!STRANGERS.contains(&job), "{labels:?}");
+    }
+    let expected = shown(&without_strangers, &[]).await;
+    for (with, without) in shown(&everything, &[]).await.iter().zip(&expected) {
+        assert_eq!(with, without);
+    }
+    drop(without_strangers);
+
+    // Nothing of one release hides another's.
+    let alone = releases
+        .iter()
+        .map(|release| prometheus("prometheus", &release.jobs));
+    let alone = futures_util::future::join_all(alone).await;
+    for (release, alone) in releases.iter().zip(&alone) {
+        let selector = format!("{}, alertname=~'.+License.+'", release.selector());
+        let expected = alerts(alone, &selector).await;
+        assert_eq!(alerts(&everything, &selector).await, expected, "{selector}");
+        if release.cluster.is_empty() {
+            continue;
+        }
+        let chosen = [
+            ("cluster", release.cluster),
+            ("namespace", release.namespace),
+        ];
+        // What a cluster or a namespace can be does not depend on which is chosen.
+        let of_release = |(asked, _): &&(String, _)| asked.contains("$namespace");
+        let (with_others, alone) = (shown(&everything, &chosen), shown(alone, &chosen));
+        let (with_others, alone) = tokio::join!(with_others, alone);
+        let alone = alone.iter().filter(of_release);
+        assert!(alone.clone().count() > 80);
+        for (with_others, alone) in with_others.iter().filter(of_release).zip(alone) {
+            assert_eq!(with_others, alone);
+        }
+    }
+
+    // What is wrong with each release is said of it.
+    for (release, name, wrong) in [
+        (0, "LicenseNoneAvailable", true),
+        (1, "LicenseNoneAvailable", false),
+        (5, "LicenseExpired", true),
+        (6, "LicenseExpired", true),
+    ] {
+        let found = names(&everything, &releases[release].selector()).await;
+        assert_eq!(found.contains(name), wrong, "{release} {name}: {found:?}");
     }
 }
