@@ -229,7 +229,7 @@ fn every_alert_has_a_test_of_each_kind() {
     let found: BTreeSet<String> = found.map(|name| name.unwrap().to_owned()).collect();
     let mut expected = BTreeSet::from(["recording".to_owned(), "recording_days".to_owned()]);
     for (alert, _) in alerts() {
-        // What takes days has a file of its own, with fewer evaluations an hour.
+        // A second file evaluates at another interval: days cannot be looked at each minute.
         let files = [alert.clone(), format!("{alert}_days")];
         let files = files.into_iter().filter(|file| found.contains(file));
         let files: Vec<String> = files.collect();
