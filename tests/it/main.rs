@@ -25,6 +25,7 @@ mod formats;
 mod further_collector;
 mod harness;
 mod hostile;
+mod inbox;
 mod platform;
 mod program;
 mod prometheus;

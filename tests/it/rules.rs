@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::harness::{Program, catalogue, eventually, repository_file};
 use crate::prometheus::{Prometheus, each_version, tool};
 
-mod alertmanager;
+pub(crate) mod alertmanager;
 mod mutants;
 mod runbooks;
 
@@ -200,18 +200,26 @@ fn what_is_recorded_is_named_after_what_it_is_recorded_from() {
         assert_eq!(parts.len(), 3, "{name}");
         // A ratio is of two metrics, whose common start is written once.
         for metric in parts[1].split("_per_") {
-            let metric = metric.trim_start_matches("tencentcloud_cwp_");
-            assert!(is_exposed(&format!("tencentcloud_cwp_{metric}")), "{name}");
+            let short = format!("tencentcloud_cwp_{metric}");
+            assert!(is_exposed(metric) || is_exposed(&short), "{name}");
         }
     }
 }
 
 #[test]
-fn only_the_rules_on_up_name_the_job() {
+fn only_what_others_have_too_is_selected_by_the_job_or_joined() {
     for rule in rules() {
         let expression = text(&rule, "expr");
-        let of_up = expression.matches("up{job=\"cwp\"}").count();
-        assert_eq!(expression.matches("job=").count(), of_up, "{expression}");
+        let count = |part: &str| expression.matches(part).count();
+        let [up, start] = ["up", "process_start_time_seconds"].map(|metric| format!("{metric}{{"));
+        let selected = count(&format!("{up}job=\"cwp\"}}"));
+        let selected = selected + count(&format!("{start}job=\"cwp\"}}"));
+        assert_eq!(count("job="), selected, "{expression}");
+        // Targets of any job, but only of ours: those that had an account.
+        let joined = count("and on (cluster, namespace, job, instance) up == 0");
+        let joined = joined + count("and on (cluster, namespace, job) up == 0");
+        let strangers = count("up == ") + count("process_") - count(&start);
+        assert_eq!(strangers, joined, "{expression}");
     }
 }
 
@@ -227,7 +235,8 @@ fn every_alert_has_a_test_of_each_kind() {
     let files = test_files();
     let found = files.iter().map(|path| path.file_stem().unwrap().to_str());
     let found: BTreeSet<String> = found.map(|name| name.unwrap().to_owned()).collect();
-    let mut expected = BTreeSet::from(["recording".to_owned(), "recording_days".to_owned()]);
+    let recordings = ["recording", "recording_accounts", "recording_days"];
+    let mut expected = BTreeSet::from(recordings.map(str::to_owned));
     for (alert, _) in alerts() {
         // A second file evaluates at another interval: days cannot be looked at each minute.
         let files = [alert.clone(), format!("{alert}_days")];

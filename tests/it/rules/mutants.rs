@@ -14,7 +14,7 @@ use crate::prometheus::promtool;
 type Rule = Map<String, Value>;
 
 /// Changes that change nothing that matters, by a rule's name and a part of the change.
-const NO_CHANGE: [(&str, &str); 8] = [
+const NO_CHANGE: [(&str, &str); 12] = [
     // The line is looked at a second earlier or later.
     (LINE, "[7d], 1), 0)"),
     (LINE, "[7d], -1), 0)"),
@@ -25,10 +25,16 @@ const NO_CHANGE: [(&str, &str); 8] = [
     (AGE, "[1d]) > 1)"),
     // The day of the first part ends it already.
     (AGE, "[172800s]) and on (cluster, namespace, job) up == 0"),
+    // Half of the samples of an hour, to the last one.
+    ("TencentCloudCWPAccountFlapping", "<= 0.5 "),
     // The two hours of the last success end it already.
+    ("TencentCloudCWPDataStale", "account_info[14400s])"),
+    ("TencentCloudCWPDataStale", "max_age_seconds[14400s])"),
+    // The selector of either side is that of both, as the job is joined.
+    ("TencentCloudCWPExporterInstanceDown", "up{}"),
     (
-        "TencentCloudCWPDataStale",
-        "account_info[14400s]) and on (job, instance) up == 0",
+        "TencentCloudCWPExporterInstanceDown",
+        "and on (cluster, namespace) up",
     ),
     // Exactly seven days, to the last digit.
     ("TencentCloudCWPLicenseExhaustionPredicted", "<= 7 "),
@@ -131,7 +137,10 @@ fn other_expressions(expression: &str) -> Vec<String> {
                 replace(from, index + if first { 3 } else { 1 }, "");
             }
             matcher if inside == '{' && matcher.starts_with('"') => {
-                replace(index - 2, index + 1, "");
+                let first = pieces[index + 1] == ",";
+                let last = !first && before(4) == ",";
+                let from = if last { index - 4 } else { index - 2 };
+                replace(from, index + if first { 3 } else { 1 }, "");
             }
             spans if inside == '[' => {
                 let (range, step) = spans.split_once(':').unwrap_or((spans, ""));
@@ -237,7 +246,7 @@ fn with_what_it_builds_on(mutant: &Mutant, all: &[Rule]) -> Vec<Rule> {
 fn tests_of(rule: &str) -> Vec<Value> {
     let is_record = rule.contains(':');
     let start = if is_record { "recording" } else { rule };
-    let files = [format!("{start}.yml"), format!("{start}_days.yml")];
+    let files = ["", "_accounts", "_days"].map(|end| format!("{start}{end}.yml"));
     let paths = files.map(|file| format!("tests/rules/{file}"));
     let there = paths.iter().filter(|path| absolute(path).exists());
     // Those on recorded series are about others too.
