@@ -10,11 +10,7 @@ use crate::harness::{catalogue, documents, repository_file};
 use crate::rules::{absolute, is_exposed, metric_names, recorded};
 
 /// Metrics that no rule and no dashboard uses, with the reason.
-const UNUSED: [(&str, &str); 4] = [
-    (
-        "cwp_exporter_collector_interval_seconds",
-        "rules have one interval as long as there is one collector",
-    ),
+const UNUSED: [(&str, &str); 3] = [
     (
         "cwp_exporter_collector_rows_hidden",
         "no collector of lists exists yet",

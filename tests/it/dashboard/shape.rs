@@ -255,20 +255,21 @@ fn problems(name: &str, dashboard: &Value) -> Vec<String> {
     problems.extend(grid_problems(dashboard));
     problems.extend(link_problems(dashboard));
     // Licences move in weeks, the exporter in hours.
-    let (start, ranked, marks) = match name {
+    let (start, refresh, ranked, marks) = match name {
         "licences" => (
             "now-30d",
+            "5m",
             &["most_near_expiry", "fewest_available", "most_used"][..],
             &["Alerts"][..],
         ),
-        _ => ("now-24h", &[][..], &["Alerts", "Restarts"][..]),
+        _ => ("now-24h", "1m", &[][..], &["Alerts", "Restarts"][..]),
     };
     for (key, value) in [
         ("id", json!(null)),
         ("uid", json!(format!("cwp-{name}"))),
         // What Grafana 10.3 writes. Newer ones bring it up to date as they load it.
         ("schemaVersion", json!(39)),
-        ("refresh", json!("1m")),
+        ("refresh", json!(refresh)),
         ("time", json!({"from": start, "to": "now"})),
         (
             "tags",
