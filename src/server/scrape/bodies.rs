@@ -23,7 +23,6 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::buffer_pool::BufferPool;
 use super::gzip::{Compressor, Start};
 use crate::exposition::{Exposition, Format};
 use crate::server::answers::{AnswerLimits, AnswerPermit, LimitReached};
@@ -50,6 +49,11 @@ const DECOMPRESSING: usize = PIECE + 48 * 1024;
 
 /// The estimated bytes per account before the first rendering.
 const BYTES_EACH: usize = 512;
+
+/// The longest body whose parts are joined, in bytes. Sent apart, the parts of 100 accounts in
+/// gzip take 17 µs of processor time a scrape instead of 11, as each takes a system call; the
+/// copy of a longer body would cost more than that.
+const JOINED: usize = 256 * 1024;
 
 /// How far a scrape of many accounts may lag behind the snapshots.
 const MAX_LAG: Duration = Duration::from_secs(1);
@@ -81,7 +85,7 @@ struct CachedBody {
     full: ArcSwapOption<FullBody>,
     /// Held while the part is rendered, for other scrapes to wait for.
     rendering_accounts: Mutex<()>,
-    rendering_live: Mutex<BufferPool>,
+    rendering_live: Mutex<()>,
     /// When the last scrape came, while a task renders in the background.
     last_scrape: parking_lot::Mutex<Option<Instant>>,
 }
@@ -229,7 +233,7 @@ impl CachedBody {
                 self.refresh_accounts(memory, many).await?
             }
         };
-        let mut buffers = self.rendering_live.lock().await;
+        let _rendering = self.rendering_live.lock().await;
         let now = Instant::now();
         // Another scrape may have rendered while this one waited for the lock.
         if let Some(full) = &*self.full.load()
@@ -245,13 +249,25 @@ impl CachedBody {
             Some(start) => start.end(&live)?,
         };
         let full = Arc::new(FullBody {
-            pieces: buffers.pieces(&accounts.bytes, live),
+            pieces: self.pieces(&accounts.bytes, live),
             fresh_until: now + LIVE_MAX_AGE.min(fresh_for),
             may_lag_until: accounts.instant + if many { MAX_LAG } else { Duration::ZERO },
             accounts,
         });
         self.full.store(Some(Arc::clone(&full)));
         Ok(full)
+    }
+
+    /// The parts in one piece, if they are small and there is memory for a copy, or in two.
+    fn pieces(&self, accounts: &Bytes, live: Vec<u8>) -> [Bytes; 2] {
+        let length = accounts.len() + live.len();
+        if length <= JOINED
+            && let Some(memory) = self.limits.try_memory(length)
+        {
+            let joined = [accounts, live.as_slice()].concat();
+            return [holding(joined.into(), memory), Bytes::new()];
+        }
+        [accounts.clone(), live.into()]
     }
 
     /// The current accounts' part, rendered if it is outdated.
@@ -327,7 +343,6 @@ async fn prerender(body: Weak<CachedBody>) {
         if last_scrape.is_none_or(|last| last.elapsed() > PRERENDER_FOR) {
             body.full.store(None);
             body.accounts.store(None);
-            body.rendering_live.lock().await.clear();
             *body.last_scrape.lock() = None;
             return;
         }

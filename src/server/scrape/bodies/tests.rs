@@ -67,8 +67,23 @@ async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
         assert_eq!(pieces.len(), count, "{accounts} accounts");
         let text = bodies.exposition().render(Format::OpenMetrics).unwrap();
         assert_eq!(pieces.concat(), text);
-        assert_eq!(text.len() > super::super::buffer_pool::MOST, count == 2);
+        assert_eq!(text.len() > JOINED, count == 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_body_comes_in_its_parts_while_there_is_no_memory_for_a_copy() {
+    let (bodies, ..) = counted(1);
+    let pieces = async || {
+        tokio::time::advance(LIVE_MAX_AGE).await;
+        let mut body = bodies.body(Format::OpenMetrics, false).await.unwrap();
+        std::iter::from_fn(|| body.next()).count()
+    };
+    assert_eq!(pieces().await, 1);
+    let held: Vec<_> = std::iter::from_fn(|| bodies.limits().try_memory(1024)).collect();
+    assert_eq!(pieces().await, 2);
+    drop(held);
+    assert_eq!(pieces().await, 1);
 }
 
 /// All four kinds of bodies.
