@@ -1,7 +1,6 @@
 //! From the cloud to the notification: the simulated cloud, the exporter, a real Prometheus with
 //! the shipped rules and a real Alertmanager with the shipped routes, an hour in a minute.
 
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,19 +9,13 @@ use std::time::Duration;
 
 use cwp_exporter::commands::stack::{Stack, StackSettings};
 use cwp_exporter::simulator::{Answer, AnswerFields};
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 
 use crate::harness::{Cloud, Exporter, client, config_for, eventually, program, run, within};
+use crate::inbox::Inbox;
 
 /// How long a notification may take, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,37 +30,7 @@ struct Notice {
     reason: String,
 }
 
-/// The receiver at the end of every route.
-struct Inbox {
-    url: String,
-    notices: watch::Receiver<Vec<Notice>>,
-}
-
 impl Inbox {
-    async fn open() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let (sender, notices) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let sender = sender.clone();
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let sender = sender.clone();
-                    async move {
-                        let body = request.into_body().collect().await.unwrap().to_bytes();
-                        let message: Value = serde_json::from_slice(&body).unwrap();
-                        sender.send_modify(|notices| notices.extend(read(&message)));
-                        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-                    }
-                });
-                let io = TokioIo::new(stream);
-                tokio::spawn(http1::Builder::new().serve_connection(io, service));
-            }
-        });
-        Self { url, notices }
-    }
-
     /// Waits for a notification, and returns all notifications until then.
     async fn await_notice(&self, status: &str, alert: &str, account: &str) -> Vec<Notice> {
         let what = format!("{status} {alert} {account}");
@@ -88,17 +51,22 @@ impl Inbox {
     }
 
     async fn wait(&self, what: &str, is_there: impl Fn(&[Notice]) -> bool) -> Vec<Notice> {
-        let mut notices = self.notices.clone();
-        let arrived = notices.wait_for(|all| is_there(all));
+        let mut messages = self.messages.clone();
+        let arrived = messages.wait_for(|all| is_there(&notices(all)));
         match tokio::time::timeout(PATIENCE, arrived).await {
-            Ok(all) => all.unwrap().clone(),
-            Err(_) => panic!("waited for {what}, got {:#?}", self.notices.borrow()),
+            Ok(all) => notices(&all.unwrap()),
+            Err(_) => panic!("waited for {what}, got {:#?}", self.all()),
         }
     }
 
     fn all(&self) -> Vec<Notice> {
-        self.notices.borrow().clone()
+        notices(&self.messages.borrow())
     }
+}
+
+/// The notices of all messages.
+fn notices(messages: &[Value]) -> Vec<Notice> {
+    messages.iter().flat_map(read).collect()
 }
 
 /// The notices of a message, with the alerts' names without their common prefix.
