@@ -1,12 +1,12 @@
-//! 10,000 accounts in one Prometheus: every rule is evaluated, every query of the dashboards has
-//! an answer, and nothing is said of those with which all is well.
+//! 10,000 accounts in one Prometheus: every rule is evaluated, and nothing is said of those with
+//! which all is well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::shared::shown;
 use super::{Exporter, KINDS, Page, cloud, rules};
+use crate::dashboard::items;
 use crate::prometheus::Prometheus;
 
 /// The accounts.
@@ -57,7 +57,7 @@ fn multiplied(scrape: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Prometheus"]
-async fn ten_thousand_accounts_are_judged_and_shown() {
+async fn ten_thousand_accounts_are_judged() {
     let cloud = cloud().await;
     let accounts = KINDS.map(|kind| (kind, kind));
     let exporter = Exporter::start(&cloud, &accounts, &[]).await;
@@ -80,15 +80,15 @@ async fn ten_thousand_accounts_are_judged_and_shown() {
         .await;
     prometheus.has_evaluated_what_is_there().await;
 
-    let alerts = prometheus.series("count by (account) (ALERTS)").await;
+    // The series `ALERTS` begins with a group's third evaluation.
+    let rules = prometheus.rules().await;
+    let alerts = rules.iter().flat_map(|rule| items(&rule["alerts"]));
     let concerned: BTreeSet<&str> = alerts
-        .iter()
-        .filter_map(|(labels, _)| labels.get("account"))
+        .filter_map(|alert| alert["labels"]["account"].as_str())
         .filter_map(|account| account.split('-').next())
         .collect();
     assert_eq!(
         concerned,
         BTreeSet::from(["exhausted", "expiring", "refused"])
     );
-    shown(&prometheus, &[]).await;
 }

@@ -256,7 +256,7 @@ async fn answer(
 
 /// The answers to every query of the dashboards, in their order: panels, annotations, and what
 /// the variables can be. `chosen` variables have these values, and the others all.
-pub(super) async fn shown(
+async fn shown(
     prometheus: &Prometheus,
     chosen: &[(&str, &str)],
 ) -> Vec<(String, BTreeMap<BTreeMap<String, String>, String>)> {
