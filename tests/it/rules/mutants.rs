@@ -1,14 +1,13 @@
 //! The tests of the rules notice any careless change of a rule: each number, span, label,
 //! comparison, `for` and severity is changed in a copy, and every copy must fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use super::{TURNS, absolute, metric_names, rules, text, yaml};
-use crate::harness::repository_file;
+use super::{TURNS, metric_names, rules, text, yaml};
 use crate::prometheus::promtool;
 
 type Rule = Map<String, Value>;
@@ -242,49 +241,75 @@ fn with_what_it_builds_on(mutant: &Mutant, all: &[Rule]) -> Vec<Rule> {
     rules.cloned().collect()
 }
 
-/// The files with the tests of a rule.
-fn tests_of(rule: &str) -> Vec<Value> {
-    let is_record = rule.contains(':');
-    let start = if is_record { "recording" } else { rule };
-    let files = ["", "_accounts", "_days"].map(|end| format!("{start}{end}.yml"));
-    let paths = files.map(|file| format!("tests/rules/{file}"));
-    let there = paths.iter().filter(|path| absolute(path).exists());
-    // Those on recorded series are about others too.
-    let about_it = there.filter(|path| !is_record || repository_file(path).contains(rule));
-    about_it.map(|path| yaml(path)).collect()
+/// The files with tests, by their names without the end: each is read once, as there are
+/// hundreds of mutants.
+fn test_files() -> BTreeMap<String, Value> {
+    let files = super::test_files().into_iter();
+    let named = files.map(|path| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let tests = yaml(&format!("tests/rules/{name}.yml"));
+        (name, tests)
+    });
+    named.collect()
 }
 
-/// Writes what promtool needs to test a mutant, and returns the files to give it.
-fn write(folder: &Path, number: usize, mutant: &Mutant, all: &[Rule]) -> Vec<String> {
+/// The tests of a rule among `files`.
+fn tests_of<'a>(rule: &str, files: &'a BTreeMap<String, Value>) -> Vec<&'a Value> {
+    let is_record = rule.contains(':');
+    let start = if is_record { "recording" } else { rule };
+    let names = ["", "_accounts", "_days"].map(|end| format!("{start}{end}"));
+    let there = names.iter().filter_map(|name| files.get(name));
+    // Those on recorded series are about others too.
+    let about_it = there.filter(|tests| !is_record || tests.to_string().contains(rule));
+    about_it.collect()
+}
+
+/// Writes what promtool needs to test a mutant, and returns the files to give it, one after
+/// the other until one notices the change. The first test of a file notices most.
+fn write(
+    folder: &Path,
+    number: usize,
+    mutant: &Mutant,
+    all: &[Rule],
+    files: &BTreeMap<String, Value>,
+) -> Vec<String> {
     let rules = with_what_it_builds_on(mutant, all);
     let file = format!("{number}.rules");
     let groups = json!({"groups": [{"name": "mutant", "rules": rules}]});
     std::fs::write(folder.join(&file), groups.to_string()).unwrap();
-    let files = tests_of(name(&mutant.rule)).into_iter().enumerate();
-    let files = files.map(|(part, mut tests)| {
+    let mut paths = Vec::new();
+    for tests in tests_of(name(&mutant.rule), files) {
+        let mut tests = tests.clone();
         tests["rule_files"] = json!([file]);
         tests.as_object_mut().unwrap().remove("group_eval_order");
         // The files on recorded series are about others too, which are not there.
-        let tests_of_it = tests["tests"].as_array_mut().unwrap();
-        for test in &mut *tests_of_it {
+        let mut about_it: Vec<Value> = tests["tests"].as_array().unwrap().clone();
+        for test in &mut about_it {
             if let Some(queries) = test.get_mut("promql_expr_test") {
                 let queries = queries.as_array_mut().unwrap();
-                let about_it = |query: &Value| {
+                let is_about_it = |query: &Value| {
                     let query = query["expr"].as_str().unwrap();
                     query.contains(name(&mutant.rule))
                 };
-                queries.retain(about_it);
+                queries.retain(is_about_it);
             }
         }
-        tests_of_it.retain(|test| {
+        about_it.retain(|test| {
             let asks = |key: &str| test[key].as_array().is_some_and(|asked| !asked.is_empty());
             asks("promql_expr_test") || asks("alert_rule_test")
         });
-        let path = folder.join(format!("{number}.tests{part}"));
-        std::fs::write(&path, tests.to_string()).unwrap();
-        path.to_str().unwrap().to_owned()
-    });
-    files.collect()
+        let others = about_it.split_off(about_it.len().min(1));
+        for part in [about_it, others] {
+            if part.is_empty() {
+                continue;
+            }
+            tests["tests"] = part.into();
+            let path = folder.join(format!("{number}.tests{}", paths.len()));
+            std::fs::write(&path, tests.to_string()).unwrap();
+            paths.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    paths
 }
 
 #[tokio::test]
@@ -302,13 +327,14 @@ async fn the_tests_notice_every_careless_change() {
     let mutants: Vec<Mutant> = unchanged.chain(changed).collect();
     assert!(mutants.len() > 300, "{}", mutants.len());
     let numbered = mutants.iter().enumerate();
+    let tests = test_files();
     let files: Vec<Vec<String>> = numbered
-        .map(|(number, mutant)| write(folder.path(), number, mutant, &all))
+        .map(|(number, mutant)| write(folder.path(), number, mutant, &all, &tests))
         .collect();
 
     let mut passed = vec![true; mutants.len()];
-    // What the first file notices needs no second one.
-    for part in 0..2 {
+    let most = files.iter().map(Vec::len).max().unwrap_or_default();
+    for part in 0..most {
         let with_passed = files.iter().zip(&passed);
         let asked = with_passed.filter_map(|(files, passed)| files.get(part).filter(|_| *passed));
         let asked: Vec<String> = asked.cloned().collect();
@@ -329,7 +355,8 @@ async fn the_tests_notice_every_careless_change() {
 /// The numbers of the files of tests that fail.
 async fn failing(files: &[String]) -> Vec<usize> {
     let mut runs = JoinSet::new();
-    for part in files.chunks(10) {
+    // Long enough to be worth a process, and enough of them to end at one time.
+    for part in files.chunks((files.len() / 20).clamp(1, 10)) {
         let part = part.to_vec();
         runs.spawn(async move {
             let turn = TURNS.acquire().await.unwrap();
