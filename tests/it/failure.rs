@@ -142,7 +142,10 @@ async fn a_compressed_answer_is_understood() {
 #[tokio::test]
 async fn values_are_withdrawn_after_max_age_and_come_back_with_the_next_success() {
     let cloud = Cloud::with_accounts(2).await;
-    let exporter = Exporter::of(&cloud, 2).await;
+    let (config, variables) = config_for(&cloud, 2);
+    // Long enough to be looked at between the failure and the withdrawal, on a busy machine too.
+    let config = config.replace("max_age: 2s", "max_age: 8s");
+    let exporter = Exporter::start(&config, variables).await;
     exporter.ready().await;
     cloud.handle.play("a0", api_error("InternalError")).unwrap();
 
