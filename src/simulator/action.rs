@@ -108,7 +108,7 @@ mod tests {
             ("AssumeRole", "2018-02-28", "NoSuchVersion"),
             ("DescribeLicenseGeneral", "2018-08-13", "NoSuchVersion"),
             ("GetFederationToken", "2018-08-13", "InvalidAction"),
-            ("DescribeLicenseList", "2018-02-28", "InvalidAction"),
+            ("DescribeMachines", "2018-02-28", "InvalidAction"),
             ("DescribeScripted", "2018-02-28", "ok"),
             ("DescribeScripted", "2018-08-13", "NoSuchVersion"),
             ("AssumeRole", "", "NoSuchVersion"),

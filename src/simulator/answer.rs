@@ -1,5 +1,7 @@
 //! The answers that a scenario can give.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -101,29 +103,26 @@ impl Answer {
 /// The page of a list that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
-    offset: usize,
-    limit: usize,
+    pub(crate) offset: usize,
+    pub(crate) limit: u64,
 }
 
 impl Page {
-    /// The largest `Limit`, and the `Limit` of a request without the parameter.
-    const LIMITS: (u64, usize) = (100, 10);
+    /// The `Limit` of a request without the parameter.
+    const LIMIT: u64 = 10;
 
     /// Reads `Limit` and `Offset`, the only parameters of lists that are known here.
     pub(crate) fn read(parameters: &Map<String, Value>) -> Result<Self, Refusal> {
         Refusal::check_names(parameters, &["Limit", "Offset"])?;
-        let (most, usual) = Self::LIMITS;
-        let number = |name, default, most| match parameters.get(name) {
+        let number = |name, default| match parameters.get(name) {
             None => Ok(default),
-            Some(value) => {
-                let number = value.as_u64().filter(|number| *number <= most);
-                let number = number.ok_or_else(|| Refusal::invalid_value(name, value))?;
-                Ok(usize::try_from(number).unwrap_or(usize::MAX))
-            }
+            Some(value) => value
+                .as_u64()
+                .ok_or_else(|| Refusal::invalid_value(name, value)),
         };
         Ok(Self {
-            offset: number("Offset", 0, u64::MAX)?,
-            limit: number("Limit", usual, most)?,
+            offset: usize::try_from(number("Offset", 0)?).unwrap_or(usize::MAX),
+            limit: number("Limit", Self::LIMIT)?,
         })
     }
 
@@ -132,7 +131,8 @@ impl Page {
     pub(crate) fn of(self, fields: &AnswerFields) -> AnswerFields {
         let mut page = fields.clone();
         if let Some(Value::Array(list)) = fields.get("List") {
-            let items = list.iter().skip(self.offset).take(self.limit);
+            let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+            let items = list.iter().skip(self.offset).take(limit);
             page.insert("List".to_owned(), items.cloned().collect());
             page.entry("TotalCount").or_insert(list.len().into());
         }
@@ -161,6 +161,39 @@ pub fn documented_example() -> AnswerFields {
         "AutoOpenRaspSwitch": false, "AutoDowngradeSwitch": false,
         "ProtectType": "FLAGSHIP_PREPAY",
     }))
+}
+
+/// The answers to further actions of an account that has none in the scenario: nothing was
+/// bought beside the licences, and there are no servers.
+pub(crate) fn nothing_bought() -> BTreeMap<Arc<str>, AnswerFields> {
+    let answers = [
+        ("DescribeLicenseList", json!({"TotalCount": 0, "List": []})),
+        (
+            "DescribeGeneralStat",
+            json!({
+                "MachinesAll": 0, "MachinesUninstalled": 0, "AgentsAll": 0,
+                "AgentsOnline": 0, "AgentsOffline": 0, "Shutdown": 0, "Offline": 0,
+                "AgentsBasic": 0, "AgentsPro": 0, "FlagshipMachineCnt": 0,
+                "AgentsProExpireWithInSevenDays": 0, "RiskMachine": 0, "ProtectDays": 0,
+                "AddedOnTheFifteen": 0,
+            }),
+        ),
+        (
+            "DescribeHistoryService",
+            json!({
+                "BuyStatus": 1, "InquireNum": 0, "StartTime": "", "EndTime": "",
+                "IsAutoOpenRenew": 0, "ResourceId": "", "Status": 0,
+            }),
+        ),
+        (
+            "DescribeLogStorageStatistic",
+            json!({"TotalSize": 0, "UsedSize": 0}),
+        ),
+    ];
+    let answers = answers.into_iter();
+    answers
+        .map(|(action, fields)| (action.into(), object(fields)))
+        .collect()
 }
 
 /// The fields of a JSON object.

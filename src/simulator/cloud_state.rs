@@ -14,6 +14,7 @@ use super::log::{Received, RequestLog};
 use super::metadata::{self, MetadataRequest};
 use super::rate::RateWindow;
 use super::refusal::Refusal;
+use super::relative_time;
 use super::reply::ReplyContent;
 use super::response_script::ResponseScript;
 use super::scenario::{RoleBinding, Scenario};
@@ -25,8 +26,8 @@ use super::verify::{self, ReceivedRequest};
 /// The state that changes with time and with requests.
 #[derive(Debug)]
 pub(crate) struct CloudState {
-    /// When scenario time began; none before that.
-    pub(crate) start: Option<Instant>,
+    /// When scenario time began, also by the API's clock; none before that.
+    pub(crate) start: Option<(Instant, Timestamp)>,
     pub(crate) tenants: Tenants,
     pub(crate) sts: ResponseScript,
     pub(crate) metadata: ResponseScript,
@@ -84,8 +85,9 @@ impl CloudState {
 
     /// The scenario's time at an instant, past rounds included.
     pub(crate) fn elapsed(&self, at: Instant) -> Duration {
-        self.start
-            .map_or(Duration::ZERO, |start| at.saturating_duration_since(start))
+        self.start.map_or(Duration::ZERO, |(start, _)| {
+            at.saturating_duration_since(start)
+        })
     }
 
     fn name(&self, tenant: Option<usize>) -> Option<&str> {
@@ -124,7 +126,7 @@ impl CloudState {
             if let Some(tenant) = self.tenants.get(index) {
                 tenant.account.admit(caller, role)?;
             }
-            let (answer, mut fields) = self.sts.answer("sts", elapsed);
+            let (answer, mut fields) = self.sts.answer(("sts", None), false, elapsed);
             if answer.is_good() {
                 let lifetime = role.duration.min(self.scenario.sts.lifetime);
                 let key = self.tenants.issue(index, elapsed, now, lifetime);
@@ -135,15 +137,20 @@ impl CloudState {
         // Every signed request has a tenant: an unknown secret id was refused before.
         let tenant = tenant.and_then(|index| self.tenants.get_mut(index));
         let tenant = tenant.ok_or_else(Refusal::secret_id_not_found)?;
-        let (answer, fields) = tenant.script.answer(tenant.account.name(), elapsed);
-        let fields = match parameters {
-            Parameters::Scripted(page) => {
-                let known = tenant.account.answers.get(action.name());
-                Arc::new(page.of(known.ok_or_else(|| Refusal::no_such_action(action.name()))?))
-            }
-            _ => fields,
+        let name = (tenant.account.name(), Some(action.name()));
+        let Parameters::Scripted(page) = parameters else {
+            let (answer, fields) = tenant.script.answer(name, false, elapsed);
+            return Ok((answer, ReplyContent::Fields(fields)));
         };
-        Ok((answer, ReplyContent::Fields(fields)))
+        let script = tenant.further.get_mut(action.name());
+        let script = script.ok_or_else(|| Refusal::no_such_action(action.name()))?;
+        if page.limit > tenant.account.page_limit {
+            return Err(Refusal::invalid_value("Limit", &page.limit.into()));
+        }
+        let (answer, fields) = script.answer(name, page.offset > 0, elapsed);
+        let mut fields = page.of(&fields);
+        relative_time::resolve(&mut fields, self.start.map_or(now, |(_, start)| start));
+        Ok((answer, ReplyContent::Fields(Arc::new(fields))))
     }
 
     /// Answers a request to the metadata service.
@@ -155,7 +162,9 @@ impl CloudState {
         now: Timestamp,
     ) -> (Answer, ReplyContent) {
         let binding = self.scenario.metadata.binding.clone();
-        let (answer, _) = self.metadata.answer("metadata", self.elapsed(at));
+        let (answer, _) = self
+            .metadata
+            .answer(("metadata", None), false, self.elapsed(at));
         let content = match (request, &binding) {
             (MetadataRequest::Role, Some(binding)) => Some(metadata::role(&binding.role)),
             (MetadataRequest::Key(role), Some(binding)) if *role == binding.role => {

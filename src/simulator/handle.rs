@@ -24,16 +24,34 @@ pub struct Handle {
 pub struct UnknownAccount(String);
 
 impl Handle {
-    /// Answers an account's good requests with `answer`, whatever its timeline says,
-    /// until [`resume`](Self::resume).
+    /// Answers an account's good requests with `answer`, whatever its timeline says and
+    /// whatever the action, until [`resume`](Self::resume). [`Answer::Fields`] are answered
+    /// to `DescribeLicenseGeneral` only.
     ///
     /// # Errors
     ///
     /// There is no such account.
     pub fn play(&self, account: &str, answer: Answer) -> Result<(), UnknownAccount> {
         self.change(account, |tenant, _| {
-            tenant.script.play(Some(answer));
+            tenant.play(Some(&answer));
             true
+        })
+    }
+
+    /// The same of one action of CWP. A list is not divided into pages.
+    ///
+    /// # Errors
+    ///
+    /// There is no such account, or it has no answers to this action.
+    pub fn play_action(
+        &self,
+        account: &str,
+        action: &str,
+        answer: Answer,
+    ) -> Result<(), UnknownAccount> {
+        self.change(account, |tenant, _| {
+            let script = tenant.further.get_mut(action);
+            script.map(|script| script.play(Some(answer))).is_some()
         })
     }
 
@@ -44,7 +62,7 @@ impl Handle {
     /// There is no such account.
     pub fn resume(&self, account: &str) -> Result<(), UnknownAccount> {
         self.change(account, |tenant, _| {
-            tenant.script.play(None);
+            tenant.play(None);
             true
         })
     }

@@ -20,6 +20,7 @@ mod log;
 mod metadata;
 mod rate;
 mod refusal;
+mod relative_time;
 mod reply;
 mod response_script;
 mod scenario;

@@ -30,9 +30,19 @@ impl ResponseScript {
         self.played = answer;
     }
 
-    /// The answer at a scenario time. The log of `name` shows when the answer changes.
-    pub(crate) fn answer(&mut self, name: &str, elapsed: Duration) -> (Answer, Arc<AnswerFields>) {
-        let (step, keyframe) = self.timeline.at(elapsed);
+    /// The answer at a scenario time, to the request of a `further_page` or another. The log
+    /// of `name` shows when the answer changes.
+    pub(crate) fn answer(
+        &mut self,
+        (name, action): (&str, Option<&str>),
+        further_page: bool,
+        elapsed: Duration,
+    ) -> (Answer, Arc<AnswerFields>) {
+        let (mut step, mut keyframe) = self.timeline.at(elapsed);
+        while keyframe.between_pages && !further_page && self.last_step != Some(step) {
+            step = step.saturating_sub(1);
+            keyframe = self.timeline.after(step);
+        }
         let (step, answer) = match &self.played {
             Some(played) => (None, played.clone()),
             None => (Some(step), keyframe.answer.clone()),
@@ -42,6 +52,7 @@ impl ResponseScript {
             let answer = answer.name();
             tracing::info!(
                 account = name,
+                action,
                 step,
                 answer,
                 "the account's answers change now"

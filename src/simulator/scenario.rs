@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::answer::AnswerFields;
 use super::key::{Permissions, SimulatedKey};
 use super::refusal::Refusal;
 use super::sts::AssumeRoleRequest;
@@ -36,7 +35,9 @@ use super::timeline::Timeline;
 /// | `role: {arn: "qcs::cam::uin/100000000001:roleName/CwpExporter"}` | a role to be assumed; also `external_id: …` (then demanded) and `trusts: [name, …]` (the accounts that may assume it; otherwise all) |
 /// | `web_identity: {provider: tke, token: …}` | what AssumeRoleWithWebIdentity must present for the role |
 /// | `fields: {LicenseCnt: 100}` | what is answered at first, any names and values; otherwise [`documented_example`](super::documented_example) |
-/// | `answers: {DescribeLicenseList: {List: […]}}` | what is answered to further actions of CWP; a `List` is answered in pages, as `Limit` and `Offset` say |
+/// | `orders: [{ResourceId: cwplic-a, Deadline: in 6d}]` | the list of `DescribeLicenseList`, otherwise empty: the API's fields; those that are not written have values of their own; `count: 250` for so many orders, with `{n}` in the `ResourceId` |
+/// | `answers: {DescribeGeneralStat: {MachinesAll: 7}}` | what is answered to further actions of CWP; otherwise to those of the exporter's collectors that there is nothing; a `List` is answered in pages, as `Limit` and `Offset` say |
+/// | `page_limit: 10` | the largest `Limit` that lists take, otherwise 100 |
 /// | `timeline: […]` | what changes |
 /// | `count: 10000` | so many accounts, 100,000 at most; `{n}` in any text but `allow`, `fields` and faults is the number of each, from 0 |
 ///
@@ -46,6 +47,7 @@ use super::timeline::Timeline;
 /// | step | requests are answered |
 /// |---|---|
 /// | `set: {Field: value}`, `unset: [Field]` or both | with the changed fields |
+/// | `orders: […]`, `remove_orders: [ResourceId]` or both | with orders that are changed, added or removed |
 /// | `ok: true` | with the fields again |
 /// | `error: {code: …, message: …}` | with an API error |
 /// | `legacy_error: {code: 4000, message: …, codeDesc: …}` | with an error in the old gateway's shape |
@@ -58,7 +60,13 @@ use super::timeline::Timeline;
 /// | `nested: 20000` | with JSON nested that deep |
 ///
 /// Also `delay: 2s` with any of them, or alone, and `gzip: true` with the first two, or
-/// alone. A field that a step has changed stays so until another step changes it.
+/// alone. A field that a step has changed stays so until another step changes it. A step
+/// without `action: DescribeLicenseList` is about all actions of CWP; `set` and `unset` are
+/// then about the licences. With `between_pages: true` a change waits until a further page
+/// of the list is asked for.
+///
+/// In the fields `Deadline`, `BuyTime`, `StartTime` and `EndTime` a time can be relative to
+/// the scenario's beginning: `in 6d`, `30d ago`.
 ///
 /// Of accounts also, with any of these or alone:
 ///
@@ -115,8 +123,10 @@ pub struct Scenario {
 #[derive(Debug, Clone)]
 pub(crate) struct ScenarioAccount {
     pub(crate) account: SimulatedAccount,
-    /// Shared by accounts that are written as one.
+    /// The licences over time; shared by accounts that are written as one.
     pub(crate) timeline: Arc<Timeline>,
+    /// The answers to further actions of CWP, by their names; shared, too.
+    pub(crate) further: Arc<BTreeMap<Arc<str>, Arc<Timeline>>>,
     /// The keys that replace the first key, in the order of their times.
     pub(crate) rotations: Vec<(Duration, SimulatedKey)>,
 }
@@ -157,8 +167,7 @@ impl Scenario {
 
     /// The further actions that some account has an answer to.
     pub(crate) fn scripted_actions(&self) -> HashSet<Arc<str>> {
-        let accounts = self.accounts();
-        let names = accounts.flat_map(|account| account.answers.keys());
+        let names = self.accounts.iter().flat_map(|entry| entry.further.keys());
         names.cloned().collect()
     }
 }
@@ -174,8 +183,8 @@ pub struct SimulatedAccount {
     /// Requests per second and action, if other than the scenario's.
     pub(crate) rate_limit: Option<u32>,
     pub(crate) role: Option<Role>,
-    /// The answers to further actions of CWP, by their names.
-    pub(crate) answers: Arc<BTreeMap<Arc<str>, AnswerFields>>,
+    /// The largest `Limit` that its lists take.
+    pub(crate) page_limit: u64,
 }
 
 /// The role by which others act for an account.

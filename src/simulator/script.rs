@@ -1,6 +1,7 @@
 //! Reads scenarios.
 
 mod account;
+mod orders;
 mod step;
 mod units;
 
@@ -13,6 +14,7 @@ use jiff::SignedDuration;
 
 use self::step::TimelineOwner;
 use super::answer::AnswerFields;
+use super::relative_time;
 use super::scenario::{MetadataService, RoleBinding, Scenario, ScenarioAccount, TokenService};
 use super::timeline::Timeline;
 use crate::config::{
@@ -178,7 +180,9 @@ fn texts(node: &Node<'_>, remedy: &str) -> Result<Vec<String>, Fault> {
 
 /// Names and values that are an answer's.
 fn fields(node: &Node<'_>) -> Result<AnswerFields, Fault> {
-    match node.value.to_json() {
+    let json = node.value.to_json();
+    relative_time::check("", &json)?;
+    match json {
         serde_json::Value::Object(fields) => Ok(fields),
         _ => Err(Fault::new(
             format!("expected a map, found {}", node.value.kind()),
@@ -271,7 +275,8 @@ fn timeline(
     repeat: Option<Duration>,
 ) -> Arc<Timeline> {
     let read = step::read(reader, node, TimelineOwner::Service, repeat);
-    Arc::new(Timeline::new(AnswerFields::new(), read.steps, repeat))
+    let steps = read.steps.into_iter().map(|(_, step)| step);
+    Arc::new(Timeline::new(AnswerFields::new(), steps.collect(), repeat))
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl SimulatorState {
 
     /// Begins scenario time.
     pub(crate) fn start(&self, now: Instant) {
-        self.lock().start = Some(now);
+        self.lock().start = Some((now, self.now()));
     }
 
     /// The API's time of day.

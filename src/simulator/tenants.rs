@@ -1,11 +1,12 @@
 //! The accounts of the simulated cloud, and the accounts that keys belong to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::answer::Answer;
 use super::key::{Claim, KeyStatus, SimulatedKey};
 use super::response_script::ResponseScript;
 use super::scenario::{ScenarioAccount, SimulatedAccount};
@@ -26,7 +27,10 @@ pub(crate) struct Tenants {
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) account: SimulatedAccount,
+    /// The licences.
     pub(crate) script: ResponseScript,
+    /// The answers to further actions of CWP, by their names.
+    pub(crate) further: BTreeMap<Arc<str>, ResponseScript>,
     /// Its own keys, each with the scenario time from which on it is in force.
     keys: Vec<(Duration, Arc<SimulatedKey>)>,
     /// Its own key at all times, once a handle has set a key.
@@ -160,14 +164,32 @@ impl Tenant {
         let own = account.account.key();
         let keys = own.map(|key| (Duration::ZERO, key)).into_iter();
         let keys = keys.chain(account.rotations);
+        let further = account.further.iter();
+        let further = further.map(|(action, timeline)| {
+            (
+                Arc::clone(action),
+                ResponseScript::new(Arc::clone(timeline)),
+            )
+        });
         Self {
             keys: keys.map(|(at, key)| (at, Arc::new(key))).collect(),
             account: account.account,
             script: ResponseScript::new(account.timeline),
+            further: further.collect(),
             set: None,
             revoked: 0,
             requests: 0,
             issued: 0,
+        }
+    }
+
+    /// Answers requests of all actions of CWP with `answer`, or by the timelines again.
+    /// Fields are those of the licences.
+    pub(crate) fn play(&mut self, answer: Option<&Answer>) {
+        self.script.play(answer.cloned());
+        let answer = answer.filter(|answer| !matches!(answer, Answer::Fields(_)));
+        for script in self.further.values_mut() {
+            script.play(answer.cloned());
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct TimelineStep {
     pub(crate) set: AnswerFields,
     /// The fields that are removed.
     pub(crate) unset: Vec<String>,
+    /// Whether the change waits for a request of a further page.
+    pub(crate) between_pages: bool,
     /// Whether earlier temporary keys are refused from now on.
     pub(crate) revoke: bool,
     /// How requests are answered from now on.
@@ -36,6 +38,8 @@ pub(crate) struct TimelineStep {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Keyframe {
     pub(crate) at: Duration,
+    /// Whether it waits for a request of a further page.
+    pub(crate) between_pages: bool,
     pub(crate) answer: Answer,
     pub(crate) fields: Arc<AnswerFields>,
 }
@@ -52,6 +56,7 @@ impl Timeline {
         let mut fields = Arc::new(fields);
         let first = Keyframe {
             at: Duration::ZERO,
+            between_pages: false,
             answer: Answer::Ok,
             fields: Arc::clone(&fields),
         };
@@ -65,6 +70,7 @@ impl Timeline {
             }
             Keyframe {
                 at: step.at,
+                between_pages: step.between_pages,
                 answer: step.answer,
                 fields: Arc::clone(&fields),
             }
@@ -82,8 +88,13 @@ impl Timeline {
     pub(crate) fn at(&self, elapsed: Duration) -> (usize, &Keyframe) {
         let time = self.time(elapsed);
         let step = self.rest.partition_point(|keyframe| keyframe.at <= time);
-        let keyframe = step.checked_sub(1).and_then(|last| self.rest.get(last));
-        (step, keyframe.unwrap_or(&self.first))
+        (step, self.after(step))
+    }
+
+    /// The keyframe after so many steps.
+    pub(crate) fn after(&self, steps: usize) -> &Keyframe {
+        let keyframe = steps.checked_sub(1).and_then(|last| self.rest.get(last));
+        keyframe.unwrap_or(&self.first)
     }
 
     /// The time of the scenario `elapsed` after its beginning: less, if it repeats.
@@ -146,6 +157,7 @@ mod tests {
             at: Duration::from_secs(at),
             set: fields(set),
             unset: unset.iter().map(|&name| name.to_owned()).collect(),
+            between_pages: false,
             revoke: false,
             answer,
         }

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::action::Action;
-use super::super::answer::{AnswerFields, documented_example};
+use super::super::answer::{AnswerFields, documented_example, nothing_bought};
 use super::super::key::{Permissions, SimulatedKey};
 use super::super::scenario::{Role, ScenarioAccount, SimulatedAccount};
 use super::super::sts::is_role_arn;
 use super::super::timeline::Timeline;
-use super::step::{self, Rotation, TimelineOwner};
+use super::orders::{self, Orders};
+use super::step::{self, LICENSES, Rotation, TimelineOwner};
 use super::{any_text, fields, rate_limit, secret_id, some_text, texts, token, valid_text};
 use crate::config::{Fault, Node, Reader, Section, list, whole};
 
 /// How many accounts can be written as one.
 const MAX_COUNT: u32 = 100_000;
+/// The largest `Limit` that lists take, and the most that a scenario can say.
+const PAGE_LIMIT: u64 = 100;
+const MAX_PAGE_LIMIT: u64 = 100_000;
 /// The placeholder of an account's number.
 const NUMBER: &str = "{n}";
 
@@ -41,23 +45,48 @@ pub(crate) fn read(
             "role",
             "web_identity",
             "fields",
+            "orders",
             "answers",
+            "page_limit",
             "timeline",
         ],
     );
     let count = reader.value(section.get("count"), |node| whole(node, 1..=MAX_COUNT));
     let written = written(reader, &section, count.is_some());
     let fields = reader.value(section.get("fields"), fields);
+    let mut answers = answers(reader, section.get("answers"));
+    let mut orders = Orders::default();
+    if let Some(node) = section.get("orders") {
+        orders.add(reader, node.clone());
+        if answers.contains_key(orders::ACTION) {
+            let what = format!("the account has `answers` to {}, too", orders::ACTION);
+            reader.report(&node, Fault::new(what, "remove one of the two"));
+        }
+        answers.insert(orders::ACTION.into(), orders.answer());
+    }
+    let mut all = nothing_bought();
+    all.extend(answers);
     let timeline = section.get("timeline");
-    let read = step::read(reader, timeline, TimelineOwner::Account, repeat);
+    let owner = TimelineOwner::Account(orders, &all);
+    let read = step::read(reader, timeline, owner, repeat);
     for rotation in &read.rotations {
         check_rotation(reader, &section, rotation, count.is_some());
     }
     let Some(written) = written else {
         return Vec::new();
     };
-    let fields = fields.unwrap_or_else(documented_example);
-    let timeline = Arc::new(Timeline::new(fields, read.steps, repeat));
+    let timeline_of = |action: &str, fields: AnswerFields| {
+        let steps = read.steps.iter();
+        let steps = steps.filter(|(of, _)| of.as_deref().is_none_or(|of| of == action));
+        let steps = steps.map(|(_, step)| step.clone()).collect();
+        Arc::new(Timeline::new(fields, steps, repeat))
+    };
+    let timeline = timeline_of(LICENSES, fields.unwrap_or_else(documented_example));
+    let further = all.into_iter().map(|(action, fields)| {
+        let timeline = timeline_of(&action, fields);
+        (action, timeline)
+    });
+    let further = Arc::new(further.collect());
     let accounts = (0..count.unwrap_or(1)).map(|number| {
         let template = Template(count.map(|_| number.to_string()));
         let account = template.account(&written);
@@ -67,6 +96,7 @@ pub(crate) fn read(
             rotations: rotations.collect(),
             account,
             timeline: Arc::clone(&timeline),
+            further: Arc::clone(&further),
         }
     });
     accounts.collect()
@@ -109,9 +139,11 @@ fn written(reader: &mut Reader, section: &Section<'_>, many: bool) -> Option<Sim
         reader.report_missing(section, "role", fault);
     }
     let role = role.and_then(|node| role_of(reader, &node, web_identity, many));
-    let answers = answers(reader, section.get("answers"));
+    let page_limit = reader.value(section.get("page_limit"), |node| {
+        whole(node, 1..=MAX_PAGE_LIMIT)
+    });
     Some(SimulatedAccount {
-        answers: Arc::new(answers),
+        page_limit: page_limit.unwrap_or(PAGE_LIMIT),
         name: name?,
         secret_id: id.unwrap_or_default(),
         secret_key: key.unwrap_or_default(),

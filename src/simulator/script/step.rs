@@ -1,14 +1,19 @@
 //! Reads the steps of a timeline.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
-use super::super::answer::{Answer, MAX_NESTED};
+use super::super::answer::{Answer, AnswerFields, MAX_NESTED};
 use super::super::timeline::TimelineStep;
+use super::orders::{self, Orders};
 use super::units::size;
 use super::{TIME, any_text, fields, secret_id, some_text, texts, token, valid_text};
-use crate::config::{Fault, Node, Reader, Section, duration, list, only_true, whole};
+use crate::config::{
+    Fault, Node, Reader, Section, duration, list, only_true, text, unknown, whole,
+};
 
 /// The keys of a step that are a whole answer.
 const ANSWERS: [&str; 9] = [
@@ -24,23 +29,36 @@ const ANSWERS: [&str; 9] = [
 ];
 
 /// The keys of a step that can stand beside others.
-const CHANGES: [&str; 8] = [
-    "at", "set", "unset", "ok", "gzip", "delay", "rotate", "revoke",
+const CHANGES: [&str; 12] = [
+    "at",
+    "action",
+    "set",
+    "unset",
+    "orders",
+    "remove_orders",
+    "between_pages",
+    "ok",
+    "gzip",
+    "delay",
+    "rotate",
+    "revoke",
 ];
 
 /// The largest code of an error of the old gateway.
 const MAX_CODE: i64 = 999_999;
 
 /// The owner of a timeline.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimelineOwner {
-    Account,
+pub(crate) enum TimelineOwner<'a> {
+    /// An account with its orders at first, and the answers to further actions by which those
+    /// are known.
+    Account(Orders, &'a BTreeMap<Arc<str>, AnswerFields>),
     Service,
 }
 
 /// A timeline that has been read.
 pub(crate) struct Steps<'n> {
-    pub(crate) steps: Vec<TimelineStep>,
+    /// The steps, each with the action that it is about, if not about all.
+    pub(crate) steps: Vec<(Option<Arc<str>>, TimelineStep)>,
     pub(crate) rotations: Vec<Rotation<'n>>,
 }
 
@@ -57,7 +75,7 @@ pub(crate) struct Rotation<'n> {
 pub(crate) fn read<'n>(
     reader: &mut Reader,
     node: Option<Node<'n>>,
-    owner: TimelineOwner,
+    mut owner: TimelineOwner<'_>,
     repeat: Option<Duration>,
 ) -> Steps<'n> {
     let mut read = Steps {
@@ -86,10 +104,11 @@ pub(crate) fn read<'n>(
         });
         previous = at.or(previous);
         let at = at.unwrap_or_default();
-        read.steps.extend(step(reader, &node, &section, owner, at));
+        read.steps
+            .extend(step(reader, &node, &section, &mut owner, at));
         let rotation = section
             .get("rotate")
-            .filter(|_| owner == TimelineOwner::Account);
+            .filter(|_| matches!(owner, TimelineOwner::Account(..)));
         read.rotations
             .extend(rotation.and_then(|node| rotate(reader, node, at)));
     }
@@ -100,16 +119,16 @@ fn step(
     reader: &mut Reader,
     node: &Node<'_>,
     section: &Section<'_>,
-    owner: TimelineOwner,
+    owner: &mut TimelineOwner<'_>,
     at: Duration,
-) -> Option<TimelineStep> {
+) -> Option<(Option<Arc<str>>, TimelineStep)> {
     let has = |name: &str| section.get(name).is_some();
     let has_any = |names: &[&str]| names.iter().any(|name| has(name));
-    let set = reader.value(section.get("set"), fields);
+    let mut set = reader.value(section.get("set"), fields);
     let unset = reader.value(section.get("unset"), |node| {
         texts(node, "write `- ` before each item")
     });
-    for name in ["ok", "gzip", "revoke"] {
+    for name in ["between_pages", "ok", "gzip", "revoke"] {
         reader.value(section.get(name), only_true);
     }
     let delay = reader.value(section.get("delay"), |node| duration(node, &TIME));
@@ -119,13 +138,27 @@ fn step(
     let fault = written.and_then(|(name, node)| answer(reader, name, &node));
 
     let changes = has_any(&["set", "unset"]);
+    let changes_orders = has_any(&["orders", "remove_orders"]);
     let changes_keys = has_any(&["rotate", "revoke"]);
     let answers = ANSWERS.iter().filter(|name| has(name)).count();
-    let answers = answers + usize::from(changes) + usize::from(has("ok"));
-    let problem = if owner == TimelineOwner::Service && (changes || changes_keys) {
+    let answers = answers + usize::from(changes || changes_orders) + usize::from(has("ok"));
+    let is_of_account = changes || changes_orders || changes_keys;
+    let is_of_account = is_of_account || has_any(&["action", "between_pages"]);
+    let problem = if matches!(owner, TimelineOwner::Service) && is_of_account {
         Some((
             "changes an account",
-            "write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
+            "write `set`, `unset`, `orders`, `remove_orders`, `between_pages`, `action`, `rotate` \
+             and `revoke` in the timelines of accounts",
+        ))
+    } else if changes_orders && (changes || has("action")) {
+        Some((
+            "changes orders and something else",
+            "write each of them as a step with its own `at`",
+        ))
+    } else if has("between_pages") && !changes && !changes_orders {
+        Some((
+            "has `between_pages` without a change",
+            "add `orders`, `remove_orders`, `set` or `unset`",
         ))
     } else if answers > 1 {
         Some((
@@ -149,21 +182,58 @@ fn step(
         reader.report(node, Fault::new(format!("the step {what}"), remedy));
         return None;
     }
+    let mut action = None;
+    if let TimelineOwner::Account(orders, answers) = owner {
+        action = reader.value(section.get("action"), |node| known_action(node, answers));
+        if let Some(node) = section.get("remove_orders") {
+            orders.remove(reader, node);
+        }
+        if let Some(node) = section.get("orders") {
+            orders.add(reader, node);
+        }
+        if changes_orders {
+            action = Some(orders::ACTION.into());
+            set = Some(orders.answer());
+        } else if changes && action.is_none() {
+            action = Some(LICENSES.into());
+        }
+    }
     let answer = match fault {
         Some(fault) => fault,
         None if has("gzip") => Answer::Gzip,
         None => Answer::Ok,
     };
-    Some(TimelineStep {
+    let step = TimelineStep {
         at,
         set: set.unwrap_or_default(),
         unset: unset.unwrap_or_default(),
+        between_pages: has("between_pages"),
         revoke: has("revoke"),
         answer: match delay {
             Some(delay) => Answer::Delayed(delay, Box::new(answer)),
             None => answer,
         },
-    })
+    };
+    Some((action, step))
+}
+
+/// The action whose answers are the fields of an account.
+pub(crate) const LICENSES: &str = "DescribeLicenseGeneral";
+
+/// The name of an action that an account has answers to.
+fn known_action(
+    node: &Node<'_>,
+    answers: &BTreeMap<Arc<str>, AnswerFields>,
+) -> Result<Arc<str>, Fault> {
+    let name = text(node)?;
+    let names: Vec<&str> = [LICENSES]
+        .into_iter()
+        .chain(answers.keys().map(|name| &**name))
+        .collect();
+    match names.contains(&name) {
+        true => Ok(name.into()),
+        false => Err(unknown("action", name, &names)),
+    }
 }
 
 /// The answer of the key `name`, one of [`ANSWERS`].

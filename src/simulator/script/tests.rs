@@ -6,6 +6,7 @@ use super::super::key::SimulatedKey;
 use super::*;
 
 mod accounts;
+mod orders;
 
 fn parse(yaml: &str) -> Result<Scenario, ConfigError> {
     Scenario::parse(yaml)
@@ -41,6 +42,7 @@ fn every_kind_of_step_is_understood() {
         account,
         timeline,
         rotations,
+        ..
     } = scenario.accounts.first().unwrap();
     assert_eq!(account.token(), Some("token-every-step"));
     let round = Duration::from_secs(300);

@@ -187,15 +187,15 @@ fn mistakes_in_roles_services_and_numbers_are_reported_with_line_and_remedy() {
         ),
         (
             account("sts: {timeline: [{at: 1s, set: {}}]}"),
-            "line 5: sts.timeline[0]: the step changes an account; write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
+            "line 5: sts.timeline[0]: the step changes an account; write `set`, `unset`, `orders`, `remove_orders`, `between_pages`, `action`, `rotate` and `revoke` in the timelines of accounts",
         ),
         (
             account("metadata: {timeline: [{at: 1s, revoke: true}]}"),
-            "line 5: metadata.timeline[0]: the step changes an account; write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
+            "line 5: metadata.timeline[0]: the step changes an account; write `set`, `unset`, `orders`, `remove_orders`, `between_pages`, `action`, `rotate` and `revoke` in the timelines of accounts",
         ),
         (
             account("sts: {timeline: [{at: 1s, rotate: {secret_key: hunter2}}]}"),
-            "line 5: sts.timeline[0]: the step changes an account; write `set`, `unset`, `rotate` and `revoke` in the timelines of accounts",
+            "line 5: sts.timeline[0]: the step changes an account; write `set`, `unset`, `orders`, `remove_orders`, `between_pages`, `action`, `rotate` and `revoke` in the timelines of accounts",
         ),
     ] {
         let message = message(&yaml);
