@@ -1,4 +1,4 @@
-# The least that the exporter needs, for Terraform or OpenTofu: a policy, and a role that
+# What the exporter needs, for Terraform or OpenTofu: a policy, and a role that
 # has it. Attach the policy to a sub-account's user instead where the exporter has a key.
 
 terraform {
@@ -17,14 +17,26 @@ variable "trusted" {
   default     = "cvm.qcloud.com"
 }
 
+variable "policy" {
+  description = "full: for all collectors. least: for the counts of licences, without orders and their deadlines."
+  type        = string
+  default     = "full"
+
+  validation {
+    condition     = contains(["full", "least"], var.policy)
+    error_message = "The policy is full or least."
+  }
+}
+
 locals {
+  policy_file = var.policy == "least" ? "cam-policy-least.json" : "cam-policy.json"
   by_account = can(regex("^[0-9]+$", var.trusted))
 }
 
 resource "tencentcloud_cam_policy" "cwp_exporter" {
   name        = "CwpExporter"
-  description = "Lets cwp-exporter read licence counts and nothing else."
-  document    = file("${path.module}/../cam-policy.json")
+  description = "Lets cwp-exporter read licences and orders, and change nothing."
+  document    = file("${path.module}/../${local.policy_file}")
 }
 
 resource "tencentcloud_cam_role" "cwp_exporter" {

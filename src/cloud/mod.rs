@@ -47,6 +47,20 @@ pub struct Request {
     pub secret: Option<Box<str>>,
 }
 
+impl Request {
+    /// A request of the CWP API with these parameters, a JSON object.
+    #[must_use]
+    pub fn cwp(action: &'static str, body: Bytes) -> Self {
+        Self {
+            service: "cwp",
+            action,
+            version: "2018-02-28",
+            body,
+            secret: None,
+        }
+    }
+}
+
 /// The body does not show: some actions take a token.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,11 +1,9 @@
 //! `DescribeLicenseGeneral`: the licence counts and switches of an account.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
-use super::object::{Documented, Object};
-use super::{Collected, Collector, Reading, Sample};
+use super::field::{self, Field, fields};
+use super::{Collected, Collector, Reading};
 use crate::cloud::{Fields, Request};
 use crate::config::CollectorDefaults;
 use crate::metrics::MetricDef;
@@ -44,39 +42,8 @@ pub mod defs {
 #[derive(Debug, Clone, Copy)]
 pub struct LicenseGeneral;
 
-/// A field of the answer.
-struct FieldRule {
-    name: &'static str,
-    kind: FieldKind,
-    documented: Documented,
-    metric: &'static MetricDef,
-    /// The value of the metric's second label, if it has one that the field decides.
-    labels: &'static [Cow<'static, str>],
-}
-
-/// How a field's value is read.
-enum FieldKind {
-    Count,
-    Switch,
-    /// A word, which becomes the label; the value is 1.
-    Word,
-}
-
-/// A field a line: whether the document of 2024 has it, how it is read, and what it becomes.
-macro_rules! fields {
-    ($($documented:ident $kind:ident $name:ident => $metric:ident $($label:literal)?;)*) => {
-        [$(FieldRule {
-            name: stringify!($name),
-            kind: FieldKind::$kind,
-            documented: Documented::$documented,
-            metric: defs::$metric,
-            labels: &[$(Cow::Borrowed($label))?],
-        }),*]
-    };
-}
-
 /// All fields of the answer.
-static FIELDS: [FieldRule; 25] = fields! {
+static FIELDS: &[Field] = fields! {
     Later Count  ApplicationAvailableLicenseCnt => APPLICATION_AVAILABLE;
     Yes   Count  ProVersionLicenseCnt => EDITION "professional";
     Yes   Count  FlagshipVersionLicenseCnt => EDITION "ultimate";
@@ -118,13 +85,7 @@ impl Collector for LicenseGeneral {
     }
 
     fn request(&self) -> Request {
-        Request {
-            service: "cwp",
-            action: "DescribeLicenseGeneral",
-            version: "2018-02-28",
-            body: Bytes::from_static(b"{}"),
-            secret: None,
-        }
+        Request::cwp("DescribeLicenseGeneral", Bytes::from_static(b"{}"))
     }
 
     fn reading(&self) -> Box<dyn Reading> {
@@ -133,40 +94,17 @@ impl Collector for LicenseGeneral {
 }
 
 fn read(answer: &Fields) -> Collected {
-    let mut answer = Object::new(answer, "");
-    let samples = FIELDS.iter().filter_map(|field| field.read(&mut answer));
-    Collected {
-        samples: samples.collect(),
-        recognized: answer.is_recognized(),
-        drift: answer.drift(),
-        ..Collected::default()
-    }
-}
-
-impl FieldRule {
-    fn read(&self, answer: &mut Object<'_>) -> Option<Sample> {
-        let (name, documented) = (self.name, self.documented);
-        let (labels, value) = match self.kind {
-            FieldKind::Count => (Cow::Borrowed(self.labels), answer.count(name, documented)?),
-            FieldKind::Switch => (Cow::Borrowed(self.labels), answer.switch(name, documented)?),
-            FieldKind::Word => {
-                let word = Cow::Owned(answer.text(name, documented)?);
-                (Cow::Owned(vec![word]), 1.0)
-            }
-        };
-        Some(Sample {
-            metric: self.metric,
-            labels,
-            value,
-        })
-    }
+    field::read(answer, FIELDS, &[])
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::object::{MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS};
     use super::super::{Drift, DriftKind};
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::collectors::Sample;
 
     fn parse(json: &str) -> Collected {
         read(&serde_json::from_str(json).unwrap())

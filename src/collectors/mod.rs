@@ -7,8 +7,16 @@
 //! To add an action: one file beside `license_general.rs`, one line in [`all`],
 //! one folder of answers under `tests/fixtures/api/`.
 
+mod field;
+pub mod general_stat;
+pub mod history_service;
 pub mod license_general;
+pub mod license_list;
+pub mod log_storage_statistic;
+mod moment;
 mod object;
+mod order;
+mod pages;
 mod sample;
 
 use std::borrow::Cow;
@@ -53,7 +61,13 @@ pub type Collectors = &'static [&'static dyn Collector];
 /// The collectors of this exporter.
 #[must_use]
 pub fn all() -> Collectors {
-    &[&license_general::LicenseGeneral]
+    &[
+        &license_general::LicenseGeneral,
+        &license_list::LicenseList,
+        &general_stat::GeneralStat,
+        &history_service::HistoryService,
+        &log_storage_statistic::LogStorageStatistic,
+    ]
 }
 
 /// What the configuration may set of these collectors.
@@ -67,6 +81,12 @@ pub fn defaults(collectors: Collectors) -> Vec<CollectorDefaults> {
 
 /// The answers of one collection, as they are read.
 pub trait Reading: Send {
+    /// The parameters to begin with, where they are others than those of the collector's
+    /// request.
+    fn first(&self) -> Option<Bytes> {
+        None
+    }
+
     /// Takes in an answer, and says what comes next.
     fn read(&mut self, answer: &Fields) -> Next;
 
@@ -165,7 +185,7 @@ pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
     mut ask: impl FnMut(Option<Bytes>) -> F,
 ) -> Result<(Collected, Option<String>), Error> {
     let mut reading = collector.reading();
-    let mut parameters = None;
+    let mut parameters = reading.first();
     for _ in 0..MAX_REQUESTS {
         let answer = match ask(parameters.take()).await {
             Ok(answer) => answer,

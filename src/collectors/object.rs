@@ -51,12 +51,7 @@ impl<'a> Object<'a> {
 
     /// An unsigned integer, without a fraction or an exponent.
     pub fn count(&mut self, name: &'static str, documented: Documented) -> Option<f64> {
-        self.read(name, documented, |json| {
-            // It is JSON, so that this takes digits and no other way to write a number.
-            let count: u64 = json.parse().ok()?;
-            #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
-            (count <= MAX_EXACT).then_some(count as f64)
-        })
+        self.read(name, documented, count)
     }
 
     /// `true` as 1, `false` as 0.
@@ -74,6 +69,21 @@ impl<'a> Object<'a> {
             let text: String = serde_json::from_str(json).ok()?;
             (text.len() <= MAX_TEXT).then_some(text)
         })
+    }
+
+    /// A number of an enumeration, in the API's own digits.
+    pub fn number(&mut self, name: &'static str, documented: Documented) -> Option<u64> {
+        self.read(name, documented, |json| json.parse().ok())
+    }
+
+    /// Takes documented fields for known that are not read.
+    pub fn skip(&mut self, names: &[&'static str]) {
+        self.read.extend(names);
+    }
+
+    /// Reports that a field that was read says what it should not.
+    pub fn reject(&mut self, name: &str) {
+        self.differs(name, DriftKind::Invalid);
     }
 
     /// The field `name` as `read` reads its JSON. One that `read` does not take is drift,
@@ -122,6 +132,14 @@ impl<'a> Object<'a> {
             kind,
         });
     }
+}
+
+/// An unsigned integer, without a fraction or an exponent.
+pub(super) fn count(json: &str) -> Option<f64> {
+    // It is JSON, so that this takes digits and no other way to write a number.
+    let count: u64 = json.parse().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
+    (count <= MAX_EXACT).then_some(count as f64)
 }
 
 /// The first [`MAX_FIELD_NAME`] bytes, without a part of a character.

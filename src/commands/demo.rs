@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandFailure, print};
+use crate::collectors;
 use crate::commands::daemon::{App, AppOptions, StartError};
 use crate::commands::stack::{self, Stack, StackError, receiver};
 use crate::config::{Environment, Source};
@@ -125,6 +126,15 @@ fn source(accounts: &[SimulatedAccount], api: &str) -> Source {
         ("CWP_EXPORTER_POLL__TIMEOUT".to_owned(), "1s"),
         ("CWP_EXPORTER_POLL__MAX_AGE".to_owned(), "30s"),
     ];
+    for collector in collectors::defaults(collectors::all()) {
+        let name = collector.name.to_ascii_uppercase();
+        let name = |key: &str| format!("CWP_EXPORTER_COLLECTORS__{name}__{key}");
+        variables.extend([
+            (name("ENABLED"), "true"),
+            (name("INTERVAL"), "2s"),
+            (name("MAX_AGE"), "30s"),
+        ]);
+    }
     let keys: Vec<String> = (0..accounts.len())
         .map(|index| format!("DEMO_KEY_{index}"))
         .collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cwp_exporter::simulator::Answer;
 
-use crate::harness::{Cloud, Exporter, within};
+use crate::harness::{Cloud, Exporter, LICENSES_ALONE, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_never_sees_more_than_the_rate_limit_in_any_second() {
@@ -22,7 +22,7 @@ async fn the_api_never_sees_more_than_the_rate_limit_in_any_second() {
     };
     cloud.handle.play("shared", failure).unwrap();
     let config = format!(
-        "poll: {{interval: 3s}}\napi: {{endpoint: '{}', rate_limit: 20}}\naccounts:\n{accounts}",
+        "{LICENSES_ALONE}poll: {{interval: 3s}}\napi: {{endpoint: '{}', rate_limit: 20}}\naccounts:\n{accounts}",
         cloud.url
     );
     let exporter = Exporter::start(&config, vec![("KEY".to_owned(), "key".to_owned())]).await;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Cloud, Program, Scrape, client, eventually, run};
+use crate::harness::{Cloud, LICENSES_ALONE, Program, Scrape, client, eventually, run};
 
 const ARN: &str = "qcs::cam::uin/100000000001:roleName/CwpExporter";
 
@@ -78,7 +78,7 @@ impl Places {
     fn config(&self, accounts: &str) -> PathBuf {
         let url = &self.cloud.url;
         let config = format!(
-            "poll: {{interval: 2s, timeout: 1900ms}}
+            "{LICENSES_ALONE}poll: {{interval: 2s, timeout: 1900ms}}
 api: {{endpoint: '{url}', sts_endpoint: '{url}', metadata_endpoint: '{url}', rate_limit: 100, proxy_url: 'http://s3cret-me:s3cret-too@127.0.0.1:9'}}
 accounts:
 {accounts}"

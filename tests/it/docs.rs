@@ -15,12 +15,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use clap::{Arg, CommandFactory as _};
+use std::time::Duration;
+
 use cwp_exporter::collectors;
 use cwp_exporter::commands::Cli;
 use cwp_exporter::commands::doctor;
 use cwp_exporter::config::{
-    CREDENTIALS_FILE_VARIABLE, Config, ConfigError, Environment, SECRET_ID_VARIABLE,
-    SECRET_KEY_VARIABLE, TKE_VARIABLES, TOKEN_VARIABLES,
+    CREDENTIALS_FILE_VARIABLE, CollectorDefaults, CollectorSettings, Config, ConfigError,
+    Environment, SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE, TKE_VARIABLES, TOKEN_VARIABLES,
 };
 use cwp_exporter::metrics::MetricDef;
 use cwp_exporter::metrics::reason::Reason;
@@ -33,7 +35,7 @@ pub(crate) use self::scraping::scrape_configurations;
 use self::generated::{as_code, assert_table, assert_text, assert_words};
 use crate::doctor::Diagnosis;
 use crate::harness::{
-    Cloud, Exporter, Program, catalogue, client, config_for, documents, eventually,
+    Cloud, Exporter, LICENSES_ALONE, Program, catalogue, client, config_for, documents, eventually,
     page_once_ready, repository_file, run,
 };
 use crate::prometheus::promtool;
@@ -233,14 +235,26 @@ fn the_readme_leads_to_every_page() {
 
 #[test]
 fn the_metric_tables_are_the_catalogue() {
-    let collected = collectors::all().iter().flat_map(|each| each.metrics());
-    let collected: BTreeSet<&str> = collected.map(|metric| metric.name).collect();
-    let table_of = |metric: &str| match metric {
-        _ if collected.contains(metric) => "licence metrics",
-        _ if metric.starts_with("process_") => "process metrics",
-        _ => "health metrics",
+    let table_of = |metric: &str| {
+        let mut collectors = collectors::all().iter();
+        let has_it = |each: &MetricDef| each.name == metric;
+        let collector = collectors.find(|each| each.metrics().iter().any(|each| has_it(each)));
+        match collector.map(|each| each.name()) {
+            Some("license_general") => "licence metrics".to_owned(),
+            Some(collector) => format!("{collector} metrics"),
+            None if metric.starts_with("process_") => "process metrics".to_owned(),
+            None => "health metrics".to_owned(),
+        }
     };
-    for table in ["licence metrics", "health metrics", "process metrics"] {
+    for table in [
+        "licence metrics",
+        "license_list metrics",
+        "general_stat metrics",
+        "history_service metrics",
+        "log_storage_statistic metrics",
+        "health metrics",
+        "process metrics",
+    ] {
         let metrics = catalogue().into_iter();
         let metrics = metrics.filter(|metric| table_of(metric.name) == table);
         let rows = metrics.map(|metric| {
@@ -292,12 +306,11 @@ async fn the_demo_exposes_exactly_the_metrics_of_the_catalogue() {
         .iter()
         .map(|(name, metric)| (*name, metric.kind.as_str()))
         // The demo's API answers as documented, its keys do not expire, and it has no
-        // lists, no shards, no state folder and no past.
+        // shards, no state folder and no past.
         .filter(|(name, _)| {
             !matches!(
                 *name,
                 "cwp_exporter_collector_restored"
-                    | "cwp_exporter_collector_rows_hidden"
                     | "cwp_exporter_credential_expiry_timestamp_seconds"
                     | "cwp_exporter_schema_drift"
                     | "cwp_exporter_shard_index"
@@ -401,7 +414,12 @@ fn load(yaml: &str) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yml");
     std::fs::write(&file, yaml).unwrap();
-    Config::load(Some(&file), &Environment::default(), &[])
+    Config::load(Some(&file), &Environment::default(), &known_collectors())
+}
+
+/// What a configuration may set of collectors.
+fn known_collectors() -> Vec<CollectorDefaults> {
+    collectors::defaults(collectors::all())
 }
 
 /// The words that an error offers in place of [`UNKNOWN`].
@@ -461,6 +479,13 @@ fn the_configuration_tables_have_exactly_the_keys_that_are_read() {
             known.insert(format!("{group}[]"));
             continue;
         }
+        if group == "collectors" {
+            for collector in keys(&format!("{group}: {{{UNKNOWN}: 1}}")) {
+                let settings = keys(&format!("{group}: {{{collector}: {{{UNKNOWN}: 1}}}}"));
+                known.extend(settings.iter().map(|key| format!("{group}.<name>.{key}")));
+            }
+            continue;
+        }
         let yaml = match group.as_str() {
             "accounts" => format!("accounts: [{{{UNKNOWN}: 1}}]"),
             group => format!("{group}: {{{UNKNOWN}: 1}}"),
@@ -486,9 +511,38 @@ fn the_configuration_tables_have_exactly_the_keys_that_are_read() {
     assert_table("credential keys", rows);
 }
 
+#[test]
+fn the_collectors_are_those_of_the_program_with_its_defaults() {
+    let rows = collectors::all().iter().map(|collector| {
+        let settings = collector.defaults().map(|defaults| defaults.settings);
+        let of = |show: &dyn Fn(&CollectorSettings) -> String| {
+            let settings = settings.as_ref();
+            settings.map(|settings| as_code(&show(settings)))
+        };
+        let time = |time: Duration| match time.as_secs() {
+            seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+            seconds => format!("{}m", seconds / 60),
+        };
+        let poll = |key: &str| Some(as_code(&format!("poll.{key}")));
+        [
+            Some(as_code(collector.name())),
+            Some(as_code(collector.request().action)),
+            of(&|settings| settings.enabled.to_string()).or(Some("always".to_owned())),
+            of(&|settings| time(settings.interval)).or(poll("interval")),
+            of(&|settings| time(settings.max_age)).or(poll("max_age")),
+            settings
+                .as_ref()
+                .and_then(|settings| Some(as_code(&settings.max_rows?.to_string())))
+                .or(Some(String::new())),
+        ]
+    });
+    assert_table("collectors", rows);
+}
+
 /// The variable that sets a key, by the README's rule.
 fn variable(key: &str) -> String {
-    let name = key.replace("[]", ".0").replace('.', "__");
+    let name = key.replace("[]", ".0").replace("<name>", "license_list");
+    let name = name.replace('.', "__");
     format!("CWP_EXPORTER_{}", name.to_uppercase())
 }
 
@@ -575,7 +629,7 @@ impl Machine {
     fn load(&mut self, yaml: &str) -> Config {
         let file = self.configure(yaml);
         let environment = Environment::from_iter(self.variables.clone());
-        let config = Config::load(Some(Path::new(&file)), &environment, &[]);
+        let config = Config::load(Some(Path::new(&file)), &environment, &known_collectors());
         let config = config.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config.warnings(), Vec::<String>::new());
         config
@@ -586,7 +640,8 @@ impl Machine {
         let set = settings.iter();
         let set = set.map(|(key, value)| (variable(key), value.clone()));
         let environment = Environment::from_iter(self.variables.clone().into_iter().chain(set));
-        Config::load(None, &environment, &[]).unwrap_or_else(|error| panic!("{error}"))
+        Config::load(None, &environment, &known_collectors())
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -648,7 +703,8 @@ fn every_documented_key_takes_effect_through_its_variable() {
             "interval" => "30s",
             "timeout" => "5s",
             "max_age" | "duration" => "1h30m",
-            "rate_limit" | "max_in_flight" => "3",
+            "rate_limit" | "max_in_flight" | "max_rows" => "3",
+            "enabled" => "false",
             "proxy_url" | "metadata_endpoint" => "http://127.0.0.1:9",
             "endpoint" | "sts_endpoint" => "https://example.com",
             "name" => "b",
@@ -758,6 +814,8 @@ async fn every_type_of_credentials_signs_in_with_its_snippet_and_the_policies() 
         let variables: Vec<(&str, &str)> = variables
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
+        let alone = [("CWP_EXPORTER_COLLECTORS__LICENSE_LIST__ENABLED", "false")];
+        let variables = [variables, alone.to_vec()].concat();
         let before = cloud.handle.received().len();
         let output = run(&[&file, "once"], &variables).await;
         let log = String::from_utf8(output.stderr).unwrap();
@@ -841,10 +899,16 @@ async fn prometheus_accepts_the_scrape_configuration() {
 fn the_policy_allows_what_the_collectors_do_and_no_more() {
     let readme = readme();
     let policies = readme.snippets("json policy");
-    assert_eq!(policies.len(), 1);
-    let policy: Value = serde_json::from_str(policies[0]).unwrap();
-    let needed = doctor::Policy::of(collectors::all().iter().copied());
-    assert_eq!(policy, serde_json::to_value(needed).unwrap());
+    let policies = policies
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap());
+    let policies: Vec<Value> = policies.collect();
+    let all = collectors::all();
+    let needed = [all, &all[..1]].map(|collectors| {
+        let policy = doctor::Policy::of(collectors.iter().copied());
+        serde_json::to_value(policy).unwrap()
+    });
+    assert_eq!(policies, needed);
 }
 
 /// What `doctor` says of a simulated cloud's accounts, the last of which may do nothing.
@@ -853,7 +917,10 @@ async fn diagnosis_of(cloud: &Cloud, accounts: &[&str]) -> Diagnosis {
         .iter()
         .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: AKID{name}, secret_key_env: KEY}}}}\n"))
         .collect();
-    let config = format!("api: {{endpoint: '{}'}}\naccounts:\n{accounts}", cloud.url);
+    let config = format!(
+        "{LICENSES_ALONE}api: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        cloud.url
+    );
     Diagnosis::of(&config, &[("KEY", "key")]).await
 }
 
@@ -1378,16 +1445,11 @@ async fn the_rehearsal_of_a_rotation_loses_no_collection() {
 
 #[tokio::test]
 async fn the_budgets_example_is_what_the_program_reckons() {
-    assert_eq!(
-        collectors::all().len(),
-        1,
-        "the README says that there is one collector"
-    );
-
     let cloud = Cloud::with_accounts(3).await;
     let (config, variables) = config_for(&cloud, 3);
     let config = config.replace("interval: 1s", "interval: 60s");
     let config = config.replace("max_age: 2s", "max_age: 60s");
+    let config = config.replace(LICENSES_ALONE, "");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), config).unwrap();
     let path = format!("--config.file={}", file.path().display());

@@ -11,7 +11,7 @@ use cwp_exporter::simulator::Answer;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Cloud, config_for, program, run, within};
+use crate::harness::{Cloud, LICENSES_ALONE, config_for, program, run, within};
 
 /// Every step of an account, in order.
 const STEPS: [&str; 8] = [
@@ -59,7 +59,7 @@ impl Diagnosis {
     /// The output for the account `a0` alone, whose key is in the variable `KEY`.
     async fn of_endpoint(endpoint: &str, api: &str) -> Self {
         let config = format!(
-            "poll: {{timeout: 2s}}\napi: {{endpoint: '{endpoint}'{api}}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}]"
+            "{LICENSES_ALONE}poll: {{timeout: 2s}}\napi: {{endpoint: '{endpoint}'{api}}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}]"
         );
         Self::of(&config, &[("KEY", "key-a0")]).await
     }
@@ -73,8 +73,8 @@ impl Diagnosis {
     /// The same, polled in this way.
     async fn of_cloud_with(cloud: &Cloud, count: usize, poll: &str) -> Self {
         let (config, variables) = config_for(cloud, count);
-        let (_, rest) = config.split_once('\n').unwrap();
-        let config = format!("poll: {poll}\n{rest}");
+        let (_, rest) = config.split_once("\napi:").unwrap();
+        let config = format!("{LICENSES_ALONE}poll: {poll}\napi:{rest}");
         let variables: Vec<(&str, &str)> = variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -237,7 +237,8 @@ async fn a_lack_of_permission_comes_with_the_policy_to_attach() {
     found.assert_failed(&["permission"]);
     let code = found.step(0, "permission")["code"].as_str().unwrap();
     assert!(code.contains("UnauthorizedOperation"), "{code}");
-    let policy = Policy::of(collectors::all().iter().copied());
+    let licences = collectors::all().first().copied();
+    let policy = Policy::of(licences);
     assert_eq!(found.json["policy"], serde_json::to_value(&policy).unwrap());
     assert!(found.text.contains(&policy.to_string()), "{}", found.text);
 }
@@ -303,7 +304,7 @@ fn accounts_of_one_key(cloud: &Cloud, accounts: &[(&str, &str)]) -> String {
     });
     let accounts: String = accounts.collect();
     format!(
-        "poll: {{interval: 10m, timeout: 60s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        "{LICENSES_ALONE}poll: {{interval: 10m, timeout: 60s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
         cloud.url
     )
 }

@@ -10,7 +10,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, VARY,
 };
 
-use crate::harness::{Cloud, Exporter, Scrape};
+use crate::harness::{Cloud, Exporter, LICENSES_ALONE, Scrape};
 
 pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -215,7 +215,7 @@ async fn many_accounts_are_served_the_same_way() {
         })
         .collect();
     let config = format!(
-        "poll: {{interval: 1h}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        "{LICENSES_ALONE}poll: {{interval: 1h}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
         cloud.url
     );
     let exporter = Exporter::start(&config, vec![("KEY".to_owned(), "key".to_owned())]).await;

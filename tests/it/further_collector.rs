@@ -20,7 +20,7 @@ use cwp_exporter::simulator::Answer;
 use cwp_exporter::system::clock::Clock;
 use serde_json::Value;
 
-use crate::harness::{Cloud, Exporter, Scrape, config_for, within};
+use crate::harness::{Cloud, Exporter, LICENSES_ALONE, Scrape, config_for, within};
 
 const BOXES: &MetricDef = &MetricDef {
     name: "tencentcloud_cwp_boxes",
@@ -142,10 +142,8 @@ async fn cloud_with(boxes: usize, more: &str) -> Cloud {
 fn configured(cloud: &Cloud, settings: &str) -> (String, Vec<(String, String)>) {
     let (config, variables) = config_for(cloud, 1);
     let config = config.replace("timeout: 500ms", "timeout: 10s");
-    (
-        format!("collectors: {{box_list: {settings}}}\n{config}"),
-        variables,
-    )
+    let collectors = format!("collectors: {{box_list: {settings}}}\n");
+    (config.replace(LICENSES_ALONE, &collectors), variables)
 }
 
 async fn exporter(cloud: &Cloud, settings: &str) -> Exporter {

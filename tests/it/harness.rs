@@ -111,7 +111,11 @@ impl Cloud {
     }
 }
 
-/// The configuration and environment that fit [`Cloud::with_accounts`], collected every second.
+/// What leaves nothing to collect but `license_general`.
+pub(crate) const LICENSES_ALONE: &str = "collectors: {license_list: {enabled: false}}\n";
+
+/// The configuration and environment that fit [`Cloud::with_accounts`]: `license_general` alone,
+/// collected every second.
 pub(crate) fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, String)>) {
     let accounts: String = (0..count)
         .map(|number| {
@@ -121,7 +125,7 @@ pub(crate) fn config_for(cloud: &Cloud, count: usize) -> (String, Vec<(String, S
         })
         .collect();
     let config = format!(
-        "poll: {{interval: 1s, timeout: 500ms, max_age: 2s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        "{LICENSES_ALONE}poll: {{interval: 1s, timeout: 500ms, max_age: 2s}}\napi: {{endpoint: '{}'}}\naccounts:\n{accounts}",
         cloud.url
     );
     let keys = (0..count).map(|number| (format!("KEY_A{number}"), format!("key-a{number}")));

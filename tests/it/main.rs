@@ -26,6 +26,7 @@ mod further_collector;
 mod harness;
 mod hostile;
 mod inbox;
+mod orders;
 mod platform;
 mod program;
 mod prometheus;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cwp_exporter::simulator::Answer;
 use tokio::net::TcpListener;
 
-use crate::harness::{Cloud, Program, Scrape, client, config_for, run, within};
+use crate::harness::{Cloud, LICENSES_ALONE, Program, Scrape, client, config_for, run, within};
 
 /// A configuration file for the first `count` accounts of `cloud`, and the environment.
 struct Setup {
@@ -244,7 +244,7 @@ async fn a_key_that_is_rotated_in_its_file_needs_no_restart() {
     std::fs::write(
         &config,
         format!(
-            "poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_file: key}}}}]",
+            "{LICENSES_ALONE}poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_file: key}}}}]",
             cloud.url
         ),
     )
@@ -594,7 +594,7 @@ async fn no_secret_reaches_the_log_the_metrics_or_a_page_even_when_echoed() {
     std::fs::write(
         &config,
         format!(
-            "poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY, token_env: TOKEN}}}}]",
+            "{LICENSES_ALONE}poll: {{interval: 1s}}\napi: {{endpoint: '{}'}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY, token_env: TOKEN}}}}]",
             cloud.url
         ),
     )

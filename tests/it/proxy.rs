@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
-use crate::harness::{Exporter, Program, run, within};
+use crate::harness::{Exporter, LICENSES_ALONE, Program, run, within};
 
 /// A proxy that refuses everything and remembers the first line of each request.
 struct Proxy {
@@ -49,7 +49,7 @@ impl Proxy {
 /// An exporter of `endpoint` whose environment is `variables`.
 async fn exporter(endpoint: &str, proxy_url: &str, variables: &[(&str, &str)]) -> Exporter {
     let config = format!(
-        "poll: {{interval: 1s}}\napi: {{endpoint: '{endpoint}'{proxy_url}}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}]"
+        "{LICENSES_ALONE}poll: {{interval: 1s}}\napi: {{endpoint: '{endpoint}'{proxy_url}}}\naccounts: [{{name: a0, credentials: {{type: static, secret_id: AKIDa0, secret_key_env: KEY}}}}]"
     );
     let variables = variables.iter().chain(&[("KEY", "key-a0")]);
     let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

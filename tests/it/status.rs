@@ -5,7 +5,7 @@ use cwp_exporter::system::clock::Clock;
 use http::header;
 use serde_json::Value;
 
-use crate::harness::{Cloud, Exporter, Program, client, config_for, eventually};
+use crate::harness::{Cloud, Exporter, LICENSES_ALONE, Program, client, config_for, eventually};
 
 /// The `data` of an answer of `/api/v1/status`.
 pub(crate) async fn data(url: &str, query: &str) -> Value {
@@ -77,7 +77,7 @@ impl Stories {
         let plain = plain.map(|name| format!("- {{name: {name}, credentials: {}}}\n", key(name)));
         let url = &cloud.url;
         let config = format!(
-            "poll: {{interval: 1s, timeout: 60s, max_age: 10m}}
+            "{LICENSES_ALONE}poll: {{interval: 1s, timeout: 60s, max_age: 10m}}
 api: {{endpoint: '{url}', sts_endpoint: '{url}'}}
 accounts:
 - {{name: fine, region: ap-x, labels: {{team: Red}}, credentials: {}}}

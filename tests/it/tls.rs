@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Exporter, Pipe, Program, page_once_ready, within};
+use crate::harness::{Exporter, LICENSES_ALONE, Pipe, Program, page_once_ready, within};
 
 type Received = watch::Sender<Vec<(HeaderMap, Bytes)>>;
 
@@ -78,7 +78,7 @@ impl TlsApi {
 
     fn config(&self, ca_file: &str) -> String {
         format!(
-            "poll: {{interval: 1s}}
+            "{LICENSES_ALONE}poll: {{interval: 1s}}
 api: {{endpoint: 'https://localhost:{}'{ca_file}}}
 accounts:
   - name: a0

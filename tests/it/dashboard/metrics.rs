@@ -31,7 +31,67 @@ const LABELS_OF_PROMETHEUS: [&str; 8] = [
 ];
 
 /// Metrics that no dashboard shows, and why.
-const NOT_SHOWN: [(&str, &str); 5] = [
+const NOT_SHOWN: [(&str, &str); 20] = [
+    (
+        "tencentcloud_cwp_order_info",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_order_deadline_timestamp_seconds",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_order_purchase_timestamp_seconds",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_order_licenses",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_order_licenses_used",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_order_licenses_frozen",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_orders",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_servers",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_agent_servers",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_edition_servers",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_servers_protection_near_expiry",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_log_service_deadline_timestamp_seconds",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_log_service_info",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_log_storage_bytes",
+        "no alert and no panel reads further collectors yet",
+    ),
+    (
+        "tencentcloud_cwp_log_storage_used_bytes",
+        "no alert and no panel reads further collectors yet",
+    ),
     (
         "cwp_exporter_collector_interval_seconds",
         "a setting, for rules to compare ages with",
@@ -42,7 +102,7 @@ const NOT_SHOWN: [(&str, &str); 5] = [
     ),
     (
         "cwp_exporter_collector_rows_hidden",
-        "no collector of lists exists yet",
+        "no alert and no panel reads further collectors yet",
     ),
     (
         "cwp_exporter_state_saves_total",

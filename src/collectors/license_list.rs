@@ -1,0 +1,294 @@
+//! `DescribeLicenseList`: the orders of an account, each with its own deadline.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::moment::Moment;
+use super::object::{self, Documented, Object};
+use super::order::{edition_and_payment, renewal, source, status};
+use super::pages::{Page, Pages};
+use super::{Collected, Collector, Drift, DriftKind, Next, Reading, Sample};
+use crate::cloud::{Error, Fields, Request};
+use crate::config::{CollectorDefaults, CollectorSettings};
+use crate::metrics::MetricDef;
+
+/// The definitions of the metrics.
+pub mod defs {
+    crate::metrics::define_metrics! {
+        INFO = Gauge "tencentcloud_cwp_order_info" ["account", "order", "type", "edition", "payment", "source", "status", "renewal", "alias"]
+            "What may change on an order while it lives (ResourceId, LicenseType, SourceType, OrderStatus, AutoRenewFlag, Alias); always 1. Polled and cached."
+        DEADLINE = Gauge "tencentcloud_cwp_order_deadline_timestamp_seconds" ["account", "order"]
+            "When an order ends (Deadline, in UTC+8); absent where it has no end. Unit: Unix time in seconds. Polled and cached."
+        PURCHASE = Gauge "tencentcloud_cwp_order_purchase_timestamp_seconds" ["account", "order"]
+            "When an order was bought (BuyTime, in UTC+8). Unit: Unix time in seconds. Polled and cached."
+        LICENSES = Gauge "tencentcloud_cwp_order_licenses" ["account", "order"]
+            "Licences of an order (LicenseCnt). Unit: licences. Polled and cached."
+        USED = Gauge "tencentcloud_cwp_order_licenses_used" ["account", "order"]
+            "Licences of an order that are bound to a server (UsedLicenseCnt). Unit: licences. Polled and cached."
+        FROZEN = Gauge "tencentcloud_cwp_order_licenses_frozen" ["account", "order"]
+            "Licences of an order that are frozen (FreezeNum). Unit: licences. Polled and cached."
+        ORDERS = Gauge "tencentcloud_cwp_orders" ["account", "status"]
+            "Orders by what became of them, also those without series of their own (OrderStatus). Unit: orders. Polled and cached."
+    }
+}
+
+/// The collector `license_list`.
+#[derive(Debug, Clone, Copy)]
+pub struct LicenseList;
+
+/// How many rows of a page are asked for at first. The API documents no maximum; other lists
+/// of CWP have this one.
+const FIRST_LIMIT: usize = 100;
+
+/// The documented default of `Limit`, for an API that refuses more.
+const DEFAULT_LIMIT: usize = 10;
+
+/// What is asked for, once the API has refused more: for all accounts, until a restart.
+static LIMIT: AtomicUsize = AtomicUsize::new(FIRST_LIMIT);
+
+/// The longest alias that becomes a label, in characters; the API allows 15.
+const MAX_ALIAS: usize = 64;
+
+const ISOLATED: u64 = 2;
+const DESTROYED: u64 = 3;
+
+impl Collector for LicenseList {
+    fn name(&self) -> &'static str {
+        "license_list"
+    }
+
+    fn metrics(&self) -> &'static [&'static MetricDef] {
+        defs::ALL
+    }
+
+    fn defaults(&self) -> Option<CollectorDefaults> {
+        Some(CollectorDefaults {
+            name: self.name(),
+            settings: CollectorSettings {
+                enabled: true,
+                interval: Duration::from_secs(300),
+                max_age: Duration::from_secs(1800),
+                max_rows: Some(500),
+            },
+        })
+    }
+
+    fn request(&self) -> Request {
+        Request::cwp("DescribeLicenseList", parameters(FIRST_LIMIT, 0))
+    }
+
+    fn reading(&self) -> Box<dyn Reading> {
+        Box::new(List {
+            limit: LIMIT.load(Ordering::Relaxed),
+            pages: Pages::default(),
+            drift: BTreeSet::new(),
+            recognized: false,
+        })
+    }
+}
+
+fn parameters(limit: usize, offset: usize) -> Bytes {
+    format!(r#"{{"Limit":{limit},"Offset":{offset}}}"#).into()
+}
+
+/// The list while it is read.
+struct List {
+    limit: usize,
+    pages: Pages<Order>,
+    drift: BTreeSet<Drift>,
+    recognized: bool,
+}
+
+impl Reading for List {
+    fn first(&self) -> Option<Bytes> {
+        (self.limit != FIRST_LIMIT).then(|| parameters(self.limit, 0))
+    }
+
+    fn refused(&mut self, error: &Error) -> Option<Bytes> {
+        let code = error.code.as_deref().unwrap_or_default();
+        if self.limit == DEFAULT_LIMIT || !code.starts_with("InvalidParameter") {
+            return None;
+        }
+        self.limit = DEFAULT_LIMIT;
+        self.pages = Pages::default();
+        Some(parameters(self.limit, 0))
+    }
+
+    fn read(&mut self, answer: &Fields) -> Next {
+        // Not before: the refusal could have had another cause.
+        LIMIT.store(self.limit, Ordering::Relaxed);
+        let mut answer = Object::new(answer, "");
+        let total = answer.number("TotalCount", Documented::Yes);
+        // An account without orders may have no list.
+        let list = answer.read("List", Documented::Later, |json| {
+            let rows: Option<Vec<&RawValue>> = serde_json::from_str(json).ok()?;
+            Some(rows.unwrap_or_default())
+        });
+        self.recognized |= answer.is_recognized() || list.is_some();
+        self.drift.extend(answer.drift());
+        let rows = list.unwrap_or_default().into_iter();
+        let page = rows.map(|row| self.row(row.get())).collect();
+        match self.pages.take(page, total) {
+            Page::Next(offset) => Next::Ask(parameters(self.limit, offset)),
+            Page::Failed(words) => Next::Failed(words.to_owned()),
+            Page::Complete { rows, miscounted } => {
+                if miscounted {
+                    self.differs("TotalCount");
+                }
+                Next::Done(Collected {
+                    samples: by_status(&rows),
+                    rows: most_urgent_first(rows),
+                    drift: std::mem::take(&mut self.drift).into_iter().collect(),
+                    recognized: self.recognized,
+                })
+            }
+        }
+    }
+}
+
+impl List {
+    /// The order in a row, with what it is known by: nothing for a row that names no order.
+    fn row(&mut self, json: &str) -> (Option<String>, Order) {
+        let Ok(fields) = serde_json::from_str(json) else {
+            self.differs("List[]");
+            return (None, Order::default());
+        };
+        let mut row = Object::new(&fields, "List[].");
+        row.skip(&["LicenseId", "LicenseStatus", "ProjectId", "TaskId", "Tags"]);
+        let id = id(&mut row);
+        let order = Order::read(&mut row, id.as_deref().unwrap_or_default());
+        self.drift.extend(row.drift());
+        (id, order)
+    }
+
+    fn differs(&mut self, field: &'static str) {
+        self.drift.insert(Drift {
+            field: field.into(),
+            kind: DriftKind::Invalid,
+        });
+    }
+}
+
+/// What an order is known by over its life: its `ResourceId`, or else its `LicenseId`.
+fn id(row: &mut Object<'_>) -> Option<String> {
+    let id = row.text("ResourceId", Documented::Yes);
+    match id {
+        Some(id) if !id.trim().is_empty() => return Some(id),
+        Some(_) => row.reject("ResourceId"),
+        None => {}
+    }
+    let number = row.number("LicenseId", Documented::Yes)?;
+    Some(format!("license:{number}"))
+}
+
+/// An order of the list.
+#[derive(Default)]
+struct Order {
+    status: Option<u64>,
+    deadline: Option<i64>,
+    samples: Vec<Sample>,
+}
+
+impl Order {
+    fn read(row: &mut Object<'_>, id: &str) -> Self {
+        let kind = row.number("LicenseType", Documented::Yes);
+        let (edition, payment) = kind.map_or(("unknown", "unknown"), edition_and_payment);
+        let state = row.number("OrderStatus", Documented::Yes);
+        let flag = row.number("AutoRenewFlag", Documented::Yes);
+        let origin = row.number("SourceType", Documented::Yes);
+        let alias = row.read("Alias", Documented::Yes, |json| {
+            let alias: String = serde_json::from_str(json).ok()?;
+            Some(alias.chars().take(MAX_ALIAS).collect::<String>())
+        });
+        let has_no_end = payment == "postpaid" || state == Some(DESTROYED);
+        let deadline = row.read("Deadline", Documented::Yes, |json| match json {
+            "null" if has_no_end => Some(Moment::Never),
+            json => Moment::read(json),
+        });
+        if deadline == Some(Moment::Never) && !has_no_end {
+            // Nobody can watch such an order, so that it has to show.
+            row.reject("Deadline");
+        }
+        let purchase = row.read("BuyTime", Documented::Yes, Moment::read);
+        if purchase == Some(Moment::Never) {
+            row.reject("BuyTime");
+        }
+        // Once documented as nullable.
+        let frozen = row.read("FreezeNum", Documented::Later, |json| match json {
+            "null" => Some(None),
+            json => object::count(json).map(Some),
+        });
+        let deadline = deadline.and_then(Moment::seconds);
+        let info = [
+            id.to_owned().into(),
+            kind.map(|number| number.to_string())
+                .unwrap_or_default()
+                .into(),
+            edition.into(),
+            payment.into(),
+            origin.map_or(NO_WORD, source),
+            state.map_or(NO_WORD, status),
+            flag.map_or(NO_WORD, renewal),
+            alias.unwrap_or_default().into(),
+        ];
+        let values = [
+            (defs::DEADLINE, deadline.map(|seconds| seconds as f64)),
+            (
+                defs::PURCHASE,
+                purchase
+                    .and_then(Moment::seconds)
+                    .map(|seconds| seconds as f64),
+            ),
+            (defs::LICENSES, row.count("LicenseCnt", Documented::Yes)),
+            (defs::USED, row.count("UsedLicenseCnt", Documented::Yes)),
+            (defs::FROZEN, frozen.flatten()),
+        ];
+        let values = values.into_iter().filter_map(|(metric, value)| {
+            Some(Sample::new(metric, [id.to_owned().into()], value?))
+        });
+        let info = Sample::new(defs::INFO, info, 1.0);
+        Self {
+            status: state,
+            deadline,
+            samples: std::iter::once(info).chain(values).collect(),
+        }
+    }
+}
+
+/// The label of a field that says nothing.
+const NO_WORD: Cow<'static, str> = Cow::Borrowed("");
+
+/// How many orders there are of each status.
+fn by_status(orders: &BTreeMap<String, Order>) -> Vec<Sample> {
+    let always = [1, ISOLATED, DESTROYED].map(|number| (status(number), 0_u32));
+    let mut counts = BTreeMap::from(always);
+    for order in orders.values() {
+        *counts
+            .entry(order.status.map_or(NO_WORD, status))
+            .or_default() += 1;
+    }
+    let counts = counts.into_iter();
+    counts
+        .map(|(status, count)| Sample::new(defs::ORDERS, [status], count.into()))
+        .collect()
+}
+
+/// The series of the orders that are not destroyed. Those that are hidden where there are
+/// too many end last.
+fn most_urgent_first(orders: BTreeMap<String, Order>) -> Vec<Vec<Sample>> {
+    let live = orders
+        .into_iter()
+        .filter(|(_, order)| order.status != Some(DESTROYED));
+    let mut live: Vec<(String, Order)> = live.collect();
+    // They are in the order of their ids, which a stable sort keeps.
+    live.sort_by_key(|(_, order)| {
+        let is_isolated = order.status == Some(ISOLATED);
+        (!is_isolated, order.deadline.is_none(), order.deadline)
+    });
+    live.into_iter().map(|(_, order)| order.samples).collect()
+}

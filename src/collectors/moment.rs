@@ -1,0 +1,195 @@
+//! A moment in an answer.
+//!
+//! The API writes moments as `2027-01-25 10:11:03` and names no zone. They are in UTC+8,
+//! whatever the region, the account and this machine's zone: answers that have the same
+//! moment as Unix time, too, differ by exactly eight hours.
+
+use jiff::civil::DateTime;
+
+/// The offset of China Standard Time, in seconds. It has no daylight saving time.
+const UTC_PLUS_8: i64 = 8 * 3600;
+
+/// What a text of a moment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A moment, in Unix time. It can lie beyond the year 9999 of UTC by some hours.
+    At(i64),
+    /// There is none: the text is empty, or the zero of some calendar.
+    Never,
+}
+
+impl Moment {
+    /// Reads a JSON text.
+    pub(super) fn read(json: &str) -> Option<Self> {
+        let text: String = serde_json::from_str(json).ok()?;
+        Self::parse(&text)
+    }
+
+    /// The moment in Unix time, if it is one.
+    pub(super) fn seconds(self) -> Option<i64> {
+        match self {
+            Self::At(seconds) => Some(seconds),
+            Self::Never => None,
+        }
+    }
+
+    /// Reads `2027-01-25 10:11:03`, also with a `T`, a fraction of a second and an offset, and
+    /// with blanks around it.
+    ///
+    /// `0000-00-00 …`, the year 1, and the first two days of 1970 are how databases and
+    /// programming languages write that there is no moment.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with("0001-01-01") {
+            return Some(Self::Never);
+        }
+        let (moment, zone) = text.split_at_checked("2027-01-25 10:11:03".len())?;
+        let offset = offset(without_fraction(zone)?)?;
+        let seconds = seconds_since_1970(moment)?.checked_sub(offset)?;
+        Some(match seconds {
+            -86_400..86_400 => Self::Never,
+            _ => Self::At(seconds),
+        })
+    }
+}
+
+/// The seconds from 1970 to this moment, both in one zone.
+fn seconds_since_1970(text: &str) -> Option<i64> {
+    let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
+    let form: Vec<u8> = text.bytes().map(digits).collect();
+    if form != b"0000-00-00 00:00:00" && form != b"0000-00-00T00:00:00" {
+        return None;
+    }
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i16>().ok();
+    let small = |from: usize| i8::try_from(part(from, from + 2)?).ok();
+    let time = DateTime::new(
+        part(0, 4)?,
+        small(5)?,
+        small(8)?,
+        small(11)?,
+        small(14)?,
+        small(17)?,
+        0,
+    );
+    let since = time
+        .ok()?
+        .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    Some(since.as_secs())
+}
+
+/// What follows a fraction of a second, if there is one.
+fn without_fraction(text: &str) -> Option<&str> {
+    match text.strip_prefix('.') {
+        None => Some(text),
+        Some(fraction) => {
+            let rest = fraction.trim_start_matches(|each: char| each.is_ascii_digit());
+            (rest.len() < fraction.len()).then_some(rest)
+        }
+    }
+}
+
+/// The seconds of an offset from UTC, such as `Z`, `+08:00` or ` +0800`.
+fn offset(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    if text.is_empty() {
+        return Some(UTC_PLUS_8);
+    }
+    if text.eq_ignore_ascii_case("z") || text == "UTC" {
+        return Some(0);
+    }
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match (digits.len(), digits.split_once(':')) {
+        (5, Some(parts)) => parts,
+        (4, None) => digits.split_at_checked(2)?,
+        (2, None) => (digits, "00"),
+        _ => return None,
+    };
+    let number = |text: &str, most: i64| {
+        let is_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number: i64 = text.parse().ok()?;
+        (is_digits && number <= most).then_some(number)
+    };
+    Some(sign * (number(hours, 14)? * 3600 + number(minutes, 59)? * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_without_an_offset_is_in_china_standard_time() {
+        for (text, seconds) in [
+            ("2027-01-25 10:11:03", 1_800_843_063),
+            (" 2027-01-25 10:11:03 ", 1_800_843_063),
+            ("2027-01-25T10:11:03", 1_800_843_063),
+            ("2028-02-29 12:00:00", 1_835_409_600),
+            ("2038-01-01 00:00:00", 2_145_888_000),
+            ("2099-01-01 00:00:00", 4_070_880_000),
+            ("9999-12-31 23:59:59", 253_402_271_999),
+        ] {
+            assert_eq!(Moment::parse(text), Some(Moment::At(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_offset_in_the_text_holds() {
+        for text in [
+            "2027-01-25 10:11:03+08:00",
+            "2027-01-25T02:11:03Z",
+            "2027-01-25T02:11:03.250Z",
+            "2027-01-25 02:11:03 +0000",
+            "2027-01-24 21:11:03 -05:00",
+            "2027-01-25 07:41:03+0530",
+        ] {
+            assert_eq!(
+                Moment::parse(text),
+                Some(Moment::At(1_800_843_063)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_zeros_of_calendars_are_no_moments() {
+        for text in [
+            "",
+            "  ",
+            "0000-00-00 00:00:00",
+            "0001-01-01 00:00:00",
+            "0001-01-01 08:05:43",
+            "0001-01-01T00:00:00Z",
+            "1970-01-01 00:00:00",
+            "1970-01-01 00:00:01",
+            "1970-01-01 08:00:00",
+            "1970-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Moment::parse(text), Some(Moment::Never), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "2027-02-29 12:00:00",
+            "2027-01-25",
+            "2027-01-25 24:00:00",
+            "2027-01-25 10:11:60",
+            "2027-1-25 10:11:03",
+            "25/01/2027 10:11:03",
+            "2027-01-25 10:11:03x",
+            "2027-01-25 10:11:03+8",
+            "2027-01-25 10:11:03+15:00",
+            "2027-01-25 10:11:03.",
+            "２０２７-01-25 10:11:03",
+            "+027-01-25 10:11:03",
+            "never",
+            "1800843063",
+        ] {
+            assert_eq!(Moment::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads a list that the API gives in pages.
+//!
+//! The API has no cursor and no stable order: a row that comes or goes between two pages
+//! shifts the others, so that one can be missed or come twice. So rows are known by a key,
+//! and a list that changed while it was read is read once more from its beginning.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// The pages of one collection.
+pub(super) struct Pages<T> {
+    rows: BTreeMap<String, T>,
+    /// How many rows without a key were read.
+    nameless: usize,
+    /// How many rows were asked for so far, which is where the next page begins.
+    offset: usize,
+    pages: usize,
+    /// How many rows the API says that the list has.
+    total: Option<u64>,
+    /// Whether that changed between pages.
+    changed: bool,
+    /// Whether the list is read for the second time.
+    again: bool,
+}
+
+/// What comes after a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Page<T> {
+    /// The page that begins with this row.
+    Next(usize),
+    /// The list is complete.
+    Complete {
+        rows: BTreeMap<String, T>,
+        /// Whether the API's own count of rows is another, also after a second reading.
+        miscounted: bool,
+    },
+    /// The pages contradict each other, in these words.
+    Failed(&'static str),
+}
+
+/// More pages than any list has.
+const MAX_PAGES: usize = 200;
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            nameless: 0,
+            offset: 0,
+            pages: 0,
+            total: None,
+            changed: false,
+            again: false,
+        }
+    }
+}
+
+impl<T> Pages<T> {
+    /// Takes in the next page: its rows, each with its key if it has one, and what it says
+    /// of the number of all rows.
+    pub(super) fn take(&mut self, page: Vec<(Option<String>, T)>, total: Option<u64>) -> Page<T> {
+        self.changed |= self.total.is_some() && total.is_some() && self.total != total;
+        self.total = total.or(self.total);
+        self.pages += 1;
+        self.offset += page.len();
+        let (is_empty, before) = (page.is_empty(), self.count());
+        for (key, row) in page {
+            match key.map(|key| self.rows.entry(key)) {
+                None => self.nameless += 1,
+                // What was read later is newer.
+                Some(Entry::Occupied(mut known)) => _ = known.insert(row),
+                Some(Entry::Vacant(new)) => _ = new.insert(row),
+            }
+        }
+        if self.count() == 0 && self.total != Some(0) {
+            return Page::Failed(match self.total {
+                Some(_) => "the API counts rows, but lists none",
+                None => "the answer has neither rows nor their number",
+            });
+        }
+        let repeats = !is_empty && self.count() == before;
+        let misses = self.total.is_none_or(|total| self.count() < total);
+        if misses && !is_empty && !repeats {
+            return match self.pages {
+                MAX_PAGES.. => Page::Failed("the list has no end"),
+                _ => Page::Next(self.offset),
+            };
+        }
+        let miscounted = self.total.is_some_and(|total| total != self.count());
+        if !self.changed && !miscounted {
+            return self.complete(false);
+        }
+        if !self.again {
+            *self = Self {
+                again: true,
+                ..Self::default()
+            };
+            return Page::Next(0);
+        }
+        if self.changed || repeats {
+            return Page::Failed("the pages of the list contradict each other, twice");
+        }
+        self.complete(true)
+    }
+
+    fn count(&self) -> u64 {
+        (self.rows.len() + self.nameless) as u64
+    }
+
+    fn complete(&mut self, miscounted: bool) -> Page<T> {
+        Page::Complete {
+            rows: std::mem::take(&mut self.rows),
+            miscounted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of rows with these keys; `-` is a row without one.
+    fn page(keys: &str) -> Vec<(Option<String>, usize)> {
+        let keys = keys.split_whitespace().enumerate();
+        keys.map(|(row, key)| ((key != "-").then(|| key.to_owned()), row))
+            .collect()
+    }
+
+    /// What these pages with these totals come to: where each further page begins, and the
+    /// keys in the end.
+    fn read(pages: &[(&str, Option<u64>)]) -> (Vec<usize>, Result<(String, bool), &'static str>) {
+        let (mut reading, mut offsets) = (Pages::default(), Vec::new());
+        for (number, (keys, total)) in pages.iter().enumerate() {
+            let is_last = number + 1 == pages.len();
+            match reading.take(page(keys), *total) {
+                Page::Next(offset) => {
+                    assert!(!is_last, "a further page is asked for at {offset}");
+                    offsets.push(offset);
+                }
+                Page::Complete { rows, miscounted } => {
+                    assert!(is_last, "page {number} was the last");
+                    let keys: Vec<String> = rows.into_keys().collect();
+                    return (offsets, Ok((keys.join(" "), miscounted)));
+                }
+                Page::Failed(words) => {
+                    assert!(is_last, "page {number}: {words}");
+                    return (offsets, Err(words));
+                }
+            }
+        }
+        panic!("there are no pages");
+    }
+
+    fn good(keys: &str) -> Result<(String, bool), &'static str> {
+        Ok((keys.to_owned(), false))
+    }
+
+    #[test]
+    fn pages_follow_each_other_by_the_rows_received_until_all_are_there() {
+        assert_eq!(read(&[("a b", Some(2))]), (vec![], good("a b")));
+        assert_eq!(read(&[("", Some(0))]), (vec![], good("")));
+        let short = [("a b", Some(3)), ("c", Some(3))];
+        assert_eq!(read(&short), (vec![2], good("a b c")));
+    }
+
+    #[test]
+    fn without_a_total_an_empty_page_or_one_without_news_is_the_end() {
+        let empty = [("a b", None), ("", None)];
+        assert_eq!(read(&empty), (vec![2], good("a b")));
+        let repeats = [("a b", None), ("a b", None)];
+        assert_eq!(read(&repeats), (vec![2], good("a b")));
+    }
+
+    #[test]
+    fn a_list_that_changes_between_pages_is_read_once_more() {
+        let pages = [
+            ("a b", Some(4)),
+            ("c", Some(3)),
+            ("a c", Some(3)),
+            ("d", Some(3)),
+        ];
+        assert_eq!(read(&pages), (vec![2, 0, 2], good("a c d")));
+        let changes_again = [
+            ("a b", Some(4)),
+            ("c", Some(3)),
+            ("a b", Some(3)),
+            ("c d", Some(4)),
+        ];
+        assert!(read(&changes_again).1.is_err());
+    }
+
+    #[test]
+    fn a_wrong_total_is_believed_to_be_wrong_when_it_stays_so() {
+        let fewer = [
+            ("a b", Some(5)),
+            ("", Some(5)),
+            ("a b", Some(5)),
+            ("", Some(5)),
+        ];
+        let accepted = Ok(("a b".to_owned(), true));
+        assert_eq!(read(&fewer), (vec![2, 0, 2], accepted.clone()));
+        let more = [("a b", Some(1)), ("a b", Some(1))];
+        assert_eq!(read(&more), (vec![0], accepted));
+    }
+
+    #[test]
+    fn pages_that_repeat_though_there_should_be_more_rows_are_a_failure() {
+        let pages = [
+            ("a b", Some(5)),
+            ("a b", Some(5)),
+            ("a b", Some(5)),
+            ("a b", Some(5)),
+        ];
+        assert!(read(&pages).1.is_err());
+    }
+
+    #[test]
+    fn a_row_that_comes_twice_is_kept_as_it_was_read_last() {
+        let mut reading = Pages::default();
+        assert_eq!(reading.take(page("a b"), Some(3)), Page::Next(2));
+        let complete = reading.take(page("b c"), Some(3));
+        let Page::Complete { rows, .. } = complete else {
+            panic!("{complete:?}");
+        };
+        assert_eq!(rows["b"], 0);
+    }
+
+    #[test]
+    fn rows_without_a_key_count_as_rows() {
+        assert_eq!(read(&[("a - -", Some(3))]), (vec![], good("a")));
+    }
+
+    #[test]
+    fn an_empty_list_is_believed_only_where_the_api_counts_no_rows() {
+        assert!(read(&[("", Some(3))]).1.is_err());
+        assert!(read(&[("", None)]).1.is_err());
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_a_failure() {
+        let mut reading = Pages::default();
+        for number in 1..MAX_PAGES {
+            let row = vec![(Some(number.to_string()), ())];
+            assert_eq!(reading.take(row, None), Page::Next(number));
+        }
+        let last = reading.take(vec![(Some("last".to_owned()), ())], None);
+        assert!(matches!(last, Page::Failed(_)));
+    }
+}
