@@ -307,7 +307,8 @@ async fn watch(progress: Arc<Progress>) {
     });
 }
 
-/// Logs once that every account was collected, and how many collections succeeded.
+/// Logs once that every account was collected, and how many collections of licences succeeded:
+/// those of other collectors follow.
 async fn log_first_collections(store: Arc<Store>) {
     let started = Instant::now();
     let mut ticks = tokio::time::interval(FIRST_COLLECTIONS_POLL);
@@ -316,7 +317,8 @@ async fn log_first_collections(store: Arc<Store>) {
     }
     let accounts = store.load();
     let slots = accounts.list().iter().flat_map(|account| &account.slots);
-    let outcomes = slots.filter_map(|slot| slot.load().succeeded());
+    let deciding = slots.filter(|slot| slot.decides());
+    let outcomes = deciding.filter_map(|slot| slot.load().succeeded());
     let (succeeded, failed): (Vec<_>, Vec<_>) = outcomes.partition(|succeeded| *succeeded);
     let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(

@@ -16,12 +16,14 @@ use cwp_exporter::cloud::Fields;
 use cwp_exporter::collection::snapshot::{
     AccountState, Attempt, CollectorState, KeySource, Slot, Store, Success,
 };
-use cwp_exporter::collectors::license_general::{LicenseGeneral, defs};
-use cwp_exporter::collectors::{Collector as _, Next, Sample, Schedule};
+use cwp_exporter::collectors::license_general::LicenseGeneral;
+use cwp_exporter::collectors::license_list::LicenseList;
+use cwp_exporter::collectors::{Collector, Next, Sample, Schedule};
 use cwp_exporter::exposition::{Exposition, Format};
 use cwp_exporter::system::clock::Clock;
 use jiff::Timestamp;
 use prometheus::Registry;
+use serde_json::{Value, json};
 
 /// As in the program.
 #[global_allocator]
@@ -48,27 +50,39 @@ impl KeySource for NoKey {
     }
 }
 
-/// An exposition of so many accounts, each collected a moment ago, with so many rows of a list
-/// beside the usual series.
-fn exposition(count: usize, rows: usize) -> Exposition {
-    let now = Timestamp::from_millisecond(1_763_913_600_123).unwrap();
-    let document: serde_json::Value = serde_json::from_str(EXAMPLE).unwrap();
-    let fields = document["Response"].to_string();
-    let fields: Fields = serde_json::from_str(&fields).unwrap();
-    let clock = Clock::new(move || now);
-    let store = Store::new(Vec::new());
-    let Next::Done(collected) = LicenseGeneral.reading().read(&fields) else {
+/// What `collector` makes of an answer.
+fn samples(collector: &dyn Collector, answer: &Value) -> Vec<Sample> {
+    let fields: Fields = serde_json::from_str(&answer.to_string()).unwrap();
+    let Next::Done(collected) = collector.reading().read(&fields) else {
         unreachable!("one answer is all");
     };
-    let (mut samples, _) = collected.into_samples(0);
-    samples.extend((0..rows).map(|row| {
-        let label = format!("cwplic-{row:08}");
-        Sample::new(defs::EDITION, [label.into()], 1_800_843_063.0)
-    }));
-    let account = |number| {
-        let name = format!("account-{number:05}");
-        let schedule = Schedule::default();
-        let slot = Slot::new(&LicenseGeneral, &name, schedule, store.revision());
+    collected.into_samples(usize::MAX).0
+}
+
+/// An answer with so many orders.
+fn orders(count: usize) -> Value {
+    let list = (0..count).map(|number| {
+        json!({
+            "LicenseId": number, "LicenseType": 1, "LicenseStatus": 1, "LicenseCnt": 20,
+            "UsedLicenseCnt": 7, "OrderStatus": 1, "Deadline": "2027-01-25 10:11:03",
+            "BuyTime": "2026-01-25 10:11:03", "ResourceId": format!("cwplic-{number:08x}"),
+            "AutoRenewFlag": 1, "ProjectId": 0, "TaskId": 0, "SourceType": 0,
+            "Alias": format!("web-{number}"), "Tags": [], "FreezeNum": 0,
+        })
+    });
+    json!({"TotalCount": count, "List": list.collect::<Value>()})
+}
+
+/// An exposition of so many accounts, each collected a moment ago, each with so many orders.
+fn exposition(count: usize, order_count: usize) -> Exposition {
+    let now = Timestamp::from_millisecond(1_763_913_600_123).unwrap();
+    let document: Value = serde_json::from_str(EXAMPLE).unwrap();
+    let clock = Clock::new(move || now);
+    let store = Store::new(Vec::new());
+    let licences = samples(&LicenseGeneral, &document["Response"]);
+    let orders = samples(&LicenseList, &orders(order_count));
+    let slot = |collector, name: &str, samples: &[Sample]| {
+        let slot = Slot::new(collector, name, Schedule::default(), store.revision());
         slot.store(CollectorState {
             last_attempt: Some(Attempt {
                 at: clock.moment(),
@@ -77,11 +91,19 @@ fn exposition(count: usize, rows: usize) -> Exposition {
             }),
             last_success: Some(Success {
                 at: clock.moment(),
-                samples: samples.clone().into(),
+                samples: samples.into(),
                 rows_hidden: None,
             }),
             ..CollectorState::default()
         });
+        slot
+    };
+    let account = |number| {
+        let name = format!("account-{number:05}");
+        let mut slots = vec![slot(&LicenseGeneral, &name, &licences)];
+        if order_count > 0 {
+            slots.push(slot(&LicenseList, &name, &orders));
+        }
         Arc::new(AccountState {
             name,
             identity: String::new(),
@@ -89,7 +111,7 @@ fn exposition(count: usize, rows: usize) -> Exposition {
             region: Some("ap-guangzhou".to_owned()),
             labels: [("team".to_owned(), "security".to_owned())].into(),
             key_source: Box::new(NoKey),
-            slots: vec![slot],
+            slots,
         })
     };
     let accounts = (0..count).map(account).collect();
@@ -127,10 +149,10 @@ fn series(exposition: &Exposition) -> usize {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     for (name, format) in FORMATS {
-        for rows in [0, 50] {
-            let mut group = criterion.benchmark_group(format!("{name}, {rows} further rows"));
+        for orders in [0, 20] {
+            let mut group = criterion.benchmark_group(format!("{name}, {orders} orders each"));
             for accounts in [1, 100, 1_000, 10_000] {
-                let exposition = exposition(accounts, rows);
+                let exposition = exposition(accounts, orders);
                 group.throughput(Throughput::Elements(series(&exposition) as u64));
                 group.bench_function(format!("{accounts} accounts"), |bencher| {
                     bencher.iter(|| render(&exposition, format));
