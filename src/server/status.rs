@@ -7,7 +7,9 @@ mod account;
 mod health;
 mod licences;
 mod natural;
+pub mod orders;
 mod query;
+mod servers;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -22,13 +24,15 @@ pub use self::account::{
 pub use self::health::{Health, HealthCounts};
 pub use self::licences::Licences;
 pub use self::query::{PER_PAGE, Query, Sort};
+pub use self::servers::{LogService, LogStorage, Servers};
 
 use crate::collection::scheduler::Liveness;
 use crate::collection::snapshot::{AccountState, Store};
 use crate::config::{ActiveConfig, ConfigVersion, Shard};
 use crate::system::clock::{Clock, TimePoint};
-use health::Urgency;
+use health::{Judgement, Urgency};
 use natural::natural_order;
+use orders::NextDeadline;
 
 /// Reports the state of the exporter and its accounts.
 pub struct Status {
@@ -74,6 +78,7 @@ pub struct StatusReport {
 struct Selected<'a> {
     urgency: Urgency,
     failure: Option<FailureKind>,
+    next_deadline: Option<NextDeadline>,
     account: &'a Arc<AccountState>,
 }
 
@@ -131,8 +136,8 @@ impl Status {
         self.make(query, false)
     }
 
-    /// The same report for people: unless `query` filters accounts or sorts them by name, only
-    /// the first few of accounts that fail alike are in it.
+    /// The same report for people: unless `query` filters accounts or sorts them otherwise,
+    /// only the first few of accounts that fail alike are in it.
     #[must_use]
     pub fn report_in_brief(&self, query: &Query) -> StatusReport {
         self.make(query, query.is_overview())
@@ -144,13 +149,17 @@ impl Status {
         let mut counts = HealthCounts::default();
         let mut selected = Vec::new();
         for account in accounts.list() {
-            let urgency = Urgency::of(account, now);
+            let Judgement {
+                urgency,
+                next_deadline,
+            } = Judgement::of(account, now);
             counts.increment(urgency.health);
             if query.selects(account, urgency.health) {
                 let is_failing = urgency.health == Health::Failing;
                 selected.push(Selected {
                     urgency,
                     failure: is_failing.then(|| FailureKind::of(account)).flatten(),
+                    next_deadline,
                     account,
                 });
             }
@@ -158,6 +167,7 @@ impl Status {
         match query.sort {
             Sort::Attention => selected.sort_by(Selected::by_attention),
             Sort::Name => selected.sort_by(Selected::by_name),
+            Sort::Deadline => selected.sort_by(Selected::by_deadline),
         }
         let left_out = if in_brief {
             leave_out(&mut selected)
@@ -216,6 +226,16 @@ impl Selected<'_> {
             .then_with(|| self.failure.cmp(&other.failure))
             .then_with(|| self.urgency.cmp(&other.urgency))
             .then_with(|| self.by_name(other))
+    }
+
+    /// Accounts without a deadline come last.
+    fn by_deadline(&self, other: &Self) -> Ordering {
+        let place = |each: &Self| {
+            let at = each.next_deadline.map(|next| next.at);
+            (at.is_none(), at)
+        };
+        let deadline = place(self).cmp(&place(other));
+        deadline.then_with(|| self.by_name(other))
     }
 
     fn by_name(&self, other: &Self) -> Ordering {

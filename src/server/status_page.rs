@@ -2,7 +2,9 @@
 //! people and for programs.
 
 mod account;
+mod orders;
 mod page;
+mod timeline;
 mod words;
 
 use std::sync::LazyLock;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::harness::within;
-use crate::status::Stories;
+use crate::harness::{Cloud, within};
+use crate::status::{ORDERS, Stories, exporter_with_orders};
 
 /// The names that Chromium goes by.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -217,8 +217,15 @@ impl Browser {
 async fn the_page_reads_well_on_a_phone_and_on_a_desk_in_the_dark_and_in_the_light() {
     let Some(name) = name() else { return };
     let stories = Stories::start().await;
-    let mut browser = Browser::start(name).await;
-    browser.open(&stories.url).await;
+    let cloud = Cloud::start(ORDERS).await;
+    let orders = exporter_with_orders(&cloud).await;
+    for url in [&stories.url, &orders.url] {
+        reads_well(&mut Browser::start(name).await, url).await;
+    }
+}
+
+async fn reads_well(browser: &mut Browser, url: &str) {
+    browser.open(url).await;
     let mut backs = Vec::new();
     for (width, scheme) in [
         (390, "light"),
@@ -249,7 +256,7 @@ async fn the_page_reads_well_on_a_phone_and_on_a_desk_in_the_dark_and_in_the_lig
     assert_eq!(backs[0], backs[4], "the light is the same on each");
     assert_eq!(backs[1], backs[5], "the dark is the same on each");
     assert_ne!(backs[0], backs[1]);
-    assert_eq!(browser.complaints(&stories.url), Vec::<&Value>::new());
+    assert_eq!(browser.complaints(url), Vec::<&Value>::new());
 }
 
 #[tokio::test]

@@ -402,3 +402,173 @@ async fn many_accounts_that_fail_alike_are_one_box_with_a_link_to_all_of_them() 
     assert_eq!(names(&data)[..3], ["a0", "a1", "a2"]);
     assert_eq!(names(&data)[19..21], ["a19", "a20"]);
 }
+
+/// An exporter of accounts with orders, all of which are collected once.
+pub(crate) async fn exporter_with_orders(cloud: &Cloud) -> Exporter {
+    let accounts = ["buyer", "later", "plain", "denied"];
+    let accounts = accounts.map(|name| {
+        format!("- {{name: {name}, credentials: {{type: static, secret_id: AKID{name}, secret_key_env: KEY}}}}\n")
+    });
+    let config = format!(
+        "poll: {{interval: 1s, timeout: 10s}}
+api: {{endpoint: '{}'}}
+collectors:
+  license_list: {{interval: 1s}}
+  general_stat: {{enabled: true}}
+  history_service: {{enabled: true}}
+  log_storage_statistic: {{enabled: true}}
+accounts:
+{}",
+        cloud.url,
+        accounts.concat()
+    );
+    let exporter = Exporter::start(&config, vec![("KEY".to_owned(), "k".to_owned())]).await;
+    data_until(&exporter.url, "all collections", |data| {
+        let accounts = data["accounts"].as_array().unwrap().iter();
+        let collectors = accounts.flat_map(|account| account["collectors"].as_array().unwrap());
+        collectors.clone().count() == 20
+            && collectors
+                .into_iter()
+                .all(|each| !each["success"].is_null())
+    })
+    .await;
+    exporter
+}
+
+pub(crate) const ORDERS: &str = r#"
+accounts:
+  - name: buyer
+    secret_id: AKIDbuyer
+    secret_key: k
+    fields: {LicenseCnt: 9, ExpireLicenseCnt: 0, NearExpiryLicenseCnt: 0, AvailableLicenseCnt: 2}
+    orders:
+      - {ResourceId: cwplic-soon, Deadline: in 6d, LicenseCnt: 20, UsedLicenseCnt: 4, Alias: "a<b>\"\u202e"}
+      - {ResourceId: cwplic-auto, Deadline: in 40d, AutoRenewFlag: 1, LicenseType: 2}
+      - {ResourceId: cwplic-postpaid, LicenseType: 0, Deadline: ""}
+      - {ResourceId: white_1, Deadline: in 3d, SourceType: 1}
+    answers:
+      DescribeGeneralStat: {MachinesAll: 120, MachinesUninstalled: 7, AgentsOnline: 101, Offline: 3, Shutdown: 9, AgentsBasic: 40, AgentsPro: 60, FlagshipMachineCnt: 13, AgentsProExpireWithInSevenDays: 5}
+      DescribeHistoryService: {ResourceId: cwplog-1, Status: 1, EndTime: in 50d, StartTime: 3d ago, IsAutoOpenRenew: 2, InquireNum: 1, BuyStatus: 3}
+      DescribeLogStorageStatistic: {TotalSize: 1073741824, UsedSize: 536870912}
+  - name: later
+    secret_id: AKIDlater
+    secret_key: k
+    fields: {LicenseCnt: 9, ExpireLicenseCnt: 0, NearExpiryLicenseCnt: 0, AvailableLicenseCnt: 2}
+    orders: [{ResourceId: cwplic-later, Deadline: in 20d, UsedLicenseCnt: 1}]
+  - name: plain
+    secret_id: AKIDplain
+    secret_key: k
+    fields: {LicenseCnt: 9, ExpireLicenseCnt: 0, NearExpiryLicenseCnt: 0, AvailableLicenseCnt: 2}
+  - name: denied
+    secret_id: AKIDdenied
+    secret_key: k
+    allow: [cwp:DescribeLicenseGeneral]
+    fields: {LicenseCnt: 9, ExpireLicenseCnt: 0, NearExpiryLicenseCnt: 0, AvailableLicenseCnt: 2}
+"#;
+
+#[tokio::test]
+async fn orders_show_by_deadline_and_those_that_end_unrenewed_need_attention() {
+    let cloud = Cloud::start(ORDERS).await;
+    let exporter = exporter_with_orders(&cloud).await;
+    let told = data(&exporter.url, "").await;
+    assert_eq!(names(&told), ["buyer", "later", "denied", "plain"]);
+    let health = |name| account(&told, name)["health"].as_str().unwrap();
+    assert_eq!(
+        (health("buyer"), health("later")),
+        ("order_ending", "order_ending")
+    );
+    assert_eq!(health("denied"), "ok", "licences are collected");
+    let buyer = account(&told, "buyer");
+    let orders = buyer["orders"].as_array().unwrap().iter();
+    let orders = orders.map(|order| {
+        (
+            order["order"].as_str().unwrap(),
+            order["attention"].as_str().unwrap(),
+        )
+    });
+    assert_eq!(
+        orders.collect::<Vec<_>>(),
+        [
+            ("white_1", "none"),
+            ("cwplic-soon", "now"),
+            ("cwplic-auto", "none"),
+            ("cwplic-postpaid", "none")
+        ]
+    );
+    assert_eq!(buyer["next_deadline_at"], buyer["orders"][0]["deadline_at"]);
+    assert_eq!(buyer["orders"][1]["licences_used"], 4);
+    assert_eq!(buyer["servers"]["agents"]["none"], 7);
+    assert_eq!(buyer["log_service"]["renewal"], "manual");
+    assert_eq!(buyer["log_storage"]["bytes"], 1_073_741_824);
+    let plain = account(&told, "plain");
+    assert_eq!(
+        (&plain["orders"], &plain["next_deadline_at"]),
+        (&serde_json::json!([]), &Value::Null)
+    );
+    assert_eq!(account(&told, "denied")["orders"], Value::Null);
+    let by_deadline = data(&exporter.url, "?sort=deadline").await;
+    assert_eq!(names(&by_deadline), ["buyer", "later", "denied", "plain"]);
+    let sorted = data(&exporter.url, "?sort=deadline&per_page=1&page=2").await;
+    assert_eq!(names(&sorted), ["later"]);
+
+    let page = exporter.get("/?sort=name").await.text().await.unwrap();
+    let lines: Vec<&str> = page.split("<article ").skip(1).collect();
+    let [buyer, denied, _, plain] = lines.as_slice() else {
+        panic!("{page}");
+    };
+    assert!(buyer.contains("order cwplic-soon ends in 5 d"), "{buyer}");
+    assert!(
+        buyer.contains("<svg ") && buyer.contains("a&lt;b&gt;&quot;\u{202e}"),
+        "{buyer}"
+    );
+    assert!(
+        buyer.contains("4 of 20 used") && buyer.contains("0.5 of 1.0 GiB used"),
+        "{buyer}"
+    );
+    assert!(
+        denied.contains(
+            "license_list, general_stat, history_service, log_storage_statistic: permission"
+        ),
+        "{denied}"
+    );
+    assert!(
+        denied.contains("could not be read yet; reading fails: permission"),
+        "{denied}"
+    );
+    assert!(
+        plain.contains("There are none.") && !plain.contains("<svg"),
+        "{plain}"
+    );
+}
+
+#[tokio::test]
+async fn orders_that_can_no_longer_be_read_show_their_age_and_are_withdrawn_in_the_end() {
+    let cloud = Cloud::start(ORDERS).await;
+    let exporter = exporter_with_orders(&cloud).await;
+    cloud.handle.play("later", Answer::Reset).unwrap();
+    let failing = data_until(&exporter.url, "a failure", |data| {
+        account(data, "later")["collectors"][1]["success"] == false
+    })
+    .await;
+    assert!(account(&failing, "later")["orders"].is_array());
+    let page = exporter.get("/?q=later").await.text().await.unwrap();
+    assert!(
+        page.contains("</time>; reading fails: network, see below"),
+        "{page}"
+    );
+    assert!(page.contains("<svg "), "{page}");
+
+    let config = std::fs::read_to_string(exporter.config_file()).unwrap();
+    let config = config.replace(
+        "license_list: {interval: 1s}",
+        "license_list: {interval: 1s, max_age: 2s}",
+    );
+    assert_eq!(exporter.reload(&config).await.status(), 200);
+    data_until(&exporter.url, "the withdrawal", |data| {
+        account(data, "later")["orders"].is_null()
+    })
+    .await;
+    let page = exporter.get("/?q=later").await.text().await.unwrap();
+    assert!(page.contains("too long ago to be shown"), "{page}");
+    assert!(!page.contains("<svg "), "{page}");
+}

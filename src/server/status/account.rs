@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::Selected;
 use super::health::Health;
 use super::licences::{AUTO_RENEWAL, Licences, whole};
+use super::orders::{NextDeadline, Order, Orders};
+use super::servers::{LogService, LogStorage, Servers};
 use crate::collection::snapshot::{AccountState, CollectorState, Slot, TaskState};
 use crate::collectors::license_general::defs;
-use crate::collectors::{Drift, Sample};
+use crate::collectors::license_list::LicenseList;
+use crate::collectors::{Collector as _, Drift, Sample};
 use crate::system::clock::TimePoint;
 
 /// One account.
@@ -37,6 +40,20 @@ pub struct AccountReport {
     pub switches: BTreeMap<String, bool>,
     /// The protection that new servers get, in the API's own word.
     pub protect_type: Option<String>,
+    /// The next deadline of an order that is not isolated, the log service's included.
+    #[serde(rename = "next_deadline_at", serialize_with = "only_time")]
+    pub next_deadline: Option<NextDeadline>,
+    /// The orders of licences, the next deadline first; nothing while they are not known.
+    pub orders: Option<Vec<Order<'static>>>,
+    /// The order of the log service.
+    pub log_service: Option<LogService>,
+    /// The storage of the log service.
+    pub log_storage: Option<LogStorage>,
+    /// The servers.
+    pub servers: Option<Servers>,
+    /// The order whose end needs most attention.
+    #[serde(skip)]
+    pub urgent_order: Option<Order<'static>>,
     /// The key.
     pub credential: CredentialReport,
     /// The state of each collector.
@@ -159,11 +176,16 @@ pub struct Budget {
     pub limit_per_second: f64,
 }
 
+fn only_time<S: Serializer>(next: &Option<NextDeadline>, serializer: S) -> Result<S::Ok, S::Error> {
+    next.map(|next| next.at).serialize(serializer)
+}
+
 impl AccountReport {
     pub(super) fn new(
         Selected {
             urgency,
             failure,
+            next_deadline,
             account,
         }: &Selected<'_>,
         now: TimePoint,
@@ -181,15 +203,37 @@ impl AccountReport {
             editions: BTreeMap::new(),
             switches: BTreeMap::new(),
             protect_type: None,
+            next_deadline: *next_deadline,
+            orders: None,
+            log_service: None,
+            log_storage: None,
+            servers: None,
+            urgent_order: None,
             credential: CredentialReport {
                 source: account.key_source.text(),
                 expires_at: account.key_source.expires_at(),
             },
             collectors: Vec::new(),
         };
-        for slot in &account.slots {
-            let state = slot.load();
-            let samples = slot.samples(&state, now);
+        let states: Vec<_> = account
+            .slots
+            .iter()
+            .map(|slot| (slot, slot.load()))
+            .collect();
+        let samples = states
+            .iter()
+            .filter_map(|(slot, state)| slot.samples(state, now));
+        let orders = Orders::read(samples.flatten(), now.wall.as_second());
+        report.urgent_order = orders.most_urgent().cloned().map(Order::into_owned);
+        report.log_service = orders.log_service.as_ref().map(LogService::new);
+        let licences = orders.licences.into_iter().map(Order::into_owned);
+        let list = states
+            .iter()
+            .find(|(slot, _)| slot.collector().name() == LicenseList.name());
+        let is_known = list.is_some_and(|(slot, state)| slot.samples(state, now).is_some());
+        report.orders = is_known.then(|| licences.collect());
+        for (slot, state) in &states {
+            let samples = slot.samples(state, now);
             for sample in samples.unwrap_or_default() {
                 report.add(sample);
             }
@@ -198,7 +242,7 @@ impl AccountReport {
                 requests_last_minute: account.key_source.spent(action),
                 limit_per_second,
             };
-            let collector = CollectorReport::new(slot, &state, now, samples, budget);
+            let collector = CollectorReport::new(slot, state, now, samples, budget);
             report.collectors.push(collector);
         }
         report
@@ -206,6 +250,8 @@ impl AccountReport {
 
     fn add(&mut self, sample: &Sample) {
         self.licences.add(sample);
+        Servers::add(&mut self.servers, sample);
+        LogStorage::add(&mut self.log_storage, sample);
         let (label, value) = (sample.label(), whole(sample.value));
         match sample.metric.name {
             name if name == defs::EDITION.name => self.edition(label).licences = value,

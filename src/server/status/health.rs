@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::licences::{Licences, auto_renewal};
+use super::orders::{Attention, NextDeadline, Orders};
 use crate::collection::snapshot::AccountState;
 use crate::system::clock::TimePoint;
 
@@ -16,6 +17,8 @@ pub enum Health {
     Failing,
     /// Licences have expired.
     Expired,
+    /// An order ends soon and nothing renews it, or it has ended.
+    OrderEnding,
     /// Licences expire within 15 days.
     NearExpiry,
     /// No licence is available for a further server.
@@ -28,9 +31,10 @@ pub enum Health {
 
 impl Health {
     /// Every health, the most urgent first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Failing,
         Self::Expired,
+        Self::OrderEnding,
         Self::NearExpiry,
         Self::Exhausted,
         Self::Waiting,
@@ -43,6 +47,7 @@ impl Health {
         match self {
             Self::Failing => "failing",
             Self::Expired => "expired",
+            Self::OrderEnding => "order_ending",
             Self::NearExpiry => "near_expiry",
             Self::Exhausted => "exhausted",
             Self::Waiting => "waiting",
@@ -88,15 +93,32 @@ pub(super) struct Urgency {
     can_wait: bool,
 }
 
-impl Urgency {
-    /// The urgency of `account` at `now`.
+/// What all accounts are asked, whether they are on the page or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judgement {
+    pub(super) urgency: Urgency,
+    /// The next deadline of an order that is not isolated.
+    pub(super) next_deadline: Option<NextDeadline>,
+}
+
+impl Judgement {
+    /// The judgement of `account` at `now`.
     pub(super) fn of(account: &AccountState, now: TimePoint) -> Self {
         let (mut licences, mut renewal) = (Licences::default(), None);
         let (mut failing, mut waiting) = (false, false);
+        let states: Vec<_> = account
+            .slots
+            .iter()
+            .map(|slot| (slot, slot.load()))
+            .collect();
+        let samples = states
+            .iter()
+            .filter_map(|(slot, state)| slot.samples(state, now));
+        let orders = Orders::read(samples.flatten(), now.wall.as_second());
+        let ending = orders.most_urgent().map(|order| order.attention);
         // The failure of another collector shows beside that collector only.
-        for slot in account.slots.iter().filter(|slot| slot.decides()) {
-            let state = slot.load();
-            let samples = slot.samples(&state, now);
+        for (slot, state) in states.iter().filter(|(slot, _)| slot.decides()) {
+            let samples = slot.samples(state, now);
             for sample in samples.unwrap_or_default() {
                 licences.add(sample);
                 renewal = renewal.or_else(|| auto_renewal(sample));
@@ -111,6 +133,8 @@ impl Urgency {
             Health::Failing
         } else if some(licences.expired) {
             Health::Expired
+        } else if ending.is_some() {
+            Health::OrderEnding
         } else if some(licences.near_expiry) {
             Health::NearExpiry
         } else if licences.available == Some(0) && some(licences.total) {
@@ -120,13 +144,15 @@ impl Urgency {
         } else {
             Health::Ok
         };
+        let can_wait = match health {
+            Health::Failing => licences.total.is_some(),
+            Health::OrderEnding => ending != Some(Attention::Now),
+            Health::NearExpiry => renewal != Some(false),
+            _ => false,
+        };
         Self {
-            health,
-            can_wait: match health {
-                Health::Failing => licences.total.is_some(),
-                Health::NearExpiry => renewal != Some(false),
-                _ => false,
-            },
+            urgency: Urgency { health, can_wait },
+            next_deadline: orders.next_deadline(),
         }
     }
 }

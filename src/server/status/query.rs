@@ -37,6 +37,20 @@ pub enum Sort {
     Attention,
     /// By name: this order does not change while a client reads page after page.
     Name,
+    /// The next deadline of an order first, then by name.
+    Deadline,
+}
+
+impl Sort {
+    /// Its name in a query; the default has none.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attention => "",
+            Self::Name => "name",
+            Self::Deadline => "deadline",
+        }
+    }
 }
 
 impl Default for Query {
@@ -63,7 +77,11 @@ impl Query {
                     let mut all = Health::ALL.into_iter();
                     parsed.health = all.find(|health| health.as_str() == value);
                 }
-                "sort" if value == "name" => parsed.sort = Sort::Name,
+                "sort" => {
+                    let mut all = [Sort::Name, Sort::Deadline].into_iter();
+                    let named = all.find(|sort| sort.as_str() == value);
+                    parsed.sort = named.unwrap_or_default();
+                }
                 "page" => parsed.page = value.parse().unwrap_or(1).max(1),
                 "per_page" => {
                     let wanted = value.parse().unwrap_or(PER_PAGE);
@@ -85,8 +103,8 @@ impl Query {
         if let Some(health) = self.health {
             url.append_pair("health", health.as_str());
         }
-        if self.sort == Sort::Name {
-            url.append_pair("sort", "name");
+        if self.sort != Sort::default() {
+            url.append_pair("sort", self.sort.as_str());
         }
         if self.page > 1 {
             url.append_pair("page", &self.page.to_string());
@@ -143,6 +161,8 @@ mod tests {
         };
         assert_eq!(Query::parse(&query.to_url()), query);
         assert_eq!(Query::default().to_url(), "");
+        let by_deadline = Query::parse("sort=deadline");
+        assert_eq!(by_deadline.to_url(), "sort=deadline");
     }
 
     #[test]

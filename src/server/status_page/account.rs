@@ -1,20 +1,25 @@
 //! One account on the status page: a line with the most important numbers, and details that
 //! open below.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
-use super::words::{ago, count, fact, health, known_fact, until};
+use super::orders::{attention, further, orders};
+use super::words::{ago, count, due, fact, health, known_fact, until};
+use crate::server::status::orders::{Attention, Order};
 use crate::server::status::{AccountReport, CollectorReport, Edition, FailureReport, Health};
 use crate::system::words::{counted, span};
 
 /// The names of the columns.
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "Licences",
     "Available",
     "Used",
     "Near expiry",
     "Expired",
+    "Next deadline",
     "Renewal",
     "Age",
     "Next poll",
@@ -34,9 +39,9 @@ pub(super) fn heads() -> Markup {
 /// The account as of `now`.
 pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
     html! {
-        article.account.(account.health.as_str()) {
+        article.account.(account.health.as_str()).urgent[is_urgent(account)] {
             details { (line(account, now)) (more(account, now)) }
-            (failures(account, now))
+            (failure(account, now))
         }
     }
 }
@@ -44,10 +49,17 @@ pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
 /// The same for an account of a group that fails alike, whose failure is shown once.
 pub(super) fn render_alike(account: &AccountReport, now: Timestamp) -> Markup {
     html! {
-        article.account.(account.health.as_str()) {
-            details { (line(account, now)) (failures(account, now)) (more(account, now)) }
+        article.account.(account.health.as_str()).urgent[is_urgent(account)] {
+            details { (line(account, now)) (failure(account, now)) (more(account, now)) }
         }
     }
+}
+
+/// Whether the order that makes the health of the account ends within days.
+fn is_urgent(account: &AccountReport) -> bool {
+    let order = account.urgent_order.as_ref();
+    account.health == Health::OrderEnding
+        && order.is_some_and(|order| order.attention == Attention::Now)
 }
 
 fn line(account: &AccountReport, now: Timestamp) -> Markup {
@@ -58,7 +70,7 @@ fn line(account: &AccountReport, now: Timestamp) -> Markup {
             span.sign aria-hidden="true" { (sign) }
             span.who {
                 b { (account.account) }
-                " " small { (state(account)) }
+                " " small { (state(account, now)) }
                 @for mark in marks(account) { " " span.mark { (mark) } }
             }
             (counts(account, now))
@@ -66,16 +78,17 @@ fn line(account: &AccountReport, now: Timestamp) -> Markup {
     }
 }
 
-fn failures(account: &AccountReport, now: Timestamp) -> Markup {
+/// Why the account fails. The failures of other collectors are beside these.
+fn failure(account: &AccountReport, now: Timestamp) -> Markup {
     html! {
-        @for collector in &account.collectors {
+        @for collector in account.collectors.iter().filter(|each| each.decides) {
             @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
         }
     }
 }
 
 /// The health in words, with its cause.
-fn state(account: &AccountReport) -> String {
+fn state(account: &AccountReport, now: Timestamp) -> String {
     let licences = &account.licences;
     let some = |number: Option<u64>| number.map(count).unwrap_or_default();
     match account.health {
@@ -84,6 +97,10 @@ fn state(account: &AccountReport) -> String {
             None => "failing: its values are too old".to_owned(),
         },
         Health::Expired => format!("{} expired", some(licences.expired)),
+        Health::OrderEnding => {
+            let order = account.urgent_order.as_ref();
+            order.map_or_else(String::new, |order| ending(order, now))
+        }
         Health::NearExpiry => {
             let renewal = match account.auto_renewal() {
                 Some(false) => ", not renewed by themselves",
@@ -97,10 +114,35 @@ fn state(account: &AccountReport) -> String {
     }
 }
 
+/// The end of an order in words.
+fn ending(order: &Order<'_>, now: Timestamp) -> String {
+    let what = match &*order.order {
+        "" => "an order".to_owned(),
+        id => format!("order {id}"),
+    };
+    match order.deadline {
+        _ if order.is_isolated() => format!("{what} is isolated"),
+        Some(at) if order.renews_itself() => format!("{what} not renewed, ends {}", due(at, now)),
+        Some(at) if at.0 <= now.as_second() => format!("{what} ended {}", due(at, now)),
+        Some(at) => format!("{what} ends {}", due(at, now)),
+        None => what,
+    }
+}
+
 /// Remarks on the values.
 fn marks(account: &AccountReport) -> Vec<String> {
     let collectors = || account.collectors.iter();
-    let mut marks = Vec::new();
+    let mut failing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let known = account.failure().map(|failure| failure.reason);
+    for collector in collectors().filter(|each| !each.decides) {
+        let reason = collector.failure.as_ref().map(|failure| failure.reason);
+        if let Some(reason) = reason.filter(|reason| Some(*reason) != known) {
+            failing.entry(reason).or_default().push(collector.collector);
+        }
+    }
+    let failing = failing.into_iter();
+    let failing = failing.map(|(reason, names)| format!("{}: {reason}", names.join(", ")));
+    let mut marks: Vec<String> = failing.collect();
     if collectors().any(|each| each.withdrawn) {
         marks.push("values withdrawn".to_owned());
     }
@@ -120,7 +162,8 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
     let some = |number: Option<u64>| number.is_some_and(|number| number > 0);
     let none_left = licences.available == Some(0) && some(licences.total);
     let (near_expiry, expired) = (licences.near_expiry, licences.expired);
-    let collectors = || account.collectors.iter();
+    // Other collectors have their own ages, which the details show.
+    let collectors = || account.collectors.iter().filter(|each| each.decides);
     let age = collectors()
         .filter_map(|each| each.age_seconds)
         .reduce(f64::max);
@@ -132,6 +175,12 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
         ("", number(licences.used)),
         (class("warn", some(near_expiry)), number(near_expiry)),
         (class("bad", some(expired)), number(expired)),
+        (
+            account
+                .next_deadline
+                .map_or("", |next| attention(next.attention)),
+            known(account.next_deadline.map(|next| due(next.at, now))),
+        ),
         ("", on_or_off(account.auto_renewal())),
         ("", known(age.map(span))),
         (
@@ -154,7 +203,7 @@ fn on_or_off(switch: Option<bool>) -> Markup {
     known(switch.map(|on| if on { "on" } else { "off" }))
 }
 
-fn known(value: Option<impl Render>) -> Markup {
+pub(super) fn known(value: Option<impl Render>) -> Markup {
     html! {
         @match value { Some(value) => (value), None => span.unknown title="not known" { "–" } }
     }
@@ -229,6 +278,8 @@ fn more(account: &AccountReport, now: Timestamp) -> Markup {
                 @for (name, value) in &account.labels { (fact(format!("Label {name}"), value)) }
                 (known_fact("New servers get", account.protect_type.as_ref()))
             }
+            (orders(account, now))
+            (further(account, now))
             @for each in &account.collectors { (collector(each, now)) }
             dl {
                 (known_fact("Not expired", licences.not_expired.map(count)))
@@ -277,11 +328,15 @@ fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
             (fact("Collector", collector.collector))
             (fact("Next poll", known(running.or(next))))
             (known_fact("Last poll", last))
+            (known_fact("Age", collector.age_seconds.map(span)))
             (fact("Failed polls", count(collector.failures)))
             (fact("Budget", format!("{used} of this key in the last minute, {limit}/s allowed")))
             @for drift in &collector.drift {
                 (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind.as_str()) }))
             }
+        }
+        @if let (false, Some(failure)) = (collector.decides, &collector.failure) {
+            (failed(failure, collector, now))
         }
     }
 }

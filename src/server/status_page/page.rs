@@ -65,7 +65,7 @@ fn icon(report: &StatusReport) -> String {
         .find(|health| report.health.of(*health) > 0)
     {
         Some(Health::Failing | Health::Expired) => "d1242f",
-        Some(Health::NearExpiry | Health::Exhausted) => "bf8700",
+        Some(Health::OrderEnding | Health::NearExpiry | Health::Exhausted) => "bf8700",
         Some(Health::Ok) => "1a7f37",
         Some(Health::Waiting) | None => "8c959f",
     };
@@ -139,6 +139,13 @@ fn link(query: &Query) -> String {
     }
 }
 
+/// The orders that accounts can be in.
+const ORDERS: [(Sort, &str); 3] = [
+    (Sort::Attention, "urgency"),
+    (Sort::Name, "name"),
+    (Sort::Deadline, "next deadline"),
+];
+
 fn filter(report: &StatusReport, query: &Query) -> Markup {
     let query = Query {
         page: 1,
@@ -182,17 +189,18 @@ fn filter(report: &StatusReport, query: &Query) -> Markup {
             @if let Some(health) = query.health {
                 input type="hidden" name="health" value=(health.as_str());
             }
-            @if query.sort == Sort::Name {
-                input type="hidden" name="sort" value="name";
+            @if query.sort != Sort::default() {
+                input type="hidden" name="sort" value=(query.sort.as_str());
             }
             button type="submit" { "Filter" }
             @if !query.text.is_empty() {
                 a href=(without_text) { "Clear" }
             }
             span.sort {
-                @match query.sort {
-                    Sort::Attention => { "By urgency, or " a href=(sorted(Sort::Name)) { "by name" } }
-                    Sort::Name => { "By name, or " a href=(sorted(Sort::Attention)) { "by urgency" } }
+                "By "
+                @for (index, (each, name)) in ORDERS.into_iter().enumerate() {
+                    @if index > 0 { " · " }
+                    @if query.sort == each { b { (name) } } @else { a href=(sorted(each)) { (name) } }
                 }
             }
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use crate::server::status::Health;
+use crate::server::status::orders::Moment;
 use crate::system::words::span;
 
 /// A fact in a list of facts.
@@ -41,6 +42,22 @@ pub(super) fn until(then: Timestamp, now: Timestamp) -> Markup {
     html! { (time(then, &format!("in {}", span(seconds)))) }
 }
 
+/// When a deadline is, in days or hours where there are several.
+pub(super) fn due(deadline: Moment, now: Timestamp) -> String {
+    const HOUR: u64 = 3_600;
+    const DAY: u64 = 24 * HOUR;
+    let left = deadline.0.saturating_sub(now.as_second());
+    let words = match left.unsigned_abs() {
+        long if long >= 2 * DAY => format!("{} d", count(long / DAY)),
+        long if long >= 2 * HOUR => format!("{} h", long / HOUR),
+        short => span(short as f64),
+    };
+    match left {
+        0.. => format!("in {words}"),
+        _ => format!("{words} ago"),
+    }
+}
+
 fn time(at: Timestamp, words: &str) -> Markup {
     let exact = format!("{at:.0}");
     html! { time datetime=(exact) title=(exact) { (words) } }
@@ -51,6 +68,7 @@ pub(super) fn health(health: Health) -> (&'static str, &'static str) {
     match health {
         Health::Failing => ("✕", "Failing"),
         Health::Expired => ("■", "Expired"),
+        Health::OrderEnding => ("●", "Order ends"),
         Health::NearExpiry => ("▲", "Near expiry"),
         Health::Exhausted => ("◆", "None available"),
         Health::Waiting => ("○", "Waiting"),
@@ -61,6 +79,22 @@ pub(super) fn health(health: Health) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_is_told_in_days_or_hours_unless_it_is_near() {
+        let now = Timestamp::from_second(1_000_000_000).unwrap();
+        for (left, text) in [
+            (0, "in 0 s"),
+            (93_600, "in 26 h"),
+            (172_800, "in 2 d"),
+            (100_000_000, "in 1,157 d"),
+            (-90, "1 min 30 s ago"),
+            (-864_000, "10 d ago"),
+        ] {
+            assert_eq!(due(Moment(1_000_000_000 + left), now), text);
+        }
+        assert!(due(Moment(i64::MIN), now).ends_with(" d ago"));
+    }
 
     #[test]
     fn counts_have_a_comma_at_each_thousand() {

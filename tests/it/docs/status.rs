@@ -9,15 +9,28 @@ use serde_json::Value;
 use super::generated::{as_code, assert_table};
 use super::{Readme, only_code};
 use crate::harness::{Cloud, Exporter, Program, page_once_ready};
-use crate::status::{Stories, data};
+use crate::status::{ORDERS, Stories, data, exporter_with_orders};
 
 /// Maps whose keys differ from answer to answer.
-const MAPS: [&str; 4] = [
+const MAPS: [&str; 6] = [
     "accounts[].editions",
     "accounts[].labels",
+    "accounts[].servers.agents",
+    "accounts[].servers.editions",
     "accounts[].switches",
     "health",
 ];
+
+/// An account that has nothing but its name in good order.
+const ODD_ORDERS: &str = "name: plain
+    orders: [{ResourceId: a, LicenseCnt: -1, UsedLicenseCnt: -1, FreezeNum: -1, BuyTime: x}]
+    answers:
+      DescribeGeneralStat: {MachinesAll: -1, AgentsOnline: 1}
+      DescribeLogStorageStatistic: {TotalSize: -1, UsedSize: 1}
+      DescribeHistoryService: {Status: 0, EndTime: ''}";
+
+const ODD_STORAGE: &str = "name: later
+    answers: {DescribeLogStorageStatistic: {TotalSize: 1, UsedSize: -1}}";
 
 /// The types in which each key was seen.
 type Seen = BTreeMap<String, BTreeSet<&'static str>>;
@@ -34,7 +47,7 @@ fn note(path: &str, value: &Value, seen: &mut Seen) {
         Value::Array(items) => {
             let path = format!("{path}[]");
             items.iter().for_each(|item| note(&path, item, seen));
-            return;
+            "array"
         }
         Value::Object(entries) => {
             for (key, value) in entries {
@@ -48,7 +61,7 @@ fn note(path: &str, value: &Value, seen: &mut Seen) {
     seen.entry(path.to_owned()).or_default().insert(kind);
 }
 
-/// How the table says it: an object has a row only if it may be null.
+/// How the table says it: an object or array has a row only if it may be null.
 fn documented(kinds: &BTreeSet<&'static str>) -> Option<String> {
     let mut kinds = kinds.clone();
     let or_null = if kinds.remove("null") { " or null" } else { "" };
@@ -57,7 +70,7 @@ fn documented(kinds: &BTreeSet<&'static str>) -> Option<String> {
         kinds.remove("integer");
     }
     match kinds.into_iter().collect::<Vec<_>>()[..] {
-        ["object"] if or_null.is_empty() => None,
+        ["object" | "array"] if or_null.is_empty() => None,
         [kind] => Some(as_code(kind) + or_null),
         ref kinds => panic!("of several types, or of none: {kinds:?}"),
     }
@@ -102,6 +115,15 @@ async fn the_json_has_exactly_the_documented_keys_with_their_types() {
     .await;
     let exporter = Exporter::of(&cloud, 2).await;
     exporter.ready().await;
+    note("", &data(&exporter.url, "").await, &mut seen);
+    // Orders, and those of which nothing can be read.
+    let cloud = Cloud::start(
+        &ORDERS
+            .replace("name: plain", ODD_ORDERS)
+            .replace("name: later", ODD_STORAGE),
+    )
+    .await;
+    let exporter = exporter_with_orders(&cloud).await;
     note("", &data(&exporter.url, "").await, &mut seen);
     let rows = seen.iter().filter_map(|(key, kinds)| {
         let kind = documented(kinds)?;
