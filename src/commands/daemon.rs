@@ -23,6 +23,7 @@ use crate::commands::service_manager;
 use crate::config::{ActiveConfig, Config, ConfigError, Source, shown_path};
 use crate::exposition::Exposition;
 use crate::exposition::process::ProcessMetrics;
+use crate::server::calendar::Calendar;
 use crate::server::listen::{self, ListenAddress, ListenError};
 use crate::server::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use crate::server::router::Router;
@@ -209,6 +210,7 @@ impl App {
                 clock: self.clock.clone(),
                 started_at: self.started_at,
             },
+            calendar: Calendar::default(),
             reload: self.options.enable_lifecycle.then_some(requests),
         });
         let mut reloads = Reloads::new(self.source, self.fleet.network());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::Registry;
 
+use super::calendar::Calendar;
 use super::renderer::{Renderer, WAITING_PAGES, WAITING_PROBES};
 use super::request_limiter::RequestLimiter;
 use super::router::Router;
@@ -80,6 +81,7 @@ pub(super) fn router(accounts: usize, scrapes: usize) -> Router {
             clock,
             started_at: now,
         },
+        calendar: Calendar::default(),
         reload: None,
     }
 }

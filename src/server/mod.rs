@@ -5,6 +5,7 @@ mod activity_stream;
 mod answers;
 mod auth_layer;
 mod body;
+pub mod calendar;
 mod connection;
 mod connections;
 mod discovery;

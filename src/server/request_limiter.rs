@@ -223,11 +223,18 @@ mod tests {
     #[tokio::test]
     async fn nothing_that_grows_with_the_accounts_is_computed_on_the_thread_that_serves() {
         let request_limiter = request_limiter(40);
-        for path in ["/", "/api/v1/status", "/config", "/sd", "/probe?target=a"] {
+        for path in [
+            "/",
+            "/api/v1/status",
+            "/config",
+            "/sd",
+            "/probe?target=a",
+            "/calendar.ics?account=a",
+        ] {
             let mut answer = Box::pin(status(&request_limiter, path));
             let at_once = (&mut answer).now_or_never();
             assert_eq!(at_once, None, "{path}");
-            let expected = if path.starts_with("/probe") { 400 } else { 200 };
+            let expected = if path.ends_with("=a") { 400 } else { 200 };
             assert_eq!(answer.await, expected, "{path}");
         }
     }

@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::body::Body;
+use super::calendar::Calendar;
 use super::negotiation::Dialect;
 use super::renderer::Renderer;
 use super::reply::{JSON, PLAIN, answer};
 use super::scrape::NegotiationCache;
 use super::scrape::bodies::Bodies;
-use super::{discovery, scrape, status_page};
+use super::{calendar, discovery, scrape, status_page};
 use crate::server::status::Status;
 
 /// Answers requests from the snapshots and the cached bodies.
@@ -29,6 +30,8 @@ pub struct Router {
     pub probes: Renderer,
     /// The source of health, readiness, service discovery, the status page and its JSON.
     pub status: Status,
+    /// The calendar of deadlines.
+    pub calendar: Calendar,
     /// Receives the reload requests of clients, if `--web.enable-lifecycle` allows them.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
 }
@@ -39,12 +42,13 @@ pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 const RELOAD: &str = "/-/reload";
 
 /// All paths except the path of the metrics.
-pub const PATHS: [&str; 8] = [
+pub const PATHS: [&str; 9] = [
     "/",
     "/-/healthy",
     "/-/ready",
     RELOAD,
     "/api/v1/status",
+    calendar::PATH,
     "/config",
     "/probe",
     "/sd",
@@ -115,6 +119,14 @@ impl Router {
                 let (router, query) = (Arc::clone(self), query.to_owned());
                 let probe = move || scrape::probe(router.bodies.exposition(), &query, dialect);
                 self.probes.answer(request, probe).await
+            }
+            calendar::PATH => {
+                // Without the token, so that equal feeds are made once.
+                let account = calendar::account(query);
+                let request = format!("{path} {account:?}");
+                let router = Arc::clone(self);
+                let feed = move || router.calendar.answer(&router.status, account.as_deref());
+                self.pages.answer(request, feed).await
             }
             _ => {
                 let (router, uri) = (Arc::clone(self), request.uri.clone());

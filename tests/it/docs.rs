@@ -1122,10 +1122,17 @@ async fn the_exit_codes_are_as_documented() {
 async fn every_path_answers_as_documented() {
     let cloud = Cloud::with_accounts(1).await;
     cloud.handle.play("a0", Answer::Hang).unwrap();
-    let exporter = Exporter::of(&cloud, 1).await;
+    let (config, variables) = config_for(&cloud, 1);
+    let config = config.replace(LICENSES_ALONE, "");
+    let exporter = Exporter::start(&config, variables).await;
     assert_eq!(exporter.get("/-/ready").await.status(), 503);
     cloud.handle.resume("a0").unwrap();
     exporter.ready().await;
+    let has_calendar = async || {
+        let status = exporter.get("/calendar.ics").await.status();
+        (status == 200).then_some(())
+    };
+    eventually("the calendar", has_calendar).await;
     let ask = async |method: http::Method, path: &str| {
         let request = client().request(method, format!("{}{path}", exporter.url));
         request.send().await.unwrap()

@@ -1,6 +1,6 @@
 //! Each format and coding, as clients ask for them.
 
-mod parsers;
+pub(crate) mod parsers;
 
 use std::io::Read as _;
 

@@ -12,6 +12,7 @@ mod answers;
 mod architecture;
 mod browser;
 mod budget;
+mod calendar;
 mod collectors;
 mod credentials;
 mod dashboard;

@@ -98,6 +98,12 @@ impl Order<'_> {
         self.status == "isolated"
     }
 
+    /// Whether the order has not come to its end for good.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(&*self.status, "none" | "destroyed")
+    }
+
     /// Whether nobody is asked to renew the order, as it was not bought.
     #[must_use]
     pub fn is_trial(&self) -> bool {
@@ -190,7 +196,7 @@ impl<'a> Orders<'a> {
     /// The orders that have not come to their end for good.
     pub fn live(&self) -> impl Iterator<Item = &Order<'a>> {
         let all = self.licences.iter().chain(&self.log_service);
-        all.filter(|order| !matches!(&*order.status, "none" | "destroyed"))
+        all.filter(|order| order.is_live())
     }
 
     /// The order that needs most attention, if any does.

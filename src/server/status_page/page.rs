@@ -15,8 +15,9 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// Links to other paths, relative to this page, as a proxy may serve the exporter below
 /// another path.
-const LINKS: [(&str, &str); 5] = [
+const LINKS: [(&str, &str); 6] = [
     ("api/v1/status", "JSON"),
+    ("calendar.ics", "Calendar"),
     ("config", "Configuration"),
     ("sd", "Service discovery"),
     ("-/healthy", "Health"),

@@ -74,7 +74,7 @@ print(json.dumps([[s.name, s.labels, s.value] for family in families for s in fa
 ";
 
 /// A Python that has the client, if `tests/run` could get it.
-fn client_python() -> Option<String> {
+pub(crate) fn client_python() -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "what `tests/run` says is for the tests"
