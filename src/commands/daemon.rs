@@ -20,7 +20,7 @@ use crate::collection::snapshot::Store;
 use crate::collection::state_dir::{Saver, StateDir, StateError};
 use crate::collectors::{self, Collectors};
 use crate::commands::service_manager;
-use crate::config::{ActiveConfig, Config, ConfigError, Source, shown_path};
+use crate::config::{ActiveConfig, Config, ConfigError, Environment, Source, shown_path};
 use crate::exposition::Exposition;
 use crate::exposition::process::ProcessMetrics;
 use crate::server::calendar::Calendar;
@@ -86,6 +86,8 @@ pub struct AppOptions {
     pub limits: Limits,
     /// The web configuration: TLS, passwords, headers.
     pub web_config: Option<PathBuf>,
+    /// The token that opens the calendar without a password.
+    pub calendar_token: Option<PathBuf>,
     /// Whether `/-/healthy` and `/-/ready` need no password.
     pub health_without_auth: bool,
     /// The path of the metrics.
@@ -134,7 +136,7 @@ impl App {
             collectors: collectors::defaults(options.collectors),
             ..source
         };
-        let (web_config, config) = read(&thread, &source, options.web_config.as_deref())?;
+        let (web_config, config) = read(&thread, &source, &options)?;
         let server = Server {
             listeners,
             connections: options.limits.connections,
@@ -276,17 +278,42 @@ impl App {
 fn read(
     other: &ServingThread,
     source: &Source,
-    web_config: Option<&Path>,
+    options: &AppOptions,
 ) -> Result<(Option<WebConfigFile>, Config), ConfigError> {
     let progress = Arc::<Progress>::default();
     let watching = other.spawn(watch(Arc::clone(&progress)));
     let read = progress.of(|| {
-        let open = |file| WebConfigFile::open(file, &source.environment);
-        let web_config = web_config.map(open).transpose()?;
+        let (file, token) = (&options.web_config, &options.calendar_token);
+        let web_config = open_web_config(file.as_deref(), token.as_deref(), &source.environment)?;
         Ok((web_config, source.load()?))
     });
     watching.abort();
     read
+}
+
+/// Reads the web configuration and the calendar's token, if there are files of them.
+///
+/// # Errors
+///
+/// When one of them cannot be used, or the token has no effect.
+pub fn open_web_config(
+    file: Option<&Path>,
+    token: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<WebConfigFile>, ConfigError> {
+    let config = file
+        .map(|file| WebConfigFile::open(file, environment))
+        .transpose()?;
+    match (config, token) {
+        (Some(config), Some(token)) => config.with_calendar_token(token).map(Some),
+        (None, Some(token)) => Err(ConfigError::whole(
+            token,
+            "--web.calendar-token-file has no effect without --web.config.file, as everybody \
+             gets the calendar",
+            "demand passwords by --web.config.file, or leave the flag out",
+        )),
+        (config, None) => Ok(config),
+    }
 }
 
 /// Ends the process at a stop signal, as nothing has started yet that must be stopped, and

@@ -43,6 +43,11 @@ pub(super) struct Flags {
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub(super) web_config_file: Option<PathBuf>,
 
+    /// File with a token that opens /calendar.ics without the password that the web
+    /// configuration demands, as /calendar.ics?token=TOKEN.
+    #[arg(long = "web.calendar-token-file", value_name = "FILE")]
+    pub(super) calendar_token_file: Option<PathBuf>,
+
     /// Answer /-/healthy and /-/ready without the password that the web configuration
     /// demands.
     #[arg(long = "web.health-without-auth")]
@@ -175,6 +180,7 @@ impl Flags {
                 scrapes: usize::try_from(self.max_requests).unwrap_or(usize::MAX),
             },
             web_config: self.web_config_file,
+            calendar_token: self.calendar_token_file,
             health_without_auth: self.health_without_auth,
             telemetry_path: self.telemetry_path,
             enable_lifecycle: self.enable_lifecycle,

@@ -21,11 +21,10 @@ use crate::cloud::credentials::MAX_READS;
 use crate::cloud::trust::Trust;
 use crate::collection::state_dir::{StateDir, worker};
 use crate::collectors;
-use crate::commands::daemon::{App, AppOptions, StartError};
+use crate::commands::daemon::{App, AppOptions, StartError, open_web_config};
 use crate::config::{Config, Environment, Source, shown_path};
 use crate::exposition;
 use crate::server::listen::ListenAddress;
-use crate::server::web_config::WebConfigFile;
 use crate::simulator::{Scenario, Simulator};
 use crate::system::clock::Clock;
 use crate::system::logging::{self, Threshold};
@@ -217,8 +216,8 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
     let load = || source.load().map_err(CommandFailure::usage);
     match command {
         None if flags.config_check => {
-            let (web, state_dir) = (flags.web_config_file.clone(), flags.state_dir.clone());
-            let checking = move || check(&source, web.as_deref(), state_dir.as_deref());
+            let options = flags.app_options();
+            let checking = move || check(&source, &options);
             let checked = reading::within(PATIENCE, checking).await;
             let config = checked.unwrap_or_else(|path| Err(CommandFailure::Usage(hangs(&path))))?;
             for warning in config.warnings() {
@@ -244,20 +243,17 @@ async fn execute(cli: Cli, environment: &Environment, clock: &Clock) -> Result<(
 
 /// The configuration, if the web configuration, the state folder and the trusted certificates
 /// are good too; else the problems of both configurations. Blocks for as long as their files do.
-fn check(
-    source: &Source,
-    web: Option<&Path>,
-    state_dir: Option<&Path>,
-) -> Result<Config, CommandFailure> {
+fn check(source: &Source, options: &AppOptions) -> Result<Config, CommandFailure> {
     let environment = &source.environment;
-    let open = |file| WebConfigFile::open(file, environment).map(|_| ());
-    let web = web.map_or(Ok(()), open);
+    let (web, token) = (&options.web_config, &options.calendar_token);
+    let web = open_web_config(web.as_deref(), token.as_deref(), environment);
     let config = match (source.check(), web) {
-        (Ok(config), Ok(())) => config,
+        (Ok(config), Ok(_)) => config,
         (Ok(_), Err(web)) => return Err(CommandFailure::usage(web)),
-        (Err(config), Ok(())) => return Err(CommandFailure::usage(config)),
+        (Err(config), Ok(_)) => return Err(CommandFailure::usage(config)),
         (Err(config), Err(web)) => return Err(CommandFailure::Usage(format!("{config}\n{web}"))),
     };
+    let state_dir = options.state_dir.as_deref();
     state_dir
         .map_or(Ok(()), StateDir::check)
         .map_err(CommandFailure::usage)?;

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::answers::LimitReached;
 use super::body::Body;
+use super::calendar;
 use super::passwords::{Passwords, Verdict};
 use super::reply::{self, PLAIN, answer};
 use super::router::Router;
@@ -27,6 +28,7 @@ pub(super) struct AuthLayer {
     passwords: Passwords,
     health_is_open: bool,
     log_wrong: LogLimit,
+    log_wrong_token: LogLimit,
     log_busy: LogLimit,
 }
 
@@ -49,6 +51,7 @@ impl AuthLayer {
             passwords: Passwords::new(),
             health_is_open,
             log_wrong: LogLimit::minute(),
+            log_wrong_token: LogLimit::minute(),
             log_busy: LogLimit::minute(),
         }
     }
@@ -69,6 +72,9 @@ impl AuthLayer {
         }
         let is_open = self.health_is_open && Router::is_health(request.uri.path());
         if settings.users.is_empty() || is_open {
+            return Ok(settings);
+        }
+        if self.has_right_token(request, peer).await {
             return Ok(settings);
         }
         let verdict = match credentials(&request.headers) {
@@ -93,6 +99,20 @@ impl AuthLayer {
             Verdict::Busy => reply::refused(LimitReached::Passwords),
         };
         Err(settings.with_headers(refusal))
+    }
+
+    /// Whether a token in the URL opens the calendar. It opens nothing else.
+    async fn has_right_token(&self, request: &Parts, peer: IpAddr) -> bool {
+        let Some(token) = calendar::token(&request.uri) else {
+            return false;
+        };
+        let is_right = self.file.admits_to_calendar(&token).await;
+        if is_right == Some(false)
+            && let Some(count) = self.log_wrong_token.admit()
+        {
+            warn!(%peer, hidden = hidden(count), "a wrong token for the calendar was refused");
+        }
+        is_right == Some(true)
     }
 
     /// Logs a refusal, without the user's name: people type passwords there.

@@ -9,7 +9,7 @@ mod event;
 mod text;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Uri, header};
 use parking_lot::Mutex;
 use url::form_urlencoded;
 
@@ -62,9 +62,19 @@ struct Feed {
 
 /// The account that a query names.
 pub(super) fn account(query: &str) -> Option<String> {
+    parameter(query, "account")
+}
+
+/// The token that a request for the calendar has.
+pub(super) fn token(uri: &Uri) -> Option<String> {
+    let query = (uri.path() == PATH).then(|| uri.query())?;
+    parameter(query?, "token")
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
-    let (_, account) = pairs.find(|(name, _)| name == "account")?;
-    Some(account.into_owned())
+    let (_, value) = pairs.find(|(known, _)| known == name)?;
+    Some(value.into_owned())
 }
 
 impl Calendar {

@@ -4,6 +4,7 @@
 //! A file that the toolkit accepts or refuses is accepted or refused here, too. A setting
 //! that our TLS library does not support is refused, and never ignored.
 
+mod calendar_token;
 mod client_certificate;
 mod password_hash;
 mod read;

@@ -169,6 +169,7 @@ impl Exporter {
                 scrapes: 40,
             },
             web_config: None,
+            calendar_token: None,
             health_without_auth: false,
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: true,

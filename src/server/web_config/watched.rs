@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
+use super::calendar_token::CalendarToken;
 use super::{TlsSettings, WebConfig};
 use crate::cloud::trust::Trust;
 use crate::config::{ConfigError, Environment};
@@ -36,6 +37,15 @@ pub struct WebConfigFile {
     /// The authorities of clients if the file names none.
     system: Trust,
     state: Mutex<WatchState>,
+    calendar_token: Option<WatchedToken>,
+}
+
+/// The file of `--web.calendar-token-file`.
+#[derive(Debug)]
+struct WatchedToken {
+    path: PathBuf,
+    /// The token of the file with this stamp; none if the file cannot be used.
+    state: Mutex<(Stamp, Option<CalendarToken>)>,
 }
 
 #[derive(Debug)]
@@ -109,7 +119,38 @@ impl WebConfigFile {
             initial,
             system,
             state: Mutex::new(state),
+            calendar_token: None,
         })
+    }
+
+    /// The same, where the token in `file` opens the calendar without a password.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be used, or no password is demanded.
+    pub fn with_calendar_token(mut self, file: &Path) -> Result<Self, ConfigError> {
+        if self.initial.users.is_empty() {
+            return Err(ConfigError::whole(
+                &self.path,
+                "--web.calendar-token-file has no effect, as basic_auth_users has no user and \
+                 everybody gets the calendar",
+                "add a user, or leave the flag out",
+            ));
+        }
+        let state = (stamp(file), Some(CalendarToken::read(file)?));
+        self.calendar_token = Some(WatchedToken {
+            path: file.to_owned(),
+            state: Mutex::new(state),
+        });
+        Ok(self)
+    }
+
+    /// Whether `token` opens the calendar; nothing where no token does.
+    pub async fn admits_to_calendar(self: &Arc<Self>, token: &str) -> Option<bool> {
+        let watched = self.calendar_token.as_ref()?;
+        self.refresh(Self::refresh_token).await;
+        let state = watched.state.lock();
+        Some(state.1.as_ref().is_some_and(|known| known.is(token)))
     }
 
     /// The settings at the start. TLS, HTTP/2 and the rate limit stay as they were then.
@@ -198,6 +239,25 @@ impl WebConfigFile {
         if let Some(tls) = &mut state.tls {
             tls.stamps = None;
         }
+    }
+
+    /// Reads the token of the calendar if its file has changed.
+    fn refresh_token(&self) {
+        let Some(WatchedToken { path, state }) = &self.calendar_token else {
+            return;
+        };
+        let stamp = stamp(path);
+        if state.lock().0 == stamp {
+            return;
+        }
+        let token = CalendarToken::read(path);
+        match &token {
+            Ok(_) => info!(file = %path.display(), "the calendar's token was read again"),
+            Err(error) => {
+                error!(%error, "the calendar's token cannot be used: the calendar needs a password until the file is correct");
+            }
+        }
+        *state.lock() = (stamp, token.ok());
     }
 
     /// Reads the settings and the files of TLS that have changed.

@@ -4,7 +4,7 @@ use http::{StatusCode, header};
 use reqwest::Response;
 
 use super::{Folder, ProtectedExporter};
-use crate::harness::{Program, client, within};
+use crate::harness::{Program, client, run, within};
 
 impl ProtectedExporter {
     async fn get_as(&self, path: &str, user: &str, password: &str) -> Response {
@@ -217,4 +217,148 @@ async fn the_log_reports_wrong_passwords_once_a_minute() {
         .collect();
     assert_eq!(refusals.len(), 1, "{log:?}");
     assert!(!refusals[0].contains("hidden"), "{}", refusals[0]);
+}
+
+const TOKEN: &str = "0123456789abcdef-._~ABCDEF012345";
+
+#[tokio::test]
+async fn a_token_opens_the_calendar_and_nothing_else_and_is_read_again() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    folder.replace("token", &format!("{TOKEN}\n"));
+    let change = |options: &mut cwp_exporter::commands::daemon::AppOptions| {
+        options.calendar_token = Some(folder.path("token"));
+    };
+    let protected = folder.exporter_with(change).await;
+    let status = async |path: &str| protected.exporter.get(path).await.status().as_u16();
+    let calendar = |token: &str| format!("/calendar.ics?token={token}");
+    // No orders are collected here, which only those are told who get in.
+    let opened = 503;
+    assert_eq!(status(&calendar(TOKEN)).await, opened);
+    assert_eq!(
+        status(&format!("/calendar.ics?account=a0&token={TOKEN}")).await,
+        opened
+    );
+    for path in [
+        "/",
+        "/metrics",
+        "/config",
+        "/api/v1/status",
+        "/probe",
+        "/sd",
+        "/calendar.ics/",
+    ] {
+        let path = format!("{path}?token={TOKEN}&target=a0");
+        assert_eq!(status(&path).await, 401, "{path}");
+    }
+    for wrong in ["", &TOKEN[1..], "%00", &TOKEN.to_lowercase()] {
+        assert_eq!(status(&calendar(wrong)).await, 401, "{wrong}");
+    }
+    assert_eq!(status("/calendar.ics").await, 401);
+    assert_eq!(
+        protected
+            .get_as("/calendar.ics", "alice", "fish")
+            .await
+            .status(),
+        opened
+    );
+    let config = protected.get_as("/config", "alice", "fish").await;
+    assert!(!config.text().await.unwrap().contains(TOKEN));
+
+    let other = TOKEN.replace('0', "9");
+    folder.replace("token", &other);
+    assert_eq!(status(&calendar(&other)).await, opened);
+    assert_eq!(status(&calendar(TOKEN)).await, 401);
+    folder.replace("token", "short");
+    for token in [&other, "short"] {
+        assert_eq!(status(&calendar(token)).await, 401, "{token}");
+    }
+    std::fs::remove_file(folder.path("token")).unwrap();
+    assert_eq!(status(&calendar("")).await, 401);
+    folder.replace("token", TOKEN);
+    assert_eq!(status(&calendar(TOKEN)).await, opened);
+}
+
+#[tokio::test]
+async fn a_token_without_effect_or_too_weak_is_refused_at_the_check_and_at_the_start() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    folder.replace("open.yml", "");
+    folder.replace("good", TOKEN);
+    folder.replace("weak", "swordfish");
+    let (token, web) = ("--web.calendar-token-file", "--web.config.file");
+    let path = |name: &str| folder.path(name).display().to_string();
+    let key = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDx"),
+        ("TENCENTCLOUD_SECRET_KEY", "x"),
+    ];
+    for (config, file, told) in [
+        (None, "good", "no effect without --web.config.file"),
+        (Some("open.yml"), "good", "basic_auth_users has no user"),
+        (Some("web.yml"), "weak", "openssl rand -hex 32"),
+        (Some("web.yml"), "absent", "No such file"),
+    ] {
+        let mut arguments = vec![
+            token.to_owned(),
+            path(file),
+            "--web.listen-address=127.0.0.1:0".to_owned(),
+        ];
+        arguments.extend(config.map(|name| format!("{web}={}", path(name))));
+        for check in [true, false] {
+            let checked = check.then_some("--config.check");
+            let arguments: Vec<&str> = arguments
+                .iter()
+                .map(String::as_str)
+                .chain(checked)
+                .collect();
+            let output = run(&arguments, &key).await;
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(
+                error.contains(told) && !error.contains("swordfish"),
+                "{error}"
+            );
+        }
+    }
+    let good = [
+        token,
+        &path("good"),
+        web,
+        &path("web.yml"),
+        "--config.check",
+    ];
+    assert_eq!(run(&good, &key).await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_token_is_never_logged() {
+    let folder = Folder::new(&format!("basic_auth_users:\n{}", user("alice", "fish")));
+    folder.replace("token", TOKEN);
+    let path = |name: &str| folder.path(name).display().to_string();
+    let mut program = Program::start(
+        &[
+            "--web.listen-address=127.0.0.1:0",
+            "--log.level=debug",
+            "--web.config.file",
+            &path("web.yml"),
+            "--web.calendar-token-file",
+            &path("token"),
+        ],
+        &[
+            ("TENCENTCLOUD_SECRET_ID", "AKIDx"),
+            ("TENCENTCLOUD_SECRET_KEY", "x"),
+            ("CWP_EXPORTER_API__ENDPOINT", "http://127.0.0.1:1"),
+        ],
+    );
+    let url = program.url().await;
+    for (token, status) in [(TOKEN, 503), ("wrong-0123456789", 401)] {
+        let url = format!("{url}/calendar.ics?token={token}");
+        assert_eq!(client().get(url).send().await.unwrap().status(), status);
+    }
+    program
+        .logged("a wrong token for the calendar was refused")
+        .await;
+    let log = program.log().join("\n");
+    assert!(
+        !log.contains(TOKEN) && !log.contains("wrong-0123456789"),
+        "{log}"
+    );
 }
