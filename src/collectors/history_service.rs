@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::moment::Moment;
 use super::object::{Documented, Object};
-use super::order::{renewal, status};
+use super::order::{DESTROYED, renewal, status};
 use super::{Collected, Collector, Reading, Sample};
 use crate::cloud::{Fields, Request};
 use crate::config::{CollectorDefaults, CollectorSettings};
@@ -63,9 +63,13 @@ fn read(answer: &Fields) -> Collected {
     let number = answer.number("Status", Documented::Yes);
     let flag = answer.number("IsAutoOpenRenew", Documented::Yes);
     let order = answer.text("ResourceId", Documented::Yes);
-    let end = answer.read("EndTime", Documented::Yes, Moment::read);
     let is_bought = number != Some(0);
-    if is_bought && end == Some(Moment::Never) {
+    let has_no_end = !is_bought || number == Some(DESTROYED);
+    let end = answer.read("EndTime", Documented::Yes, |json| match json {
+        "null" if has_no_end => Some(Moment::Absent),
+        json => Moment::read(json),
+    });
+    if end == Some(Moment::Absent) && !has_no_end {
         answer.reject("EndTime");
     }
     let state = number.map_or(Cow::Borrowed(""), |number| match number {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::moment::Moment;
 use super::object::{self, Documented, Object};
-use super::order::{edition_and_payment, renewal, source, status};
+use super::order::{DESTROYED, ISOLATED, edition_and_payment, renewal, source, status};
 use super::pages::{Page, Pages};
 use super::{Collected, Collector, Drift, DriftKind, Next, Reading, Sample};
 use crate::cloud::{Error, Fields, Request};
@@ -54,9 +54,6 @@ static LIMIT: AtomicUsize = AtomicUsize::new(FIRST_LIMIT);
 /// The longest alias that becomes a label, in characters; the API allows 15.
 const MAX_ALIAS: usize = 64;
 
-const ISOLATED: u64 = 2;
-const DESTROYED: u64 = 3;
-
 impl Collector for LicenseList {
     fn name(&self) -> &'static str {
         "license_list"
@@ -83,9 +80,10 @@ impl Collector for LicenseList {
     }
 
     fn reading(&self) -> Box<dyn Reading> {
+        let limit = LIMIT.load(Ordering::Relaxed);
         Box::new(List {
-            limit: LIMIT.load(Ordering::Relaxed),
-            pages: Pages::default(),
+            limit,
+            pages: Pages::of(limit),
             drift: BTreeSet::new(),
             recognized: false,
         })
@@ -111,11 +109,12 @@ impl Reading for List {
 
     fn refused(&mut self, error: &Error) -> Option<Bytes> {
         let code = error.code.as_deref().unwrap_or_default();
-        if self.limit == DEFAULT_LIMIT || !code.starts_with("InvalidParameter") {
+        let is_limit = self.pages.is_new() && code.starts_with("InvalidParameter");
+        if self.limit == DEFAULT_LIMIT || !is_limit {
             return None;
         }
         self.limit = DEFAULT_LIMIT;
-        self.pages = Pages::default();
+        self.pages = Pages::of(self.limit);
         Some(parameters(self.limit, 0))
     }
 
@@ -124,13 +123,18 @@ impl Reading for List {
         LIMIT.store(self.limit, Ordering::Relaxed);
         let mut answer = Object::new(answer, "");
         let total = answer.number("TotalCount", Documented::Yes);
-        // An account without orders may have no list.
+        // An account without orders may have no list; what is no list is never an empty one.
+        let mut is_list = true;
         let list = answer.read("List", Documented::Later, |json| {
-            let rows: Option<Vec<&RawValue>> = serde_json::from_str(json).ok()?;
-            Some(rows.unwrap_or_default())
+            let rows = serde_json::from_str::<Option<Vec<&RawValue>>>(json);
+            is_list = rows.is_ok();
+            rows.ok().map(Option::unwrap_or_default)
         });
         self.recognized |= answer.is_recognized() || list.is_some();
         self.drift.extend(answer.drift());
+        if !is_list {
+            return Next::Failed("`List` is no list".to_owned());
+        }
         let rows = list.unwrap_or_default().into_iter();
         let page = rows.map(|row| self.row(row.get())).collect();
         match self.pages.take(page, total) {
@@ -207,15 +211,15 @@ impl Order {
         });
         let has_no_end = payment == "postpaid" || state == Some(DESTROYED);
         let deadline = row.read("Deadline", Documented::Yes, |json| match json {
-            "null" if has_no_end => Some(Moment::Never),
+            "null" if has_no_end => Some(Moment::Absent),
             json => Moment::read(json),
         });
-        if deadline == Some(Moment::Never) && !has_no_end {
+        if deadline == Some(Moment::Absent) && !has_no_end {
             // Nobody can watch such an order, so that it has to show.
             row.reject("Deadline");
         }
         let purchase = row.read("BuyTime", Documented::Yes, Moment::read);
-        if purchase == Some(Moment::Never) {
+        if purchase == Some(Moment::Absent) {
             row.reject("BuyTime");
         }
         // Once documented as nullable.

@@ -9,13 +9,16 @@ use jiff::civil::DateTime;
 /// The offset of China Standard Time, in seconds. It has no daylight saving time.
 const UTC_PLUS_8: i64 = 8 * 3600;
 
+/// The start of 1971 in UTC, in Unix time.
+const START_OF_1971: i64 = 365 * 86_400;
+
 /// What a text of a moment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// A moment, in Unix time. It can lie beyond the year 9999 of UTC by some hours.
     At(i64),
     /// There is none: the text is empty, or the zero of some calendar.
-    Never,
+    Absent,
 }
 
 impl Moment {
@@ -29,25 +32,25 @@ impl Moment {
     pub(super) fn seconds(self) -> Option<i64> {
         match self {
             Self::At(seconds) => Some(seconds),
-            Self::Never => None,
+            Self::Absent => None,
         }
     }
 
     /// Reads `2027-01-25 10:11:03`, also with a `T`, a fraction of a second and an offset, and
     /// with blanks around it.
     ///
-    /// `0000-00-00 …`, the year 1, and the first two days of 1970 are how databases and
-    /// programming languages write that there is no moment.
+    /// `0000-00-00 …`, the year 1, 1900 and 1970 are how databases and programming languages
+    /// write that there is no moment; nothing of CWP is so old.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with("0001-01-01") {
-            return Some(Self::Never);
+        if text.is_empty() || text.starts_with("0000-00-00") {
+            return Some(Self::Absent);
         }
         let (moment, zone) = text.split_at_checked("2027-01-25 10:11:03".len())?;
         let offset = offset(without_fraction(zone)?)?;
         let seconds = seconds_since_1970(moment)?.checked_sub(offset)?;
         Some(match seconds {
-            -86_400..86_400 => Self::Never,
+            ..START_OF_1971 => Self::Absent,
             _ => Self::At(seconds),
         })
     }
@@ -166,8 +169,13 @@ mod tests {
             "1970-01-01 00:00:01",
             "1970-01-01 08:00:00",
             "1970-01-01T00:00:00Z",
+            "0000-01-01 00:00:00",
+            "0001-01-02 00:00:00",
+            "1900-01-01 00:00:00",
+            "1969-12-31 23:59:59",
+            "1970-06-01 12:00:00",
         ] {
-            assert_eq!(Moment::parse(text), Some(Moment::Never), "{text}");
+            assert_eq!(Moment::parse(text), Some(Moment::Absent), "{text}");
         }
     }
 

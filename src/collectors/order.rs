@@ -3,6 +3,12 @@
 
 use std::borrow::Cow;
 
+/// The `OrderStatus` of an order that has ended and can still be renewed.
+pub(super) const ISOLATED: u64 = 2;
+
+/// The `OrderStatus` of an order that is gone for good.
+pub(super) const DESTROYED: u64 = 3;
+
 /// What became of an order (`OrderStatus`).
 pub(super) fn status(number: u64) -> Cow<'static, str> {
     word(number, &["", "normal", "isolated", "destroyed"])

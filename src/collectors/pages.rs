@@ -9,6 +9,8 @@ use std::collections::btree_map::Entry;
 
 /// The pages of one collection.
 pub(super) struct Pages<T> {
+    /// The most rows of a page.
+    limit: usize,
     rows: BTreeMap<String, T>,
     /// How many rows without a key were read.
     nameless: usize,
@@ -41,9 +43,11 @@ pub(super) enum Page<T> {
 /// More pages than any list has.
 const MAX_PAGES: usize = 200;
 
-impl<T> Default for Pages<T> {
-    fn default() -> Self {
+impl<T> Pages<T> {
+    /// A list that is asked for in pages of at most `limit` rows.
+    pub(super) fn of(limit: usize) -> Self {
         Self {
+            limit,
             rows: BTreeMap::new(),
             nameless: 0,
             offset: 0,
@@ -53,9 +57,12 @@ impl<T> Default for Pages<T> {
             again: false,
         }
     }
-}
 
-impl<T> Pages<T> {
+    /// Whether nothing was read yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.pages == 0 && !self.again
+    }
+
     /// Takes in the next page: its rows, each with its key if it has one, and what it says
     /// of the number of all rows.
     pub(super) fn take(&mut self, page: Vec<(Option<String>, T)>, total: Option<u64>) -> Page<T> {
@@ -63,13 +70,19 @@ impl<T> Pages<T> {
         self.total = total.or(self.total);
         self.pages += 1;
         self.offset += page.len();
-        let (is_empty, before) = (page.is_empty(), self.count());
+        let (page_len, mut new_rows, mut known_rows) = (page.len(), 0, 0);
         for (key, row) in page {
             match key.map(|key| self.rows.entry(key)) {
                 None => self.nameless += 1,
                 // What was read later is newer.
-                Some(Entry::Occupied(mut known)) => _ = known.insert(row),
-                Some(Entry::Vacant(new)) => _ = new.insert(row),
+                Some(Entry::Occupied(mut known)) => {
+                    known.insert(row);
+                    known_rows += 1;
+                }
+                Some(Entry::Vacant(new)) => {
+                    new.insert(row);
+                    new_rows += 1;
+                }
             }
         }
         if self.count() == 0 && self.total != Some(0) {
@@ -78,13 +91,16 @@ impl<T> Pages<T> {
                 None => "the answer has neither rows nor their number",
             });
         }
-        let repeats = !is_empty && self.count() == before;
+        let repeats = known_rows > 0 && new_rows == 0;
         let misses = self.total.is_none_or(|total| self.count() < total);
-        if misses && !is_empty && !repeats {
+        if misses && page_len > 0 && !repeats {
             return match self.pages {
                 MAX_PAGES.. => Page::Failed("the list has no end"),
                 _ => Page::Next(self.offset),
             };
+        }
+        if self.total.is_none() && repeats && page_len >= self.limit {
+            return Page::Failed("the API gives the same full page for every offset");
         }
         let miscounted = self.total.is_some_and(|total| total != self.count());
         if !self.changed && !miscounted {
@@ -93,7 +109,7 @@ impl<T> Pages<T> {
         if !self.again {
             *self = Self {
                 again: true,
-                ..Self::default()
+                ..Self::of(self.limit)
             };
             return Page::Next(0);
         }
@@ -129,7 +145,7 @@ mod tests {
     /// What these pages with these totals come to: where each further page begins, and the
     /// keys in the end.
     fn read(pages: &[(&str, Option<u64>)]) -> (Vec<usize>, Result<(String, bool), &'static str>) {
-        let (mut reading, mut offsets) = (Pages::default(), Vec::new());
+        let (mut reading, mut offsets) = (Pages::of(3), Vec::new());
         for (number, (keys, total)) in pages.iter().enumerate() {
             let is_last = number + 1 == pages.len();
             match reading.take(page(keys), *total) {
@@ -169,6 +185,15 @@ mod tests {
         assert_eq!(read(&empty), (vec![2], good("a b")));
         let repeats = [("a b", None), ("a b", None)];
         assert_eq!(read(&repeats), (vec![2], good("a b")));
+        let nameless = [("a -", None), ("a -", None)];
+        assert_eq!(read(&nameless), (vec![2], good("a")));
+    }
+
+    #[test]
+    fn a_full_page_that_comes_for_every_offset_is_no_whole_list() {
+        assert!(read(&[("a b c", None), ("a b c", None)]).1.is_err());
+        let whole = [("a b c", None), ("", None)];
+        assert_eq!(read(&whole), (vec![3], good("a b c")));
     }
 
     #[test]
@@ -216,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_row_that_comes_twice_is_kept_as_it_was_read_last() {
-        let mut reading = Pages::default();
+        let mut reading = Pages::of(3);
         assert_eq!(reading.take(page("a b"), Some(3)), Page::Next(2));
         let complete = reading.take(page("b c"), Some(3));
         let Page::Complete { rows, .. } = complete else {
@@ -238,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_list_without_an_end_is_a_failure() {
-        let mut reading = Pages::default();
+        let mut reading = Pages::of(3);
         for number in 1..MAX_PAGES {
             let row = vec![(Some(number.to_string()), ())];
             assert_eq!(reading.take(row, None), Page::Next(number));

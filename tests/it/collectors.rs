@@ -6,8 +6,10 @@
 
 use std::path::Path;
 
-use cwp_exporter::cloud::ApiAnswer;
+use cwp_exporter::cloud::{ApiAnswer, Error};
+use cwp_exporter::collectors::license_list::LicenseList;
 use cwp_exporter::collectors::{self, Collected, Collector};
+use cwp_exporter::metrics::reason::Reason;
 use cwp_exporter::simulator::documented_example;
 use expect_test::expect_file;
 use serde_json::Value;
@@ -83,6 +85,88 @@ async fn answers_mean_what_their_fixtures_say() {
         }
     }
     assert!(cases >= 30, "only {cases} cases were found");
+}
+
+/// A page of `license_list` with the orders of these numbers.
+fn page(total: Option<u64>, numbers: std::ops::Range<u64>) -> Value {
+    let row = |number| serde_json::json!({"ResourceId": format!("cwplic-{number}")});
+    let list: Vec<Value> = numbers.map(row).collect();
+    match total {
+        None => serde_json::json!({"List": list}),
+        Some(total) => serde_json::json!({"TotalCount": total, "List": list}),
+    }
+}
+
+/// Why `license_list` fails with these answers, of which the last may be a refusal with this
+/// code.
+async fn failure_of_list(answers: Vec<Value>, refusal: Option<&str>) -> Error {
+    let mut answers = answers.into_iter();
+    let outcome = collectors::collect(&LicenseList, |_| {
+        let next = answers.next();
+        let answer = next.map(|answer| ApiAnswer {
+            fields: serde_json::from_str(&answer.to_string()).unwrap(),
+            request_id: None,
+        });
+        std::future::ready(answer.ok_or_else(|| Error {
+            code: Some(refusal.expect("no more is asked for").to_owned()),
+            ..Error::new(Reason::Request, "refused")
+        }))
+    });
+    outcome.await.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_no_whole_list_of_orders_is_a_failure() {
+    let json = |text| serde_json::from_str(text).unwrap();
+    for (answers, message) in [
+        (
+            vec![json(r#"{"TotalCount": 0, "List": "none"}"#)],
+            "`List` is no list",
+        ),
+        (
+            vec![json(r#"{"TotalCount": 0, "List": {}}"#)],
+            "`List` is no list",
+        ),
+        (
+            vec![
+                page(Some(101), 0..100),
+                json(r#"{"TotalCount": 101, "List": false}"#),
+            ],
+            "`List` is no list",
+        ),
+        (
+            vec![json(r#"{"TotalCount": 7}"#)],
+            "the API counts rows, but lists none",
+        ),
+        (
+            vec![json(r#"{"List": []}"#)],
+            "the answer has neither rows nor their number",
+        ),
+        (
+            vec![page(None, 0..100), page(None, 0..100)],
+            "the API gives the same full page for every offset",
+        ),
+        (
+            vec![page(Some(250), 0..100); 4],
+            "the pages of the list contradict each other, twice",
+        ),
+        (
+            // The list is gone between two pages, both times.
+            vec![[page(Some(101), 0..100), page(Some(0), 0..0)]; 2].concat(),
+            "the pages of the list contradict each other, twice",
+        ),
+    ] {
+        let error = failure_of_list(answers, None).await;
+        assert_eq!(error.reason, Reason::Response, "{message}");
+        assert_eq!(error.message, message);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_first_page_is_not_for_the_page_size() {
+    let first = vec![page(Some(101), 0..100)];
+    let error = failure_of_list(first, Some("InvalidParameterValue")).await;
+    assert_eq!(error.code.as_deref(), Some("InvalidParameterValue"));
 }
 
 #[test]
