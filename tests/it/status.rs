@@ -512,6 +512,11 @@ async fn orders_show_by_deadline_and_those_that_end_unrenewed_need_attention() {
     assert_eq!(names(&sorted), ["later"]);
 
     let page = exporter.get("/?sort=name").await.text().await.unwrap();
+    assert!(
+        page.contains("href=\"./calendar.ics?account=buyer\""),
+        "{page}"
+    );
+    assert!(!page.contains("calendar.ics?account=denied"), "{page}");
     let lines: Vec<&str> = page.split("<article ").skip(1).collect();
     let [buyer, denied, _, plain] = lines.as_slice() else {
         panic!("{page}");

@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use url::form_urlencoded;
 
 use super::account::known;
+use super::page::relative;
 use super::timeline::{self, timeline};
 use super::words::{ago, count, due, fact, known_fact};
 use crate::collectors::Collector as _;
 use crate::collectors::license_list::LicenseList;
+use crate::server::calendar;
 use crate::server::status::orders::{Attention, Moment, Order};
 use crate::server::status::{AccountReport, CollectorReport, LogService, Servers};
 
@@ -21,11 +24,23 @@ pub(super) fn orders(account: &AccountReport, now: Timestamp) -> Markup {
     html! {
         @if let Some(collector) = collector {
             section.orders aria-label="Orders" {
-                p { b { "Orders" } " " small { (reading(collector, now)) } }
+                p {
+                    b { "Orders" } " " small { (reading(collector, now)) }
+                    @if collector.last_success_at.is_some() {
+                        " " a href=(to_calendar(&account.account)) { "Calendar" }
+                    }
+                }
                 @if let Some(orders) = &account.orders { (list(orders, collector, now)) }
             }
         }
     }
+}
+
+/// A link to the calendar of one account.
+fn to_calendar(account: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("account", account);
+    format!("{}?{}", relative(calendar::PATH), query.finish())
 }
 
 /// How old the list of orders is, and why there is none.

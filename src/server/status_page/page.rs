@@ -127,7 +127,7 @@ fn facts(report: &StatusReport) -> Markup {
 const HOME: &str = "./";
 
 /// A link from this page to a path of the exporter.
-fn relative(path: &str) -> String {
+pub(super) fn relative(path: &str) -> String {
     // With the dot, no colon in the path makes it another scheme.
     format!("{HOME}{}", path.trim_start_matches('/'))
 }
