@@ -10,71 +10,7 @@ use crate::harness::{catalogue, documents, repository_file};
 use crate::rules::{absolute, is_exposed, metric_names, recorded};
 
 /// Metrics that no rule and no dashboard uses, with the reason.
-const UNUSED: [(&str, &str); 18] = [
-    (
-        "tencentcloud_cwp_order_info",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_order_deadline_timestamp_seconds",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_order_purchase_timestamp_seconds",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_order_licenses",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_order_licenses_used",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_order_licenses_frozen",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_orders",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_servers",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_agent_servers",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_edition_servers",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_servers_protection_near_expiry",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_log_service_deadline_timestamp_seconds",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_log_service_info",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_log_storage_bytes",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "tencentcloud_cwp_log_storage_used_bytes",
-        "no alert and no panel reads further collectors yet",
-    ),
-    (
-        "cwp_exporter_collector_rows_hidden",
-        "no alert and no panel reads further collectors yet",
-    ),
+const UNUSED: [(&str, &str); 2] = [
     (
         "cwp_exporter_state_saves_total",
         "what a failed save costs, values after a restart, is no reason to wake anybody",

@@ -47,9 +47,10 @@ const RULES: [Rule; 15] = [
 ];
 
 /// The units of the linter's list that the dashboards use.
-const UNITS: [&str; 8] = [
+const UNITS: [&str; 9] = [
     "bool_on_off",
     "bytes",
+    "dateTimeAsIso",
     "dateTimeFromNow",
     "dthms",
     "none",

@@ -56,6 +56,9 @@ impl Samples {
                     "account" => account,
                     "switch" => "auto_renewal",
                     "collector" => "license_general",
+                    "agent" => "none",
+                    "edition" => "basic",
+                    "status" => "normal",
                     "action" => "DescribeLicenseGeneral",
                     "result" => "success",
                     _ => "x",
@@ -175,7 +178,13 @@ async fn what_others_run_changes_no_panel() {
         assert_eq!(&shared[place], answer, "{place}");
     }
     // Nothing of this would be noticed if nothing were shown.
-    for part in ["Instances down", "Memory", "Scrape duration", "Restarts"] {
+    for part in [
+        "Instances down",
+        "Memory",
+        "Scrape duration",
+        "Restarts",
+        "Orders by deadline",
+    ] {
         let mut places = alone.iter().filter(|(place, _)| place.contains(part));
         assert!(places.all(|(_, answer)| !answer.is_empty()), "{part}");
     }
@@ -263,11 +272,188 @@ async fn the_sentence_counts_what_nobody_else_does() {
     account("does not renew what it buys", &near, &both[..2]);
     account("full", &none, &[]);
     let answers = samples.answers().await;
-    let place = "\"Tencent Cloud CWP / Licences\" \"What to do\" \"A\"";
+    let place = "\"Tencent Cloud CWP / Licences\" \"What to do\" \"D\"";
     let counted: Vec<&String> = answers[place].keys().collect();
     let expected =
         r#"{"affected":"3","expired":"0","failing":"0","none":"1","total":"7","unrenewed":"2"}"#;
     assert_eq!(counted, [expected]);
+}
+
+/// What the queries of a panel get, in their order.
+fn of_panel<'a>(
+    answers: &'a BTreeMap<String, BTreeMap<String, String>>,
+    panel: &str,
+) -> Vec<Vec<(&'a str, &'a str)>> {
+    let start = format!("\"Tencent Cloud CWP / Licences\" \"{panel}\" ");
+    let answers = answers
+        .iter()
+        .filter(|(place, _)| place.starts_with(&start));
+    let rows = answers.map(|(_, answer)| {
+        let rows = answer
+            .iter()
+            .map(|(labels, value)| (&labels[..], value.trim_matches('"')));
+        rows.collect()
+    });
+    rows.collect()
+}
+
+/// Orders of one account, each as Prometheus has it once, or twice with other information: what
+/// changed lately, or replicas that differ.
+fn orders(orders: &[(&str, f64, f64, &[&str])]) -> Samples {
+    let mut samples = Samples::default();
+    let account = [("job", "cwp"), ("instance", "a:10064"), ("account", "a")];
+    samples.add("tencentcloud_cwp_account_info", &account, NOW, 1.0);
+    let normal = [&account[..], &[("status", "normal")]].concat();
+    samples.add("tencentcloud_cwp_orders", &normal, NOW, orders.len() as f64);
+    for (order, days, licences, infos) in orders {
+        let labels = [&account[..], &[("order", *order)]].concat();
+        let deadline = NOW as f64 + days * 86_400.0;
+        let name = "tencentcloud_cwp_order_deadline_timestamp_seconds";
+        samples.add(name, &labels, NOW, deadline);
+        samples.add("tencentcloud_cwp_order_licenses", &labels, NOW, *licences);
+        for info in *infos {
+            let [status, renewal, source] = info.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{info}");
+            };
+            let more = [
+                ("status", status),
+                ("renewal", renewal),
+                ("source", source),
+                ("edition", "ultimate"),
+            ];
+            let labels = [&labels[..], &more].concat();
+            samples.add("tencentcloud_cwp_order_info", &labels, NOW, 1.0);
+        }
+    }
+    samples
+}
+
+#[tokio::test]
+#[ignore = "needs Prometheus"]
+async fn the_sentence_counts_the_orders_to_renew() {
+    let samples = orders(&[
+        ("ends", 6.9, 1.0, &["normal manual paid"]),
+        ("ends later", 29.9, 2.0, &["normal unset 6"]),
+        ("passed", -1.0, 3.0, &["normal manual paid"]),
+        ("has time", 30.1, 4.0, &["normal manual paid"]),
+        ("renews", 3.0, 5.0, &["normal auto paid"]),
+        ("was late to renew", 0.9, 6.0, &["normal auto paid"]),
+        ("isolated", -9.0, 7.0, &["isolated auto paid"]),
+        ("trial", 3.0, 8.0, &["normal unset trial"]),
+        ("gift", 3.0, 8.0, &["normal unset gift_cvm"]),
+        ("isolated trial", -3.0, 8.0, &["isolated unset trial"]),
+    ]);
+    let answers = samples.answers().await;
+    let [renew, nothing, unknown, _, _] = &of_panel(&answers, "What to do")[..] else {
+        panic!("{answers:?}");
+    };
+    // 2: red, as it is a matter of days.
+    assert_eq!(
+        renew[..],
+        [(r#"{"month":"5","soon":"4","total":"10"}"#, "2")]
+    );
+    assert_eq!((nothing.len(), unknown.len()), (0, 0));
+    let [problems] = &of_panel(&answers, "What needs attention")[..] else {
+        panic!("{answers:?}");
+    };
+    let problem = |number: &str, order: &str, licences: &str| {
+        let labels =
+            format!(r#"{{"account":"a","job":"cwp","order":"{order}","problem":"{number}"}}"#);
+        (labels, licences.to_owned())
+    };
+    let mut expected = vec![
+        problem("02", "isolated", "7"),
+        problem("03", "was late to renew", "6"),
+        problem("04", "ends", "1"),
+        problem("04", "passed", "3"),
+        problem("06", "ends later", "2"),
+    ];
+    expected.sort();
+    let problems = problems
+        .iter()
+        .map(|(labels, value)| (labels.to_string(), value.to_string()));
+    let mut problems: Vec<_> = problems.collect();
+    problems.sort();
+    assert_eq!(problems, expected);
+}
+
+#[tokio::test]
+#[ignore = "needs Prometheus"]
+async fn where_no_order_is_to_renew_or_none_is_known_it_is_said_so() {
+    let calm = orders(&[("renews", 3.0, 5.0, &["normal auto paid"])]);
+    let answers = calm.answers().await;
+    let to_do = of_panel(&answers, "What to do");
+    let counts: Vec<usize> = to_do.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 1, 0, 0, 1], "{to_do:?}");
+
+    // The account's own count speaks where its orders are not known.
+    let mut blind = Samples::default();
+    let account = [("job", "cwp"), ("instance", "a:10064"), ("account", "a")];
+    blind.add("tencentcloud_cwp_account_info", &account, NOW, 1.0);
+    blind.add("tencentcloud_cwp_licenses_near_expiry", &account, NOW, 3.0);
+    let answers = blind.answers().await;
+    let to_do = of_panel(&answers, "What to do");
+    let counts: Vec<usize> = to_do.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 0, 1, 1, 0], "{to_do:?}");
+    assert!(to_do[3][0].0.contains(r#""unrenewed":"1""#), "{to_do:?}");
+    for panel in [
+        "Orders that end, by month",
+        "Licences left, if nobody renews",
+    ] {
+        let rows = of_panel(&answers, panel);
+        assert!(rows.iter().all(Vec::is_empty), "{rows:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Prometheus"]
+async fn the_coming_year_is_told_by_month_and_by_what_is_left() {
+    // 2025-06-15 15:06:40 UTC. The last order ends in the night to July, in UTC+8.
+    let samples = orders(&[
+        ("ends", 40.0, 1.0, &["normal manual paid"]),
+        ("renews", 40.0, 10.0, &["normal auto paid"]),
+        ("trial", 100.0, 100.0, &["normal unset trial"]),
+        ("passed", -1.0, 1000.0, &["normal manual paid"]),
+        ("isolated", 2.0, 1000.0, &["isolated manual paid"]),
+        ("midnight", 15.1, 1.0, &["normal manual paid"]),
+    ]);
+    let answers = samples.answers().await;
+    let [by_hand, by_itself, trials] = &of_panel(&answers, "Orders that end, by month")[..] else {
+        panic!("{answers:?}");
+    };
+    let months: Vec<&str> = by_hand.iter().map(|(month, _)| *month).collect();
+    assert_eq!(months.len(), 13);
+    assert_eq!(months[0], r#"{"month":"2025-06"}"#);
+    assert_eq!(months[12], r#"{"month":"2026-06"}"#);
+    let july = r#"{"month":"2025-07"}"#;
+    let some: Vec<_> = by_hand.iter().filter(|(_, count)| *count != "0").collect();
+    assert_eq!(some, [&(july, "2")]);
+    assert_eq!(by_itself[..], [(july, "1")]);
+    assert_eq!(trials[..], [(r#"{"month":"2025-09"}"#, "1")]);
+    let [by_hand, by_itself] = &of_panel(&answers, "Licences left, if nobody renews")[..] else {
+        panic!("{answers:?}");
+    };
+    let values = |rows: &[(&str, &str)]| {
+        let values = rows.iter().map(|(_, value)| value.to_string());
+        values.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(values(by_hand), "102 101 100 100 0 0 0");
+    assert_eq!(values(by_itself), "10 10 0 0 0 0 0");
+    assert_eq!(by_hand[0].0, r#"{"in":"  0 d"}"#);
+}
+
+#[tokio::test]
+#[ignore = "needs Prometheus"]
+async fn an_order_whose_information_has_just_changed_is_one_row() {
+    let changed: [&[&str]; 2] = [
+        &["normal manual paid", "normal auto paid"],
+        &["isolated manual paid", "normal manual 6"],
+    ];
+    let samples = orders(&[("a", 3.0, 1.0, changed[0]), ("b", 4.0, 2.0, changed[1])]);
+    let answers = samples.answers().await;
+    let rows = of_panel(&answers, "Orders by deadline");
+    let counts: Vec<usize> = rows.iter().map(Vec::len).collect();
+    assert_eq!(counts, [2, 2, 2, 0, 0, 0], "{rows:?}");
 }
 
 #[tokio::test]

@@ -79,6 +79,8 @@ pub(crate) fn filled_in(query: &str) -> String {
         "$instance",
         "$value",
         "$account",
+        "$edition",
+        "$next_orders",
         "$most_near_expiry",
         "$fewest_available",
         "$most_used",

@@ -43,7 +43,7 @@ fn panel_problems(panel: &Value) -> Vec<String> {
         }
         let named = match kind {
             "timeseries" | "bargauge" => says(&target["legendFormat"]),
-            "table" => target["format"] == "table",
+            "table" | "barchart" => target["format"] == "table",
             _ => kind == "stat",
         };
         if !named {
@@ -114,13 +114,15 @@ fn identity_problems(dashboard: &Value) -> Vec<String> {
     problems
 }
 
-/// What is wrong with how much the browser gets at first: rows by account have to be few.
+/// What is wrong with how much the browser gets at first: rows by account have to be few, or be
+/// those of a variable that has few values.
 fn first_view_problems(dashboard: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for panel in items(&dashboard["panels"]).filter(|panel| panel["type"] == "table") {
         let by_account = captions(panel).contains("Account");
         let mut queries = items(&panel["targets"]).map(|target| target["expr"].as_str().unwrap());
-        if by_account && !queries.all(|it| it.contains("topk(") || it.contains("bottomk(")) {
+        let few = ["topk(", "bottomk(", "=~\"$next_orders\""];
+        if by_account && !queries.all(|it| few.iter().any(|few| it.contains(few))) {
             problems.push(format!("{}: a row for each account", panel["title"]));
         }
     }
@@ -205,8 +207,9 @@ fn link_problems(dashboard: &Value) -> Vec<String> {
     problems
 }
 
-/// What is wrong with the variables: in this order, then those that rank accounts.
-fn variable_problems(dashboard: &Value, ranked: &[&str]) -> Vec<String> {
+/// What is wrong with the variables: in this order, then those of this dashboard, then those that
+/// rank accounts and orders.
+fn variable_problems(dashboard: &Value, own: &[&str], ranked: &[&str]) -> Vec<String> {
     let mut problems = Vec::new();
     let all = items(&dashboard["templating"]["list"]);
     let names: Vec<&Value> = all.map(|variable| &variable["name"]).collect();
@@ -220,7 +223,7 @@ fn variable_problems(dashboard: &Value, ranked: &[&str]) -> Vec<String> {
         "value",
         "account",
     ];
-    if names != [&first[..], ranked].concat() {
+    if names != [&first[..], own, ranked].concat() {
         problems.push(format!("the variables are {names:?}"));
     }
     for variable in query_variables(dashboard) {
@@ -236,11 +239,13 @@ fn variable_problems(dashboard: &Value, ranked: &[&str]) -> Vec<String> {
             problems.push(format!("all of {name} are only those that have it"));
         }
         if ranked.contains(&name) {
-            let few = listing(variable)
-                .is_some_and(|it| it.contains("topk(10, ") || it.contains("bottomk(10, "));
+            let few = listing(variable).is_some_and(|it| match name {
+                "next_orders" => it.contains("bottomk(100, "),
+                _ => it.contains("topk(10, ") || it.contains("bottomk(10, "),
+            });
             // Without a value of its own, All is the list of them.
             if !few || !variable["allValue"].is_null() {
-                problems.push(format!("{name} are not the first ten"));
+                problems.push(format!("{name} are not the first few"));
             }
         }
     }
@@ -255,14 +260,26 @@ fn problems(name: &str, dashboard: &Value) -> Vec<String> {
     problems.extend(grid_problems(dashboard));
     problems.extend(link_problems(dashboard));
     // Licences move in weeks, the exporter in hours.
-    let (start, refresh, ranked, marks) = match name {
+    let (start, refresh, own, ranked, marks) = match name {
         "licences" => (
             "now-30d",
             "5m",
-            &["most_near_expiry", "fewest_available", "most_used"][..],
+            &["edition"][..],
+            &[
+                "next_orders",
+                "most_near_expiry",
+                "fewest_available",
+                "most_used",
+            ][..],
             &["Alerts"][..],
         ),
-        _ => ("now-24h", "1m", &[][..], &["Alerts", "Restarts"][..]),
+        _ => (
+            "now-24h",
+            "1m",
+            &[][..],
+            &[][..],
+            &["Alerts", "Restarts"][..],
+        ),
     };
     for (key, value) in [
         ("id", json!(null)),
@@ -280,7 +297,7 @@ fn problems(name: &str, dashboard: &Value) -> Vec<String> {
             problems.push(format!("{key} is not {value}"));
         }
     }
-    problems.extend(variable_problems(dashboard, ranked));
+    problems.extend(variable_problems(dashboard, own, ranked));
     let ids = all_panels(dashboard).filter_map(|panel| panel["id"].as_u64());
     let unique: BTreeSet<u64> = ids.collect();
     if unique.len() != all_panels(dashboard).count() {
@@ -333,9 +350,14 @@ fn whatever_is_badly_made_is_noticed() {
             "all of cluster are only",
         ),
         (
-            "/templating/list/8/allValue".to_owned(),
+            "/templating/list/9/allValue".to_owned(),
             json!(".+"),
-            "most_near_expiry are not the first ten",
+            "next_orders are not the first few",
+        ),
+        (
+            "/templating/list/10/query".to_owned(),
+            json!("query_result(tencentcloud_cwp_up{})"),
+            "most_near_expiry are not the first few",
         ),
         ("/annotations/list".to_owned(), json!([]), "the annotations"),
         ("/panels/0/id".to_owned(), json!(2), "same id"),

@@ -37,6 +37,7 @@ const NOT_READ: &[&str] = &[
     "drawStyle",
     "editorMode",
     "expr",
+    "field",
     "fields",
     "fixedColor",
     "format",
@@ -63,8 +64,10 @@ const NOT_READ: &[&str] = &[
     "regex",
     "renamePattern",
     "showPoints",
+    "showValue",
     "sizing",
     "sort",
+    "stacking",
     "step",
     "tagKeys",
     "tags",
@@ -77,6 +80,7 @@ const NOT_READ: &[&str] = &[
     "valueDisplayMode",
     "valueMode",
     "weekStart",
+    "xField",
 ];
 
 /// English to Chinese, and what of it was used.
