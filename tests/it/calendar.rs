@@ -156,7 +156,7 @@ async fn each_live_order_and_the_log_service_have_an_event_that_strict_readers_r
         assert_eq!(plain["start"], "2030-01-25T02:11:03+00:00");
         let text = plain["description"].as_str().unwrap();
         assert!(
-            text.starts_with("Order plain \"a,b;c\\d\n\"\u{202e}主机\u{1f600}\" of the account a0"),
+            text.starts_with("Order plain \"\u{2068}a,b;c\\d\n\"\u{202e}主机\u{1f600}\u{2069}\" of the account a0"),
             "{text}"
         );
         assert_eq!(plain["alarms"], json!([-2_592_000.0, -604_800.0]));
@@ -170,6 +170,10 @@ async fn each_live_order_and_the_log_service_have_an_event_that_strict_readers_r
 
     let one = feed_until(&exporter, "/calendar.ics?account=a1", |_| true).await;
     assert_eq!(events(&one), Vec::<String>::new());
+    assert!(
+        one.contains("BEGIN:VTIMEZONE"),
+        "a calendar needs a component: {one}"
+    );
     if let Some(read) = readers(&one).await {
         assert_eq!(read["name"], "CWP orders of a1");
     }

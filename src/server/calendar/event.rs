@@ -43,7 +43,8 @@ impl Event {
         let what = format!("{noun} of {licences}");
         let name = match &*order.alias {
             "" => String::new(),
-            alias => format!(" \"{alias}\""),
+            // Isolated, so that its direction does not spread to the rest of the line.
+            alias => format!(" \"\u{2068}{alias}\u{2069}\""),
         };
         let about = format!(
             "Order {}{name} of the account {}: {licences}.",
@@ -54,6 +55,9 @@ impl Event {
              the console before it is destroyed, 30 days after its end."
         } else if order.is_trial() {
             "It is a trial or a gift. Buy licences if its servers are to stay protected."
+        } else if order.is_overdue() {
+            "It should renew itself and has not yet. See whether the balance of the account \
+             suffices, and renew it in the console: its servers lose their protection."
         } else if order.renews_itself() {
             "It renews itself. See that the balance of the account suffices: if the payment \
              fails, its servers lose their protection at once."
@@ -72,6 +76,9 @@ impl Event {
         );
         let advice = if order.is_isolated() {
             "It has ended and is isolated. Renew it in the console before it is destroyed."
+        } else if order.is_overdue() {
+            "It should renew itself and has not yet. See whether the balance of the account \
+             suffices, and renew it in the console: logs are no longer kept after its end."
         } else if order.renews_itself() {
             "It renews itself. See that the balance of the account suffices."
         } else {
@@ -98,6 +105,8 @@ impl Event {
         let deadline = order.deadline?;
         let happens = if order.is_isolated() {
             "is isolated"
+        } else if order.is_overdue() {
+            "was not renewed yet"
         } else if order.renews_itself() {
             "renews itself"
         } else {
@@ -114,7 +123,7 @@ impl Event {
             deadline,
             summary: format!("{}: {what} {happens}", source.account),
             description,
-            is_tentative: order.renews_itself() && !order.is_isolated(),
+            is_tentative: order.renews_itself() && !order.is_isolated() && !order.is_overdue(),
             has_alarms: !order.renews_itself() && !order.is_trial() && !order.is_isolated(),
         })
     }
@@ -243,6 +252,7 @@ impl Revisions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::status::orders::Attention;
 
     const SOURCE: Source<'_> = Source {
         account: "prod",
@@ -298,6 +308,10 @@ mod tests {
     #[test]
     fn events_that_ask_for_nothing_have_no_alarm() {
         let auto = event(|order| order.renewal = "auto".into());
+        let overdue = event(|order| {
+            order.renewal = "auto".into();
+            order.attention = Attention::Now;
+        });
         let trial = event(|order| order.source = "trial".into());
         let isolated = event(|order| order.status = "isolated".into());
         for (event, summary) in [
@@ -317,7 +331,7 @@ mod tests {
             assert_eq!(event.summary, summary);
             assert!(!event.has_alarms);
         }
-        assert!(auto.is_tentative && !isolated.is_tentative);
+        assert!(auto.is_tentative && !overdue.is_tentative && !isolated.is_tentative);
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn escaped(text: &str) -> String {
         match char {
             '\\' | ';' | ',' => escaped.extend(['\\', char]),
             '\r' if chars.peek() == Some(&'\n') => {}
-            '\n' | '\r' => escaped.push_str("\\n"),
+            // Some readers take the last two for the end of a line, too.
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' => escaped.push_str("\\n"),
             '\t' => escaped.push(' '),
             char if char.is_control() => {}
             char => escaped.push(char),

@@ -92,6 +92,12 @@ impl Order<'_> {
         self.renewal == "auto"
     }
 
+    /// Whether the order should have renewed itself by now, and has not.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.renews_itself() && !self.is_isolated() && self.attention == Attention::Now
+    }
+
     /// Whether the order has ended, and is kept for some days in which it can be renewed.
     #[must_use]
     pub fn is_isolated(&self) -> bool {

@@ -120,11 +120,17 @@ fn ending(order: &Order<'_>, now: Timestamp) -> String {
         "" => "an order".to_owned(),
         id => format!("order {id}"),
     };
+    if order.is_isolated() {
+        return format!("{what} is isolated");
+    }
+    let overdue = if order.is_overdue() {
+        " was not renewed yet,"
+    } else {
+        ""
+    };
     match order.deadline {
-        _ if order.is_isolated() => format!("{what} is isolated"),
-        Some(at) if order.renews_itself() => format!("{what} not renewed, ends {}", due(at, now)),
-        Some(at) if at.0 <= now.as_second() => format!("{what} ended {}", due(at, now)),
-        Some(at) => format!("{what} ends {}", due(at, now)),
+        Some(at) if at.0 <= now.as_second() => format!("{what}{overdue} ended {}", due(at, now)),
+        Some(at) => format!("{what}{overdue} ends {}", due(at, now)),
         None => what,
     }
 }

@@ -83,7 +83,7 @@ fn lane(order: &Order<'_>, deadline: Moment, top: usize, now: Timestamp) -> Mark
                 tspan.name { (name) }
             }
             line.term x1=(begin) x2=(end) y1=(bar) y2=(bar) {}
-            @if order.renews_itself() && !is_later {
+            @if order.renews_itself() && !order.is_overdue() && !is_later {
                 line.renewed x1=(end) x2="100%" y1=(bar) y2=(bar) {}
             }
             // Inside the drawing at its edges.
@@ -98,7 +98,7 @@ pub(super) fn sign(order: &Order<'_>) -> &'static str {
         "✕"
     } else if order.is_trial() {
         "◇"
-    } else if order.renews_itself() {
+    } else if order.renews_itself() && !order.is_overdue() {
         "○"
     } else {
         "■"
@@ -109,6 +109,8 @@ pub(super) fn sign(order: &Order<'_>) -> &'static str {
 pub(super) fn renewal(order: &Order<'_>) -> &'static str {
     if order.is_isolated() {
         "is isolated"
+    } else if order.is_overdue() {
+        "not renewed yet"
     } else if order.renews_itself() {
         "renews itself"
     } else if order.is_trial() {
