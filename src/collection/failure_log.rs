@@ -1,10 +1,16 @@
 //! What the log says of failed collections: each failure once, its repetitions at the level
 //! debug, and its end. Failures that come and go are logged once in ten minutes, with the
-//! number of failures that were not logged.
+//! number of failures that were not logged. Where a collector other than the deciding one
+//! fails for many accounts, such as one that their policies do not allow yet, the log names
+//! ten accounts and says that there are more.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{Level, info};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::{Level, debug, info, warn};
 
 use crate::cloud::Error;
 use crate::metrics::reason::Reason;
@@ -16,11 +22,57 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// How many kinds of failures have a limit of their own. Further kinds share the last limit.
 const KINDS: usize = 8;
 
+/// How many accounts are named whose collections fail for the same reason, in [`SILENCE`].
+const NAMED: u32 = 10;
+
+/// Counts the accounts that the log names, for each collector and reason.
+#[derive(Debug, Default)]
+pub struct SharedLimit(Mutex<HashMap<(String, Reason), NamedAccounts>>);
+
+/// The accounts that were named since a moment.
+#[derive(Debug)]
+struct NamedAccounts {
+    since: Instant,
+    count: u32,
+}
+
+impl SharedLimit {
+    /// Whether one more account may be named. Logs that there are more, once.
+    fn admit(&self, collector: &str, reason: Reason) -> bool {
+        let now = Instant::now();
+        let fresh = || NamedAccounts {
+            since: now,
+            count: 0,
+        };
+        let mut named = self.0.lock();
+        let named = named
+            .entry((collector.to_owned(), reason))
+            .or_insert_with(fresh);
+        if now.saturating_duration_since(named.since) >= SILENCE {
+            *named = fresh();
+        }
+        named.count = named.count.saturating_add(1);
+        if named.count == NAMED + 1 {
+            warn!(
+                collector,
+                %reason,
+                "collections of more accounts fail for the same reason: the status page names \
+                 all of them, the log only at the level debug"
+            );
+        }
+        named.count <= NAMED
+    }
+}
+
 /// Remembers what was logged of one account and collector.
 #[derive(Debug, Default)]
 pub struct FailureLog {
+    /// What limits the lines of all accounts, if anything does.
+    shared: Option<Arc<SharedLimit>>,
     /// The failure that was logged last, unless a success was logged after the failure.
     last_logged: Option<LoggedFailure>,
+    /// Whether the account was named then.
+    was_named: bool,
     /// Failures since a success was logged.
     failures: u64,
     /// The kinds of failures so far.
@@ -35,12 +87,26 @@ struct LoggedFailure {
 }
 
 impl FailureLog {
+    /// A log with a limit that all accounts share.
+    #[must_use]
+    pub fn limited(shared: Arc<SharedLimit>) -> Self {
+        Self {
+            shared: Some(shared),
+            ..Self::default()
+        }
+    }
+
     /// Logs the outcome of a collection, if the outcome is news.
     pub fn record(&mut self, account: &str, collector: &str, outcome: &Result<(), Error>) {
         let Err(error) = outcome else {
             if let Some(LoggedFailure { reason, .. }) = self.last_logged.take() {
                 let failures = std::mem::take(&mut self.failures);
-                info!(account, collector, %reason, failures, "collection works again");
+                let words = "collection works again";
+                if self.was_named {
+                    info!(account, collector, %reason, failures, "{words}");
+                } else {
+                    debug!(account, collector, %reason, failures, "{words}");
+                }
             }
             return;
         };
@@ -56,7 +122,14 @@ impl FailureLog {
         };
         match admitted {
             Some(hidden) => {
-                log_failure(Level::WARN, account, collector, error, hidden);
+                let shared = self.shared.as_ref();
+                self.was_named = shared.is_none_or(|shared| shared.admit(collector, error.reason));
+                let level = if self.was_named {
+                    Level::WARN
+                } else {
+                    Level::DEBUG
+                };
+                log_failure(level, account, collector, error, hidden);
                 self.last_logged = Some(kind);
             }
             None => log_failure(Level::DEBUG, account, collector, error, 0),
@@ -160,6 +233,33 @@ mod tests {
         let log = log_of(flapping.chain(then_failing)).await;
         assert!(log.last().unwrap().contains("collection failed"));
         assert_eq!(log.len(), 3, "{log:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_many_accounts_fail_for_one_reason_ten_are_named_and_told_of_again() {
+        let captured = CapturedLog::start();
+        let shared = Arc::<SharedLimit>::default();
+        let refused = |account: usize| {
+            let mut log = FailureLog::limited(Arc::clone(&shared));
+            let error = Error::new(Reason::Permission, "no");
+            log.record(&format!("a{account}"), "c", &Err(error));
+            log
+        };
+        let mut logs: Vec<FailureLog> = (0..1000).map(refused).collect();
+        for (account, log) in logs.iter_mut().enumerate() {
+            // As long as it lasts, it is no news.
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let account = format!("a{account}");
+            log.record(&account, "c", &Err(Error::new(Reason::Permission, "no")));
+            log.record(&account, "c", &Ok(()));
+        }
+        drop(refused(1000));
+        let lines = captured.lines();
+        let count = |words| lines.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(count("collection failed"), 11, "{lines:?}");
+        assert_eq!(count("fail for the same reason"), 1);
+        assert_eq!(count("works again"), 10);
+        assert_eq!(lines.len(), 22);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use crate::cloud::api::{ApiClient, Target};
 use crate::cloud::budget::Lane;
 use crate::cloud::deadline;
 use crate::collection::snapshot::{Attempt, CollectorState, Slot, Success, TaskState};
-use crate::collectors::{self, Collected};
+use crate::collectors::{self, Collected, switch_off};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
 use crate::system::clock::{Clock, TimePoint};
@@ -127,7 +127,7 @@ impl Collection {
                     Err(Error::new(Reason::Response, message).with_request_id(request_id))
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(self.with_remedy(error)),
         };
         after.failures += u64::from(result.is_err());
         after.last_attempt = Some(Attempt {
@@ -153,6 +153,15 @@ impl Collection {
                 "cannot read or renew the account's key: the previous key stays in use"
             );
         }
+    }
+
+    /// The error of a collector that is not allowed and could be switched off says so.
+    fn with_remedy(&self, error: Error) -> Error {
+        if self.slot.decides() || error.reason != Reason::Permission || error.remedy.is_some() {
+            return error;
+        }
+        let remedy = format!("{}; or {}", error.remedy(), switch_off(self.collector()));
+        error.with_remedy(remedy)
     }
 
     /// What was collected, with no more rows than may be shown.

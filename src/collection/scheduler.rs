@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::collection::Collection;
-use crate::collection::failure_log::FailureLog;
+use crate::collection::failure_log::{FailureLog, SharedLimit};
 
 /// The widest shift of all starts, which keeps replicas that were started
 /// together from asking together.
@@ -57,6 +57,7 @@ pub struct Scheduler {
     /// Tasks that were started and not asked to end.
     wanted: Arc<AtomicUsize>,
     jitter: f64,
+    log_limit: Arc<SharedLimit>,
 }
 
 /// When one account is collected by one collector.
@@ -83,6 +84,7 @@ impl Scheduler {
             liveness: Liveness(Arc::new(Mutex::new(Instant::now()))),
             wanted: Arc::default(),
             jitter,
+            log_limit: Arc::default(),
         };
         let checks = check(
             scheduler.liveness(),
@@ -127,8 +129,15 @@ impl Scheduler {
         let stopped = stop.clone();
         let wanted = Arc::clone(&self.wanted);
         wanted.fetch_add(1, Ordering::Relaxed);
+        let log = if collection.slot().decides() {
+            FailureLog::default()
+        } else {
+            FailureLog::limited(Arc::clone(&self.log_limit))
+        };
         self.tasks.spawn(async move {
-            stopped.run_until_cancelled(repeat(collection, ticks)).await;
+            stopped
+                .run_until_cancelled(repeat(collection, ticks, log))
+                .await;
             // Not reached by a task that dies of a panic.
             wanted.fetch_sub(1, Ordering::Relaxed);
         });
@@ -225,8 +234,7 @@ fn offsets(count: usize, span: Duration) -> impl Iterator<Item = Duration> {
     })
 }
 
-async fn repeat(collection: Arc<Collection>, ticks: Ticks) {
-    let mut log = FailureLog::default();
+async fn repeat(collection: Arc<Collection>, ticks: Ticks, mut log: FailureLog) {
     let mut tick = ticks.first;
     loop {
         collection.set_due(tick);

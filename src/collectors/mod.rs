@@ -79,6 +79,12 @@ pub fn defaults(collectors: Collectors) -> Vec<CollectorDefaults> {
         .collect()
 }
 
+/// How to do without this collector, in words.
+#[must_use]
+pub fn switch_off(collector: &str) -> String {
+    format!("switch the collector off by `collectors: {{{collector}: {{enabled: false}}}}`")
+}
+
 /// The answers of one collection, as they are read.
 pub trait Reading: Send {
     /// The parameters to begin with, where they are others than those of the collector's

@@ -911,14 +911,14 @@ fn the_policy_allows_what_the_collectors_do_and_no_more() {
     assert_eq!(policies, needed);
 }
 
-/// What `doctor` says of a simulated cloud's accounts, the last of which may do nothing.
-async fn diagnosis_of(cloud: &Cloud, accounts: &[&str]) -> Diagnosis {
+/// What `doctor` says of a simulated cloud's accounts, with these `collectors`.
+async fn diagnosis_of(cloud: &Cloud, collectors: &str, accounts: &[&str]) -> Diagnosis {
     let accounts: String = accounts
         .iter()
         .map(|name| format!("  - {{name: {name}, credentials: {{type: static, secret_id: AKID{name}, secret_key_env: KEY}}}}\n"))
         .collect();
     let config = format!(
-        "{LICENSES_ALONE}api: {{endpoint: '{}'}}\naccounts:\n{accounts}",
+        "{collectors}api: {{endpoint: '{}'}}\naccounts:\n{accounts}",
         cloud.url
     );
     Diagnosis::of(&config, &[("KEY", "key")]).await
@@ -929,7 +929,8 @@ async fn the_doctor_says_what_the_examples_show() {
     let cloud = Cloud::start(
         "accounts:
   - {name: production, secret_id: AKIDproduction, secret_key: key}
-  - {name: partner, secret_id: AKIDpartner, secret_key: key, allow: []}",
+  - {name: partner, secret_id: AKIDpartner, secret_key: key, allow: []}
+  - {name: upgraded, secret_id: AKIDupgraded, secret_key: key, allow: [\"cwp:DescribeLicenseGeneral\"]}",
     )
     .await;
     let readme = readme();
@@ -944,7 +945,7 @@ async fn the_doctor_says_what_the_examples_show() {
         });
         lines.collect()
     };
-    let both = diagnosis_of(&cloud, &["production", "partner"]).await;
+    let both = diagnosis_of(&cloud, LICENSES_ALONE, &["production", "partner"]).await;
     let example = steady(readme.snippets("text doctor")[0]);
     // Each account is printed as it ends: the one with fewer lines may be the last.
     let mut said = steady(&both.text);
@@ -955,7 +956,13 @@ async fn the_doctor_says_what_the_examples_show() {
     said.rotate_left(first.unwrap());
     assert_eq!(said, example);
 
-    let mut found = diagnosis_of(&cloud, &["partner"]).await.json;
+    let upgraded = steady(&diagnosis_of(&cloud, "", &["upgraded"]).await.text);
+    let example = steady(readme.snippets("text doctor")[1]);
+    assert_eq!(upgraded[..example.len()], example);
+
+    let mut found = diagnosis_of(&cloud, LICENSES_ALONE, &["partner"])
+        .await
+        .json;
     let mut example: Value = serde_json::from_str(readme.snippets("json doctor")[0]).unwrap();
     let steps = found["accounts"][0]["steps"].as_array_mut().unwrap();
     let checks: Vec<Value> = steps.iter().map(|step| step["step"].clone()).collect();

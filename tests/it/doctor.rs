@@ -208,7 +208,7 @@ async fn a_clock_that_is_a_little_off_is_a_warning() {
     assert!(
         found
             .text
-            .contains("  clock         ok       this machine is ")
+            .contains("  clock         warning  this machine is ")
     );
     assert!(found.text.contains("Set this machine's clock (NTP)"));
 }

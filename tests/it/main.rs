@@ -28,6 +28,7 @@ mod harness;
 mod hostile;
 mod inbox;
 mod orders;
+mod permission;
 mod platform;
 mod program;
 mod prometheus;

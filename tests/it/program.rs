@@ -5,7 +5,9 @@ use std::time::Duration;
 use cwp_exporter::simulator::Answer;
 use tokio::net::TcpListener;
 
-use crate::harness::{Cloud, LICENSES_ALONE, Program, Scrape, client, config_for, run, within};
+use crate::harness::{
+    Cloud, LICENSES_ALONE, Program, Scrape, client, config_for, eventually, run, within,
+};
 
 /// A configuration file for the first `count` accounts of `cloud`, and the environment.
 struct Setup {
@@ -70,6 +72,44 @@ async fn two_environment_variables_are_the_whole_set_up() {
         scrape
             .value("tencentcloud_cwp_up{account=\"default\"}")
             .is_some()
+    );
+}
+
+#[tokio::test]
+async fn two_environment_variables_show_every_deadline() {
+    let cloud = Cloud::start(
+        "accounts:
+  - name: a0
+    secret_id: AKIDa0
+    secret_key: key-a0
+    orders:
+      - {ResourceId: 'many-{n}', count: 120, Deadline: '2038-01-25 10:11:03'}
+      - {ResourceId: isolated, Deadline: '2026-01-25 10:11:03', OrderStatus: 2}
+",
+    )
+    .await;
+    let variables = [
+        ("TENCENTCLOUD_SECRET_ID", "AKIDa0"),
+        ("TENCENTCLOUD_SECRET_KEY", "key-a0"),
+        ("CWP_EXPORTER_API__ENDPOINT", &cloud.url),
+        ("TZ", "America/New_York"),
+    ];
+    let mut program = Program::start(&["--web.listen-address=127.0.0.1:0"], &variables);
+    let url = program.url().await;
+    let deadlines = async || {
+        let page = client().get(format!("{url}/metrics")).send().await.unwrap();
+        let scrape = Scrape::parse(&page.text().await.unwrap());
+        let series = scrape.samples.iter();
+        let series = series.filter(|(series, _)| series.contains("_order_deadline_"));
+        let deadlines: Vec<f64> = series.map(|(_, value)| *value).collect();
+        (!deadlines.is_empty()).then_some(deadlines)
+    };
+    let mut deadlines = eventually("the deadlines", deadlines).await;
+    deadlines.sort_by(f64::total_cmp);
+    assert_eq!(deadlines.len(), 121);
+    assert_eq!(
+        (deadlines[0], deadlines[1]),
+        (1_769_307_063.0, 2_147_998_263.0)
     );
 }
 

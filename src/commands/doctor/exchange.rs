@@ -3,7 +3,7 @@
 
 use super::report::{Check, CheckResult, CheckStatus};
 use crate::cloud::Error;
-use crate::collectors::Collected;
+use crate::collectors::{Collected, switch_off};
 use crate::metrics::reason::Reason;
 use crate::system::words::counted;
 
@@ -104,12 +104,19 @@ impl Exchange {
                 Ok(answer) => self.answered(check, answer),
                 Err(error) => unanswered(check, error),
             };
+            let remedy = step.remedy.map(|remedy| match step.step {
+                Check::Permission if !self.decides => {
+                    format!("{remedy}; or {}", switch_off(self.collector))
+                }
+                _ => remedy,
+            });
             CheckResult {
                 collector: Some(self.collector),
                 status: match step.status {
                     CheckStatus::Failed if !self.decides => CheckStatus::Ok,
                     status => status,
                 },
+                remedy,
                 ..step
             }
         })

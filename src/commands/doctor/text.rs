@@ -80,7 +80,7 @@ impl fmt::Display for AccountDiagnosis {
 
 impl CheckResult {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let collector = self.collector.filter(|_| self.has_failed());
+        let collector = self.collector.filter(|_| self.remedy.is_some());
         let collector = collector.map(str::to_owned).into_iter();
         let request_id = self.request_id.iter().map(|id| format!("RequestId {id}"));
         let ids: Vec<String> = collector.chain(request_id).collect();
@@ -88,8 +88,11 @@ impl CheckResult {
             [] => self.detail.clone(),
             ids => format!("{} ({})", self.detail, ids.join(", ")),
         };
-        let Self { step, status, .. } = self;
-        writeln!(f, "  {step:<13} {status:<8} {}", plain(&line))?;
+        let status = match (self.status, &self.remedy) {
+            (CheckStatus::Ok, Some(_)) => "warning".to_owned(),
+            (status, _) => status.to_string(),
+        };
+        writeln!(f, "  {:<13} {status:<8} {}", self.step, plain(&line))?;
         match &self.remedy {
             Some(remedy) => writeln!(f, "{INDENT}{}", sentence(remedy)),
             None => Ok(()),
