@@ -177,10 +177,9 @@ impl Event {
 
 /// The licences of an order in words.
 fn licences(order: &Order<'_>) -> String {
-    let (edition, kind) = match (&*order.edition, &*order.kind) {
-        ("unknown" | "", "") => (String::new(), String::new()),
-        ("unknown" | "", kind) => (String::new(), format!(" of type {kind}")),
-        ("ai_security", _) => ("AI security ".to_owned(), String::new()),
+    let (edition, kind) = match (order.edition_name(), &*order.kind) {
+        ("", "") => (String::new(), String::new()),
+        ("", kind) => (String::new(), format!(" of type {kind}")),
         (edition, _) => (format!("{edition} "), String::new()),
     };
     match order.licences {

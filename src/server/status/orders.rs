@@ -86,6 +86,16 @@ pub struct Order<'a> {
 const DAY: i64 = 86_400;
 
 impl Order<'_> {
+    /// The edition in words; nothing where it is not known.
+    #[must_use]
+    pub fn edition_name(&self) -> &str {
+        match &*self.edition {
+            "unknown" => "",
+            "ai_security" => "AI security",
+            edition => edition,
+        }
+    }
+
     /// Whether the order renews itself.
     #[must_use]
     pub fn renews_itself(&self) -> bool {

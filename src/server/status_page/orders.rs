@@ -83,9 +83,9 @@ fn row(order: &Order<'_>, now: Timestamp) -> Markup {
         "" => (&order.order, None),
         _ => (&order.alias, Some(&order.order)),
     };
-    let edition = match &*order.edition {
-        "unknown" => format!("type {}", order.kind),
-        edition => edition.replace('_', " "),
+    let edition = match order.edition_name() {
+        "" => format!("type {}", order.kind),
+        edition => edition.to_owned(),
     };
     let facts = [edition.as_str(), &order.payment, &order.source];
     let facts: Vec<&str> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();

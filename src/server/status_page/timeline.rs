@@ -79,7 +79,7 @@ fn lane(order: &Order<'_>, deadline: Moment, top: usize, now: Timestamp) -> Mark
         g.(attention(order.attention)) {
             title { (order.order) " " (renewal(order)) ", ends " (due(deadline, now)) }
             text x=(place(now_seconds, now_seconds)) dx="6" y=(text) {
-                (licences.unwrap_or_default()) (order.edition.replace('_', " ")) " "
+                (licences.unwrap_or_default()) (order.edition_name()) " "
                 tspan.name { (name) }
             }
             line.term x1=(begin) x2=(end) y1=(bar) y2=(bar) {}
