@@ -217,7 +217,9 @@ fn only_what_others_have_too_is_selected_by_the_job_or_joined() {
         assert_eq!(count("job="), selected, "{expression}");
         // Targets of any job, but only of ours: those that had an account.
         let joined = count("and on (cluster, namespace, job, instance) up == 0");
-        let joined = joined + count("and on (cluster, namespace, job) up == 0");
+        let unless_all = "(up == 1 unless on (cluster, namespace, job) up == 0)";
+        let joined =
+            joined + 2 * count(&format!("unless on (cluster, namespace, job) {unless_all}"));
         let strangers = count("up == ") + count("process_") - count(&start);
         assert_eq!(strangers, joined, "{expression}");
     }
@@ -297,9 +299,12 @@ async fn prometheus_evaluates_every_rule_on_the_demo() {
     let url = demo.url().await;
     // Every group at once, and not after an hour.
     let file = tempfile::NamedTempFile::new().unwrap();
-    let hourly = repository_file(RULES);
-    assert!(hourly.contains("    interval: 1h\n"));
-    std::fs::write(file.path(), hourly.replace("    interval: 1h\n", "")).unwrap();
+    let intervals = ["1h", "2m", "1m"].into_iter();
+    let at_once = intervals.fold(repository_file(RULES), |rules, interval| {
+        rules.replace(&format!("    interval: {interval}\n"), "")
+    });
+    assert!(!at_once.contains("    interval:"));
+    std::fs::write(file.path(), at_once).unwrap();
     let prometheus = Prometheus::scraping_with(&url, Some(file.path())).await;
     // The recorded series come from what the demo exposes, but for the trend of a week.
     for rule in rules() {

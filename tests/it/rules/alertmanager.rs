@@ -236,7 +236,8 @@ const FAILING: [&str; 3] = ["ManyAccountsFailing", "AccountFailing", "CollectorF
 /// Whether a source mutes a target, both without the beginning that all share, and by which
 /// labels beside `job` they have to be equal.
 fn mutes(source: &str, target: &str) -> Option<&'static [&'static str]> {
-    let licence = target.starts_with("License");
+    // A page that comes at its time, whatever is known.
+    let licence = target.starts_with("License") && target != "LicenseNearExpiryNoRenewal";
     let is = |names: &[&str]| names.contains(&target);
     match source {
         "ExporterDown" if licence || is(&["DataStale"]) => Some(&["cluster", "namespace"]),

@@ -13,7 +13,7 @@ use crate::prometheus::promtool;
 type Rule = Map<String, Value>;
 
 /// Changes that change nothing that matters, by a rule's name and a part of the change.
-const NO_CHANGE: [(&str, &str); 12] = [
+const NO_CHANGE: [(&str, &str); 13] = [
     // The line is looked at a second earlier or later.
     (LINE, "[7d], 1), 0)"),
     (LINE, "[7d], -1), 0)"),
@@ -21,9 +21,10 @@ const NO_CHANGE: [(&str, &str); 12] = [
     (LINE, "[7d]) <= 0)"),
     // A time is far above 1.
     (SINCE, "[7d]) > 1 and"),
+    (SINCE, "[7d]) > 1 or"),
     (AGE, "[1d]) > 1)"),
     // The day of the first part ends it already.
-    (AGE, "[172800s]) and on (cluster, namespace, job) up == 0"),
+    (AGE, "[172800s]) unless on (cluster, namespace, job) (up"),
     // Half of the samples of an hour, to the last one.
     ("TencentCloudCWPAccountFlapping", "<= 0.5 "),
     // The two hours of the last success end it already.
