@@ -34,8 +34,8 @@ const BACKOFF: Duration = Duration::from_millis(500);
 const BUDGET: &str = "its turn in the rate budget, or for a place among `api.max_in_flight`";
 
 /// What to do if that takes too long.
-const BUDGET_REMEDY: &str = "raise poll.interval, or raise api.rate_limit or api.max_in_flight if the account's quota \
-     allows it";
+const BUDGET_REMEDY: &str = "raise poll.interval or the collector's own interval, or raise api.rate_limit or \
+     api.max_in_flight if the account's quota allows it";
 
 /// The shortest pause after the API said that it had too many requests.
 const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);

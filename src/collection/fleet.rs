@@ -135,12 +135,12 @@ impl Fleet {
         &self.store
     }
 
-    /// How many requests a day the accounts need, as long as each collection needs one.
+    /// How many requests a day the accounts need, with the pages of lists as far as they are
+    /// known.
     #[must_use]
     pub fn requests_per_day(&self) -> u64 {
-        let accounts = u64::try_from(self.members.len()).unwrap_or(u64::MAX);
-        let schedules = self.shared.enabled.iter().map(|(_, schedule)| schedule);
-        accounts.saturating_mul(schedules.map(Schedule::per_day).sum())
+        let slots = self.members.iter().flat_map(|member| &member.state.slots);
+        slots.map(Slot::requests_per_day).sum()
     }
 
     /// What the exporter counts about itself.
@@ -391,6 +391,10 @@ impl KeySource for AccountKey {
 
     fn expires_at(&self) -> Option<Timestamp> {
         self.provider.current()?.expires_at()
+    }
+
+    fn quota(&self) -> Option<String> {
+        Some(self.provider.current()?.quota_key().to_owned())
     }
 
     fn spent(&self, action: &'static str) -> u32 {

@@ -2,6 +2,7 @@
 
 pub mod failure_log;
 pub mod fleet;
+pub mod load;
 pub mod scheduler;
 pub mod snapshot;
 pub mod state_dir;
@@ -167,6 +168,7 @@ impl Collection {
     /// What was collected, with no more rows than may be shown.
     fn success(&self, collected: Collected, now: TimePoint) -> Success {
         let max_rows = self.slot.schedule().max_rows;
+        let requests = collected.requests;
         let (samples, hidden) = collected.into_samples(max_rows.unwrap_or(usize::MAX));
         let rows_hidden = max_rows.map(|_| hidden);
         let before = self.slot.load();
@@ -184,6 +186,7 @@ impl Collection {
             at: now,
             samples: samples.into(),
             rows_hidden,
+            requests,
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Success {
     pub samples: Arc<[Sample]>,
     /// How many rows of a list are not among the samples; `None` without a list.
     pub rows_hidden: Option<usize>,
+    /// How many requests it took, one for each page of a list.
+    pub requests: u32,
 }
 
 impl CollectorState {
@@ -69,6 +71,14 @@ impl CollectorState {
         self.last_attempt
             .as_ref()
             .map(|attempt| attempt.failure.is_none())
+    }
+
+    /// How many requests a collection takes, as far as is known.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.last_success
+            .as_ref()
+            .map_or(1, |success| success.requests)
     }
 
     /// The values to expose at `now`: those of the last success, unless they are
@@ -113,6 +123,7 @@ mod tests {
                 at: moment(at),
                 samples: [Sample::new(defs::LICENSES, [], 7.0)].into(),
                 rows_hidden: None,
+                requests: 1,
             }),
             ..CollectorState::default()
         }

@@ -149,6 +149,7 @@ impl Reading for List {
                     rows: most_urgent_first(rows),
                     drift: std::mem::take(&mut self.drift).into_iter().collect(),
                     recognized: self.recognized,
+                    ..Collected::default()
                 })
             }
         }

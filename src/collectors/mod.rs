@@ -147,6 +147,8 @@ pub struct Collected {
     /// Whether at least one documented field was valid. If not, the answers were not
     /// of the documented shape and the collection has failed.
     pub recognized: bool,
+    /// How many requests this took, retries not counted; [`collect`] counts them.
+    pub requests: u32,
 }
 
 impl Collected {
@@ -176,7 +178,7 @@ const MAX_DRIFT: usize = 100;
 
 /// How many requests one collection may take: more than any list needs, so that an API
 /// that always has a further page ends a collection, too.
-const MAX_REQUESTS: usize = 500;
+const MAX_REQUESTS: u32 = 500;
 
 /// Collects once: `ask` sends the first request or, with parameters, a further one.
 /// Returns the RequestId of the last answer, too.
@@ -192,7 +194,7 @@ pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
 ) -> Result<(Collected, Option<String>), Error> {
     let mut reading = collector.reading();
     let mut parameters = reading.first();
-    for _ in 0..MAX_REQUESTS {
+    for requests in 1..=MAX_REQUESTS {
         let answer = match ask(parameters.take()).await {
             Ok(answer) => answer,
             Err(error) => match reading.refused(&error) {
@@ -214,6 +216,7 @@ pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
                 collected.drift.sort();
                 collected.drift.dedup();
                 collected.drift.truncate(MAX_DRIFT);
+                collected.requests = requests;
                 return Ok((collected, answer.request_id));
             }
             Next::Failed(message) => {
@@ -284,12 +287,13 @@ impl Schedule {
         })
     }
 
-    /// How many collections of an account there are in a day.
+    /// How many requests of an account there are in a day, where a collection takes so many.
     #[must_use]
-    pub fn per_day(&self) -> u64 {
+    pub fn requests_per_day(&self, requests: u32) -> u64 {
         const DAY_IN_MILLIS: u128 = 86_400_000;
         let collections = DAY_IN_MILLIS / self.interval.as_millis().max(1);
-        u64::try_from(collections).unwrap_or(u64::MAX)
+        let collections = u64::try_from(collections).unwrap_or(u64::MAX);
+        collections.saturating_mul(requests.max(1).into())
     }
 }
 
@@ -398,7 +402,10 @@ mod tests {
             asked.push(parameters);
             std::future::ready(outcomes.next().unwrap())
         });
-        let rows = outcome.await.map(|(collected, _)| collected.rows.len());
+        let rows = outcome.await.map(|(collected, _)| {
+            assert_eq!(collected.requests as usize, asked.len());
+            collected.rows.len()
+        });
         (rows, asked)
     }
 
@@ -432,7 +439,7 @@ mod tests {
         let endless = (0..MAX_REQUESTS).map(|_| refusal("TooMuch")).collect();
         let (rows, asked) = collected(endless).await;
         assert_eq!(rows.unwrap_err().reason, Reason::Response);
-        assert_eq!(asked.len(), MAX_REQUESTS);
+        assert_eq!(asked.len(), MAX_REQUESTS as usize);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::collection::fleet::{Fleet, FleetError};
+use crate::collection::load;
 use crate::collection::scheduler::Scheduler;
 use crate::collection::snapshot::Store;
 use crate::collection::state_dir::{Saver, StateDir, StateError};
@@ -233,6 +234,11 @@ impl App {
         tokio::spawn(stop.clone().run_until_cancelled_owned(notifying));
         let first = log_first_collections(Arc::clone(collecting.fleet.store()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(first));
+        let loads = load::watch(
+            Arc::clone(collecting.fleet.store()),
+            Arc::clone(&collecting.active),
+        );
+        tokio::spawn(stop.clone().run_until_cancelled_owned(loads));
         service_manager::ready();
         let mut hangups = self.hangups;
         let mut shutdown = std::pin::pin!(shutdown);

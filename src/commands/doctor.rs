@@ -217,13 +217,14 @@ impl Doctor<'_> {
         let mut summary = vec![key.summary];
         let is_open = route.is_open();
         let proxy = route.proxy.clone();
+        let mut exchanges = Vec::new();
         steps.extend(route.steps.iter().cloned());
         match key.credential {
             Some(credential) if is_open => {
                 let collectors = self.enabled.iter();
-                let exchanges = collectors
+                let all = collectors
                     .map(|(collector, _)| self.exchange(account, &credential, *collector));
-                let exchanges = join_all(exchanges).await;
+                exchanges = join_all(all).await;
                 let tunnel = proxy.as_ref().and_then(|_| exchange::tunnel(&exchanges));
                 if tunnel.is_some() {
                     steps.retain(|step| step.step != Check::Tls);
@@ -241,8 +242,13 @@ impl Doctor<'_> {
             Some(_) => steps.extend(exchange::skip(UNREACHABLE)),
             None => steps.extend(exchange::skip("there is no key to sign with")),
         }
-        let schedules = self.enabled.iter().map(|(_, schedule)| schedule);
-        let requests_per_day = schedules.map(Schedule::per_day).sum();
+        let enabled = self.enabled.iter().enumerate();
+        let requests_per_day = enabled
+            .map(|(position, (_, schedule))| {
+                let exchange = exchanges.get(position);
+                schedule.requests_per_day(exchange.map_or(1, Exchange::requests))
+            })
+            .sum();
         AccountDiagnosis {
             account: account.name.clone(),
             ok: !steps.iter().any(CheckResult::has_failed),

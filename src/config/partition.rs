@@ -196,7 +196,10 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::CollectorSettings;
 
     fn shards(total: u32) -> Vec<Shard> {
         let total = NonZeroU32::new(total).unwrap();
@@ -247,6 +250,17 @@ mod tests {
         assert!(Shard::new(5, total).is_none());
     }
 
+    /// A collector that is on.
+    const LIST: CollectorDefaults = CollectorDefaults {
+        name: "list",
+        settings: CollectorSettings {
+            enabled: true,
+            interval: Duration::from_secs(300),
+            max_age: Duration::from_secs(1800),
+            max_rows: None,
+        },
+    };
+
     fn load(yaml: &str, partition: Partition) -> Result<Config, ConfigError> {
         let file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
@@ -254,7 +268,7 @@ mod tests {
             file: Some(file.path().to_owned()),
             environment: Environment::from([("KEY", "key")]),
             partition,
-            ..Source::default()
+            collectors: vec![LIST],
         };
         source.load()
     }
@@ -292,6 +306,17 @@ mod tests {
                  second, but `api.rate_limit` keeps up 8.9; write at least `3s`, or raise \
                  `api.rate_limit`"
             ),
+            "{text}"
+        );
+        // Each action has a budget of its own.
+        let each = |interval: &str| {
+            let list = format!("collectors: {{list: {{interval: {interval}}}}}\n");
+            load(&(list + &accounts(20, "3s")), Partition::default())
+        };
+        assert!(each("3s").is_ok());
+        let text = each("2s").unwrap_err().to_string();
+        assert!(
+            text.contains("collectors.list.interval: 20 accounts"),
             "{text}"
         );
         let pair = Partition {

@@ -256,6 +256,7 @@ mod tests {
                     at: noon,
                     samples: samples.collect(),
                     rows_hidden: None,
+                    requests: 1,
                 }),
                 last_attempt: Some(Attempt {
                     at: noon,

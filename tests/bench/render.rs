@@ -45,6 +45,10 @@ impl KeySource for NoKey {
         None
     }
 
+    fn quota(&self) -> Option<String> {
+        None
+    }
+
     fn spent(&self, _: &'static str) -> u32 {
         0
     }
@@ -93,6 +97,7 @@ fn exposition(count: usize, order_count: usize) -> Exposition {
                 at: clock.moment(),
                 samples: samples.into(),
                 rows_hidden: None,
+                requests: 1,
             }),
             ..CollectorState::default()
         });

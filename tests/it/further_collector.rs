@@ -232,6 +232,8 @@ async fn all_pages_are_read_and_rows_beyond_the_cap_are_told() {
     assert_eq!(report["interval_seconds"], 120.0);
     assert_eq!(report["rows_hidden"], 10);
     assert_eq!(report["series"], 240);
+    // Every two minutes one that is refused, and three pages.
+    assert_eq!(report["budget"]["requests_per_day"], 720 * 4);
     let page = exporter.get("/").await.text().await.unwrap();
     assert!(page.contains("box_list"), "{page}");
     let shown = exporter.get("/config").await.text().await.unwrap();
@@ -343,6 +345,9 @@ async fn once_and_doctor_tell_its_failure_and_do_not_fail() {
             .unwrap();
         assert!(report.ok);
         let report = serde_json::to_value(&report).unwrap();
+        // Each second, and every five minutes one that is refused, and two pages.
+        let requests = 86_400 + 288 * if fails { 1 } else { 3 };
+        assert_eq!(report["requests_per_day"], requests);
         let steps = report["accounts"][0]["steps"].as_array().unwrap();
         let step = |name: &str| {
             let mut own = steps.iter().filter(|step| step["collector"] == "box_list");

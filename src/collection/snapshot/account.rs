@@ -34,6 +34,9 @@ pub trait KeySource: Send + Sync {
     /// When the key in use expires; nothing if it does not, or there is none yet.
     fn expires_at(&self) -> Option<Timestamp>;
 
+    /// Whose quota its requests are charged to; nothing if there is no key yet.
+    fn quota(&self) -> Option<String>;
+
     /// How many requests for `action` the key has sent in the last minute, for whichever
     /// account.
     fn spent(&self, action: &'static str) -> u32;
@@ -60,11 +63,12 @@ pub fn is_up<'a>(
         .all(|(slot, state)| state.succeeded() == Some(true) && slot.samples(state, now).is_some())
 }
 
-/// A key of which a test knows nothing but how much of the budget it uses.
+/// A key of which a test knows nothing but whose budget it uses, and how much of it.
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct TestKey {
     pub(crate) spent: u32,
+    pub(crate) quota: &'static str,
 }
 
 #[cfg(test)]
@@ -75,6 +79,10 @@ impl KeySource for TestKey {
 
     fn expires_at(&self) -> Option<Timestamp> {
         None
+    }
+
+    fn quota(&self) -> Option<String> {
+        Some(self.quota.to_owned())
     }
 
     fn spent(&self, _: &'static str) -> u32 {

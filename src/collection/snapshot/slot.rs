@@ -77,6 +77,12 @@ impl Slot {
         self.collector
     }
 
+    /// How many requests a day this takes, as far as is known.
+    #[must_use]
+    pub fn requests_per_day(&self) -> u64 {
+        self.schedule.requests_per_day(self.load().requests())
+    }
+
     /// Whether this collector decides whether the account is up.
     #[must_use]
     pub fn decides(&self) -> bool {

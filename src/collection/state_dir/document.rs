@@ -183,6 +183,7 @@ impl Document {
                 at: now.earlier_by(age),
                 samples,
                 rows_hidden: saved.rows_hidden,
+                requests: 1,
             }),
             restored: true,
             ..CollectorState::default()
@@ -245,6 +246,7 @@ pub(super) mod fixture {
                     ]
                     .into(),
                     rows_hidden: Some(3),
+                    requests: 1,
                 }),
                 ..CollectorState::default()
             });

@@ -90,6 +90,12 @@ fn clock(skew: Option<f64>) -> CheckResult {
 }
 
 impl Exchange {
+    /// How many requests a collection takes, as far as is known.
+    pub(super) fn requests(&self) -> u32 {
+        let collected = self.outcome.as_ref();
+        collected.map_or(1, |(collected, _)| collected.requests)
+    }
+
     fn values(&self) -> usize {
         let collected = self.outcome.as_ref();
         collected.map_or(0, |(collected, _)| {

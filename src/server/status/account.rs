@@ -172,6 +172,8 @@ pub struct FailureReport {
 pub struct Budget {
     /// The requests of the last minute, to within ten seconds.
     pub requests_last_minute: u32,
+    /// How many requests for this account a day takes, one for each page of a list.
+    pub requests_per_day: u64,
     /// The requests that the key may send per second.
     pub limit_per_second: f64,
 }
@@ -240,6 +242,7 @@ impl AccountReport {
             let action = slot.collector().request().action;
             let budget = Budget {
                 requests_last_minute: account.key_source.spent(action),
+                requests_per_day: slot.schedule().requests_per_day(state.requests()),
                 limit_per_second,
             };
             let collector = CollectorReport::new(slot, state, now, samples, budget);

@@ -75,7 +75,10 @@ fn account_of(name: &str, collectors: Collectors) -> Arc<AccountState> {
         endpoint: String::new(),
         region: None,
         labels: BTreeMap::new(),
-        key_source: Box::new(TestKey { spent: 7 }),
+        key_source: Box::new(TestKey {
+            spent: 7,
+            ..TestKey::default()
+        }),
         slots: slots.collect(),
     })
 }
@@ -111,6 +114,7 @@ fn success(counts: &[(&'static MetricDef, f64)]) -> CollectorState {
             at: Clock::new(noon).moment(),
             samples: samples.collect(),
             rows_hidden: None,
+            requests: 1,
         }),
         ..CollectorState::default()
     }

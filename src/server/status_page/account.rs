@@ -320,6 +320,7 @@ fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
         counted(collector.budget.requests_last_minute as usize, "request"),
         collector.budget.limit_per_second,
     );
+    let per_day = count(collector.budget.requests_per_day);
     let next = collector.next_at.map(|at| until(at, now));
     let running = collector.collecting_since.map(|since| {
         let seconds = now.duration_since(since).as_secs_f64();
@@ -336,7 +337,7 @@ fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
             (known_fact("Last poll", last))
             (known_fact("Age", collector.age_seconds.map(span)))
             (fact("Failed polls", count(collector.failures)))
-            (fact("Budget", format!("{used} of this key in the last minute, {limit}/s allowed")))
+            (fact("Budget", format!("{used} of this key in the last minute, {limit}/s allowed; {per_day} a day for this account")))
             @for drift in &collector.drift {
                 (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind.as_str()) }))
             }
