@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use cwp_exporter::simulator::Answer;
 
 use crate::harness::{
-    Cloud, Exporter, Program, Scrape, client, config_for, eventually, page_once_ready,
-    repository_path, within,
+    Cloud, Exporter, LICENSES_ALONE, Program, Scrape, client, config_for, eventually,
+    page_once_ready, repository_path, within,
 };
 
 /// A configuration file and a state folder.
@@ -95,6 +95,71 @@ async fn the_last_good_values_are_shown_with_their_age_until_they_are_collected_
 
     let saved = std::fs::read_to_string(setup.saved()).unwrap();
     assert!(!saved.contains("key-a0"), "a secret is in {saved}");
+}
+
+#[tokio::test]
+async fn a_file_without_the_collectors_of_today_is_read_and_each_keeps_its_own_age() {
+    let cloud = Cloud::start(
+        "accounts: [{name: a0, secret_id: AKIDa0, secret_key: key-a0, orders: [{ResourceId: one, Deadline: in 6d}]}]",
+    )
+    .await;
+    let setup = Setup::of(&cloud);
+    let restarted = async |ends_with: &str| {
+        let mut program = setup.start();
+        let url = program.url().await;
+        let first = scrape(&url).await;
+        eventually(ends_with, async || {
+            let scrape = scrape(&url).await;
+            let mut series = scrape.samples.keys();
+            series
+                .any(|series| series.starts_with(ends_with))
+                .then_some(())
+        })
+        .await;
+        program.signal("TERM").await;
+        assert!(program.ended().await.success());
+        first
+    };
+    // The former version had no other collector, and the same form of the file.
+    restarted("tencentcloud_cwp_licenses{").await;
+
+    let file = setup.folder.path().join("cwp.yml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let list = |max_age: &str| {
+        let settings =
+            format!("collectors: {{license_list: {{interval: 1s, max_age: {max_age}}}}}\n");
+        std::fs::write(&file, config.replace(LICENSES_ALONE, &settings)).unwrap();
+    };
+    list("1h");
+    let upgraded = restarted("tencentcloud_cwp_order_deadline").await;
+    assert_eq!(upgraded.licence_series("a0").len(), 25);
+    let folder = setup.folder.path().join("state").read_dir().unwrap();
+    assert_eq!(folder.count(), 1, "nothing was put aside");
+
+    cloud.handle.play("a0", Answer::Hang).unwrap();
+    let deadline =
+        "tencentcloud_cwp_order_deadline_timestamp_seconds{account=\"a0\",order=\"one\"}";
+    let restored = "cwp_exporter_collector_restored{account=\"a0\",collector=\"license_list\"}";
+    let old = restarted("tencentcloud_cwp_up").await;
+    assert!(old.value(deadline).is_some());
+    assert_eq!(old.value(restored), Some(1.0));
+    // Values of the same age are too old for this collector, and not for the other.
+    let saved = std::fs::read_to_string(setup.saved()).unwrap();
+    let minute = jiff::SignedDuration::from_secs(60);
+    let earlier = jiff::Timestamp::now() - minute;
+    let aged = saved
+        .split("\"collected_at\":\"")
+        .enumerate()
+        .map(|(part, text)| match part {
+            0 => text.to_owned(),
+            _ => format!("{earlier}\"{}", text.split_once('"').unwrap().1),
+        });
+    let aged: Vec<String> = aged.collect();
+    std::fs::write(setup.saved(), aged.join("\"collected_at\":\"")).unwrap();
+    list("30s");
+    let expired = restarted("tencentcloud_cwp_up").await;
+    assert_eq!(expired.value(deadline), None);
+    assert_eq!(expired.licence_series("a0").len(), 25);
 }
 
 #[tokio::test]
