@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use cwp_exporter::simulator::Answer;
+use cwp_exporter::system::clock::Clock;
 
 use crate::harness::{
     Cloud, Exporter, LICENSES_ALONE, Program, Scrape, client, config_for, eventually,
@@ -146,7 +147,7 @@ async fn a_file_without_the_collectors_of_today_is_read_and_each_keeps_its_own_a
     // Values of the same age are too old for this collector, and not for the other.
     let saved = std::fs::read_to_string(setup.saved()).unwrap();
     let minute = jiff::SignedDuration::from_secs(60);
-    let earlier = jiff::Timestamp::now() - minute;
+    let earlier = Clock::system().now() - minute;
     let aged = saved
         .split("\"collected_at\":\"")
         .enumerate()
