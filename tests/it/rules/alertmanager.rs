@@ -239,9 +239,12 @@ fn mutes(source: &str, target: &str) -> Option<&'static [&'static str]> {
     // A page that comes at its time, whatever is known.
     let licence = target.starts_with("License") && target != "LicenseNearExpiryNoRenewal";
     let is = |names: &[&str]| names.contains(&target);
+    let servers = is(&["ServersUnprotected", "AgentsOffline"]);
+    // What ends an hour after the last collection.
+    let forgotten = licence || servers || is(&["LogStorageFull", "DataStale"]);
     match source {
-        "ExporterDown" if licence || is(&["DataStale"]) => Some(&["cluster", "namespace"]),
-        "ExporterAbsent" if licence || is(&["DataStale"]) => Some(&["cluster"]),
+        "ExporterDown" if forgotten => Some(&["cluster", "namespace"]),
+        "ExporterAbsent" if forgotten => Some(&["cluster"]),
         "ShardMissing" if is(&["ExporterInstanceDown", "DataStale"]) => {
             Some(&["cluster", "namespace"])
         }
@@ -252,6 +255,7 @@ fn mutes(source: &str, target: &str) -> Option<&'static [&'static str]> {
             if is(&[
                 "AccountFlapping",
                 "DataStale",
+                "OrderDataBlind",
                 "NeverCollected",
                 "CredentialExpiring",
                 "ReplicaFailing",
@@ -268,10 +272,23 @@ fn mutes(source: &str, target: &str) -> Option<&'static [&'static str]> {
         "CredentialExpiring" if is(&["AccountFailing"]) => {
             Some(&["cluster", "namespace", "account", "reason"])
         }
-        "AccountFailing" if is(&["AccountFlapping", "DataStale", "NeverCollected"]) => {
+        "AccountFailing"
+            if is(&[
+                "AccountFlapping",
+                "DataStale",
+                "OrderDataBlind",
+                "NeverCollected",
+            ]) =>
+        {
             Some(&["cluster", "namespace", "account"])
         }
-        "DataStale" | "NeverCollected" if licence => Some(&["cluster", "namespace", "account"]),
+        "DataStale" if licence => Some(&["cluster", "namespace", "account"]),
+        "NeverCollected" if licence || is(&["OrderDataBlind"]) => {
+            Some(&["cluster", "namespace", "account"])
+        }
+        "OrderIsolated" if is(&["OrderExpiring", "OrderRenewalFailed"]) => {
+            Some(&["cluster", "namespace", "account"])
+        }
         "LicenseNearExpiryNoRenewal" if is(&["LicenseNearExpiry"]) => {
             Some(&["cluster", "namespace", "account"])
         }
