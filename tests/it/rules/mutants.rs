@@ -310,7 +310,10 @@ fn write(
                 let queries = queries.as_array_mut().unwrap();
                 let is_about_it = |query: &Value| {
                     let query = query["expr"].as_str().unwrap();
-                    metric_names(query).contains(name(&mutant.rule))
+                    // One recorded name may begin with another.
+                    pieces(query)
+                        .iter()
+                        .any(|piece| piece.trim_matches('"') == name(&mutant.rule))
                 };
                 queries.retain(is_about_it);
             }
