@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use cwp_exporter::commands::stack::{Stack, StackSettings};
 use cwp_exporter::simulator::{Answer, AnswerFields};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, Exporter, client, config_for, eventually, program, run, within};
+use crate::harness::{
+    Cloud, Exporter, LICENSES_ALONE, Scrape, client, config_for, eventually, program, run, within,
+};
 use crate::inbox::Inbox;
 
 /// How long a notification may take, on a machine that has much else to do.
@@ -254,6 +258,77 @@ async fn every_change_of_licences_and_keys_is_notified_and_nothing_else() {
     ] {
         assert!(all.iter().all(|notice| notice.alert != absent), "{all:#?}");
     }
+    stack.stop().await;
+}
+
+/// A list with one order, in use, that ends in so many days.
+fn order_that_ends_in(days: i64) -> Answer {
+    let deadline = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    let deadline = TimeZone::fixed(Offset::constant(8)).to_datetime(deadline);
+    let fields = json!({"TotalCount": 1, "List": [{
+        "LicenseId": 1, "LicenseType": 1, "LicenseStatus": 1, "LicenseCnt": 20,
+        "UsedLicenseCnt": 7, "OrderStatus": 1, "ResourceId": "cwplic-00000001",
+        "Deadline": deadline.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        "BuyTime": "2025-01-01 00:00:00", "AutoRenewFlag": 0, "ProjectId": 0, "TaskId": 0,
+        "SourceType": 0, "Alias": "", "Tags": [], "FreezeNum": 0,
+    }]});
+    let fields: &AnswerFields = fields.as_object().unwrap();
+    Answer::Fields(fields.clone())
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus and prometheus-alertmanager, and two minutes"]
+async fn an_order_whose_deadline_comes_near_pages_through_an_outage_until_it_is_renewed() {
+    let cloud = Cloud::with_accounts(1).await;
+    let list = |days| {
+        let answer = order_that_ends_in(days);
+        let played = cloud
+            .handle
+            .play_action("a0", "DescribeLicenseList", answer);
+        played.unwrap();
+    };
+    cloud.handle.play("a0", licences(0, 0)).unwrap();
+    list(8);
+    let (config, variables) = config_for(&cloud, 1);
+    let orders = "collectors: {license_list: {interval: 1s, max_age: 5s}}\n";
+    let config = config.replace(LICENSES_ALONE, orders);
+    let config = config.replace("max_age: 2s", "max_age: 5s");
+    let exporter = Exporter::start(&config, variables).await;
+    exporter.ready().await;
+    let inbox = Inbox::open().await;
+    let stack = Stack::start(&StackSettings {
+        exporter: exporter.url.trim_start_matches("http://").parse().unwrap(),
+        telemetry_path: "/metrics".to_owned(),
+        webhook: inbox.url.clone(),
+        interval: Duration::from_millis(500),
+    })
+    .await
+    .unwrap();
+
+    let all = inbox.await_notice("firing", "OrderExpiring", "a0").await;
+    let ticket = matching(&all, "firing", "OrderExpiring", "a0");
+    assert_eq!(ticket[0].receiver, "tickets");
+    list(6);
+    inbox.await_page("OrderExpiring", "a0").await;
+
+    // The order cannot be read for so long that its series are withdrawn: that is no renewal.
+    cloud.handle.play("a0", Answer::Reset).unwrap();
+    let is_withdrawn = |scrape: &Scrape| !scrape.text.contains("cwplic-00000001");
+    exporter
+        .until("the orders to be withdrawn", is_withdrawn)
+        .await;
+    let all = inbox.await_notice("firing", "AccountFailing", "a0").await;
+    let pager = |notice: &&Notice| notice.receiver == "pager";
+    let resolved = matching(&all, "resolved", "OrderExpiring", "a0");
+    assert!(!resolved.iter().any(pager), "{all:#?}");
+
+    cloud.handle.play("a0", licences(0, 0)).unwrap();
+    list(371);
+    let is_resolved = |all: &[Notice]| {
+        let resolved = matching(all, "resolved", "OrderExpiring", "a0");
+        resolved.iter().any(pager)
+    };
+    inbox.wait("the page to be resolved", is_resolved).await;
     stack.stop().await;
 }
 
