@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use cwp_exporter::commands::stack::{Stack, StackSettings};
 use cwp_exporter::simulator::{Answer, AnswerFields};
+use cwp_exporter::system::clock::Clock;
+use jiff::SignedDuration;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -263,7 +264,7 @@ async fn every_change_of_licences_and_keys_is_notified_and_nothing_else() {
 
 /// A list with one order, in use, that ends in so many days.
 fn order_that_ends_in(days: i64) -> Answer {
-    let deadline = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    let deadline = Clock::system().now() + SignedDuration::from_hours(24 * days);
     let deadline = TimeZone::fixed(Offset::constant(8)).to_datetime(deadline);
     let fields = json!({"TotalCount": 1, "List": [{
         "LicenseId": 1, "LicenseType": 1, "LicenseStatus": 1, "LicenseCnt": 20,
