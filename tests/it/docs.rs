@@ -754,8 +754,8 @@ fn the_configuration_example_loads() {
 
 /// Each type of credentials with the text of its section.
 fn credential_sections(readme: &Readme) -> Vec<(&str, &str)> {
-    let sections = readme.between("\n### Credentials\n", "\n### Rotation\n");
-    let sections = sections.split("\n#### ").skip(1);
+    let sections = readme.between("\n# Credentials\n", "\n## Rotation\n");
+    let sections = sections.split("\n## ").skip(1);
     sections
         .map(|section| section.split_once('\n').unwrap())
         .collect()
