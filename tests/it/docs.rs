@@ -2,6 +2,7 @@
 //! generated, and their other tables and snippets are tried.
 
 mod alerts;
+mod chinese;
 mod deployment;
 mod formats;
 mod generated;
@@ -200,7 +201,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut links = 0;
-    for (document, text) in documents() {
+    for (document, text) in documents().into_iter().chain(chinese::pages()) {
         let targets = text.split("](").skip(1);
         for target in targets.map(|rest| rest.split(')').next().unwrap()) {
             let (path, heading) = target.split_once('#').unwrap_or((target, ""));

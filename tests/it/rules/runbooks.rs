@@ -20,6 +20,8 @@ const HEADINGS: [&str; 4] = [
 fn runbooks() -> Vec<(String, String)> {
     let folder = std::fs::read_dir(absolute("deploy/runbooks")).unwrap();
     let paths = folder.map(|entry| entry.unwrap().path());
+    // The folder `zh` has them in Chinese.
+    let paths = paths.filter(|path| !path.is_dir());
     let pages = paths.map(|path| {
         assert_eq!(path.extension().unwrap(), "md", "{}", path.display());
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
