@@ -2,6 +2,7 @@
 // Jsonnet 0.18 or newer. The rules, and the defaults of `_config`, are those of the chart:
 // values.yaml describes each setting below `prometheusRule`.
 local source = std.parseYaml(importstr '../helm/cwp-exporter/files/rules.yml');
+local chinese = std.parseYaml(importstr '../helm/cwp-exporter/files/rules.zh.yml');
 local values = std.parseYaml(importstr '../helm/cwp-exporter/values.yaml').prometheusRule;
 local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
 
@@ -41,6 +42,14 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     local variables = std.split(rule.annotations.description, '$');
     std.length([name for name in variables if std.startsWith(name, 'labels.account')]) > 0,
 
+  // The texts of an alert in the language that is set.
+  local annotationsOf(rule) =
+    if config.language == 'zh'
+    then rule.annotations + chinese[rule.alert + '/' + rule.labels.severity] + {
+      runbook_url: std.strReplace(rule.annotations.runbook_url, '${runbooksUrl}', '${runbooksUrl}/zh'),
+    }
+    else rule.annotations,
+
   // Some alerts are there once for each severity, and can be told apart by it.
   local namesOf(rule) = [rule.alert + '/' + rule.labels.severity, rule.alert],
   local chosen(setting, rule) = [setting[name] for name in namesOf(rule) if std.objectHas(setting, name)],
@@ -63,7 +72,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
       if severities != [] then { severity: severities[0] } else {}
     ),
     annotations: config.additionalRuleAnnotations + {
-      [name]: withSettings(rule.annotations[name])
+      [name]: withSettings(annotationsOf(rule)[name])
       for name in std.objectFields(rule.annotations)
       // A link to nowhere is left out.
       if std.foldl(
@@ -90,6 +99,7 @@ local ofObject = ['enabled', 'namespace', 'labels', 'annotations'];
     names,
     true
   ),
+  assert known('language', [config.language], ['en', 'zh']),
   assert known('disabled', config.disabled, alerts),
   assert known('severities', std.objectFields(config.severities), alerts),
   assert known('pendingPeriods', std.objectFields(config.pendingPeriods), alerts),

@@ -18,12 +18,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = helm_python.Chart.load(ROOT / "deploy/helm/cwp-exporter")
 MIXIN = ROOT / "deploy/mixin/mixin.libsonnet"
 SOURCE = yaml.safe_load((ROOT / "deploy/helm/cwp-exporter/files/rules.yml").read_text())
+CHINESE = yaml.safe_load((ROOT / "deploy/helm/cwp-exporter/files/rules.zh.yml").read_text())
 PLAIN = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
 
 # Every setting, with another value than its own.
 OTHER = {
     # Marks that mean something to YAML, JSON and Helm.
     "selector": 'job=~"cwp|a\\\\.b: c",team!="<#>&{{x}}"',
+    "language": "zh",
     "grafanaUrl": "https://grafana.example.com/sub/",
     "runbooksUrl": "http://runbooks.example.com",
     "disabled": ["TencentCloudCWPSchemaUnknownField", "TencentCloudCWPBudgetSaturated/warning"],
@@ -54,6 +56,7 @@ WRONG = [
     ({"groupIntervals": {"cwp": "1m"}}, ['"cwp"', "cwp-accounts"]),
     ({"thresholds": {"clockSkewSeconds": "30s"}}, ["clockSkewSeconds", "number"]),
     ({"thresholds": {"skew": 30}}, ["skew"]),
+    ({"language": "de"}, ["language", "zh"]),
 ]
 # What only the schema of the chart refuses.
 WRONG_VALUES = [
@@ -165,10 +168,12 @@ def each_setting_does_what_it_says():
             assert rule["labels"] == {**old["labels"], "severity": severity, "owner": "security"}
             assert rule.get("for") == pending, rule
             links = {key: rule["annotations"].pop(key) for key in ["runbook_url", "dashboard_url"]}
-            assert links["runbook_url"] == f"http://runbooks.example.com/{name}.md"
+            assert links["runbook_url"] == f"http://runbooks.example.com/zh/{name}.md"
             assert links["dashboard_url"].startswith("https://grafana.example.com/sub/d/cwp-")
             assert rule["annotations"].pop("contact") == "not a setting: ${selector}"
             assert rule["annotations"].keys() == old["annotations"].keys()
+            beginning = CHINESE[f"{name}/{own}"]["summary"].split("${")[0]
+            assert rule["annotations"]["summary"].startswith(beginning), rule
             if account_info in rule["expr"]:
                 joined += 1
                 assert rule["expr"].count(f"({old['expr']})") == 2, rule

@@ -193,6 +193,34 @@ fn the_rules_are_their_source_with_the_values_of_the_chart() {
     );
 }
 
+/// What Prometheus puts into a text.
+fn variables(text: &str) -> Vec<&str> {
+    let parts = text.split("{{").skip(1);
+    let mut variables: Vec<&str> = parts.map(|part| part.split("}}").next().unwrap()).collect();
+    variables.sort_unstable();
+    variables
+}
+
+#[test]
+fn the_rules_in_chinese_differ_in_the_texts_of_alerts_alone() {
+    let chinese = rules_of("deploy/prometheus/rules.zh.yml");
+    let english = rules();
+    assert_eq!(chinese.len(), english.len());
+    for (mut chinese, mut english) in chinese.into_iter().zip(english) {
+        let name = text(&english, "alert").to_owned();
+        let [told, said] = [&mut chinese, &mut english].map(|rule| rule.remove("annotations"));
+        assert_eq!(chinese, english);
+        let (Some(told), Some(said)) = (told, said) else {
+            continue;
+        };
+        for key in ["summary", "description"] {
+            let [told, said] = [&told, &said].map(|texts| texts[key].as_str().unwrap());
+            assert!(told.ends_with(['。', '}']), "{name}: {told}");
+            assert_eq!(variables(told), variables(said), "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_recorded_is_named_after_what_it_is_recorded_from() {
     for name in recorded() {

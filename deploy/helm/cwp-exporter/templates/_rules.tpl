@@ -8,6 +8,10 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- if not $source.groups -}}
 {{- fail "the chart's files/rules.yml is missing or has no rules: take the chart from its archive, or all of its folder" -}}
 {{- end -}}
+{{- $texts := dict -}}
+{{- if eq $settings.language "zh" -}}
+{{- $texts = .Files.Get "files/rules.zh.yml" | fromYaml -}}
+{{- end -}}
 {{- $accountLabels := list -}}
 {{- range $settings.accountLabels -}}
 {{- $accountLabels = append $accountLabels (printf "label_%s" .) -}}
@@ -30,6 +34,10 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- $id = printf "%s/%s" $rule.alert $rule.labels.severity -}}
 {{- $alerts = append $alerts $rule.alert -}}
 {{- $ids = append $ids $id -}}
+{{- if eq $settings.language "zh" -}}
+{{- $_ := index $texts $id | required (printf "files/rules.zh.yml has no %s" $id) | mergeOverwrite $rule.annotations -}}
+{{- $_ := set $rule.annotations "runbook_url" (replace "${runbooksUrl}" "${runbooksUrl}/zh" $rule.annotations.runbook_url) -}}
+{{- end -}}
 {{- /* A link to nowhere is left out. */ -}}
 {{- range $key, $text := $rule.annotations -}}
 {{- range $url := list "grafanaUrl" "runbooksUrl" -}}
@@ -73,12 +81,12 @@ The groups of files/rules.yml as JSON {"groups": []}, with the settings of
 {{- end -}}
 {{- end -}}
 {{- /* Replaced in JSON, where no value can end the text that it is put into. */ -}}
-{{- $texts := dict "selector" (include "cwp-exporter.ruleSelector" .) "accountLabels" (join ", " $accountLabels) -}}
+{{- $replacements := dict "selector" (include "cwp-exporter.ruleSelector" .) "accountLabels" (join ", " $accountLabels) -}}
 {{- range list "grafanaUrl" "runbooksUrl" -}}
-{{- $_ := set $texts . (trimSuffix "/" (index $settings .)) -}}
+{{- $_ := set $replacements . (trimSuffix "/" (index $settings .)) -}}
 {{- end -}}
 {{- $json := dict "groups" $groups | toJson -}}
-{{- range $name, $value := merge $texts $settings.thresholds -}}
+{{- range $name, $value := merge $replacements $settings.thresholds -}}
 {{- $json = replace (printf "${%s}" $name) (toJson $value | trimPrefix "\"" | trimSuffix "\"") $json -}}
 {{- end -}}
 {{- $groups = (fromJson $json).groups -}}
