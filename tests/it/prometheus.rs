@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{Cloud, LOOK, Program, client, computed, eventually, page_once_ready, within};
+use crate::harness::{
+    Cloud, LICENSES_ALONE, LOOK, Program, client, computed, eventually, page_once_ready, within,
+};
 
 /// What to do when there is no Prometheus.
 const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
@@ -380,6 +382,7 @@ accounts:
     cloud.handle.play("failing", fields(4)).unwrap();
     let config = format!(
         r#"
+{LICENSES_ALONE}
 poll: {{interval: 1s, timeout: 1s, max_age: 4s}}
 api: {{endpoint: '{}'}}
 accounts:
