@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
-use super::orders::{attention, further, orders};
-use super::words::{ago, count, due, fact, health, known_fact, until};
+use super::orders::{further, orders};
+use super::words::{ago, attention, count, due, fact, health, known, known_fact, until};
 use crate::server::status::orders::{Attention, Order};
 use crate::server::status::{AccountReport, CollectorReport, Edition, FailureReport, Health};
 use crate::system::words::{counted, span};
@@ -207,12 +207,6 @@ fn number(number: Option<u64>) -> Markup {
 
 fn on_or_off(switch: Option<bool>) -> Markup {
     known(switch.map(|on| if on { "on" } else { "off" }))
-}
-
-pub(super) fn known(value: Option<impl Render>) -> Markup {
-    html! {
-        @match value { Some(value) => (value), None => span.unknown title="not known" { "–" } }
-    }
 }
 
 /// The failure that several accounts have in common, with the message of one of them.

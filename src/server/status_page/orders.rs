@@ -4,14 +4,12 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use url::form_urlencoded;
 
-use super::account::known;
-use super::page::relative;
 use super::timeline::{self, timeline};
-use super::words::{ago, count, due, fact, known_fact};
+use super::words::{ago, attention, count, due, fact, known, known_fact, relative};
 use crate::collectors::Collector as _;
 use crate::collectors::license_list::LicenseList;
 use crate::server::calendar;
-use crate::server::status::orders::{Attention, Moment, Order};
+use crate::server::status::orders::{Moment, Order};
 use crate::server::status::{AccountReport, CollectorReport, LogService, Servers};
 
 /// The most orders in the table of an account.
@@ -112,15 +110,6 @@ fn deadline(deadline: Option<Moment>, now: Timestamp) -> Markup {
             Some(at) => { (at.utc().strftime("%Y-%m-%d %H:%M")) " UTC" br; small { (due(at, now)) } }
             None => "none",
         }
-    }
-}
-
-/// The class of what needs this attention.
-pub(super) fn attention(attention: Attention) -> &'static str {
-    match attention {
-        Attention::None => "",
-        Attention::Soon => "warn",
-        Attention::Now => "bad",
     }
 }
 

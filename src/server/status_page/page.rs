@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
-use super::words::{ago, count, fact, health, known_fact};
+use super::words::{HOME, ago, count, fact, health, known_fact, relative};
 use crate::server::status::{AccountReport, FailureKind, Health, Query, Sort, StatusReport};
 use crate::system::words::span;
 
@@ -121,15 +121,6 @@ fn facts(report: &StatusReport) -> Markup {
             (known_fact("Replicas", (exporter.replicas > 1).then_some(exporter.replicas)))
         }
     }
-}
-
-/// This page.
-const HOME: &str = "./";
-
-/// A link from this page to a path of the exporter.
-pub(super) fn relative(path: &str) -> String {
-    // With the dot, no colon in the path makes it another scheme.
-    format!("{HOME}{}", path.trim_start_matches('/'))
 }
 
 /// A link to this page for another query.

@@ -7,8 +7,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use maud::{Markup, html};
 
-use super::orders::attention;
-use super::words::{count, due};
+use super::words::{attention, count, due};
 use crate::server::status::orders::{Moment, Order};
 
 /// The most orders that are drawn.

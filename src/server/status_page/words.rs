@@ -4,8 +4,33 @@ use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use crate::server::status::Health;
-use crate::server::status::orders::Moment;
+use crate::server::status::orders::{Attention, Moment};
 use crate::system::words::span;
+
+/// This page.
+pub(super) const HOME: &str = "./";
+
+/// A link from this page to a path of the exporter.
+pub(super) fn relative(path: &str) -> String {
+    // With the dot, no colon in the path makes it another scheme.
+    format!("{HOME}{}", path.trim_start_matches('/'))
+}
+
+/// The class of what needs this attention.
+pub(super) fn attention(attention: Attention) -> &'static str {
+    match attention {
+        Attention::None => "",
+        Attention::Soon => "warn",
+        Attention::Now => "bad",
+    }
+}
+
+/// The value, or a dash.
+pub(super) fn known(value: Option<impl Render>) -> Markup {
+    html! {
+        @match value { Some(value) => (value), None => span.unknown title="not known" { "–" } }
+    }
+}
 
 /// A fact in a list of facts.
 pub(super) fn fact(name: impl Render, value: impl Render) -> Markup {
