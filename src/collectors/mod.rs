@@ -18,20 +18,21 @@ mod object;
 mod order;
 mod pages;
 mod sample;
+mod schedule;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 pub use object::{Documented, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Object};
 pub use sample::{Labels, Sample};
+pub use schedule::Schedule;
 
 use crate::cloud::{ApiAnswer, Error, Fields, Request};
-use crate::config::{CollectorDefaults, Config, Poll};
+use crate::config::CollectorDefaults;
 use crate::metrics::MetricDef;
 use crate::metrics::reason::Reason;
 
@@ -229,72 +230,6 @@ pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
         Reason::Response,
         format!("the list has no end: {MAX_REQUESTS} requests were not enough"),
     ))
-}
-
-/// When a collector collects an account, and how much of what it finds is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Schedule {
-    /// From one collection to the next.
-    pub interval: Duration,
-    /// The longest that one collection may take between two answers.
-    pub deadline: Duration,
-    /// How long values are shown after the collection that found them.
-    pub max_age: Duration,
-    /// How many rows of a list are shown; `None` for a collector without rows.
-    pub max_rows: Option<usize>,
-}
-
-/// The schedule without a configuration.
-impl Default for Schedule {
-    fn default() -> Self {
-        let poll = Poll::default();
-        Self {
-            interval: poll.interval,
-            deadline: poll.deadline(poll.interval),
-            max_age: poll.max_age,
-            max_rows: None,
-        }
-    }
-}
-
-impl Schedule {
-    /// Those of `collectors` that `config` enables, with their schedules.
-    #[must_use]
-    pub fn enabled(collectors: Collectors, config: &Config) -> Vec<(&'static dyn Collector, Self)> {
-        let enabled = collectors.iter().filter_map(|collector| {
-            let schedule = Self::configured(*collector, config)?;
-            Some((*collector, schedule))
-        });
-        enabled.collect()
-    }
-
-    /// The schedule of `collector`; nothing if `config` does not enable it.
-    fn configured(collector: &dyn Collector, config: &Config) -> Option<Self> {
-        let settings = match collector.defaults() {
-            None => None,
-            Some(_) => Some(config.collectors.get(collector.name())?),
-        };
-        if settings.is_some_and(|settings| !settings.enabled) {
-            return None;
-        }
-        let poll = &config.poll;
-        let interval = settings.map_or(poll.interval, |settings| settings.interval);
-        Some(Self {
-            interval,
-            deadline: poll.deadline(interval),
-            max_age: settings.map_or(poll.max_age, |settings| settings.max_age),
-            max_rows: settings.and_then(|settings| settings.max_rows),
-        })
-    }
-
-    /// How many requests of an account there are in a day, where a collection takes so many.
-    #[must_use]
-    pub fn requests_per_day(&self, requests: u32) -> u64 {
-        const DAY_IN_MILLIS: u128 = 86_400_000;
-        let collections = DAY_IN_MILLIS / self.interval.as_millis().max(1);
-        let collections = u64::try_from(collections).unwrap_or(u64::MAX);
-        collections.saturating_mul(requests.max(1).into())
-    }
 }
 
 /// A difference between an answer and its documentation.

@@ -113,6 +113,17 @@ fn licences(near_expiry: u64, expired: u64) -> Answer {
     Answer::Fields(fields.clone())
 }
 
+/// A stack that scrapes `exporter` and notifies `inbox`.
+async fn stack_of(exporter: &Exporter, inbox: &Inbox) -> Stack {
+    let settings = StackSettings {
+        exporter: exporter.url.trim_start_matches("http://").parse().unwrap(),
+        telemetry_path: "/metrics".to_owned(),
+        webhook: inbox.url.clone(),
+        interval: Duration::from_millis(500),
+    };
+    Stack::start(&settings).await.unwrap()
+}
+
 /// The state of an alert at Alertmanager: `active`, or `suppressed` by another alert.
 async fn state(stack: &Stack, alert: &str, account: &str) -> Option<String> {
     let url = format!("{}/api/v2/alerts", stack.alertmanager_url);
@@ -170,14 +181,7 @@ async fn every_change_of_licences_and_keys_is_notified_and_nothing_else() {
     let exporter = Exporter::start(&config, variables).await;
     exporter.ready().await;
     let inbox = Inbox::open().await;
-    let stack = Stack::start(&StackSettings {
-        exporter: exporter.url.trim_start_matches("http://").parse().unwrap(),
-        telemetry_path: "/metrics".to_owned(),
-        webhook: inbox.url.clone(),
-        interval: Duration::from_millis(500),
-    })
-    .await
-    .unwrap();
+    let stack = stack_of(&exporter, &inbox).await;
 
     let all = inbox.await_notice("firing", "LicenseExpired", "a1").await;
     assert!(all.iter().all(|notice| notice.account == "a1"), "{all:#?}");
@@ -297,14 +301,7 @@ async fn an_order_whose_deadline_comes_near_pages_through_an_outage_until_it_is_
     let exporter = Exporter::start(&config, variables).await;
     exporter.ready().await;
     let inbox = Inbox::open().await;
-    let stack = Stack::start(&StackSettings {
-        exporter: exporter.url.trim_start_matches("http://").parse().unwrap(),
-        telemetry_path: "/metrics".to_owned(),
-        webhook: inbox.url.clone(),
-        interval: Duration::from_millis(500),
-    })
-    .await
-    .unwrap();
+    let stack = stack_of(&exporter, &inbox).await;
 
     let all = inbox.await_notice("firing", "OrderExpiring", "a0").await;
     let ticket = matching(&all, "firing", "OrderExpiring", "a0");
