@@ -338,6 +338,7 @@ async fn the_sentence_counts_the_orders_to_renew() {
         ("has time", 30.1, 4.0, &["normal manual paid"]),
         ("renews", 3.0, 5.0, &["normal auto paid"]),
         ("was late to renew", 0.9, 6.0, &["normal auto paid"]),
+        ("of another status", 3.0, 9.0, &["4 manual paid"]),
         ("isolated", -9.0, 7.0, &["isolated auto paid"]),
         ("trial", 3.0, 8.0, &["normal unset trial"]),
         ("gift", 3.0, 8.0, &["normal unset gift_cvm"]),
@@ -350,7 +351,7 @@ async fn the_sentence_counts_the_orders_to_renew() {
     // 2: red, as it is a matter of days.
     assert_eq!(
         renew[..],
-        [(r#"{"month":"5","soon":"4","total":"10"}"#, "2")]
+        [(r#"{"month":"6","soon":"5","total":"11"}"#, "2")]
     );
     assert_eq!((nothing.len(), unknown.len()), (0, 0));
     let [problems] = &of_panel(&answers, "What needs attention")[..] else {
@@ -365,6 +366,7 @@ async fn the_sentence_counts_the_orders_to_renew() {
         problem("02", "isolated", "7"),
         problem("03", "was late to renew", "6"),
         problem("04", "ends", "1"),
+        problem("04", "of another status", "9"),
         problem("04", "passed", "3"),
         problem("06", "ends later", "2"),
     ];

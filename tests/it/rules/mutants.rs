@@ -50,7 +50,7 @@ const NO_CHANGE: [(&str, &str); 32] = [
     // What does not renew itself pages long before its last day.
     (
         "TencentCloudCWPLogServiceExpiring",
-        "{status=\"normal\"}) - time() < 24 *",
+        "{status!=\"isolated\"}) - time() < 24 *",
     ),
     // The 1 of an isolated one is no time within these days.
     (
@@ -69,7 +69,7 @@ const NO_CHANGE: [(&str, &str); 32] = [
     // The selector of either side is that of both, as the collector is joined.
     (OLDER, "timestamp_seconds{}"),
     // Those that nothing renews are in the first part.
-    (ORDERS, "order_info{status=\"normal\"} and"),
+    (ORDERS, "order_info{status!=\"isolated\"} and"),
     // What was seven hours ago is forgotten anyway.
     (ORDERS, "[50400s]"),
     (LOG_SERVICE, "[50400s]"),
