@@ -617,7 +617,11 @@ async fn the_version_names_revision_and_compiler() {
     let output = run(&["--version"], &[]).await;
     let version = text(&output.stdout);
     assert!(
-        version.starts_with("cwp-exporter 0.1.0 (revision "),
+        version.starts_with(concat!(
+            "cwp-exporter ",
+            env!("CARGO_PKG_VERSION"),
+            " (revision "
+        )),
         "{version}"
     );
     assert!(version.contains("rustc 1."), "{version}");
