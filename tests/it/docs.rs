@@ -740,9 +740,12 @@ fn every_documented_key_takes_effect_through_its_variable() {
 }
 
 #[test]
-fn the_configuration_example_loads() {
+fn the_configuration_examples_load() {
     let readme = readme();
-    let [example, of_files] = readme.snippets("yaml config").try_into().unwrap();
+    let [shortest, example, of_files] = readme.snippets("yaml config").try_into().unwrap();
+    let config = Machine::new().load(shortest);
+    assert_eq!(config.accounts.len(), 1);
+
     let config = Machine::new().load(example);
     assert!(config.accounts.len() >= 2);
 
