@@ -66,6 +66,9 @@ def exposition(accounts):
             f'tencentcloud_cwp_protect_type{{{account},type="FLAGSHIP_PREPAY"}} 1',
             f"tencentcloud_cwp_orders_destroyed{{{account}}} 0",
             f"tencentcloud_cwp_up{{{account}}} {int(not fails)}",
+            f'tencentcloud_cwp_orders{{{account},status="normal"}} {ORDERS}',
+            f'tencentcloud_cwp_orders{{{account},status="isolated"}} 0',
+            f'tencentcloud_cwp_orders{{{account},status="destroyed"}} 0',
             f'tencentcloud_cwp_account_info{{{account},endpoint="cwp",region="",label_team="team-{number % 30}"}} 1',
         ]
         for collector in COLLECTORS:
