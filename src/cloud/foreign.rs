@@ -40,11 +40,14 @@ impl<'a> Secrets<'a> {
     /// An answer's `json` without the secrets, which its values and names would carry into
     /// metrics. Only whole ones of some length: what is shorter may be part of any answer.
     pub(super) fn leave_out<'t>(&self, json: &'t str) -> Cow<'t, str> {
-        let secrets = self.0.iter();
-        let echoed = secrets.filter(|secret| secret.len() >= RECOGNISED && json.contains(**secret));
-        echoed.fold(Cow::Borrowed(json), |json, secret| {
-            Cow::Owned(json.replace(secret, STAND_IN))
-        })
+        let plain = with_few_escapes(json);
+        let secrets = self.0.iter().filter(|secret| secret.len() >= RECOGNISED);
+        let written = secrets.map(|secret| secret.replace('\\', r"\\").replace('"', r#"\""#));
+        let echoed = written.filter(|secret| plain.contains(secret.as_str()));
+        let left = echoed.fold(None, |left: Option<String>, secret| {
+            Some(left.as_deref().unwrap_or(&plain).replace(&secret, STAND_IN))
+        });
+        left.map_or(Cow::Borrowed(json), Cow::Owned)
     }
 
     /// `text` without the secrets and the parts of them.
@@ -84,6 +87,46 @@ fn blot_out(text: &str, secret: &str) -> String {
     shown + rest
 }
 
+/// The same JSON, where no printable ASCII character is escaped that need not be: some writers
+/// escape `/`, and others `=` and `+`.
+fn with_few_escapes(json: &str) -> Cow<'_, str> {
+    let mut rest = json;
+    let mut plain = String::new();
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain += before;
+        let (char, length) = escaped(after);
+        match char {
+            Some('"' | '\\') | None => plain.push('\\'),
+            Some(_) => {}
+        }
+        plain.extend(char);
+        rest = after.get(length..).unwrap_or_default();
+    }
+    if plain.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    Cow::Owned(plain + rest)
+}
+
+/// The printable ASCII character that `text` is after a backslash, if it is one, and how many
+/// bytes of `text` it takes.
+fn escaped(text: &str) -> (Option<char>, usize) {
+    match text.chars().next() {
+        Some(char @ ('"' | '\\' | '/')) => (Some(char), 1),
+        Some('u') => {
+            let digits = text.get(1..5).unwrap_or_default();
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let code = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+            let char = code.map(char::from);
+            match char.filter(|char| (' '..='~').contains(char)) {
+                Some(char) => (Some(char), 5),
+                None => (None, 0),
+            }
+        }
+        _ => (None, 0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +149,22 @@ mod tests {
         }
         assert_eq!(blot_out("hunter2, hunter", "hunter2"), "<secret>, hunter");
         assert_eq!(blot_out("nothing", ""), "nothing");
+    }
+
+    #[test]
+    fn a_secret_is_left_out_of_json_however_its_characters_are_escaped() {
+        let secrets = Secrets::new(None, Some("0123/456+789=\\\"x"));
+        for (json, left) in [
+            (r#""0123/456+789=\\\"x""#, r#""<secret>""#),
+            (r#""0123\/456\u002B789\u003d\\\"x""#, r#""<secret>""#),
+            (r#""\u0030123/456+789=\u005c\u0022x""#, r#""<secret>""#),
+            (r#""\\0123\/456+789=\\\"x\n""#, r#""\\<secret>\n""#),
+            (r#""\\u0030 \\/ \u+030""#, r#""\\u0030 \\/ \u+030""#),
+            (r#""\u4e3b\/\u00""#, r#""\u4e3b\/\u00""#),
+            (r#""ends in \"#, r#""ends in \"#),
+        ] {
+            assert_eq!(secrets.leave_out(json), left, "{json}");
+        }
     }
 
     #[test]

@@ -103,6 +103,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use jiff::{SignedDuration, Timestamp};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::collectors::Schedule;
@@ -151,6 +152,41 @@ mod tests {
         assert!(state.samples(moment(set_back), MAX_AGE).is_some());
         tokio::time::advance(MAX_AGE).await;
         assert!(state.samples(moment(set_back), MAX_AGE).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn values_are_shown_until_either_clock_says_that_max_age_has_passed(
+            max_age in 1_u64..1_000_000,
+            steps in prop::collection::vec((0_i64..300_000, -200_000_i64..200_000), 1..6),
+        ) {
+            let at = TimePoint { wall: Timestamp::UNIX_EPOCH, uptime: SignedDuration::ZERO };
+            let mut state = collected(at.wall);
+            state.last_success.as_mut().unwrap().at = at;
+            let max_age = Duration::from_millis(max_age);
+            let (mut uptime, mut wall) = (0, 0);
+            for (passed, set_by) in steps {
+                (uptime, wall) = (uptime + passed, wall + passed + set_by);
+                let after = |more: Duration| {
+                    let more = SignedDuration::try_from(more).unwrap();
+                    TimePoint {
+                        wall: Timestamp::from_millisecond(wall).unwrap() + more,
+                        uptime: SignedDuration::from_millis(uptime) + more,
+                    }
+                };
+                let age = Duration::from_millis(uptime.max(wall).try_into().unwrap());
+                let now = after(Duration::ZERO);
+                prop_assert_eq!(state.samples(now, max_age).is_some(), age < max_age);
+                if let Some(left) = state.fresh_for(now, max_age) {
+                    prop_assert_eq!(left, max_age - age);
+                    let before_the_end = after(left - Duration::from_nanos(1));
+                    prop_assert!(state.samples(before_the_end, max_age).is_some());
+                    prop_assert!(state.samples(after(left), max_age).is_none());
+                }
+            }
+        }
     }
 
     #[test]

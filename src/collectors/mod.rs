@@ -21,14 +21,13 @@ mod sample;
 mod schedule;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 pub use object::{Documented, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Object};
-pub use sample::{Labels, Sample};
+pub use sample::{Labels, Sample, repeated};
 pub use schedule::Schedule;
 
 use crate::cloud::{ApiAnswer, Error, Fields, Request};
@@ -167,10 +166,7 @@ impl Collected {
         if self.rows.is_empty() {
             return None;
         }
-        let mut known = HashSet::new();
-        let mut all = self.samples.iter().chain(self.rows.iter().flatten());
-        let repeated = all.find(|sample| !known.insert((sample.metric.name, &sample.labels)));
-        repeated.map(|sample| sample.metric)
+        repeated(self.samples.iter().chain(self.rows.iter().flatten()))
     }
 }
 

@@ -121,6 +121,8 @@ fn offset(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -135,6 +137,56 @@ mod tests {
             ("9999-12-31 23:59:59", 253_402_271_999),
         ] {
             assert_eq!(Moment::parse(text), Some(Moment::At(seconds)), "{text}");
+        }
+    }
+
+    /// The year, month and day that are so many days after the first of January 1970, counted
+    /// year by year and month by month.
+    fn date(mut days: i64) -> (i64, i64, i64) {
+        let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let mut year = 1970;
+        while days >= 365 + i64::from(is_leap(year)) {
+            days -= 365 + i64::from(is_leap(year));
+            year += 1;
+        }
+        let february = 28 + i64::from(is_leap(year));
+        let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let mut month = 1;
+        for length in months {
+            if days < length {
+                break;
+            }
+            days -= length;
+            month += 1;
+        }
+        (year, month, days + 1)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_moment_is_the_same_in_any_zone_until_the_year_9999(
+            seconds in START_OF_1971 + 14 * 3600..253_402_200_000_i64,
+            minutes in -14 * 60..14 * 60_i64,
+            form in 0..4,
+        ) {
+            let (zone, ahead) = match form {
+                0 => (String::new(), UTC_PLUS_8),
+                1 => ("Z".to_owned(), 0),
+                _ => {
+                    let sign = if minutes < 0 { '-' } else { '+' };
+                    let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
+                    let colon = if form == 2 { ":" } else { "" };
+                    (format!("{sign}{hours:02}{colon}{rest:02}"), minutes * 60)
+                }
+            };
+            let local = seconds + ahead;
+            let (year, month, day) = date(local / 86_400);
+            let (hour, minute, second) = (local / 3600 % 24, local / 60 % 60, local % 60);
+            let text =
+                format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{zone}");
+            prop_assert_eq!(Moment::parse(&text), Some(Moment::At(seconds)), "{}", text);
         }
     }
 

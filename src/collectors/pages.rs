@@ -133,6 +133,8 @@ impl<T> Pages<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A page of rows with these keys; `-` is a row without one.
@@ -212,6 +214,66 @@ mod tests {
             ("c d", Some(4)),
         ];
         assert!(read(&changes_again).1.is_err());
+    }
+
+    /// Reads a list from an API that gives at most `most` rows at a time, and that gains or
+    /// loses a row before the page of this number.
+    fn read_all(
+        mut list: Vec<String>,
+        has_total: bool,
+        most: usize,
+        change: Option<(usize, bool, usize)>,
+    ) -> (Vec<String>, Page<()>) {
+        let (mut reading, mut offset) = (Pages::of(most), 0);
+        for number in 0.. {
+            if let Some((before, gains, place)) = change
+                && before == number
+            {
+                match gains {
+                    true => list.insert(place % (list.len() + 1), "new".to_owned()),
+                    false if list.is_empty() => {}
+                    false => drop(list.remove(place % list.len())),
+                }
+            }
+            let rows = list.iter().skip(offset).take(most);
+            let rows = rows.map(|key| (Some(key.clone()), ())).collect();
+            let total = has_total.then_some(list.len() as u64);
+            match reading.take(rows, total) {
+                Page::Next(next) => offset = next,
+                end => return (list, end),
+            }
+        }
+        unreachable!("the pages come to an end");
+    }
+
+    fn keys(mut list: Vec<String>) -> Vec<String> {
+        list.sort();
+        list
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_list_is_read_whole_and_one_that_changes_as_it_was_or_is(
+            rows in 0_usize..50,
+            most in 1_usize..12,
+            has_total: bool,
+            change in prop::option::of((0_usize..8, any::<bool>(), 0_usize..50)),
+        ) {
+            let list: Vec<String> = (0..rows).map(|row| format!("row {row}")).collect();
+            // Without a total, nothing tells that a list has changed, or that it is empty.
+            let change = change.filter(|_| has_total);
+            let (after, end) = read_all(list.clone(), has_total, most, change);
+            match end {
+                Page::Complete { rows, miscounted } => {
+                    let found: Vec<String> = rows.into_keys().collect();
+                    prop_assert!(found == keys(list) || found == keys(after), "{found:?}");
+                    prop_assert!(!miscounted);
+                }
+                end => prop_assert!(rows == 0 && !has_total, "{end:?}"),
+            }
+        }
     }
 
     #[test]

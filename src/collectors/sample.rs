@@ -1,6 +1,7 @@
 //! One value of an account.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::metrics::MetricDef;
 
@@ -39,4 +40,13 @@ impl Sample {
     pub fn label(&self) -> &str {
         self.labels.first().map_or("", |label| label)
     }
+}
+
+/// A metric of which two samples are one series, if there is one.
+#[must_use]
+pub fn repeated<'s>(samples: impl IntoIterator<Item = &'s Sample>) -> Option<&'static MetricDef> {
+    let mut known = HashSet::new();
+    let mut samples = samples.into_iter();
+    let repeated = samples.find(|sample| !known.insert((sample.metric.name, &sample.labels)));
+    repeated.map(|sample| sample.metric)
 }

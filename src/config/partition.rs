@@ -198,6 +198,8 @@ impl Config {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::CollectorSettings;
 
@@ -239,6 +241,24 @@ mod tests {
         let moved: Vec<_> = four.iter().zip(&five).filter(|(a, b)| a != b).collect();
         assert!((1_800..=2_200).contains(&moved.len()), "{}", moved.len());
         assert!(moved.iter().all(|(_, to)| **to == 4));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_account_has_one_shard_and_moves_only_to_a_shard_that_is_new(
+            account in ".*",
+            total in 1_u32..40,
+        ) {
+            let owner = |total| {
+                let mut owners = shards(total).into_iter().filter(|shard| shard.owns(&account));
+                (owners.next().map(Shard::index), owners.next())
+            };
+            let ((before, another), (after, one_more)) = (owner(total), owner(total + 1));
+            prop_assert!(before.is_some() && another.is_none() && one_more.is_none());
+            prop_assert!(after == before || after == Some(total), "{after:?}");
+        }
     }
 
     #[test]

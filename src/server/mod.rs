@@ -14,7 +14,7 @@ mod fixture;
 mod host;
 mod http2;
 pub mod listen;
-mod negotiation;
+pub mod negotiation;
 mod passwords;
 pub mod renderer;
 mod reply;

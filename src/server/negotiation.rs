@@ -10,10 +10,13 @@ use crate::exposition::Format;
 
 /// The format and coding of an answer to a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dialect {
-    pub(super) format: Format,
-    pub(super) content_type: &'static str,
-    pub(super) gzip: bool,
+pub struct Dialect {
+    /// The format of the text.
+    pub format: Format,
+    /// The header `Content-Type`.
+    pub content_type: &'static str,
+    /// Whether the text is compressed.
+    pub gzip: bool,
 }
 
 /// The formats that the server offers.
@@ -49,7 +52,8 @@ enum Precision {
 
 impl Dialect {
     /// The dialect that the client prefers by its `headers`.
-    pub(super) fn wanted(headers: &HeaderMap) -> Self {
+    #[must_use]
+    pub fn wanted(headers: &HeaderMap) -> Self {
         let (offer, escaping) = preferred(headers);
         Self {
             format: match offer {

@@ -2,6 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use futures_util::future::join_all;
+use proptest::prelude::*;
+
 use super::*;
 
 fn budgets(rate_limit: u32, max_in_flight: usize) -> Arc<Budgets> {
@@ -53,6 +56,59 @@ async fn no_second_ever_holds_more_requests_than_the_rate_limit() {
     assert!(most <= Some(20), "{most:?} in one second: {moments:?}");
     let whole = moments.last().unwrap();
     assert!((5.0..6.0).contains(whole), "100 took {whole} s");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_key_ever_has_more_than_its_rate_in_a_second_or_waits_without_need(
+        rate in 1_u32..=20,
+        asks in prop::collection::vec((0_u64..4000, 0_usize..3, any::<bool>()), 1..80),
+    ) {
+        let mut granted = block_on_paused(async {
+            let budgets = budgets(rate, 64);
+            let start = Instant::now();
+            let tasks = asks.iter().map(|&(millis, key, is_slow)| {
+                let budgets = Arc::clone(&budgets);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    let lane = if is_slow { Lane::Slow } else { Lane::Prompt };
+                    let key_name = ["AKIDa", "AKIDb", "AKIDc"][key];
+                    budgets.permit(key_name, "DescribeLicenseGeneral", lane).await;
+                    (key, start.elapsed().as_secs_f64())
+                })
+            });
+            join_all(tasks.collect::<Vec<_>>()).await
+        });
+        granted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        for of_key in granted.chunk_by(|a, b| a.0 == b.0) {
+            for (at, (_, first)) in of_key.iter().enumerate() {
+                let second = of_key[at..].iter().take_while(|(_, other)| other - first <= 1.0);
+                prop_assert!(second.count() <= rate as usize, "{of_key:?}");
+            }
+            let spacing = 1.125 / f64::from(rate);
+            let latest = 4.0 + spacing * of_key.len() as f64;
+            prop_assert!(of_key.last().unwrap().1 <= latest + 0.01, "{of_key:?}");
+        }
+    }
+}
+
+/// What comes of `work`, where time passes as soon as all tasks wait.
+fn block_on_paused<T>(
+    work: impl Future<Output = Vec<Result<T, tokio::task::JoinError>>>,
+) -> Vec<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime
+        .block_on(work)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::future;
 use http::Response;
 use prometheus::Registry;
+use proptest::prelude::*;
 
 use super::*;
 use crate::cloud::Fields;
@@ -128,6 +129,47 @@ async fn first_collections_come_at_an_even_rate_within_a_minute_or_the_interval(
         let most = seconds.values().copied().fold(0.0, f64::max);
         let even = count as f64 / within + 48.0_f64.min(count as f64 / 100.0);
         assert!(most <= even + 1.0, "{most} a second, {count}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_tasks_start_soon_and_go_on_evenly_at_their_interval(
+        seconds in 1_u64..90_000,
+        count in 1_usize..2000,
+        jitter in 0.0..1.0_f64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _entered = runtime.enter();
+        let interval = Duration::from_secs(seconds);
+        let scheduler = Scheduler::new(jitter);
+        let now = Instant::now();
+        let new = vec![true; count];
+        let all: Vec<Ticks> = scheduler.ticks(interval, &new).flatten().collect();
+        prop_assert_eq!(all.len(), count);
+        let soon = interval.min(FIRST_WITHIN).min(FIRST_SPACING * u32::try_from(count).unwrap());
+        let mut places: Vec<Duration> = Vec::new();
+        for ticks in all {
+            let first = ticks.first - now;
+            prop_assert!(first <= soon.max(MIN_GAP) + MAX_JITTER + MIN_GAP, "{first:?}");
+            let (second, third) = {
+                let second = ticks.next_tick(ticks.first);
+                (second, ticks.next_tick(second))
+            };
+            prop_assert!(second > ticks.first && second - ticks.first <= interval);
+            prop_assert_eq!(third - second, interval);
+            places.push(second - now);
+        }
+        // A quarter of the interval has a quarter of the tasks, and those of one batch.
+        places.sort();
+        for (at, place) in places.iter().enumerate() {
+            let quarter = places[at..].iter().take_while(|other| **other - *place < interval / 4);
+            let batch = MAX_SHIFT.min(interval / SHIFT_PART).as_secs_f64() / interval.as_secs_f64();
+            let part = count as f64 * (0.25 + batch);
+            prop_assert!(quarter.count() as f64 <= part + 2.0, "{count} in {interval:?}");
+        }
     }
 }
 

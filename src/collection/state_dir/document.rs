@@ -1,14 +1,14 @@
 //! What is in the file: the values of each account's last successes and when they were.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::snapshot::{AccountState, CollectorState, Slot, Store, Success};
-use crate::collectors::{Collector, Labels, Sample};
+use crate::collectors::{Collector, Labels, Sample, repeated};
 use crate::system::clock::TimePoint;
 
 /// The version of the file's form. A file of another version is put aside. Version 1 had
@@ -170,7 +170,16 @@ impl Document {
         if slot.load().last_success.is_some() || age < -MAX_AHEAD {
             return false;
         }
-        // A sample that this version does not know makes the rest doubtful.
+        // A sample that this version does not know makes the rest doubtful, and so does one that
+        // comes twice: Prometheus would refuse it.
+        let mut known = HashSet::new();
+        if !saved
+            .samples
+            .iter()
+            .all(|(position, _)| known.insert(position))
+        {
+            return false;
+        }
         let samples = saved.samples.iter().map(|(position, value)| {
             let (metric, labels) = self.series.get(*position)?;
             restored(slot.collector(), metric, labels, *value)
@@ -178,6 +187,9 @@ impl Document {
         let Some(samples) = samples.collect::<Option<Arc<[Sample]>>>() else {
             return false;
         };
+        if repeated(&*samples).is_some() {
+            return false;
+        }
         slot.store(CollectorState {
             last_success: Some(Success {
                 at: now.earlier_by(age),
@@ -370,6 +382,12 @@ mod tests {
             ("[\"ultimate\"]]", "[]]"),
             ("[1,7.0]", "[1,-7.0]"),
             ("[1,7.0]", "[2,7.0]"),
+            // One series twice: Prometheus would refuse the whole scrape.
+            ("[1,7.0]", "[0,7.0]"),
+            (
+                "[\"ultimate\"]],[",
+                "[\"ultimate\"]],[\"tencentcloud_cwp_edition_licenses\",[\"ultimate\"]],[",
+            ),
         ] {
             let fresh = store("a", "x", None);
             let content = good.replace(known, odd);

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ID, KEY, environment, load, message};
+use proptest::prelude::*;
+
+use super::{ID, KEY, environment, load, load_text, message};
 use crate::config::{Config, Environment};
 
 #[test]
@@ -45,6 +47,46 @@ fn variables_overlay_the_file() {
     assert_eq!(seven.name, "7");
     assert_eq!(seven.endpoint.host(), "cwp.intl.tencentcloudapi.com:8443");
     assert_eq!(new.name, "new, and more");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_variable_holds_over_the_file_and_the_file_over_the_default(
+        written in [any::<bool>(); 4],
+        set in [any::<bool>(); 4],
+        numbers in [1_u32..500, 1..500, 1..500, 1..500],
+    ) {
+        let keys = ["POLL__INTERVAL", "POLL__TIMEOUT", "API__RATE_LIMIT", "API__MAX_IN_FLIGHT"];
+        let (mut yaml, mut variables) = (String::new(), Vec::new());
+        let mut expected = [60, 10, 10, 64];
+        for (at, key) in keys.iter().enumerate() {
+            let unit = if at < 2 { "s" } else { "" };
+            let (section, name) = key.split_once("__").unwrap();
+            if at % 2 == 0 {
+                yaml += &format!("{}:\n", section.to_lowercase());
+            }
+            if written[at] {
+                yaml += &format!("  {}: {}{unit}\n", name.to_lowercase(), numbers[at] + 1);
+                expected[at] = numbers[at] + 1;
+            }
+            if set[at] {
+                variables.push((format!("CWP_EXPORTER_{key}"), format!("{}{unit}", numbers[at])));
+                expected[at] = numbers[at];
+            }
+        }
+        let usual = [ID, KEY].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = load_text(&yaml, &usual.into_iter().chain(variables).collect()).unwrap();
+        let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap();
+        let found = [
+            seconds(config.poll.interval),
+            seconds(config.poll.timeout),
+            config.api.rate_limit.get(),
+            u32::try_from(config.api.max_in_flight.get()).unwrap(),
+        ];
+        prop_assert_eq!(found, expected, "{}", yaml);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -64,6 +65,40 @@ async fn each_alert_is_routed_by_severity_and_by_a_label_of_its_account() {
                 assert!(ok, "{arguments:?}: {words}");
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    #[ignore = "needs Alertmanager"]
+    fn any_alert_reaches_who_its_severity_and_team_name_and_nobody_else(
+        alert in "[A-Za-z]{1,12}",
+        severity in prop::sample::select(vec!["info", "warning", "critical"]),
+        team in prop_oneof!["security|payments|games|partner", "[a-z0-9.-]{0,12}"],
+        more in "[a-z0-9.-]{1,12}",
+    ) {
+        let receiver = match (severity, team.as_str()) {
+            ("info", _) => "nobody",
+            ("critical", _) => "pager",
+            (_, "security") => "wecom",
+            (_, "payments") => "dingtalk",
+            (_, "games") => "feishu",
+            (_, "partner") => "mail",
+            _ => "tickets",
+        };
+        let amtool = each_version("amtool").remove(0);
+        let routed = std::process::Command::new(amtool)
+            .args(["config", "routes", "test"])
+            .arg(format!("--config.file={}", absolute(CONFIG).display()))
+            .arg(format!("--verify.receivers={receiver}"))
+            .arg(format!("alertname=TencentCloudCWP{alert}"))
+            .arg(format!("severity={severity}"))
+            .args([format!("label_team={team}"), format!("account={more}"), format!("job={more}")])
+            .output();
+        let routed = routed.unwrap();
+        prop_assert!(routed.status.success(), "{routed:?}");
     }
 }
 
