@@ -1,0 +1,59 @@
+//! Fuzz targets, one for each reader of bytes that others send or write.
+//!
+//! One program has all targets; the variable `FUZZ_TARGET` names the one that runs. Each
+//! target checks what its reader promises, and not only that nothing panics. `tests/fuzz/run`
+//! builds and runs them.
+
+#![no_main]
+
+mod answers;
+mod config;
+mod credentials;
+mod exchange;
+mod exposition;
+mod input;
+mod measure;
+mod moment;
+mod negotiation;
+mod reader;
+mod request;
+mod scenario;
+mod simulator;
+mod state;
+mod web_config;
+
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+
+/// What is run with each input.
+type Target = fn(&[u8]);
+
+/// Every target, by name. `tests/fuzz/run` has the same names.
+const TARGETS: [(&str, Target); 10] = [
+    ("answers", answers::run),
+    ("config", config::run),
+    ("credentials", credentials::run),
+    ("exposition", exposition::run),
+    ("negotiation", negotiation::run),
+    ("request", request::run),
+    ("scenario", scenario::run),
+    ("simulator", simulator::run),
+    ("state", state::run),
+    ("web_config", web_config::run),
+];
+
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+fuzz_target!(
+    init: {
+        let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
+        let target = TARGETS.iter().find(|(known, _)| *known == name);
+        let (_, target) = target.unwrap_or_else(|| panic!("FUZZ_TARGET names no target: {name}"));
+        let _ = TARGET.set(*target);
+    },
+    |data: &[u8]| {
+        let target = TARGET.get().expect("the initialisation names a target");
+        target(data);
+    }
+);

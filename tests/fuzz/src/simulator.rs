@@ -1,0 +1,203 @@
+//! The simulated API accepts a request where, and only where, an independent check of its
+//! signature does.
+//!
+//! The first part of an input is the headers, the second the body. In `Authorization`, `{sign}`
+//! stands for the right signature.
+
+use std::cell::RefCell;
+
+use cwp_exporter::simulator::{Scenario, Simulator};
+use cwp_exporter::system::clock::Clock;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::exchange::{Exchange, headers};
+use crate::input::parts;
+
+/// The time of the simulated API: the first of June 2024.
+const NOW: i64 = 1_717_200_000;
+
+const KEY: &str = "hunter2-secret-key-of-the-account";
+
+const SCENARIO: &str = "
+rate_limit: 4294967295
+accounts:
+  - {name: a, secret_id: AKIDfuzz, secret_key: hunter2-secret-key-of-the-account, rate_limit: 4294967295}
+";
+
+type Headers = [(HeaderName, HeaderValue)];
+
+thread_local! {
+    static SIMULATOR: RefCell<Exchange> = RefCell::new(Exchange::with(async || {
+        let scenario = Scenario::parse(SCENARIO).expect("the scenario is good");
+        let clock = Clock::new(|| Timestamp::from_second(NOW).expect("a time"));
+        let anywhere = "127.0.0.1:0".parse().expect("an address");
+        let simulator = Simulator::bind(anywhere, scenario, clock).await.expect("a free port");
+        let address = simulator.local_addr();
+        tokio::spawn(simulator.run_until(std::future::pending()));
+        address
+    }));
+}
+
+pub fn run(input: &[u8]) {
+    let mut parts = parts(input);
+    let mut headers = headers(parts.next().unwrap_or_default());
+    let body = parts.next().unwrap_or_default();
+    sign(&mut headers, body);
+    let answer = SIMULATOR.with_borrow_mut(|simulator| simulator.ask("POST /", &headers, body));
+    assert_eq!(answer.status, 200);
+    let shown = answer.body.escape_ascii().to_string();
+    assert!(!shown.contains(KEY), "{shown}");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
+    let response = &answer["Response"];
+    assert!(response["RequestId"].is_string(), "{answer}");
+    let code = response["Error"]["Code"].as_str();
+    match code {
+        None => {
+            assert!(is_authentic(&headers, body).is_some(), "accepted: {answer}");
+        }
+        Some(code) => {
+            let is_good =
+                is_authentic(&headers, body) == Some("DescribeLicenseGeneral") && is_empty(body);
+            assert!(!is_good, "refused: {answer}");
+            assert!(code != "InternalError", "{answer}");
+        }
+    }
+}
+
+fn is_empty(body: &[u8]) -> bool {
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    body.is_some_and(|body| body.as_object().is_some_and(serde_json::Map::is_empty))
+}
+
+/// Puts the right signature where `{sign}` is.
+fn sign(headers: &mut Headers, body: &[u8]) {
+    let Some((_, value)) = headers.iter().find(|(name, _)| name == "authorization") else {
+        return;
+    };
+    let Some(text) = value.to_str().ok().filter(|text| text.contains("{sign}")) else {
+        return;
+    };
+    let (Some(scope), Some(names)) = (
+        between(text, "/", ", SignedHeaders="),
+        between(text, ", SignedHeaders=", ", Signature="),
+    ) else {
+        return;
+    };
+    let seconds = once(headers, "x-tc-timestamp").unwrap_or_default();
+    let Some(signature) = signature(headers, body, scope, names, seconds, false) else {
+        return;
+    };
+    let signed = text.replace("{sign}", &signature);
+    for (name, value) in headers {
+        if name == "authorization" {
+            *value = HeaderValue::from_str(&signed).expect("ASCII");
+        }
+    }
+}
+
+/// The action, if the request is authentic.
+fn is_authentic<'a>(headers: &'a Headers, body: &[u8]) -> Option<&'a str> {
+    let action = once(headers, "x-tc-action")?;
+    let seconds = once(headers, "x-tc-timestamp")?;
+    let time: i64 = seconds.parse().ok()?;
+    let is_near = (time - NOW).abs() <= 300 && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    let content_type = once(headers, "content-type")?;
+    let (essence, _) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let is_json = essence.trim().eq_ignore_ascii_case("application/json");
+    let is_right_version = once(headers, "x-tc-version") == Some("2018-02-28");
+    let has_token = headers
+        .iter()
+        .any(|(name, value)| name == "x-tc-token" && !value.is_empty());
+    let authorization = once(headers, "authorization")?;
+    let date = Timestamp::from_second(time)
+        .ok()?
+        .strftime("%Y-%m-%d")
+        .to_string();
+    let scope = format!("{date}/cwp/tc3_request");
+    let start = format!("TC3-HMAC-SHA256 Credential=AKIDfuzz/{scope}, SignedHeaders=");
+    let (names, signature_sent) = authorization
+        .strip_prefix(&start)?
+        .split_once(", Signature=")?;
+    let list: Vec<&str> = names.split(';').collect();
+    let is_sorted = list.windows(2).all(|pair| pair[0] < pair[1]);
+    let is_lower = names
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b";-".contains(&byte));
+    let is_complete = list.contains(&"content-type") && list.contains(&"host");
+    let has_names = list.iter().all(|name| !name.is_empty());
+    let mut signatures = [false, true]
+        .into_iter()
+        .filter_map(|lower| signature(headers, body, &scope, names, seconds, lower));
+    let is_signed = signatures.any(|signature| signature == signature_sent);
+    let is_good = is_near
+        && is_json
+        && is_right_version
+        && !has_token
+        && is_sorted
+        && is_lower
+        && is_complete
+        && has_names
+        && is_signed;
+    is_good.then_some(action)
+}
+
+/// The value of a header that comes once.
+fn once<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+    let mut values = headers.iter().filter(|(known, _)| known == name);
+    let (_, value) = values.next()?;
+    let value = value.to_str().ok()?.trim();
+    (values.next().is_none() && !value.is_empty()).then_some(value)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split_once(end)?.0)
+}
+
+/// TC3-HMAC-SHA256 as the documentation of the API describes it.
+fn signature(
+    headers: &Headers,
+    body: &[u8],
+    scope: &str,
+    names: &str,
+    seconds: &str,
+    lower: bool,
+) -> Option<String> {
+    let mut canonical = "POST\n/\n\n".to_owned();
+    for name in names.split(';') {
+        let mut values = headers.iter().filter(|(known, _)| known == name);
+        let (_, value) = values.next()?;
+        let mut value = value.to_str().ok()?.trim().to_owned();
+        if values.next().is_some() {
+            return None;
+        }
+        if lower {
+            value.make_ascii_lowercase();
+        }
+        canonical += &format!("{name}:{value}\n");
+    }
+    canonical += &format!("\n{names}\n{}", hex(&Sha256::digest(body)));
+    let text = format!(
+        "TC3-HMAC-SHA256\n{seconds}\n{scope}\n{}",
+        hex(&Sha256::digest(canonical.as_bytes()))
+    );
+    let mut parts = scope.split('/');
+    let (date, service) = (parts.next()?, parts.next()?);
+    let key = mac(format!("TC3{KEY}").as_bytes(), date);
+    let key = mac(&mac(&key, service), "tc3_request");
+    Some(hex(&mac(&key, &text)))
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

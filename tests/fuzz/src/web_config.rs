@@ -1,0 +1,69 @@
+//! The web configuration: what it sets is what another reader finds in the file.
+
+use cwp_exporter::config::Environment;
+use cwp_exporter::server::web_config::WebConfigFile;
+use serde_json::Value;
+
+use crate::config::{has_key, with_file};
+use crate::measure::{Bound, bounded};
+
+/// A problem for each byte is text of some hundred bytes, sorted and copied.
+const BOUND: Bound = Bound {
+    bytes: 4 * 1024 * 1024,
+    bytes_per_byte: 20_000,
+};
+
+pub fn run(input: &[u8]) {
+    let opened = with_file(input, |path| {
+        bounded(input.len(), &BOUND, || {
+            WebConfigFile::open(path, &Environment::default())
+        })
+    });
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            let shown = format!("{error} {error:?}");
+            assert!(has_key(input) || !shown.contains("hunter2"), "{shown}");
+            return;
+        }
+    };
+    let config = file.initial();
+    let debugged = format!("{file:?}");
+    for hash in config.users.values() {
+        assert!(!debugged.contains(hash.text()), "{debugged}");
+        assert!((4..=31).contains(&hash.cost()));
+    }
+    let Ok(written) = serde_saphyr::from_str::<Value>(&String::from_utf8_lossy(input)) else {
+        return;
+    };
+    let count = |value: &Value| value.as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(config.users.len(), count(&written["basic_auth_users"]));
+    for (name, hash) in written["basic_auth_users"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        if let Some(hash) = hash.as_str() {
+            assert!(hash.starts_with(config.users[name].text()));
+        }
+    }
+    let headers = &written["http_server_config"]["headers"];
+    assert!(config.headers.len() <= count(headers));
+    for (name, value) in &config.headers {
+        let written = headers.as_object().and_then(|headers| {
+            headers
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name.as_str()))
+        });
+        let (_, written) = written.expect("the header is in the file");
+        if let Some(written) = written.as_str() {
+            assert_eq!(value.as_bytes(), written.as_bytes());
+        }
+    }
+    if let Some(http2) = written["http_server_config"]["http2"].as_bool() {
+        assert_eq!(config.http2, http2);
+    }
+    if config.tls.is_some() {
+        assert!(!written["tls_server_config"].is_null());
+    }
+}
