@@ -1,5 +1,6 @@
 //! The Grafana dashboards: well made, in two languages, and answered by a real Prometheus.
 
+mod cost;
 mod lint;
 mod live;
 mod metrics;

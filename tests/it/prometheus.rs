@@ -198,6 +198,16 @@ impl Prometheus {
         samples.collect()
     }
 
+    /// The series that an instant query gives at a time, in seconds, and how many samples it reads.
+    pub(crate) async fn cost_at(&self, query: &str, time: u64) -> (Vec<Value>, u64) {
+        let time = time.to_string();
+        let parameters = [("query", query), ("time", &time), ("stats", "all")];
+        let look = async || self.data("/api/v1/query", &parameters).await;
+        let data = eventually("Prometheus to be ready", look).await;
+        let read = data["stats"]["samples"]["totalQueryableSamples"].as_u64();
+        (data["result"].as_array().unwrap().clone(), read.unwrap())
+    }
+
     /// The rules of all groups, as the API describes them.
     pub(crate) async fn rules(&self) -> Vec<Value> {
         let Some(data) = self.data("/api/v1/rules", &[]).await else {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cwp_exporter::metrics::MetricDef;
 use serde_json::{Value, json};
 
-use super::query::{grouping, selectors, words};
+use super::query::{MADE, grouping, selectors, words};
 use super::{Query, dashboards, queries, query_variables, with};
 use crate::harness::{catalogue, repository_file};
 
@@ -64,6 +64,7 @@ fn all_queries(dashboard: &Value) -> impl Iterator<Item = Query<'_>> {
 fn name_problems(query: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut labels = BTreeSet::from(LABELS_OF_PROMETHEUS);
+    labels.extend(MADE);
     labels.extend(catalogue().iter().flat_map(|metric| metric.labels));
     let rules = repository_file("deploy/prometheus/rules.yml");
     for selector in selectors(query) {

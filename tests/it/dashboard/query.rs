@@ -52,6 +52,9 @@ pub(super) fn words(query: &str) -> Vec<&str> {
     outside
 }
 
+/// Labels that no series has: a query makes them, and groups by them what it has chosen.
+pub(super) const MADE: [&str; 3] = ["in", "spans", "task"];
+
 /// The labels by which the query groups and joins.
 pub(super) fn grouping(query: &str) -> Vec<&str> {
     let lists = ["by (", "on (", "ignoring ("].into_iter();
@@ -80,10 +83,14 @@ pub(crate) fn filled_in(query: &str) -> String {
         "$value",
         "$account",
         "$edition",
+        "$due_orders",
         "$next_orders",
         "$most_near_expiry",
         "$fewest_available",
         "$most_used",
+        "$failing",
+        "$oldest",
+        "$slowest",
     ];
     // Labels that nobody has set match too.
     let may_be_absent = ["$cluster", "$namespace", "$value"];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::metrics::metric;
-use super::query::{lists_after, selectors};
+use super::query::{MADE, lists_after, selectors};
 use super::{
     NAMES, all_panels, dashboard, dashboards, items, listing, panel_queries, panels, queries,
     query_variables, says, with,
@@ -105,8 +105,10 @@ fn identity_problems(dashboard: &Value) -> Vec<String> {
     for query in queries(dashboard) {
         for start in ["by (", "on (", "sum without (", "count without ("] {
             let mut lists = lists_after(query.text, start).into_iter();
-            // One series is joined with one by no label.
-            if let Some(list) = lists.find(|it| !it.is_empty() && !it.starts_with(IDENTITY)) {
+            // One series is joined with one by no label. What is grouped by a label that the
+            // query makes is a number over all that is chosen.
+            let apart = |it: &&str| it.is_empty() || MADE.contains(it) || it.starts_with(IDENTITY);
+            if let Some(list) = lists.find(|it| !apart(it)) {
                 problems.push(format!("{}: {start}{list}) mixes exporters", query.place));
             }
         }
@@ -121,7 +123,13 @@ fn first_view_problems(dashboard: &Value) -> Vec<String> {
     for panel in items(&dashboard["panels"]).filter(|panel| panel["type"] == "table") {
         let by_account = captions(panel).contains("Account");
         let mut queries = items(&panel["targets"]).map(|target| target["expr"].as_str().unwrap());
-        let few = ["topk(", "bottomk(", "=~\"$next_orders\""];
+        let few = [
+            "topk(",
+            "bottomk(",
+            "=~\"$due_orders\"",
+            "=~\"$next_orders\"",
+            "=~\"$failing\"",
+        ];
         if by_account && !queries.all(|it| few.iter().any(|few| it.contains(few))) {
             problems.push(format!("{}: a row for each account", panel["title"]));
         }
@@ -240,7 +248,8 @@ fn variable_problems(dashboard: &Value, own: &[&str], ranked: &[&str]) -> Vec<St
         }
         if ranked.contains(&name) {
             let few = listing(variable).is_some_and(|it| match name {
-                "next_orders" => it.contains("bottomk(100, "),
+                "due_orders" | "next_orders" => it.contains("bottomk(100, "),
+                "failing" => it.contains("topk(100, "),
                 _ => it.contains("topk(10, ") || it.contains("bottomk(10, "),
             });
             // Without a value of its own, All is the list of them.
@@ -266,6 +275,7 @@ fn problems(name: &str, dashboard: &Value) -> Vec<String> {
             "5m",
             &["edition"][..],
             &[
+                "due_orders",
                 "next_orders",
                 "most_near_expiry",
                 "fewest_available",
@@ -277,7 +287,7 @@ fn problems(name: &str, dashboard: &Value) -> Vec<String> {
             "now-24h",
             "1m",
             &[][..],
-            &[][..],
+            &["failing", "oldest", "slowest"][..],
             &["Alerts", "Restarts"][..],
         ),
     };
@@ -350,12 +360,12 @@ fn whatever_is_badly_made_is_noticed() {
             "all of cluster are only",
         ),
         (
-            "/templating/list/9/allValue".to_owned(),
+            "/templating/list/10/allValue".to_owned(),
             json!(".+"),
             "next_orders are not the first few",
         ),
         (
-            "/templating/list/10/query".to_owned(),
+            "/templating/list/11/query".to_owned(),
             json!("query_result(tencentcloud_cwp_up{})"),
             "most_near_expiry are not the first few",
         ),
