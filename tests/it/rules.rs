@@ -131,7 +131,8 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
 
         let annotations = rule["annotations"].as_object().unwrap();
         let keys: BTreeSet<&str> = annotations.keys().map(String::as_str).collect();
-        assert_eq!(keys, BTreeSet::from(["description", "summary"]), "{name}");
+        let needed = ["description", "runbook_url", "summary"];
+        assert_eq!(keys, BTreeSet::from(needed), "{name}");
         let summary = text(annotations, "summary");
         assert!(
             summary.ends_with('.') && !summary.contains("{{"),
@@ -156,6 +157,30 @@ fn every_alert_can_link_to_its_runbook_and_to_a_dashboard() {
             text(annotations, "dashboard_url").starts_with(&start)
         });
         assert!(dashboards.contains(&true), "{name}");
+    }
+}
+
+#[test]
+fn the_alerts_link_to_runbooks_that_the_repository_has() {
+    let branch = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
+    for (file, folder) in [
+        ("deploy/prometheus/rules.yml", "deploy/runbooks"),
+        ("deploy/prometheus/rules.zh.yml", "deploy/runbooks/zh"),
+    ] {
+        let alerts = rules_of(file).into_iter();
+        let alerts: Vec<_> = alerts
+            .filter(|rule| !text(rule, "alert").is_empty())
+            .collect();
+        assert!(!alerts.is_empty());
+        for alert in alerts {
+            let annotations = alert["annotations"].as_object().unwrap();
+            let link = text(annotations, "runbook_url");
+            let path = link.strip_prefix(branch).unwrap_or_else(|| {
+                panic!("{file}: {link} is not below {branch}: change runbooksUrl in values.yaml")
+            });
+            assert_eq!(path, format!("{folder}/{}.md", text(&alert, "alert")));
+            assert!(absolute(path).is_file(), "{path}");
+        }
     }
 }
 
