@@ -6,9 +6,9 @@ use std::{fmt, iter};
 use http::StatusCode;
 
 /// Names the reasons, each with its label value, whether the same request may well succeed in
-/// a moment, and what an operator does, as an instruction.
+/// a moment, and what an operator does, as an instruction, in English and in Chinese.
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $reason:ident $name:literal $transient:literal $remedy:literal)*) => {
+    ($($(#[$doc:meta])* $reason:ident $name:literal $transient:literal $remedy:literal $chinese:literal)*) => {
         /// Why a collection failed. The names are label values and never grow without notice.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
@@ -42,6 +42,14 @@ macro_rules! reasons {
                     $(Self::$reason => $remedy,)*
                 }
             }
+
+            /// The same in Chinese.
+            #[must_use]
+            pub fn remedy_in_chinese(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $chinese,)*
+                }
+            }
         }
     };
 }
@@ -50,31 +58,40 @@ reasons! {
     /// The local clock and the API's differ too much for a signature to hold.
     Clock "clock" false
         "set this machine's clock (NTP): the API refuses a difference of more than 300 s"
+        "校准本机时钟（NTP）：时间相差超过 300 秒时，API 会拒绝请求"
     /// The key or its role is unknown, disabled, mismatched or expired, or could not be read.
     Credentials "credentials" false
         "check that the key exists and is enabled in the CAM console, and that the account's `credentials` take secret id, secret key and token of this one key"
+        "在“访问管理”控制台的“访问密钥 > API 密钥管理”中确认密钥存在且已启用，并确认账号的 `credentials` 中的 SecretId、SecretKey 和 Token 属于同一个密钥"
     /// No connection, or one that broke before an answer came.
     Network "network" true
         "check name resolution, routes, firewall, proxy and TLS certificates between this machine and the endpoint"
+        "检查本机到接入点的域名解析、路由、防火墙、代理和 TLS 证书"
     /// The key is good, but may not call this action.
     Permission "permission" false
         "give the key's user or role a CAM policy that allows the action named in the message; `cwp-exporter doctor` prints this policy"
+        "为密钥所属的用户或角色关联访问策略，允许信息中所列的接口；`cwp-exporter doctor` 会输出该策略"
     /// The API says that the request itself was wrong.
     Request "request" false
         "check the account's endpoint and region; if both are right, report this with the RequestId"
+        "检查账号的接入点和地域；如果都正确，请报告此问题，并附上 RequestId"
     /// The answer was unreadable, cut, oversized, empty or of another shape.
     Response "response" true
         "check that the endpoint is the CWP API and that no proxy rewrites its answers; the exporter tries again at the next interval"
+        "确认接入点是主机安全的 API，且没有代理改写应答；exporter 会在下一个间隔重试"
     /// The API failed on its side, or gave a code nobody has documented.
     Server "server" true
         "wait, as the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
+        "请等待，exporter 每个间隔都会重试；如果持续失败，请向腾讯云提交工单，并附上 RequestId"
     /// The API counts more requests than it allows.
     Throttled "throttled" true
         "lower api.rate_limit or raise poll.interval: other callers of the same sub-account count too"
+        "调小 api.rate_limit 或调大 poll.interval：同一子用户的其他调用也计入配额"
     /// No whole answer within the time allowed for one request, or no end of the collection
     /// within its deadline.
     Timeout "timeout" true
         "check the network path to the endpoint, or raise poll.timeout; the exporter tries again at the next interval"
+        "检查到接入点的网络，或调大 poll.timeout；exporter 会在下一个间隔重试"
 }
 
 impl Reason {

@@ -13,6 +13,7 @@ mod discovery;
 mod fixture;
 mod host;
 mod http2;
+pub mod language;
 pub mod listen;
 pub mod negotiation;
 mod passwords;

@@ -1,4 +1,5 @@
-//! Content negotiation by the headers `Accept` and `Accept-Encoding`.
+//! Content negotiation by the headers `Accept` and `Accept-Encoding`, and the lists of such
+//! headers.
 //!
 //! Malformed and unsupported values never refuse a scrape: the answer is the text format,
 //! uncompressed.
@@ -92,20 +93,14 @@ fn preferred(headers: &HeaderMap) -> (Offer, Option<&str>) {
 /// Whether the client accepts gzip, by name or by `*`, and does not prefer no coding.
 fn wants_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut any, mut identity) = (None, None, None);
-    for item in items(headers, ACCEPT_ENCODING) {
-        let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let mut parameters = parameters.split(';').filter_map(parameter);
-        let quality = match parameters.find(|(name, _)| name.eq_ignore_ascii_case("q")) {
-            Some((_, value)) => quality(value),
-            None => Some(BEST),
-        };
-        let is = |name: &str| coding.trim().eq_ignore_ascii_case(name);
+    for (coding, quality) in rated(headers, ACCEPT_ENCODING) {
+        let is = |name: &str| coding.eq_ignore_ascii_case(name);
         if is("gzip") || is("x-gzip") {
-            gzip = quality;
+            gzip = Some(quality);
         } else if is("identity") {
-            identity = quality;
+            identity = Some(quality);
         } else if is("*") {
-            any = quality;
+            any = Some(quality);
         }
     }
     let gzip = gzip.or(any).unwrap_or(0);
@@ -153,6 +148,20 @@ impl<'a> Range<'a> {
             None => is("*/*").then_some(Precision::Any),
         }
     }
+}
+
+/// The items of a list of codings or languages, each with its quality. Malformed ones are left
+/// out.
+pub(super) fn rated(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (&str, u16)> {
+    items(headers, name).filter_map(|item| {
+        let (item, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let mut parameters = parameters.split(';').filter_map(parameter);
+        let quality = match parameters.find(|(name, _)| name.eq_ignore_ascii_case("q")) {
+            Some((_, value)) => quality(value)?,
+            None => BEST,
+        };
+        Some((item.trim(), quality))
+    })
 }
 
 /// The items of a list header, which may have several lines.

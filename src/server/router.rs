@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::calendar::Calendar;
+use super::language::Language;
 use super::negotiation::Dialect;
 use super::renderer::Renderer;
 use super::reply::{JSON, PLAIN, answer};
@@ -128,6 +129,15 @@ impl Router {
                 let feed = move || router.calendar.answer(&router.status, account.as_deref());
                 self.pages.answer(request, feed).await
             }
+            "/" => {
+                let preferred = Language::preferred(&request.headers);
+                let (router, query) = (Arc::clone(self), query.to_owned());
+                let request = format!("{path}?{query} {preferred:?}");
+                let page = move || {
+                    status_page::page(&router.status, &query, preferred, &router.telemetry_path)
+                };
+                self.pages.answer(request, page).await
+            }
             _ => {
                 let (router, uri) = (Arc::clone(self), request.uri.clone());
                 let page = move || router.page(uri.path(), uri.query().unwrap_or_default());
@@ -145,8 +155,7 @@ impl Router {
                 discovery::targets(&self.status.store.load()),
             ),
             "/api/v1/status" => status_page::json(&self.status, query),
-            "/config" => status_page::configuration(&self.status),
-            _ => status_page::page(&self.status, query, &self.telemetry_path),
+            _ => status_page::configuration(&self.status),
         }
     }
 

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::reply;
 use super::reply::{HTML, JSON, PLAIN};
+use crate::server::language::Language;
 use crate::server::status::{Query, Status, StatusReport};
 
 /// A browser may apply the one style sheet of the page, show its icon, and submit its form.
@@ -36,11 +37,18 @@ struct Envelope<'a> {
     data: &'a StatusReport,
 }
 
-/// The page that `query` asks for, with the metrics at `telemetry_path`.
-pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Response<Bytes> {
+/// The page that `query` asks for, with the metrics at `telemetry_path`, in the `preferred`
+/// language unless the query chooses one.
+pub(super) fn page(
+    status: &Status,
+    query: &str,
+    preferred: Language,
+    telemetry_path: &str,
+) -> Response<Bytes> {
     let query = Query::parse(query);
+    let language = query.language.unwrap_or(preferred);
     let report = status.report_in_brief(&query);
-    let page = page::render(&report, &query, telemetry_path);
+    let page = page::render(&report, &query, language, telemetry_path);
     let mut response = uncached(HTML, page.into_string());
     let headers = response.headers_mut();
     for (name, value) in [
@@ -50,6 +58,8 @@ pub(super) fn page(status: &Status, query: &str, telemetry_path: &str) -> Respon
         ),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_LANGUAGE, language.tag()),
+        (header::VARY, "Accept-Language"),
     ] {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

@@ -11,14 +11,25 @@ pub fn counted(count: usize, noun: &str) -> String {
 /// A duration in its two largest units, in whole seconds: `3 h 12 min`.
 #[must_use]
 pub fn span(seconds: f64) -> String {
+    span_in(seconds, ["d", "h", "min", "s"])
+}
+
+/// The same with other names of a day, an hour, a minute and a second.
+#[must_use]
+pub fn span_in(seconds: f64, [day, hour, minute, second]: [&str; 4]) -> String {
     let span = SignedDuration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
     let seconds = span.as_secs();
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    let parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")];
+    let parts = [
+        (days, day),
+        (hours, hour),
+        (minutes, minute),
+        (rest, second),
+    ];
     let mut parts = parts.into_iter().skip_while(|(number, _)| *number == 0);
     let Some((number, unit)) = parts.next() else {
-        return "0 s".to_owned();
+        return format!("0 {second}");
     };
     match parts.next() {
         Some((less, smaller)) if less > 0 => format!("{number} {unit} {less} {smaller}"),

@@ -1,5 +1,7 @@
 //! The status page and its JSON: what they say of accounts in every state.
 
+use std::collections::{BTreeSet, HashSet};
+
 use cwp_exporter::simulator::Answer;
 use cwp_exporter::system::clock::Clock;
 use http::header;
@@ -329,7 +331,7 @@ async fn behind_a_proxy_that_serves_it_below_a_path_every_link_leads_to_the_expo
         options.telemetry_path = "/odd:metrics".to_owned();
     })
     .await;
-    let mut links = std::collections::BTreeSet::new();
+    let mut links = BTreeSet::new();
     for path in [
         "/",
         "/?per_page=1&page=1&q=a",
@@ -576,4 +578,132 @@ async fn orders_that_can_no_longer_be_read_show_their_age_and_are_withdrawn_in_t
     let page = exporter.get("/?q=later").await.text().await.unwrap();
     assert!(page.contains("too long ago to be shown"), "{page}");
     assert!(!page.contains("<svg "), "{page}");
+}
+
+/// What a reader sees or hears of a page, by its tags.
+fn texts(page: &str) -> impl Iterator<Item = &str> {
+    let (_, body) = page.split_once("<body>").unwrap();
+    let parts = body.split('<').filter_map(|part| part.split_once('>'));
+    parts.flat_map(|(tag, text)| {
+        let attributes = ["title=\"", "aria-label=\"", "placeholder=\""];
+        let attributes = attributes.into_iter().filter_map(move |name| {
+            let (_, value) = tag.split_once(name)?;
+            value.split('"').next()
+        });
+        attributes.chain([text])
+    })
+}
+
+/// The page without what it says is in English.
+fn without_remedies_of_one_failure(page: &str) -> String {
+    let mut parts = page.split("<span lang=\"en\">");
+    let first = parts.next().unwrap().to_owned();
+    let rest = parts.map(|part| part.split_once("</span>").unwrap().1);
+    first + &rest.collect::<String>()
+}
+
+/// The page in the language that the header and the query ask for. It says everywhere that it
+/// is in `language`.
+async fn page_in(url: &str, query: &str, accept_language: &str, language: &str) -> String {
+    let request = client().get(format!("{url}/{query}"));
+    let request = request.header(header::ACCEPT_LANGUAGE, accept_language);
+    let answer = request.send().await.unwrap();
+    let named = &answer.headers()[header::CONTENT_LANGUAGE];
+    assert_eq!(named, language, "{query} {accept_language}");
+    assert_eq!(answer.headers()[header::VARY], "Accept-Language");
+    let page = answer.text().await.unwrap();
+    let html = format!("<html lang=\"{language}\">");
+    assert!(page.contains(&html), "{page:.300}");
+    page
+}
+
+#[tokio::test]
+async fn the_page_is_in_the_language_that_the_query_or_else_the_browser_asks_for() {
+    let stories = Stories::start().await;
+    let url = &stories.url;
+    const CHINA: &str = "zh-CN,zh;q=0.9,en;q=0.8";
+    let page = page_in(url, "", CHINA, "zh-CN").await;
+    for words in [
+        "配置没有重新加载",
+        "采集失败：权限（permission）",
+        "<b>处理：</b>为密钥所属的用户或角色关联访问策略",
+        "<code>cwp-exporter doctor</code> 会输出该策略。</p>",
+        "1 个即将到期，不会自动续费",
+        "无可用授权",
+        "尚未采集",
+        "秒前</time>",
+        "href=\"./?lang=en\" lang=\"en\" hreflang=\"en\">English</a>",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    page_in(url, "", "zh;q=0.5, en;q=0.6", "en").await;
+    page_in(url, "?lang=en", CHINA, "en").await;
+    page_in(url, "?lang=fr", CHINA, "en").await;
+    let chosen = page_in(url, "?lang=zh&sort=name", "en", "zh-CN").await;
+    // All links to the page keep the choice, and so does its form.
+    let links = chosen.split("href=\"").skip(1);
+    let links = links.map(|rest| rest.split('"').next().unwrap());
+    let links: Vec<&str> = links.filter(|link| link.starts_with("./?")).collect();
+    assert!(links.len() > 8, "{links:?}");
+    let kept = |link: &&&str| link.contains("lang=zh") || link.contains("lang=en");
+    assert_eq!(links.iter().filter(kept).count(), links.len(), "{links:?}");
+    assert!(!chosen.contains("href=\"./\""), "{chosen}");
+    assert!(chosen.contains("name=\"lang\" value=\"zh\""), "{chosen}");
+    // What programs read is the same in every language.
+    let json = client().get(format!("{url}/api/v1/status?lang=zh"));
+    let json = json
+        .header(header::ACCEPT_LANGUAGE, CHINA)
+        .send()
+        .await
+        .unwrap();
+    assert!(json.headers().get(header::CONTENT_LANGUAGE).is_none());
+    assert!(json.text().await.unwrap().contains("CAM policy"));
+}
+
+#[tokio::test]
+async fn a_chinese_page_has_no_english_but_names_and_what_a_log_line_has_too() {
+    // Of programs, headers, accounts, labels and a revision, and the source of a key.
+    const NAMES: [&str; 19] = [
+        "CWP exporter",
+        "a&lt;b&gt;&quot;\u{202e}",
+        "buyer",
+        "later",
+        "plain",
+        "JSON",
+        "Red",
+        "RequestId",
+        "ap-x",
+        "cwp-exporter doctor",
+        "denied",
+        "empty",
+        "fine",
+        "hung",
+        "near",
+        "nearer",
+        "none",
+        "role",
+        "the configured key",
+    ];
+    let stories = Stories::start().await;
+    let cloud = Cloud::start(ORDERS).await;
+    let exporter = exporter_with_orders(&cloud).await;
+    for url in [&stories.url, &exporter.url] {
+        let english = page_in(url, "", "en", "en").await;
+        let chinese = page_in(url, "", "zh", "zh-CN").await;
+        let english: HashSet<&str> = texts(&english).collect();
+        let translated = without_remedies_of_one_failure(&chinese);
+        let both = texts(&translated).filter(|text| english.contains(text));
+        let both = both.map(str::trim).filter(|text| {
+            // Times, file names, addresses and ids, and words of the API.
+            let is_odd = |letter: char| "/:_0123456789".contains(letter);
+            let capitals = text.chars().filter(char::is_ascii_uppercase).count();
+            let is_of_the_api = !text.contains(' ') && capitals > 1;
+            let has_letters = text.contains(|letter: char| letter.is_ascii_alphabetic());
+            let is_name = NAMES.contains(text) || text.starts_with("cwplic-");
+            has_letters && !text.contains(is_odd) && !is_of_the_api && !is_name
+        });
+        let revision = data(url, "").await["exporter"]["revision"].take();
+        let both: BTreeSet<&str> = both.filter(|text| revision != **text).collect();
+        assert_eq!(both, BTreeSet::new());
+    }
 }

@@ -4,6 +4,7 @@ use url::form_urlencoded;
 
 use super::health::Health;
 use crate::collection::snapshot::AccountState;
+use crate::server::language::Language;
 
 /// The default accounts per page.
 pub const PER_PAGE: usize = 100;
@@ -27,6 +28,8 @@ pub struct Query {
     pub page: usize,
     /// The accounts per page, from 1 to 1000.
     pub per_page: usize,
+    /// The language of the page, if the reader has chosen one.
+    pub language: Option<Language>,
 }
 
 /// The order of accounts.
@@ -61,6 +64,7 @@ impl Default for Query {
             sort: Sort::default(),
             page: 1,
             per_page: PER_PAGE,
+            language: None,
         }
     }
 }
@@ -87,6 +91,7 @@ impl Query {
                     let wanted = value.parse().unwrap_or(PER_PAGE);
                     parsed.per_page = wanted.clamp(1, MAX_PER_PAGE);
                 }
+                "lang" => parsed.language = Some(Language::named(&value)),
                 _ => {}
             }
         }
@@ -111,6 +116,9 @@ impl Query {
         }
         if self.per_page != PER_PAGE {
             url.append_pair("per_page", &self.per_page.to_string());
+        }
+        if let Some(language) = self.language {
+            url.append_pair("lang", language.as_str());
         }
         url.finish()
     }
@@ -158,6 +166,7 @@ mod tests {
             sort: Sort::Name,
             page: 3,
             per_page: 7,
+            language: Some(Language::Chinese),
         };
         assert_eq!(Query::parse(&query.to_url()), query);
         assert_eq!(Query::default().to_url(), "");

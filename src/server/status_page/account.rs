@@ -3,54 +3,55 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use maud::{Markup, Render, html};
 
 use super::orders::{further, orders};
-use super::words::{ago, attention, count, due, fact, health, known, known_fact, until};
+use super::words::{View, attention, count, fact, known_fact};
+use crate::server::language::Language;
 use crate::server::status::orders::{Attention, Order};
 use crate::server::status::{AccountReport, CollectorReport, Edition, FailureReport, Health};
-use crate::system::words::{counted, span};
 
 /// The names of the columns.
-const COLUMNS: [&str; 9] = [
-    "Licences",
-    "Available",
-    "Used",
-    "Near expiry",
-    "Expired",
-    "Next deadline",
-    "Renewal",
-    "Age",
-    "Next poll",
-];
+fn columns(words: Language) -> [&'static str; 9] {
+    [
+        words.licences(),
+        words.available(),
+        words.used(),
+        words.near_expiry(),
+        words.expired(),
+        words.next_deadline(),
+        words.renewal(),
+        words.age(),
+        words.next_poll(),
+    ]
+}
 
 /// The heads of the columns. They are hidden from screen readers, as each number has its
 /// name beside it.
-pub(super) fn heads() -> Markup {
+pub(super) fn heads(words: Language) -> Markup {
     html! {
         div.line.heads aria-hidden="true" {
-            span {} span {} span { "Account" }
-            @for name in COLUMNS { span { (name) } }
+            span {} span {} span { (words.account()) }
+            @for name in columns(words) { span { (name) } }
         }
     }
 }
 
-/// The account as of `now`.
-pub(super) fn render(account: &AccountReport, now: Timestamp) -> Markup {
+/// The account as `view` shows it.
+pub(super) fn render(account: &AccountReport, view: View) -> Markup {
     html! {
         article.account.(account.health.as_str()).urgent[is_urgent(account)] {
-            details { (line(account, now)) (more(account, now)) }
-            (failure(account, now))
+            details { (line(account, view)) (more(account, view)) }
+            (failure(account, view))
         }
     }
 }
 
 /// The same for an account of a group that fails alike, whose failure is shown once.
-pub(super) fn render_alike(account: &AccountReport, now: Timestamp) -> Markup {
+pub(super) fn render_alike(account: &AccountReport, view: View) -> Markup {
     html! {
         article.account.(account.health.as_str()).urgent[is_urgent(account)] {
-            details { (line(account, now)) (failure(account, now)) (more(account, now)) }
+            details { (line(account, view)) (failure(account, view)) (more(account, view)) }
         }
     }
 }
@@ -62,81 +63,82 @@ fn is_urgent(account: &AccountReport) -> bool {
         && order.is_some_and(|order| order.attention == Attention::Now)
 }
 
-fn line(account: &AccountReport, now: Timestamp) -> Markup {
-    let (sign, _) = health(account.health);
+fn line(account: &AccountReport, view: View) -> Markup {
+    let (sign, _) = view.words.health(account.health);
     html! {
         summary.line {
             span.opens aria-hidden="true" {}
             span.sign aria-hidden="true" { (sign) }
             span.who {
                 b { (account.account) }
-                " " small { (state(account, now)) }
-                @for mark in marks(account) { " " span.mark { (mark) } }
+                " " small { (state(account, view)) }
+                @for mark in marks(account, view.words) { " " span.mark { (mark) } }
             }
-            (counts(account, now))
+            (counts(account, view))
         }
     }
 }
 
 /// Why the account fails. The failures of other collectors are beside these.
-fn failure(account: &AccountReport, now: Timestamp) -> Markup {
+fn failure(account: &AccountReport, view: View) -> Markup {
     html! {
         @for collector in account.collectors.iter().filter(|each| each.decides) {
-            @if let Some(failure) = &collector.failure { (failed(failure, collector, now)) }
+            @if let Some(failure) = &collector.failure { (failed(failure, collector, view)) }
         }
     }
 }
 
 /// The health in words, with its cause.
-fn state(account: &AccountReport, now: Timestamp) -> String {
-    let licences = &account.licences;
+fn state(account: &AccountReport, view: View) -> String {
+    let (licences, words) = (&account.licences, view.words);
     let some = |number: Option<u64>| number.map(count).unwrap_or_default();
     match account.health {
-        Health::Failing => match account.failure() {
-            Some(failure) => format!("failing: {}", failure.reason),
-            None => "failing: its values are too old".to_owned(),
-        },
-        Health::Expired => format!("{} expired", some(licences.expired)),
+        Health::Failing => {
+            let reason = account.failure().map(|failure| words.term(failure.reason));
+            format!("{}{}", words.fails(), reason.unwrap_or(words.too_old()))
+        }
+        Health::Expired => words.some_expired(some(licences.expired)),
         Health::OrderEnding => {
             let order = account.urgent_order.as_ref();
-            order.map_or_else(String::new, |order| ending(order, now))
+            order.map_or_else(String::new, |order| ending(order, view))
         }
         Health::NearExpiry => {
-            let renewal = match account.auto_renewal() {
-                Some(false) => ", not renewed by themselves",
-                _ => "",
-            };
-            format!("{} near expiry{renewal}", some(licences.near_expiry))
+            let number = some(licences.near_expiry);
+            match account.auto_renewal() {
+                Some(false) => words.some_near_expiry_unrenewed(number),
+                _ => words.some_near_expiry(number),
+            }
         }
-        Health::Exhausted => "none available".to_owned(),
-        Health::Waiting => "not collected yet".to_owned(),
-        Health::Ok => "fine".to_owned(),
+        Health::Exhausted => words.none_available().to_owned(),
+        Health::Waiting => words.not_collected_yet().to_owned(),
+        Health::Ok => words.fine().to_owned(),
     }
 }
 
 /// The end of an order in words.
-fn ending(order: &Order<'_>, now: Timestamp) -> String {
+fn ending(order: &Order<'_>, view: View) -> String {
+    let words = view.words;
     let what = match &*order.order {
-        "" => "an order".to_owned(),
-        id => format!("order {id}"),
+        "" => words.an_order().to_owned(),
+        id => words.order_of(id),
     };
     if order.is_isolated() {
-        return format!("{what} is isolated");
+        return words.order_is_isolated(what);
     }
-    let overdue = if order.is_overdue() {
-        " was not renewed yet,"
-    } else {
-        ""
+    let Some(at) = order.deadline else {
+        return what;
     };
-    match order.deadline {
-        Some(at) if at.0 <= now.as_second() => format!("{what}{overdue} ended {}", due(at, now)),
-        Some(at) => format!("{what}{overdue} ends {}", due(at, now)),
-        None => what,
+    let has_ended = at.0 <= view.now.as_second();
+    match (order.is_overdue(), has_ended) {
+        (false, false) => words.order_ends(what, view.due(at)),
+        (false, true) => words.order_ended(what, view.due(at)),
+        (true, false) => words.late_order_ends(what, view.due(at)),
+        (true, true) => words.late_order_ended(what, view.due(at)),
     }
 }
 
 /// Remarks on the values.
-fn marks(account: &AccountReport) -> Vec<String> {
+fn marks(account: &AccountReport, words: Language) -> Vec<String> {
     let collectors = || account.collectors.iter();
     let mut failing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let known = account.failure().map(|failure| failure.reason);
@@ -147,24 +149,28 @@ fn marks(account: &AccountReport) -> Vec<String> {
         }
     }
     let failing = failing.into_iter();
-    let failing = failing.map(|(reason, names)| format!("{}: {reason}", names.join(", ")));
+    let failing = failing.map(|(reason, names)| {
+        let reason = words.term(reason);
+        format!("{}{}{reason}", names.join(", "), words.colon())
+    });
     let mut marks: Vec<String> = failing.collect();
     if collectors().any(|each| each.withdrawn) {
-        marks.push("values withdrawn".to_owned());
+        marks.push(words.withdrawn().to_owned());
     }
     if collectors().any(|each| each.restored) {
-        marks.push("restored".to_owned());
+        marks.push(words.restored().to_owned());
     }
     let odd = collectors().map(|each| each.drift.len()).sum();
     if odd > 0 {
-        marks.push(counted(odd, "odd field"));
+        marks.push(words.odd_fields(odd));
     }
     marks
 }
 
 /// The most important numbers, each with its name.
-fn counts(account: &AccountReport, now: Timestamp) -> Markup {
-    let licences = &account.licences;
+fn counts(account: &AccountReport, view: View) -> Markup {
+    let (licences, words) = (&account.licences, view.words);
+    let number = |number: Option<u64>| view.known(number.map(count));
     let some = |number: Option<u64>| number.is_some_and(|number| number > 0);
     let none_left = licences.available == Some(0) && some(licences.total);
     let (near_expiry, expired) = (licences.near_expiry, licences.expired);
@@ -185,56 +191,81 @@ fn counts(account: &AccountReport, now: Timestamp) -> Markup {
             account
                 .next_deadline
                 .map_or("", |next| attention(next.attention)),
-            known(account.next_deadline.map(|next| due(next.at, now))),
+            view.known(account.next_deadline.map(|next| view.due(next.at))),
         ),
-        ("", on_or_off(account.auto_renewal())),
-        ("", known(age.map(span))),
         (
             "",
-            html! { @match next { Some(next) => (until(next, now)), None => "now" } },
+            view.known(account.auto_renewal().map(|on| on_or_off(on, words))),
+        ),
+        ("", view.known(age.map(|age| words.span(age)))),
+        (
+            "",
+            html! { @match next { Some(next) => (view.until(next)), None => (words.now()) } },
         ),
     ];
     html! {
-        @for (name, (class, value)) in COLUMNS.into_iter().zip(values) {
+        @for (name, (class, value)) in columns(words).into_iter().zip(values) {
             span.value.(class) { small { (name) } b { (value) } }
         }
     }
 }
 
-fn number(number: Option<u64>) -> Markup {
-    known(number.map(count))
-}
-
-fn on_or_off(switch: Option<bool>) -> Markup {
-    known(switch.map(|on| if on { "on" } else { "off" }))
+fn on_or_off(on: bool, words: Language) -> &'static str {
+    if on { words.on() } else { words.off() }
 }
 
 /// The failure that several accounts have in common, with the message of one of them.
-pub(super) fn failed_alike(accounts: usize, example: &str, failure: &FailureReport) -> Markup {
+pub(super) fn failed_alike(
+    accounts: usize,
+    example: &str,
+    failure: &FailureReport,
+    words: Language,
+) -> Markup {
+    let (number, reason) = (count(accounts as u64), words.term(failure.reason));
     html! {
         div.failure {
             p.what {
-                b { (count(accounts as u64)) " accounts: " (failure.reason) }
+                b { (words.accounts_fail(number, reason)) }
                 @if let Some(code) = &failure.code { " " (Code(code)) }
             }
-            p { "For example " b { (example) } ": " (failure.message) }
+            p { (words.for_example()) b { (example) } (words.colon()) (failure.message) }
             @if let Some(id) = &failure.request_id { dl { (fact("RequestId", Code(id))) } }
-            p { b { "To do: " } (prose(&failure.remedy)) "." }
+            (to_do(failure, words))
         }
     }
 }
 
-fn failed(failure: &FailureReport, collector: &CollectorReport, now: Timestamp) -> Markup {
-    let last_success = collector.last_success_at.map(|at| ago(at, now));
+fn failed(failure: &FailureReport, collector: &CollectorReport, view: View) -> Markup {
+    let words = view.words;
+    let last_success = collector.last_success_at.map(|at| view.ago(at));
     html! {
         div.failure {
-            p.what { b { (failure.reason) } ": " (failure.message) }
+            p.what { b { (words.term(failure.reason)) } (words.colon()) (failure.message) }
             dl {
-                (known_fact("Code", failure.code.as_deref().map(Code)))
+                (known_fact(words.code(), failure.code.as_deref().map(Code)))
                 (known_fact("RequestId", failure.request_id.as_deref().map(Code)))
-                (fact("Last success", last_success.unwrap_or_else(|| html! { "never" })))
+                (fact(words.last_success(), last_success.unwrap_or_else(|| html! { (words.never()) })))
             }
-            p { b { "To do: " } (prose(&failure.remedy)) "." }
+            (to_do(failure, words))
+        }
+    }
+}
+
+/// The remedy. One that is for this failure alone is in English only.
+fn to_do(failure: &FailureReport, words: Language) -> Markup {
+    let translated = match words {
+        Language::English => None,
+        Language::Chinese => failure.remedy_in_chinese,
+    };
+    html! {
+        p {
+            b { (words.to_do()) }
+            @match (words, translated) {
+                (Language::Chinese, None) => span lang="en" { (prose(&failure.remedy)) "." },
+                (_, translated) => {
+                    (prose(translated.unwrap_or(&failure.remedy))) (words.full_stop())
+                }
+            }
         }
     }
 }
@@ -258,86 +289,87 @@ fn prose(text: &str) -> Markup {
     }
 }
 
-fn more(account: &AccountReport, now: Timestamp) -> Markup {
-    let (licences, credential) = (&account.licences, &account.credential);
+fn more(account: &AccountReport, view: View) -> Markup {
+    let (licences, credential, words) = (&account.licences, &account.credential, view.words);
     let key = html! {
         (credential.source)
         @if let Some(at) = credential.expires_at {
-            ", expires " @if at > now { (until(at, now)) } @else { (ago(at, now)) }
+            (words.expires()) @if at > view.now { (view.until(at)) } @else { (view.ago(at)) }
         }
     };
-    let application = licences
-        .application_available
-        .map(|number| format!("{} available", count(number)));
+    let application = licences.application_available;
+    let application = application.map(|number| words.some_available(count(number)));
+    let protect_type = account.protect_type.as_ref();
     html! {
         div.more {
             dl {
-                (fact("Key", key))
-                (fact("Endpoint", &account.endpoint))
-                (known_fact("Region", account.region.as_ref()))
-                @for (name, value) in &account.labels { (fact(format!("Label {name}"), value)) }
-                (known_fact("New servers get", account.protect_type.as_ref()))
+                (fact(words.key(), key))
+                (fact(words.endpoint(), &account.endpoint))
+                (known_fact(words.region(), account.region.as_ref()))
+                @for (name, value) in &account.labels { (fact(words.label(name), value)) }
+                (known_fact(words.new_servers_get(), protect_type))
             }
-            (orders(account, now))
-            (further(account, now))
-            @for each in &account.collectors { (collector(each, now)) }
+            (orders(account, view))
+            (further(account, view))
+            @for each in &account.collectors { (collector(each, view)) }
             dl {
-                (known_fact("Not expired", licences.not_expired.map(count)))
-                (known_fact("For applications", application))
-                (known_fact("Orders destroyed", licences.orders_destroyed.map(count)))
+                (known_fact(words.not_expired(), licences.not_expired.map(count)))
+                (known_fact(words.for_applications(), application))
+                (known_fact(words.orders_destroyed(), licences.orders_destroyed.map(count)))
                 @for (name, edition) in &account.editions {
-                    (fact(format!("Edition {name}"), edition_counts(edition)))
+                    (fact(words.edition(words.term(name)), edition_counts(edition, words)))
                 }
             }
             dl {
                 @for (name, on) in &account.switches {
-                    (fact(format!("Switch {name}"), on_or_off(Some(*on))))
+                    (fact(words.switch(words.term(name)), on_or_off(*on, words)))
                 }
             }
         }
     }
 }
 
-fn edition_counts(edition: &Edition) -> String {
-    let licences = edition
-        .licences
-        .map(|number| format!("{} licences", count(number)));
-    let available = edition
-        .available
-        .map(|number| format!("{} available", count(number)));
+fn edition_counts(edition: &Edition, words: Language) -> String {
+    let (licences, available) = (edition.licences, edition.available);
+    let licences = licences.map(|number| words.some_licences(count(number)));
+    let available = available.map(|number| words.some_available(count(number)));
     let counts: Vec<_> = licences.into_iter().chain(available).collect();
-    counts.join(", ")
+    counts.join(words.comma())
 }
 
-fn collector(collector: &CollectorReport, now: Timestamp) -> Markup {
-    let (used, limit) = (
-        counted(collector.budget.requests_last_minute as usize, "request"),
-        collector.budget.limit_per_second,
-    );
-    let per_day = count(collector.budget.requests_per_day);
-    let next = collector.next_at.map(|at| until(at, now));
+fn collector(collector: &CollectorReport, view: View) -> Markup {
+    let (words, budget) = (view.words, &collector.budget);
+    let used = words.requests(budget.requests_last_minute as usize);
+    let per_day = count(budget.requests_per_day);
+    let next = collector.next_at.map(|at| view.until(at));
     let running = collector.collecting_since.map(|since| {
-        let seconds = now.duration_since(since).as_secs_f64();
-        html! { "under way for " (span(seconds)) }
+        let seconds = view.now.duration_since(since).as_secs_f64();
+        html! { (words.under_way()) (words.span(seconds)) }
     });
-    let last = collector.last_attempt_at.map(|at| html! {
-        (ago(at, now))
-        @if let Some(seconds) = collector.duration_seconds { ", took " (format!("{seconds:.2}")) " s" }
+    let duration = collector.duration_seconds;
+    let last = collector.last_attempt_at.map(|at| {
+        html! {
+            (view.ago(at))
+            @if let Some(seconds) = duration { (words.took(format_args!("{seconds:.2}"))) }
+        }
     });
+    let age = collector.age_seconds.map(|age| words.span(age));
     html! {
         dl {
-            (fact("Collector", collector.collector))
-            (fact("Next poll", known(running.or(next))))
-            (known_fact("Last poll", last))
-            (known_fact("Age", collector.age_seconds.map(span)))
-            (fact("Failed polls", count(collector.failures)))
-            (fact("Budget", format!("{used} of this key in the last minute, {limit}/s allowed; {per_day} a day for this account")))
+            (fact(words.collector(), collector.collector))
+            (fact(words.next_poll(), view.known(running.or(next))))
+            (known_fact(words.last_poll(), last))
+            (known_fact(words.age(), age))
+            (fact(words.failed_polls(), count(collector.failures)))
+            (fact(words.budget(), words.budget_use(used, budget.limit_per_second, per_day)))
             @for drift in &collector.drift {
-                (fact("Odd field", html! { (Code(&drift.field)) ": " (drift.kind.as_str()) }))
+                (fact(words.odd_field(), html! {
+                    (Code(&drift.field)) (words.colon()) (words.term(drift.kind.as_str()))
+                }))
             }
         }
         @if let (false, Some(failure)) = (collector.decides, &collector.failure) {
-            (failed(failure, collector, now))
+            (failed(failure, collector, view))
         }
     }
 }

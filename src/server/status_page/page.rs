@@ -3,9 +3,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::account;
-use super::words::{HOME, ago, count, fact, health, known_fact, relative};
+use super::words::{HOME, View, count, fact, known_fact, relative};
+use crate::server::language::Language;
 use crate::server::status::{AccountReport, FailureKind, Health, Query, Sort, StatusReport};
-use crate::system::words::span;
 
 /// The one style sheet, which the Content-Security-Policy names by its hash.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -15,21 +15,32 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// Links to other paths, relative to this page, as a proxy may serve the exporter below
 /// another path.
-const LINKS: [(&str, &str); 6] = [
-    ("api/v1/status", "JSON"),
-    ("calendar.ics", "Calendar"),
-    ("config", "Configuration"),
-    ("sd", "Service discovery"),
-    ("-/healthy", "Health"),
-    ("-/ready", "Readiness"),
-];
+fn links(words: Language) -> [(&'static str, &'static str); 6] {
+    [
+        ("api/v1/status", "JSON"),
+        ("calendar.ics", words.calendar()),
+        ("config", words.configuration()),
+        ("sd", words.service_discovery()),
+        ("-/healthy", words.is_healthy()),
+        ("-/ready", words.is_ready()),
+    ]
+}
 
-/// The page of `report`, which answers `query`.
-pub(super) fn render(report: &StatusReport, query: &Query, telemetry_path: &str) -> Markup {
+/// The page of `report`, which answers `query`, in the language `words`.
+pub(super) fn render(
+    report: &StatusReport,
+    query: &Query,
+    words: Language,
+    telemetry_path: &str,
+) -> Markup {
+    let view = View {
+        words,
+        now: report.time,
+    };
     let failing = report.health.of(Health::Failing);
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(words.tag()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -41,19 +52,20 @@ pub(super) fn render(report: &StatusReport, query: &Query, telemetry_path: &str)
             body {
                 header {
                     div.wide {
-                        h1 { a href=(HOME) { "CWP exporter" } }
-                        p { "Licences of Tencent Cloud Workload Protection, for Prometheus" }
-                        nav aria-label="Elsewhere" {
-                            a href=(relative(telemetry_path)) { "Metrics" }
-                            @for (path, name) in LINKS { " " a href=(relative(path)) { (name) } }
+                        h1 { a href=(home(query)) { "CWP exporter" } }
+                        p { (words.about()) }
+                        nav aria-label=(words.elsewhere()) {
+                            a href=(relative(telemetry_path)) { (words.metrics()) }
+                            @for (path, name) in links(words) { " " a href=(relative(path)) { (name) } }
+                            " " (in_other_language(query, words.other()))
                         }
                     }
                 }
                 main.wide {
-                    (warnings(report))
-                    (facts(report))
-                    (filter(report, query))
-                    (list(report, query))
+                    (warnings(report, view))
+                    (facts(report, view))
+                    (filter(report, query, words))
+                    (list(report, query, view))
                 }
             }
         }
@@ -73,54 +85,76 @@ fn icon(report: &StatusReport) -> String {
     ICON.replace("COLOUR", colour)
 }
 
+/// The same page in `other`, named by who reads that.
+fn in_other_language(query: &Query, other: Language) -> Markup {
+    let link = link(&Query {
+        language: Some(other),
+        ..query.clone()
+    });
+    html! { a href=(link) lang=(other.tag()) hreflang=(other.tag()) { (other.own_name()) } }
+}
+
 /// Problems of the exporter itself.
-fn warnings(report: &StatusReport) -> Markup {
+fn warnings(report: &StatusReport, view: View) -> Markup {
+    let words = view.words;
     html! {
         @if !report.exporter.healthy {
             section.warning role="alert" {
-                h2 { "The scheduler has stopped" }
-                p { "Nothing is collected any more. Restart the exporter and report this." }
+                h2 { (words.scheduler_stopped()) }
+                p { (words.nothing_collected()) }
             }
         }
         @if let Some(refused) = &report.configuration.refused {
             section.warning role="alert" {
-                h2 { "The configuration was not reloaded" }
-                p {
-                    "Tried " (ago(refused.at, report.time)) ". The previous configuration stays in use."
-                }
+                h2 { (words.not_reloaded()) }
+                p { (words.tried()) (view.ago(refused.at)) (words.previous_stays()) }
                 pre { (refused.error) }
             }
         }
     }
 }
 
-fn facts(report: &StatusReport) -> Markup {
+fn facts(report: &StatusReport, view: View) -> Markup {
     let (exporter, configuration) = (&report.exporter, &report.configuration);
+    let words = view.words;
     let time = html! {
         time datetime=(format!("{:.0}", report.time)) {
             (report.time.strftime("%Y-%m-%d %H:%M:%S")) " UTC"
         }
     };
-    let budget = format!(
-        "{} requests/s for each key and action",
-        configuration.rate_limit_per_second
-    );
+    let loaded = html! { (words.loaded()) (view.ago(configuration.since)) };
+    let ready = if exporter.ready {
+        words.yes()
+    } else {
+        words.not_yet()
+    };
+    let interval = words.span(configuration.poll_interval_seconds);
+    let max_age = words.span(configuration.max_age_seconds);
+    let budget = words.rate_limit(configuration.rate_limit_per_second);
     let shard = exporter.shard;
-    let shard = shard.map(|own| format!("{} of {}, counted from 0", own.index(), own.total()));
+    let shard = shard.map(|own| words.shard_of(own.index(), own.total()));
     html! {
         dl.facts {
-            (fact("As of", time))
-            div { dt { "Version" } dd title=(exporter.revision) { (exporter.version) } }
-            (fact("Started", ago(exporter.started_at, report.time)))
-            (fact("Configuration", html! { "loaded " (ago(configuration.since, report.time)) }))
-            (fact("Ready", if exporter.ready { "yes" } else { "not yet" }))
-            (fact("Polled", format!("every {}", span(configuration.poll_interval_seconds))))
-            (fact("Values kept", format!("for {}", span(configuration.max_age_seconds))))
-            (fact("Budget", budget))
-            (known_fact("Shard", shard))
-            (known_fact("Replicas", (exporter.replicas > 1).then_some(exporter.replicas)))
+            (fact(words.as_of(), time))
+            div { dt { (words.version()) } dd title=(exporter.revision) { (exporter.version) } }
+            (fact(words.started(), view.ago(exporter.started_at)))
+            (fact(words.configuration(), loaded))
+            (fact(words.ready(), ready))
+            (fact(words.polled(), words.every(interval)))
+            (fact(words.values_kept(), words.lasting(max_age)))
+            (fact(words.budget(), budget))
+            (known_fact(words.shard(), shard))
+            (known_fact(words.replicas(), (exporter.replicas > 1).then_some(exporter.replicas)))
         }
     }
+}
+
+/// The first page of all accounts, in the language that `query` has chosen.
+fn home(query: &Query) -> String {
+    link(&Query {
+        language: query.language,
+        ..Query::default()
+    })
 }
 
 /// A link to this page for another query.
@@ -132,13 +166,15 @@ fn link(query: &Query) -> String {
 }
 
 /// The orders that accounts can be in.
-const ORDERS: [(Sort, &str); 3] = [
-    (Sort::Attention, "urgency"),
-    (Sort::Name, "name"),
-    (Sort::Deadline, "next deadline"),
-];
+fn orders(words: Language) -> [(Sort, &'static str); 3] {
+    [
+        (Sort::Attention, words.urgency()),
+        (Sort::Name, words.name()),
+        (Sort::Deadline, words.by_deadline()),
+    ]
+}
 
-fn filter(report: &StatusReport, query: &Query) -> Markup {
+fn filter(report: &StatusReport, query: &Query, words: Language) -> Markup {
     let query = Query {
         page: 1,
         ..query.clone()
@@ -160,12 +196,12 @@ fn filter(report: &StatusReport, query: &Query) -> Markup {
         ..query.clone()
     });
     html! {
-        nav.healths aria-label="Accounts by health" {
+        nav.healths aria-label=(words.by_health()) {
             a href=(of_health(None)) aria-current=[query.health.is_none().then_some("true")] {
-                b { (count(report.health.all() as u64)) } " All"
+                b { (count(report.health.all() as u64)) } " " (words.all())
             }
             @for each in Health::ALL {
-                @let (sign, word) = health(each);
+                @let (sign, word) = words.health(each);
                 @let number = report.health.of(each);
                 a.(each.as_str()).none[number == 0] href=(of_health(Some(each)))
                     aria-current=[(query.health == Some(each)).then_some("true")] {
@@ -176,21 +212,23 @@ fn filter(report: &StatusReport, query: &Query) -> Markup {
         }
         form.filter method="get" action=(HOME) role="search" {
             input type="search" name="q" value=(query.text) maxlength="200"
-                aria-label="Account, region, label, reason or code"
-                placeholder="Account, region, label, reason or code";
+                aria-label=(words.searched()) placeholder=(words.searched());
             @if let Some(health) = query.health {
                 input type="hidden" name="health" value=(health.as_str());
             }
             @if query.sort != Sort::default() {
                 input type="hidden" name="sort" value=(query.sort.as_str());
             }
-            button type="submit" { "Filter" }
+            @if let Some(language) = query.language {
+                input type="hidden" name="lang" value=(language.as_str());
+            }
+            button type="submit" { (words.filter()) }
             @if !query.text.is_empty() {
-                a href=(without_text) { "Clear" }
+                a href=(without_text) { (words.clear()) }
             }
             span.sort {
-                "By "
-                @for (index, (each, name)) in ORDERS.into_iter().enumerate() {
+                (words.by())
+                @for (index, (each, name)) in orders(words).into_iter().enumerate() {
                     @if index > 0 { " · " }
                     @if query.sort == each { b { (name) } } @else { a href=(sorted(each)) { (name) } }
                 }
@@ -199,19 +237,20 @@ fn filter(report: &StatusReport, query: &Query) -> Markup {
     }
 }
 
-fn list(report: &StatusReport, query: &Query) -> Markup {
+fn list(report: &StatusReport, query: &Query, view: View) -> Markup {
+    let words = view.words;
     html! {
-        section.accounts aria-label="Accounts" {
+        section.accounts aria-label=(words.accounts()) {
             @if report.accounts.is_empty() {
                 p.empty {
-                    @if report.health.all() == 0 { "This process has no accounts." }
-                    @else { "No account fits. " a href=(HOME) { "Show all" } }
+                    @if report.health.all() == 0 { (words.no_accounts()) }
+                    @else { (words.none_fits()) a href=(home(query)) { (words.show_all()) } }
                 }
             }
-            @else { (account::heads()) }
-            @for alike in report.accounts.chunk_by(fail_alike) { (accounts(alike, report)) }
+            @else { (account::heads(words)) }
+            @for alike in report.accounts.chunk_by(fail_alike) { (accounts(alike, report, query, view)) }
         }
-        @if report.pages > 1 { (pages(report, query)) }
+        @if report.pages > 1 { (pages(report, query, words)) }
     }
 }
 
@@ -221,39 +260,42 @@ fn fail_alike(a: &AccountReport, b: &AccountReport) -> bool {
 }
 
 /// One account, or several that fail alike, with their failure shown once.
-fn accounts(alike: &[AccountReport], report: &StatusReport) -> Markup {
+fn accounts(alike: &[AccountReport], report: &StatusReport, query: &Query, view: View) -> Markup {
     let [first, others @ ..] = alike else {
         return html! {};
     };
     let Some((failure, kind)) = first.failure().zip(first.failure_kind.as_ref()) else {
-        return account::render(first, report.time);
+        return account::render(first, view);
     };
     let left_out = report.left_out.get(kind).copied().unwrap_or_default();
     if others.is_empty() && left_out == 0 {
-        return account::render(first, report.time);
+        return account::render(first, view);
     }
     let all = alike.len() + left_out;
+    let (words, link) = (view.words, link(&all_alike(kind, query)));
+    let reason = words.term(failure.reason);
     html! {
-        section.alike.failing aria-label={ "Accounts that fail: " (failure.reason) } {
-            (account::failed_alike(all, &first.account, failure))
-            @for each in alike { (account::render_alike(each, report.time)) }
+        section.alike.failing aria-label=(words.fail_alike(reason)) {
+            (account::failed_alike(all, &first.account, failure, words))
+            @for each in alike { (account::render_alike(each, view)) }
             @if left_out > 0 {
-                p.all { a href=(link(&all_alike(kind))) { "Show all " (count(all as u64)) " accounts" } }
+                p.all { a href=(link) { (words.show_all_accounts(count(all as u64))) } }
             }
         }
     }
 }
 
 /// The query for all accounts with this failure.
-fn all_alike(kind: &FailureKind) -> Query {
+fn all_alike(kind: &FailureKind, query: &Query) -> Query {
     Query {
         text: kind.code.as_deref().unwrap_or(kind.reason).to_owned(),
         health: Some(Health::Failing),
+        language: query.language,
         ..Query::default()
     }
 }
 
-fn pages(report: &StatusReport, query: &Query) -> Markup {
+fn pages(report: &StatusReport, query: &Query, words: Language) -> Markup {
     let to = |page| {
         link(&Query {
             page,
@@ -263,15 +305,15 @@ fn pages(report: &StatusReport, query: &Query) -> Markup {
     let first = (report.page - 1) * report.per_page + 1;
     let last = first + report.accounts.len() - 1;
     html! {
-        nav.pages aria-label="Pages" {
+        nav.pages aria-label=(words.pages()) {
             @if report.page > 1 {
-                a href=(to(1)) { "« First" }
-                a rel="prev" href=(to(report.page - 1)) { "‹ Previous" }
+                a href=(to(1)) { "« " (words.first()) }
+                a rel="prev" href=(to(report.page - 1)) { "‹ " (words.previous()) }
             }
-            span { (count(first as u64)) "–" (count(last as u64)) " of " (count(report.selected as u64)) }
+            span { (words.places(count(first as u64), count(last as u64), count(report.selected as u64))) }
             @if report.page < report.pages {
-                a rel="next" href=(to(report.page + 1)) { "Next ›" }
-                a href=(to(report.pages)) { "Last »" }
+                a rel="next" href=(to(report.page + 1)) { (words.next()) " ›" }
+                a href=(to(report.pages)) { (words.last()) " »" }
             }
         }
     }

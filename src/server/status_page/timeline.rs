@@ -4,10 +4,11 @@
 //! and dashes say what colours say, too.
 
 use jiff::civil::{DateTime, Time};
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, ToSpan as _};
 use maud::{Markup, html};
 
-use super::words::{attention, count, due};
+use super::words::{View, attention, count};
+use crate::server::language::Language;
 use crate::server::status::orders::{Moment, Order};
 
 /// The most orders that are drawn.
@@ -26,7 +27,7 @@ const LANE: usize = 34;
 const HEAD: usize = 20;
 
 /// The orders that have a deadline, the next one first.
-pub(super) fn timeline(orders: &[Order<'_>], now: Timestamp) -> Markup {
+pub(super) fn timeline(orders: &[Order<'_>], view: View) -> Markup {
     let ending = || {
         orders
             .iter()
@@ -34,35 +35,42 @@ pub(super) fn timeline(orders: &[Order<'_>], now: Timestamp) -> Markup {
     };
     let all = ending().count();
     let lanes = all.min(MOST_LANES);
-    let now_seconds = now.as_second();
+    let (now_seconds, words) = (view.now.as_second(), view.words);
     let height = HEAD + lanes * LANE;
     let today = place(now_seconds, now_seconds);
+    let legend = [
+        ("■", words.ends_here()),
+        ("○", words.renews_itself()),
+        ("◇", words.trial_or_gift()),
+        ("✕", words.isolated()),
+        ("→", words.ends_later()),
+    ];
     html! {
         @if lanes > 0 {
             svg.timeline role="img" width="100%" height=(height)
-                aria-label="When the orders end within twelve months; the table below says the same" {
-                @for (month, name) in months(now) {
+                aria-label=(words.drawing()) {
+                @for (month, name) in months(view) {
                     line.month x1=(month) x2=(month) y1=(HEAD) y2=(height) {}
                     @if let Some(name) = name { text.month x=(month) y="13" { (name) } }
                 }
                 line.today x1=(today) x2=(today) y1="4" y2=(height) {}
                 @for (index, (order, deadline)) in ending().take(lanes).enumerate() {
-                    (lane(order, deadline, HEAD + index * LANE, now))
+                    (lane(order, deadline, HEAD + index * LANE, view))
                 }
             }
             p.legend {
-                @for (sign, meaning) in [("■", "ends"), ("○", "renews itself"), ("◇", "trial or gift"), ("✕", "isolated"), ("→", "ends later")] {
+                @for (sign, meaning) in legend {
                     span { span.sign aria-hidden="true" { (sign) } " " (meaning) } " "
                 }
-                span { "┃ today" }
+                span { "┃ " (words.today()) }
             }
-            @if all > lanes { p { (count((all - lanes) as u64)) " orders with later deadlines are not drawn." } }
+            @if all > lanes { p { (words.undrawn_orders(count((all - lanes) as u64))) } }
         }
     }
 }
 
-fn lane(order: &Order<'_>, deadline: Moment, top: usize, now: Timestamp) -> Markup {
-    let now_seconds = now.as_second();
+fn lane(order: &Order<'_>, deadline: Moment, top: usize, view: View) -> Markup {
+    let (now_seconds, words) = (view.now.as_second(), view.words);
     let begin = order.purchase.map_or(i64::MIN, |at| at.0);
     let (begin, end) = (place(begin, now_seconds), place(deadline.0, now_seconds));
     let is_later = deadline.0 > now_seconds + WHOLE - BEFORE;
@@ -76,9 +84,9 @@ fn lane(order: &Order<'_>, deadline: Moment, top: usize, now: Timestamp) -> Mark
     };
     html! {
         g.(attention(order.attention)) {
-            title { (order.order) " " (renewal(order)) ", ends " (due(deadline, now)) }
+            title { (order.order) " " (renewal(order, words)) (words.ends(view.due(deadline))) }
             text x=(place(now_seconds, now_seconds)) dx="6" y=(text) {
-                (licences.unwrap_or_default()) (order.edition_name()) " "
+                (licences.unwrap_or_default()) (words.term(order.edition_name())) " "
                 tspan.name { (name) }
             }
             line.term x1=(begin) x2=(end) y1=(bar) y2=(bar) {}
@@ -105,17 +113,17 @@ pub(super) fn sign(order: &Order<'_>) -> &'static str {
 }
 
 /// The same in words.
-pub(super) fn renewal(order: &Order<'_>) -> &'static str {
+pub(super) fn renewal(order: &Order<'_>, words: Language) -> &'static str {
     if order.is_isolated() {
-        "is isolated"
+        words.is_isolated()
     } else if order.is_overdue() {
-        "not renewed yet"
+        words.not_renewed_yet()
     } else if order.renews_itself() {
-        "renews itself"
+        words.renews_itself()
     } else if order.is_trial() {
-        "trial or gift"
+        words.trial_or_gift()
     } else {
-        "nothing renews it"
+        words.nothing_renews()
     }
 }
 
@@ -127,21 +135,23 @@ fn place(seconds: i64, now: i64) -> String {
 }
 
 /// Where the months begin, and the name of every third.
-fn months(now: Timestamp) -> impl Iterator<Item = (String, Option<String>)> {
-    let seconds = now.as_second();
+fn months(view: View) -> impl Iterator<Item = (String, Option<String>)> {
+    let seconds = view.now.as_second();
     let begin = Moment(seconds - BEFORE).utc().date().first_of_month();
     let dates = (1..=13).filter_map(move |month| begin.checked_add(month.months()).ok());
     dates.map(move |date| {
         let at: SignedDuration = date
             .to_datetime(Time::midnight())
             .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
-        let name = (date.month() % 3 == 1).then(|| date.strftime("%b %Y").to_string());
+        let name = (date.month() % 3 == 1).then(|| view.words.month(date));
         (place(at.as_secs(), seconds), name)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     const NOON: &str = "2026-11-26T12:00:00Z";
@@ -158,7 +168,8 @@ mod tests {
     }
 
     fn drawn(orders: &[Order<'_>]) -> String {
-        timeline(orders, NOON.parse().unwrap()).into_string()
+        let (words, now) = (Language::English, NOON.parse().unwrap());
+        timeline(orders, View { words, now }).into_string()
     }
 
     #[test]

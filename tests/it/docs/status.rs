@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cwp_exporter::server::language::Language;
 use cwp_exporter::server::status::{Health, PER_PAGE, Query, Sort};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -148,6 +149,7 @@ fn the_parameters_are_those_that_are_read() {
         sort: Sort::Name,
         page: 2,
         per_page: 2,
+        language: Some(Language::Chinese),
     };
     let url = all.to_url();
     let read = url.split('&').map(|pair| pair.split('=').next().unwrap());
