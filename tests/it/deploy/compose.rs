@@ -1,9 +1,14 @@
 //! The compose stack.
 
+use std::process::Stdio;
+
+use expect_test::expect_file;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use super::{assert_arguments, documents, load, repository};
-use crate::harness::repository_file;
+use crate::harness::{client, repository_file, within};
 use crate::prometheus::promtool;
 
 const FOLDER: &str = "deploy/compose";
@@ -58,7 +63,11 @@ fn the_exporter_runs_with_arguments_and_a_configuration_of_its_own() {
     let services = services();
     for name in ["demo", "exporter"] {
         let service = &services[name];
-        let image = concat!("cwp-exporter:", env!("CARGO_PKG_VERSION"));
+        let image = concat!(
+            "${CWP_EXPORTER_IMAGE:-cwp-exporter:",
+            env!("CARGO_PKG_VERSION"),
+            "}"
+        );
         assert_eq!(service["image"], image);
         let arguments = service["command"].as_array().unwrap();
         assert_arguments(arguments.iter().map(|argument| argument.as_str().unwrap()));
@@ -67,6 +76,74 @@ fn the_exporter_runs_with_arguments_and_a_configuration_of_its_own() {
     }
     let text = repository_file("deploy/compose/exporter.yml");
     assert_eq!(load(&text, "/run/secrets").accounts.len(), 1);
+}
+
+#[test]
+fn the_demo_is_what_is_run_by_default() {
+    let settings = repository_file("deploy/compose/.env");
+    assert!(settings.contains("\nCOMPOSE_PROFILES=demo\n"));
+    assert_eq!(services()["demo"]["profiles"], json!(["demo"]));
+}
+
+#[test]
+fn messages_take_the_shipped_routes_and_are_printed() {
+    let mut config = documents(&repository_file("deploy/alertmanager/alertmanager.yml")).remove(0);
+    for receiver in config["receivers"].as_array_mut().unwrap() {
+        // A receiver with only a name notifies nobody.
+        if receiver.as_object().unwrap().len() > 1 {
+            let url = "http://messages:9095/";
+            *receiver = json!({"name": receiver["name"], "webhook_configs": [{"url": url}]});
+        }
+    }
+    // What mail needs.
+    config.as_object_mut().unwrap().remove("global");
+    let text = serde_json::to_string_pretty(&config).unwrap() + "\n";
+    expect_file![repository("deploy/compose/alertmanager.json")].assert_eq(&text);
+
+    let services = services();
+    let volumes = services["alertmanager"]["volumes"].as_array().unwrap();
+    let mount = "${ALERTMANAGER_CONFIG:-./alertmanager.json}:/etc/alertmanager/alertmanager.yml:ro";
+    assert!(volumes.contains(&json!(mount)));
+    let command = json!(["python3", "/messages.py", "9095"]);
+    assert_eq!(services["messages"]["command"], command);
+}
+
+#[tokio::test]
+#[ignore = "needs Python"]
+async fn each_alert_of_a_message_is_a_line_in_the_log() {
+    let mut receiver = Command::new("python3")
+        .arg(repository("deploy/compose/messages.py"))
+        .arg("0")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(receiver.stdout.take().unwrap()).lines();
+    let started = within("the receiver to start", lines.next_line()).await;
+    let started = started.unwrap().unwrap();
+    let port = started.strip_prefix("Listening on port ").unwrap();
+
+    let alert = |status: &str, name: &str| {
+        json!({
+            "status": status,
+            "labels": {"alertname": name, "severity": "critical"},
+            "annotations": {"description": format!("{name} is {status}.")},
+        })
+    };
+    let message = json!({
+        "receiver": "pager",
+        "alerts": [alert("firing", "One"), alert("resolved", "Other")],
+    });
+    let request = client().post(format!("http://127.0.0.1:{port}/"));
+    let answer = within("the answer", request.body(message.to_string()).send()).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    for line in [
+        "To pager: firing critical One: One is firing.",
+        "To pager: resolved critical Other: Other is resolved.",
+    ] {
+        let printed = within("a line", lines.next_line()).await;
+        assert_eq!(printed.unwrap().as_deref(), Some(line));
+    }
 }
 
 #[tokio::test]

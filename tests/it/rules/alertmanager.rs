@@ -18,13 +18,14 @@ const CONFIG: &str = "deploy/alertmanager/alertmanager.yml";
 
 #[tokio::test]
 #[ignore = "needs Alertmanager"]
-async fn amtool_accepts_the_configuration() {
-    let path = absolute(CONFIG);
-    for amtool in each_version("amtool") {
-        let arguments = ["check-config", path.to_str().unwrap()];
-        let (ok, words) = tool(&amtool, &arguments, "").await;
-        assert!(ok, "{amtool}: {words}");
-        assert!(!words.contains("deprecated"), "{words}");
+async fn amtool_accepts_the_configurations() {
+    for path in [CONFIG, "deploy/compose/alertmanager.json"].map(absolute) {
+        for amtool in each_version("amtool") {
+            let arguments = ["check-config", path.to_str().unwrap()];
+            let (ok, words) = tool(&amtool, &arguments, "").await;
+            assert!(ok, "{amtool}: {words}");
+            assert!(!words.contains("deprecated"), "{words}");
+        }
     }
 }
 
