@@ -9,6 +9,8 @@ fn the_image_is_of_this_version_built_with_a_rust_that_is_new_enough() {
     assert!(text.contains(version), "{version}");
     let description = concat!("\"", env!("CARGO_PKG_DESCRIPTION"), "\"");
     assert!(text.contains(description), "{description}");
+    let repository = concat!("\nARG REPOSITORY=", env!("CARGO_PKG_REPOSITORY"), "\n");
+    assert!(text.contains(repository), "{repository}");
     let rust = text.split("BUILDER=docker.io/library/rust:1.").nth(1);
     let minor: u32 = rust.unwrap().split('-').next().unwrap().parse().unwrap();
     let needed = env!("CARGO_PKG_RUST_VERSION").split('.').nth(1).unwrap();
