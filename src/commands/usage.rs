@@ -302,9 +302,27 @@ fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+    use clap_complete::Shell;
+    use clap_mangen::Man;
     use expect_test::expect_file;
 
+    use super::prepare;
     use crate::commands::Cli;
+
+    /// The command line as a release describes it: the commit is not known before it is made.
+    fn described() -> clap::Command {
+        prepare(Cli::command()).version(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// A file of deploy/.
+    fn shipped(path: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("deploy")
+            .join(path)
+    }
 
     /// The message for the command line `text`, or `good`.
     fn message(text: &str) -> String {
@@ -334,5 +352,34 @@ mod tests {
             commands.map(|command| format!("cwp-exporter{command}\n{}\n", message(command)));
         let pairs: Vec<String> = pairs.collect();
         expect_file!["../../tests/fixtures/cli/usage.txt"].assert_eq(&pairs.join("\n"));
+    }
+    #[test]
+    fn the_manual_pages_are_those_of_the_commands_and_their_flags() {
+        let program = described();
+        let pages = program.get_subcommands().map(|command| {
+            let name = format!("cwp-exporter-{}", command.get_name());
+            command.clone().display_name(name)
+        });
+        for command in [program.clone()].into_iter().chain(pages) {
+            let page = Man::new(command.version(env!("CARGO_PKG_VERSION"))).manual("cwp-exporter");
+            let mut text = Vec::new();
+            page.render(&mut text).unwrap();
+            let path = shipped(&format!("man/{}", page.get_filename()));
+            expect_file![path].assert_eq(&String::from_utf8(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_completions_are_those_of_the_commands_and_their_flags() {
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut described(), "cwp-exporter", &mut text);
+            let name = match shell {
+                Shell::Zsh => "_cwp-exporter".to_owned(),
+                shell => format!("cwp-exporter.{shell}"),
+            };
+            let path = shipped("completions").join(name);
+            expect_file![path].assert_eq(&String::from_utf8(text).unwrap());
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod chart;
 mod compose;
 mod image;
+mod manifest;
 mod unit;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,18 @@ use crate::harness::repository_file;
 /// A path of this repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Every file below `folder`.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() && !path.is_symlink() {
+            true => files_below(&path),
+            false => vec![path],
+        })
+        .collect()
 }
 
 /// The YAML documents in `text`.

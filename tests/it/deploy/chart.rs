@@ -1,12 +1,12 @@
 //! The Helm chart, and the plain manifests that it renders.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cwp_exporter::server::router::PATHS;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{assert_arguments, documents, load, repository};
+use super::{assert_arguments, documents, files_below, load, repository};
 use crate::harness::repository_file;
 
 const CHART: &str = "deploy/helm/cwp-exporter";
@@ -16,18 +16,7 @@ fn the_chart_is_of_this_version() {
     let chart = documents(&repository_file("deploy/helm/cwp-exporter/Chart.yaml")).remove(0);
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["description"], env!("CARGO_PKG_DESCRIPTION"));
-}
-
-/// Every file below `folder`.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| match path.is_dir() && !path.is_symlink() {
-            true => files_below(&path),
-            false => vec![path],
-        })
-        .collect()
+    assert_eq!(chart["sources"], json!([env!("CARGO_PKG_REPOSITORY")]));
 }
 
 /// Several GitOps tools leave links out, and a checkout on Windows makes text of them.

@@ -59,11 +59,11 @@ fn the_unit_gives_up_a_service_that_cannot_start() {
 
 #[test]
 fn the_configuration_of_the_package_works_as_it_is_and_with_its_comments_taken_away() {
-    let path = repository("deploy/deb/cwp-exporter.yml");
+    let path = repository("deploy/package/cwp-exporter.yml");
     let config = Config::load(Some(&path), &Environment::default(), &[]).unwrap();
     assert_eq!(config.accounts.len(), 1);
 
-    let text = repository_file("deploy/deb/cwp-exporter.yml");
+    let text = repository_file("deploy/package/cwp-exporter.yml");
     let text = text
         .replace("  # - name", "  - name")
         .replace("  #   ", "    ");

@@ -9,6 +9,8 @@ use super::readme;
 use crate::harness::repository_file;
 
 const IMAGE: &str = concat!("cwp-exporter:", env!("CARGO_PKG_VERSION"));
+/// What the names of a release's files begin with.
+const NAME: &str = concat!("cwp-exporter-", env!("CARGO_PKG_VERSION"));
 const CHART: &str = "deploy/helm/cwp-exporter";
 
 /// The values behind `flag`, which is followed by a space or `=`.
@@ -59,9 +61,22 @@ fn the_commands_that_deploy_name_what_is_there() {
                 assert_arguments(&words[image.expect(line) + 1..], line);
             }
             ["docker", "compose", .., "up"] => {
-                let file = values(words, "--file")[0];
-                let profile = format!("profiles: [{}]\n", values(words, "--profile")[0]);
-                assert!(repository_file(file).contains(&profile), "{line}");
+                let file = repository_file(values(words, "--file")[0]);
+                for profile in values(words, "--profile") {
+                    let profile = format!("profiles: [{profile}]\n");
+                    assert!(file.contains(&profile), "{line}");
+                }
+            }
+            ["docker", "compose", .., "logs", "--follow", service] => {
+                let file = repository_file(values(words, "--file")[0]);
+                assert!(file.contains(&format!("\n  {service}:\n")), "{line}");
+            }
+            ["tar", "-xzf", archive] => {
+                assert_eq!(*archive, format!("target/dist/{NAME}.linux-amd64.tar.gz"));
+            }
+            [program, arguments @ ..] if program.ends_with("/cwp-exporter") => {
+                assert_eq!(*program, format!("{NAME}.linux-amd64/cwp-exporter"));
+                assert_arguments(arguments, line);
             }
             ["install", "-m", "644", files @ .., folder] => {
                 let stack = repository_file("deploy/compose/compose.yml");
@@ -93,8 +108,11 @@ fn the_commands_that_deploy_name_what_is_there() {
             }
             ["apt-get", "install", package] => {
                 let version = env!("CARGO_PKG_VERSION");
-                let name = format!("./target/debian/cwp-exporter_{version}-1_amd64.deb");
+                let name = format!("./target/dist/cwp-exporter_{version}-1_amd64.deb");
                 assert_eq!(*package, name);
+            }
+            ["rpm", "--install", package] => {
+                assert_eq!(*package, format!("target/dist/{NAME}-1.x86_64.rpm"));
             }
             ["install", "-m", "600", .., folder] => {
                 let unit = repository_file("deploy/systemd/cwp-exporter.service");
@@ -120,7 +138,12 @@ fn the_commands_that_deploy_name_what_is_there() {
                 "start" | "stop" | "restart" | "reload",
                 "cwp-exporter",
             ]
-            | ["systemctl", "enable", "--now", "cwp-exporter.socket"]
+            | [
+                "systemctl",
+                "enable",
+                "--now",
+                "cwp-exporter" | "cwp-exporter.socket",
+            ]
             | ["kubectl", "create", "namespace", "monitoring"]
             | [
                 "helm",
@@ -130,8 +153,7 @@ fn the_commands_that_deploy_name_what_is_there() {
                 "cwp-exporter",
                 "--logs",
             ]
-            | ["cargo", "deb"]
-            | ["cargo", "install", "cargo-deb"]
+            | ["deploy/release/build"]
             | ["mkdir", ".cargo"]
             | [
                 "cargo",

@@ -1,4 +1,4 @@
-"""package_starts.py ROOT: starts what the unit below ROOT starts, as systemd would: told
+"""release_starts.py ROOT: starts what the unit below ROOT starts, as systemd would: told
 where to report, and waiting until it is ready, has reloaded and has stopped."""
 
 import contextlib
