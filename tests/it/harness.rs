@@ -343,7 +343,13 @@ pub(crate) struct Program {
 
 /// The program with `arguments`, ready to be run.
 pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cwp-exporter"));
+    let present = Path::new(env!("CARGO_BIN_EXE_cwp-exporter"));
+    program_of(present, arguments, variables)
+}
+
+/// The same of another version, whose program is the file `binary`.
+pub(crate) fn program_of(binary: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary);
     command
         .args(arguments)
         .env_clear()
@@ -363,7 +369,12 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Outpu
 impl Program {
     /// Starts the program. Its log is kept; it is killed when dropped.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = program(arguments, variables)
+        Self::run(program(arguments, variables))
+    }
+
+    /// The same, of a command.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

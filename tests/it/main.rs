@@ -42,4 +42,5 @@ mod stack;
 mod status;
 mod textfile;
 mod tls;
+mod upgrade;
 mod web;
