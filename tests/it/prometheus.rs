@@ -354,6 +354,8 @@ pub(crate) fn each_version(program: &str) -> Vec<String> {
 pub(crate) async fn tool(program: &str, arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new(program)
         .args(arguments)
+        // It ends soon: to collect its garbage less often takes a third off its time.
+        .env("GOGC", "400")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
