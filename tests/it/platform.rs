@@ -16,15 +16,16 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::harness::{Cloud, Program, client, eventually, repository_file};
 
-/// The accounts of the cloud: one with licences to spare, one without any that is available, one
-/// whose licences expire, and one whose key may not ask.
+/// The accounts of the cloud: one with licences to spare, one without any that is available and
+/// with an order that ends, one of which everything ends or is without protection, and one whose
+/// key may not ask. Their orders have the same names.
 const KINDS: [&str; 4] = ["plenty", "exhausted", "expiring", "refused"];
 
 /// A cloud with an account of each kind.
@@ -52,25 +53,73 @@ async fn cloud() -> Cloud {
             "ProtectType": "PROVERSION_PREPAY",
         })
     };
-    let account = |kind: &str, fields: Value| {
+    let account = |kind: &str, fields: Value, orders: Value, answers: Value| {
         json!({
             "name": kind,
             "secret_id": format!("AKID{kind}"),
             "secret_key": format!("key-{kind}"),
             "fields": fields,
+            "orders": orders,
+            "answers": answers,
         })
     };
-    let mut refused = account("refused", licences(30, 0, 0));
+    let renewed = json!({
+        "ResourceId": "cwplic-1", "LicenseCnt": 40, "UsedLicenseCnt": 10, "AutoRenewFlag": 1,
+        "Deadline": "in 300d",
+    });
+    let ends = json!({
+        "ResourceId": "cwplic-1", "LicenseCnt": 40, "UsedLicenseCnt": 40, "AutoRenewFlag": 2,
+        "Deadline": "in 5d",
+    });
+    // One should have renewed itself, one is isolated, and one ends in weeks.
+    let troubled = json!([
+        {
+            "ResourceId": "cwplic-1", "LicenseCnt": 20, "UsedLicenseCnt": 9, "AutoRenewFlag": 1,
+            "Deadline": "in 5h",
+        },
+        {
+            "ResourceId": "cwplic-2", "LicenseCnt": 10, "UsedLicenseCnt": 0, "OrderStatus": 2,
+            "Deadline": "3d ago",
+        },
+        {
+            "ResourceId": "cwplic-3", "LicenseCnt": 10, "UsedLicenseCnt": 9, "AutoRenewFlag": 2,
+            "Deadline": "in 20d",
+        },
+    ]);
+    let services = |unprotected: u64, offline: u64, log_end: &str, log_share: u64| {
+        json!({
+            "DescribeGeneralStat": {
+                "MachinesAll": 20, "MachinesUninstalled": unprotected, "AgentsOnline": 10,
+                "Offline": offline, "Shutdown": 0, "AgentsBasic": 0, "AgentsPro": 20,
+                "FlagshipMachineCnt": 0, "AgentsProExpireWithInSevenDays": 0,
+            },
+            "DescribeHistoryService": {
+                "ResourceId": "cwplog-1", "Status": 1, "IsAutoOpenRenew": 2, "EndTime": log_end,
+            },
+            "DescribeLogStorageStatistic": {"TotalSize": 100, "UsedSize": log_share},
+        })
+    };
+    let well = services(0, 0, "in 300d", 10);
+    let ill = services(3, 5, "in 5d", 95);
+    let mut refused = account("refused", licences(30, 0, 0), json!([]), json!({}));
     refused["allow"] = json!(["sts:AssumeRole"]);
     let scenario = json!({"accounts": [
-        account("plenty", licences(30, 0, 0)),
-        account("exhausted", licences(0, 0, 0)),
-        account("expiring", licences(20, 4, 2)),
+        account("plenty", licences(30, 0, 0), json!([renewed]), well.clone()),
+        account("exhausted", licences(0, 0, 0), json!([ends]), well),
+        account("expiring", licences(20, 4, 2), troubled, ill),
         refused,
     ]});
     // JSON is YAML.
     Cloud::start(&scenario.to_string()).await
 }
+
+/// The collectors beside `license_general`.
+const COLLECTORS: [&str; 4] = [
+    "license_list",
+    "general_stat",
+    "history_service",
+    "log_storage_statistic",
+];
 
 /// The program, with accounts that it collects once an hour, so that nothing changes.
 struct Exporter {
@@ -90,8 +139,13 @@ impl Exporter {
             });
             json!({"name": name, "labels": {"team": "security"}, "credentials": key})
         });
+        let collectors = COLLECTORS.map(|name| {
+            let settings = json!({"enabled": true, "interval": "1h", "max_age": "3h"});
+            (name.to_owned(), settings)
+        });
         let config = json!({
             "poll": {"interval": "1h", "max_age": "3h"},
+            "collectors": Map::from_iter(collectors),
             "api": {"endpoint": cloud.url},
             "accounts": accounts.collect::<Vec<Value>>(),
         });
@@ -108,11 +162,15 @@ impl Exporter {
         let mut program = Program::start(&[&own, flags].concat(), &keys);
         let url = program.url().await;
         let http = client();
-        let ready = async || {
-            let ready = http.get(format!("{url}/-/ready")).send().await.unwrap();
-            (ready.status() == 200).then_some(())
+        let collected = async || {
+            let page = http.get(format!("{url}/metrics")).send().await.unwrap();
+            let page = page.text().await.unwrap();
+            let count = |start: &str| page.lines().filter(|line| line.starts_with(start)).count();
+            let accounts = count("tencentcloud_cwp_account_info{");
+            let ended = count("cwp_exporter_collector_success{");
+            (accounts > 0 && ended == accounts * (1 + COLLECTORS.len())).then_some(())
         };
-        eventually("readiness", ready).await;
+        eventually("a collection of everything", collected).await;
         Self {
             address: url.trim_start_matches("http://").to_owned(),
             _program: program,

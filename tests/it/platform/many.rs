@@ -69,12 +69,14 @@ async fn ten_thousand_accounts_are_judged() {
     let prometheus = Prometheus::start(
         "prometheus",
         &json!({
-            "global": {"scrape_interval": "10s", "evaluation_interval": "20s"},
+            // It has time to read half a million series on a busy machine too.
+            "global": {"scrape_interval": "30s", "scrape_timeout": "30s", "evaluation_interval": "20s"},
             "rule_files": [rules.path()],
             "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": [page.address]}]}],
         }),
     )
     .await;
+    prometheus.has_scraped_all_targets().await;
     prometheus
         .until("count(tencentcloud_cwp_up)", &[10_000.0])
         .await;

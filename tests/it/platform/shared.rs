@@ -80,7 +80,7 @@ const DEAD: &str = "127.0.0.1:1";
 
 /// Every kind of release: a pair of replicas, one instance, shards of which one is missing, whole
 /// shards, one that is down, the documentation's jobs of accounts, and one without labels. Most
-/// have an account of the same name.
+/// have an account of the same name, with orders of the same names.
 async fn releases(cloud: &Cloud) -> Vec<Release> {
     let start = async |kind: &str, flags: &[&str]| {
         Exporter::start(cloud, &[("default", kind)], flags).await
@@ -98,6 +98,8 @@ async fn releases(cloud: &Cloud) -> Vec<Release> {
         shard(["--shard.index=0", "--shard.total=3"]).await,
         shard(["--shard.index=2", "--shard.total=3"]).await,
     ];
+    let all = [&many[..], &[("default", "expiring")]].concat();
+    let shard = async |flags: [&str; 2]| Exporter::start(cloud, &all, &flags).await;
     let whole = [
         shard(["--shard.index=0", "--shard.total=2"]).await,
         shard(["--shard.index=1", "--shard.total=2"]).await,
@@ -232,6 +234,7 @@ async fn answer(
     let varies = [
         "time()",
         "timestamp(",
+        "ALERTS_FOR_STATE",
         "process_",
         "scrape_",
         "rate(",
@@ -333,25 +336,43 @@ async fn neither_strangers_nor_other_releases_change_what_is_said_of_a_release()
         }
     }
 
-    // What is wrong with each release is said of it.
-    for (release, name, wrong) in [
-        (0, "LicenseNoneAvailable", true),
-        (1, "LicenseNoneAvailable", false),
-        (2, "ShardMissing", true),
-        (3, "ShardMissing", false),
-        (4, "ExporterDown", true),
-        (1, "ExporterDown", false),
-        (5, "LicenseExpired", true),
-        (5, "AccountFailing", true),
-        (6, "LicenseExpired", true),
-        (6, "AccountFailing", false),
-    ] {
-        let found = names(&everything, &releases[release].selector()).await;
-        assert_eq!(found.contains(name), wrong, "{release} {name}: {found:?}");
+    // What is wrong with each release is said of it, and nothing else.
+    let troubled = [
+        "AgentsOffline",
+        "LicenseExpired",
+        "LogServiceExpiring",
+        "LogStorageFull",
+        "OrderExpiring",
+        "OrderIsolated",
+        "OrderRenewalFailed",
+        "ServersUnprotected",
+    ];
+    let exhausted = [
+        "LicenseNoneAvailable",
+        "LicenseEditionExhausted",
+        "LicenseUseHigh",
+        "OrderExpiring",
+    ];
+    let wrong: [&[&[&str]]; 7] = [
+        &[&exhausted],
+        &[],
+        &[&["ShardMissing"]],
+        &[&troubled],
+        &[&["ExporterDown"]],
+        &[&troubled, &["AccountFailing", "NeverCollected"]],
+        &[&troubled],
+    ];
+    for (release, wrong) in releases.iter().zip(wrong) {
+        let wrong = wrong.iter().flat_map(|names| names.iter());
+        let wrong: BTreeSet<String> = wrong.map(|name| (*name).to_owned()).collect();
+        let selector = release.selector();
+        assert_eq!(names(&everything, &selector).await, wrong, "{selector}");
     }
-    // With nothing wrong nothing is said.
-    for release in [1, 3] {
-        let found = names(&everything, &releases[release].selector()).await;
-        assert_eq!(found, BTreeSet::new());
-    }
+    let alerts = alerts_of_all.iter();
+    let accounts: BTreeSet<&String> = alerts.filter_map(|labels| labels.get("account")).collect();
+    assert_eq!(Vec::from_iter(accounts), ["default", "refused"]);
+    // An order has one severity at a time.
+    let order = "cluster, namespace, job, account, order";
+    let twice = format!("count by (alertname, {order}) (ALERTS{{order!=\"\"}}) > 1");
+    assert_eq!(everything.series(&twice).await, []);
 }
