@@ -48,8 +48,57 @@ const FIRST_LIMIT: usize = 100;
 /// The documented default of `Limit`, for an API that refuses more.
 const DEFAULT_LIMIT: usize = 10;
 
-/// What is asked for, once the API has refused more: for all accounts, until a restart.
-static LIMIT: AtomicUsize = AtomicUsize::new(FIRST_LIMIT);
+/// Of all accounts, as the API is the same.
+static PAGE_SIZE: PageSize = PageSize::new();
+
+/// How many rows of a page are asked for: fewer, once the API has refused more.
+///
+/// A refusal with this code can have another cause that is gone when fewer rows are asked for.
+/// Lists of small pages take ten times the requests. So one refusal is not believed, and two are
+/// believed for a while.
+#[derive(Debug)]
+struct PageSize {
+    /// Refusals since the API last took `FIRST_LIMIT`.
+    refusals: AtomicUsize,
+    /// How many lists are still read in small pages.
+    small: AtomicUsize,
+}
+
+impl PageSize {
+    /// The refusals in a row that are believed.
+    const BELIEVED: usize = 2;
+
+    /// How many lists are read in small pages until more is asked for again.
+    const SMALL: usize = 100;
+
+    const fn new() -> Self {
+        Self {
+            refusals: AtomicUsize::new(0),
+            small: AtomicUsize::new(0),
+        }
+    }
+
+    /// The limit for one more list.
+    fn limit(&self) -> usize {
+        let next = |left: usize| left.checked_sub(1);
+        match self
+            .small
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        {
+            Ok(_) => DEFAULT_LIMIT,
+            Err(_) => FIRST_LIMIT,
+        }
+    }
+
+    /// The API took `limit`, after it had refused more where `refused`.
+    fn taken(&self, limit: usize, refused: bool) {
+        if limit == FIRST_LIMIT {
+            self.refusals.store(0, Ordering::Relaxed);
+        } else if refused && self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= Self::BELIEVED {
+            self.small.store(Self::SMALL, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The longest alias that becomes a label, in characters; the API allows 15.
 const MAX_ALIAS: usize = 64;
@@ -80,9 +129,10 @@ impl Collector for LicenseList {
     }
 
     fn reading(&self) -> Box<dyn Reading> {
-        let limit = LIMIT.load(Ordering::Relaxed);
+        let limit = PAGE_SIZE.limit();
         Box::new(List {
             limit,
+            refused: false,
             pages: Pages::of(limit),
             drift: BTreeSet::new(),
             recognized: false,
@@ -97,6 +147,8 @@ fn parameters(limit: usize, offset: usize) -> Bytes {
 /// The list while it is read.
 struct List {
     limit: usize,
+    /// Whether the API has refused more than `limit`, and taken nothing since.
+    refused: bool,
     pages: Pages<Order>,
     drift: BTreeSet<Drift>,
     recognized: bool,
@@ -114,13 +166,13 @@ impl Reading for List {
             return None;
         }
         self.limit = DEFAULT_LIMIT;
+        self.refused = true;
         self.pages = Pages::of(self.limit);
         Some(parameters(self.limit, 0))
     }
 
     fn read(&mut self, answer: &Fields) -> Next {
-        // Not before: the refusal could have had another cause.
-        LIMIT.store(self.limit, Ordering::Relaxed);
+        PAGE_SIZE.taken(self.limit, std::mem::take(&mut self.refused));
         let mut answer = Object::new(answer, "");
         let total = answer.number("TotalCount", Documented::Yes);
         // An account without orders may have no list; what is no list is never an empty one.
@@ -296,4 +348,57 @@ fn most_urgent_first(orders: BTreeMap<String, Order>) -> Vec<Vec<Sample>> {
         (!is_isolated, order.deadline.is_none(), order.deadline)
     });
     live.into_iter().map(|(_, order)| order.samples).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limits of the next lists, which the API takes.
+    fn limits(size: &PageSize, count: usize) -> Vec<usize> {
+        let limit = |_| {
+            let limit = size.limit();
+            size.taken(limit, false);
+            limit
+        };
+        (0..count).map(limit).collect()
+    }
+
+    #[test]
+    fn one_refusal_of_a_page_size_changes_nothing_for_other_lists() {
+        let size = PageSize::new();
+        for _ in 0..5 {
+            size.taken(DEFAULT_LIMIT, true);
+            assert_eq!(limits(&size, 2), [FIRST_LIMIT; 2]);
+        }
+    }
+
+    #[test]
+    fn two_refusals_in_a_row_make_lists_small_for_a_while() {
+        let size = PageSize::new();
+        for _ in 0..3 {
+            size.taken(DEFAULT_LIMIT, true);
+            size.taken(DEFAULT_LIMIT, true);
+            assert_eq!(
+                limits(&size, PageSize::SMALL),
+                [DEFAULT_LIMIT; PageSize::SMALL]
+            );
+            assert_eq!(limits(&size, 2), [FIRST_LIMIT; 2]);
+        }
+    }
+
+    #[test]
+    fn an_api_that_goes_on_to_refuse_is_asked_for_more_once_in_a_while() {
+        let size = PageSize::new();
+        size.taken(DEFAULT_LIMIT, true);
+        size.taken(DEFAULT_LIMIT, true);
+        for _ in 0..3 {
+            assert_eq!(
+                limits(&size, PageSize::SMALL),
+                [DEFAULT_LIMIT; PageSize::SMALL]
+            );
+            assert_eq!(size.limit(), FIRST_LIMIT);
+            size.taken(DEFAULT_LIMIT, true);
+        }
+    }
 }
