@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, OFlags, access};
 
@@ -15,6 +16,9 @@ const MAX_LINKS: usize = 40;
 
 /// Where the kernel shows the open files of processes, and itself, as files.
 const KERNEL_FILES: [&str; 2] = ["/proc", "/sys"];
+
+/// How long a temporary file lies untouched until surely nobody writes it any more.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Where output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +148,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .prefix(&temporary_prefix(path))
         .suffix(".tmp")
         .tempfile_in(folder(path))?;
+    remove_abandoned(path, file.as_file());
     // Not through `tempfile`, which adds its temporary name to an error.
     file.as_file_mut().write_all(bytes)?;
     let mode = match &former {
@@ -197,6 +202,27 @@ pub fn remedy(error: &io::Error) -> &'static str {
 pub fn temporary_prefix(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!(".cwp-exporter-{name}-")
+}
+
+/// Removes what killed processes left beside `path`: each file would fill the disk a little
+/// more. `new` tells the time as the file system has it.
+fn remove_abandoned(path: &Path, new: &File) {
+    let Ok(now) = new.metadata().and_then(|new| new.modified()) else {
+        return;
+    };
+    let prefix = temporary_prefix(path);
+    let entries = std::fs::read_dir(folder(path)).into_iter().flatten();
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+            continue;
+        }
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let age = modified.map(|modified| now.duration_since(modified).unwrap_or_default());
+        if age.is_ok_and(|age| age > ABANDONED) {
+            // The worst that comes of it is a file too many.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The folder that `path` is in.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -55,6 +56,9 @@ async fn at_most<T>(limit: Duration, what: &str, future: impl Future<Output = T>
         Err(_) => panic!("waited {limit:?} for {what}"),
     }
 }
+
+/// The number of the signal that no process can catch.
+pub(crate) const SIGKILL: i32 = 9;
 
 /// How often a test looks at what does not tell that it has changed.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -426,6 +430,13 @@ impl Program {
             .args([&format!("--pid={pid}"), option])
             .status();
         assert!(limited.await.unwrap().success());
+    }
+
+    /// Kills the program and waits for its end; says whether it was still running.
+    pub(crate) async fn killed(&mut self) -> bool {
+        // Fails where the program has ended already.
+        let _ = self.child.start_kill();
+        self.ended().await.signal() == Some(SIGKILL)
     }
 
     /// Waits for the program's end.

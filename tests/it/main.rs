@@ -27,6 +27,7 @@ mod further_collector;
 mod harness;
 mod hostile;
 mod inbox;
+mod kills;
 mod orders;
 mod permission;
 mod platform;
