@@ -37,7 +37,7 @@ def judge(figures, picture):
         ("pause", "the longest pause of this machine, in seconds"),
     ]:
         print(f"{what}: {max(minute[name] for minute in minutes)}")
-    for name in ["requests", "answers", "misdeeds", "cpu_seconds"]:
+    for name in ["requests", "refused", "answers", "misdeeds", "cpu_seconds"]:
         print(f"{name}: {sum(minute[name] for minute in minutes):.0f}")
     counts = collections.Counter()
     for part in parts.values():

@@ -88,6 +88,8 @@ class Values:
         self.started = {}
         self.oldest, self.too_old, self.late, self.shown = 0.0, [], [], 0
         self.latest = 0.0
+        # When all schedules began anew, and running collections were given up, the last time.
+        self.rescheduled = 0.0
         # What is counted since the start: saves, renewed keys, and failures by their reasons.
         self.counts = {}
 
@@ -129,9 +131,11 @@ class Values:
             before = self.started.get(key)
             # The same one, whose time of day is told to the millisecond.
             if before is None or start - before < 0.5:
-                late = now - ended - 2 * interval
-            else:
+                late = now - max(ended, self.rescheduled + ahead) - 2 * interval
+            elif before > self.rescheduled:
                 late = start - before - interval
+            else:
+                late = 0
             self.started[key] = start
             self.latest = max(self.latest, late)
             if late > interval + SEEN_WITHIN:
