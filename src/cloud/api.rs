@@ -327,6 +327,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn after_a_timeout_the_retry_takes_no_place_of_the_accounts_that_answer() {
+        let http = Scripted::hanging();
+        let client = fixture::client(&Registry::new(), Arc::clone(&http), 20, 4);
+        let action = LicenseGeneral.request().action;
+        let instruments = client.instruments(action);
+        // The only place of the slow lane.
+        let slow = client.budgets.permit("AKIDslow", action, Lane::Slow).await;
+        let target = fixture::target("AKIDtest");
+        let hour = Duration::from_secs(3600);
+        let mut call = Box::pin(client.call(&target, &instruments, Lane::Prompt, hour));
+        let minute = Duration::from_secs(60);
+        assert!(tokio::time::timeout(minute, &mut call).await.is_err());
+        assert_eq!(http.sent().len(), 1);
+        drop(slow);
+        assert!(tokio::time::timeout(minute, call).await.is_ok());
+        assert_eq!(http.sent().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_secret_that_an_endpoint_echoes_is_blotted_out() {
         let http = Scripted::new(|_| failure("UnauthorizedOperation.scripted-secret"));
         let (answer, _) = call(http).await;

@@ -2,14 +2,15 @@
 
 use std::process::Command;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
+use http::Response;
 use prometheus::Registry;
 
 use super::*;
 use crate::cloud::Credential;
 use crate::cloud::api::fixture;
 use crate::cloud::credentials::{self, Provider, Unavailable, hanging::Disk};
-use crate::cloud::scripted::{self, Scripted, success};
+use crate::cloud::scripted::{self, Scripted, failure, success};
 use crate::collection::snapshot::Revision;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::collectors::{Collector as _, Schedule};
@@ -159,6 +160,30 @@ async fn the_deadline_covers_the_budget_and_all_requests() {
     assert_eq!(error.reason, Reason::Timeout);
     assert!(error.message.starts_with("no whole answer from"), "{error}");
     assert_eq!(hanging.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_timeout_an_account_is_asked_once_and_after_an_answer_again_with_retries() {
+    let disk = Disk::default();
+    disk.thaw();
+    let http = Scripted::with(|_, earlier| match earlier {
+        0..=3 => Box::pin(future::pending()),
+        4 => Box::pin(future::ready(Ok(Response::new(failure("X").into())))),
+        _ => Box::pin(future::ready(Ok(Response::new(
+            failure("InternalError").into(),
+        )))),
+    });
+    let (collection, _) = with_key_on(&disk, Arc::clone(&http));
+    let mut asked = Vec::new();
+    let mut reasons = Vec::new();
+    for _ in 0..5 {
+        let before = http.sent().len();
+        reasons.push(collection.run().await.unwrap_err().reason);
+        asked.push(http.sent().len() - before);
+    }
+    let (timeout, server) = (Reason::Timeout, Reason::Server);
+    assert_eq!(reasons, [timeout, timeout, server, server, server]);
+    assert_eq!(asked, [3, 1, 1, 3, 3]);
 }
 
 /// A key whose source fails again and again, while the key stays in use.

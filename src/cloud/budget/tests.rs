@@ -215,6 +215,43 @@ async fn an_api_that_is_slow_for_everybody_is_given_the_time_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_is_overdue_after_four_times_what_requests_take_and_never_before_a_second() {
+    let budgets = budgets(1000, 4);
+    let patience_after = async |took: Duration, lane: Lane| {
+        for _ in 0..50 {
+            let _permit = budgets.permit("AKIDa", "A", lane).await;
+            tokio::time::sleep(took).await;
+        }
+        budgets.lanes.patience()
+    };
+    let (quick, long) = (Duration::from_millis(10), Duration::from_secs(3));
+    assert_eq!(patience_after(quick, Lane::Prompt).await, PROMPT);
+    assert_eq!(patience_after(long, Lane::Slow).await, PROMPT);
+    let patience = patience_after(long, Lane::Prompt).await;
+    assert!((long * 4 - quick * 10..=long * 4).contains(&patience));
+    assert_eq!(patience_after(quick, Lane::Prompt).await, PROMPT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_makes_the_next_ones_more_patient() {
+    let budgets = budgets(1000, 4);
+    let _slow = budgets.permit("AKIDa", "A", Lane::Slow).await;
+    let mut hung = Vec::new();
+    for key in ["AKIDb", "AKIDc", "AKIDd"] {
+        hung.push(budgets.permit(key, "A", Lane::Prompt).await);
+    }
+    let other = Arc::clone(&budgets);
+    let waiting = tokio::spawn(async move { other.permit("AKIDe", "A", Lane::Prompt).await });
+    let before = budgets.lanes.patience();
+    for permit in &mut hung {
+        permit.overdue().await;
+    }
+    // Each counts as if it had taken twice as long as it was given.
+    assert!(budgets.lanes.patience() > before * 2);
+    waiting.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permit_says_how_long_it_waited() {
     let budgets = budgets(2, 64);
     assert_eq!(

@@ -198,6 +198,48 @@ async fn a_key_that_was_issued_expired_is_a_failure() {
     assert_eq!(refreshes(&stage.registry), [1.0, 0.0], "failure, success");
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_a_success_the_pauses_begin_anew_and_a_failure_is_told_again() {
+    let stage = Stage::new(7200);
+    stage.break_it(true);
+    for _ in 0..20 {
+        stage.key().await.unwrap_err();
+        pass(60).await;
+    }
+    stage.break_it(false);
+    stage.key().await.unwrap();
+    assert_eq!(stage.provider.take_notice(), None);
+    stage.break_it(true);
+    pass(6600).await;
+    for _ in 0..2 {
+        let asked = stage.asked();
+        stage.key().await.unwrap();
+        // The first pause takes 2 s at the most.
+        pass(3).await;
+        assert_eq!(stage.asked(), asked + 1);
+    }
+    assert!(stage.provider.take_notice().is_some());
+    assert_eq!(stage.provider.take_notice(), None);
+}
+
+#[test]
+fn a_key_has_no_part_that_is_empty_or_holds_a_blank() {
+    let key = |id: &str, key: &str, token: &str| {
+        let keys = Keys {
+            tmp_secret_id: id.to_owned(),
+            tmp_secret_key: key.to_owned(),
+            token: token.to_owned(),
+        };
+        keys.credential("a role", 1_717_207_200)
+    };
+    assert!(key("AKIDa", "hunter2", "t+/=").is_some());
+    for odd in ["", " ", "a b", "a\n", "\ta", "a\0", "é"] {
+        assert_eq!(key(odd, "hunter2", "t"), None, "{odd:?}");
+        assert_eq!(key("AKIDa", odd, "t"), None, "{odd:?}");
+        assert_eq!(key("AKIDa", "hunter2", odd), None, "{odd:?}");
+    }
+}
+
 #[test]
 fn keys_are_replaced_with_a_tenth_to_a_fifth_of_their_life_left() {
     let lead = |life, jitter| lead(Duration::from_secs(life), jitter).as_secs();

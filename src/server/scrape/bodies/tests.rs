@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus::Registry;
 
 use super::*;
-use crate::collection::snapshot::Store;
+use crate::collection::snapshot::{CollectorState, Store, Success};
+use crate::collectors::Sample;
+use crate::collectors::license_general::defs as licences;
 use crate::server::fixture;
 use crate::system::clock::Clock;
 
@@ -84,6 +86,48 @@ async fn a_small_body_comes_in_its_parts_while_there_is_no_memory_for_a_copy() {
     assert_eq!(pieces().await, 2);
     drop(held);
     assert_eq!(pieces().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_body_that_is_kept_shows_a_value_that_has_become_too_old() {
+    let moment = Duration::from_millis(1);
+    for (accounts, gzip) in [(2, false), (2, true), (INLINE_ACCOUNTS + 1, false)] {
+        let (bodies, store, _) = counted(accounts);
+        let now = bodies.exposition().now();
+        for (number, account) in store.load().list().iter().enumerate() {
+            let age = if number == 1 {
+                HOUR / 2
+            } else {
+                Duration::ZERO
+            };
+            account.slots[0].store(CollectorState {
+                last_success: Some(Success {
+                    at: now.earlier_by(SignedDuration::try_from(age).unwrap()),
+                    samples: [Sample::new(licences::LICENSES, [], 7.0)].into(),
+                    rows_hidden: None,
+                    requests: 1,
+                }),
+                ..CollectorState::default()
+            });
+        }
+        let values = async || {
+            let mut body = bodies.body(Format::Text, gzip).await.unwrap();
+            let pieces = std::iter::from_fn(|| body.next()).map(Result::unwrap);
+            let bytes = pieces.collect::<Vec<Bytes>>().concat();
+            let text = if gzip {
+                io::read_to_string(GzDecoder::new(bytes.as_slice())).unwrap()
+            } else {
+                String::from_utf8(bytes).unwrap()
+            };
+            text.matches("\ntencentcloud_cwp_licenses{").count()
+        };
+        for shown in [accounts, accounts - 1] {
+            tokio::time::advance(HOUR / 2 - moment).await;
+            assert_eq!(values().await, shown);
+            tokio::time::advance(moment).await;
+        }
+        assert_eq!(values().await, 0);
+    }
 }
 
 /// All four kinds of bodies.
