@@ -2,7 +2,7 @@
 //! comparison, `for` and severity is changed in a copy, and every copy must fail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
@@ -99,6 +99,8 @@ const USED: &str =
 const LOG_SERVICE: &str = "cluster_namespace_job_account_order_renewal_status:tencentcloud_cwp_log_service_deadline_timestamp_seconds:soon";
 const STORAGE: &str = "cluster_namespace_job_account:tencentcloud_cwp_log_storage_used_bytes_per_log_storage_bytes:ratio";
 
+/// Stands between the name of a rule and the number of a change.
+const MARK: &str = "_mutant";
 /// The change of a rule that is as it was.
 const UNCHANGED: &str = "unchanged";
 
@@ -277,10 +279,30 @@ fn mutants((place, rule): (usize, &Rule)) -> Vec<Mutant> {
     mutants
 }
 
-/// The rules that a rule builds on and those of its name, in their order, with the changed
-/// rule in its place.
-fn with_what_it_builds_on(mutant: &Mutant, all: &[Rule]) -> Vec<Rule> {
-    let mut needed = BTreeSet::from([name(&mutant.rule)]);
+/// The name of a changed rule, among those of other changes.
+fn renamed(rule: &str, number: usize) -> String {
+    format!("{rule}{MARK}{number}")
+}
+
+/// A text in which `rule` has the name `other`, quoted or not.
+fn rename(text: &str, rule: &str, other: &str) -> String {
+    let pieces = pieces(text).into_iter().map(|piece| {
+        if piece.trim_matches('"') == rule {
+            piece.replace(rule, other)
+        } else {
+            piece.to_owned()
+        }
+    });
+    pieces.collect()
+}
+
+/// The rules that those of this name build on, in their order, and for each mutant the rules of
+/// its name, the changed one among them, with a name of its own.
+fn with_what_they_build_on(of: &str, mutants: &[(usize, &Mutant)], all: &[Rule]) -> Vec<Rule> {
+    let mut needed = BTreeSet::from([of]);
+    for (_, mutant) in mutants {
+        needed.extend(metric_names(text(&mutant.rule, "expr")));
+    }
     loop {
         let before = needed.len();
         for rule in all {
@@ -293,16 +315,29 @@ fn with_what_it_builds_on(mutant: &Mutant, all: &[Rule]) -> Vec<Rule> {
             break;
         }
     }
-    let changed = |(place, rule)| {
-        if place == mutant.place {
-            &mutant.rule
-        } else {
-            rule
+    let mut rules = Vec::new();
+    for (place, rule) in all.iter().enumerate() {
+        if name(rule) != of {
+            rules.extend(needed.contains(name(rule)).then(|| rule.clone()));
+            continue;
         }
-    };
-    let rules = all.iter().enumerate().map(changed);
-    let rules = rules.filter(|rule| needed.contains(name(rule)));
-    rules.cloned().collect()
+        for (number, mutant) in mutants {
+            let changed = mutant.place == place;
+            let mut rule = if changed { &mutant.rule } else { rule }.clone();
+            let other = renamed(of, *number);
+            // A rule may build on its own past.
+            let expression = rename(text(&rule, "expr"), of, &other);
+            rule["expr"] = expression.into();
+            let key = if rule.contains_key("alert") {
+                "alert"
+            } else {
+                "record"
+            };
+            rule[key] = other.into();
+            rules.push(rule);
+        }
+    }
+    rules
 }
 
 /// The tests of all files, each with the name of its file without the end: a file is read once,
@@ -369,95 +404,114 @@ fn tests_of(rule: &str, tests: &[(String, Value)]) -> Vec<Value> {
     its_own
 }
 
-/// Writes what promtool needs for one test of a mutant, and returns the file to give it.
-fn write(folder: &Path, number: usize, rules: &[Rule], test: &Value) -> String {
-    let groups = json!({"groups": [{"name": "mutant", "rules": rules}]});
-    let file = format!("{number}.rules");
-    std::fs::write(folder.join(&file), groups.to_string()).unwrap();
+/// A test that asks each of its questions of every mutant.
+fn of_each(test: &Value, of: &str, mutants: &[(usize, &Mutant)]) -> Value {
     let mut test = test.clone();
-    test["rule_files"] = json!([file]);
-    let path = folder.join(format!("{number}.test"));
-    std::fs::write(&path, test.to_string()).unwrap();
-    path.to_str().unwrap().to_owned()
+    for key in QUESTIONS {
+        let Some(questions) = test["tests"][0].get_mut(key) else {
+            continue;
+        };
+        let asked = questions.as_array().unwrap().iter().flat_map(|question| {
+            mutants.iter().map(|(number, _)| {
+                let other = renamed(of, *number);
+                let mut question = question.clone();
+                for key in ["alertname", "expr"] {
+                    if let Some(text) = question.get_mut(key) {
+                        *text = rename(text.as_str().unwrap(), of, &other).into();
+                    }
+                }
+                let samples = question
+                    .get_mut("exp_samples")
+                    .and_then(Value::as_array_mut);
+                for sample in samples.into_iter().flatten() {
+                    if let Some(labels) = sample.get_mut("labels") {
+                        *labels = rename(labels.as_str().unwrap(), of, &other).into();
+                    }
+                }
+                question
+            })
+        });
+        *questions = asked.collect();
+    }
+    test
+}
+
+/// Which of the mutants of the rules of this name pass all tests of them. All are asked at once,
+/// as a test takes longer to begin than to evaluate one more rule.
+async fn unnoticed<'a>(
+    of: &str,
+    mut mutants: Vec<(usize, &'a Mutant)>,
+    tests: &[Value],
+    all: &[Rule],
+) -> Vec<&'a Mutant> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.json");
+    let mut tests = tests.iter();
+    let mut next = tests.next();
+    while let Some(test) = next {
+        let rules = with_what_they_build_on(of, &mutants, all);
+        let groups = json!({"groups": [{"name": "mutants", "rules": rules}]});
+        std::fs::write(folder.path().join("rules.json"), groups.to_string()).unwrap();
+        let mut test = of_each(test, of, &mutants);
+        test["rule_files"] = json!(["rules.json"]);
+        std::fs::write(&file, test.to_string()).unwrap();
+        let turn = TURNS.acquire().await.unwrap();
+        let (passed, words) = promtool(&["test", "rules", file.to_str().unwrap()], "").await;
+        drop(turn);
+        // A change that is no rule at all proves nothing.
+        assert!(!words.contains("parse error"), "{words}");
+        let noticed: BTreeSet<usize> = words.split(MARK).skip(1).map(number_at_start).collect();
+        assert_eq!(passed, noticed.is_empty(), "{of}: {words}");
+        mutants.retain(|(number, _)| !noticed.contains(number));
+        // A rule that cannot be evaluated ends the test, so that the others are asked again.
+        if !words.contains("err: ") {
+            next = tests.next();
+        }
+    }
+    mutants.into_iter().map(|(_, mutant)| mutant).collect()
+}
+
+fn number_at_start(text: &str) -> usize {
+    let end = text
+        .find(|each: char| !each.is_ascii_digit())
+        .unwrap_or(text.len());
+    text[..end].parse().unwrap()
 }
 
 #[tokio::test]
 #[ignore = "needs Prometheus"]
 async fn the_tests_notice_every_careless_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let all = rules();
+    let all: Arc<[Rule]> = rules().into();
     // The rules as they are must pass, or no failure would mean anything.
     let unchanged = all.iter().enumerate().map(|(place, rule)| Mutant {
         place,
         rule: rule.clone(),
         change: UNCHANGED.to_owned(),
     });
-    // Alerts of one name are always tested together.
-    let mut names = BTreeSet::new();
-    let unchanged = unchanged.filter(|mutant| names.insert(name(&mutant.rule).to_owned()));
     let changed = all.iter().enumerate().flat_map(mutants);
-    let mutants: Vec<Mutant> = unchanged.chain(changed).collect();
-    assert!(mutants.len() > 300, "{}", mutants.len());
-    let tests = all_tests();
-    let names: BTreeSet<&str> = all.iter().map(name).collect();
-    let tests = names.into_iter().map(|name| (name, tests_of(name, &tests)));
-    let tests: BTreeMap<&str, Vec<Value>> = tests.collect();
-
-    // One test after the other, until one notices the change.
-    let mut passed = vec![true; mutants.len()];
-    let most = tests.values().map(Vec::len).max().unwrap_or_default();
-    for turn in 0..most {
-        let mut asked = Vec::new();
-        for (number, mutant) in mutants.iter().enumerate() {
-            let test = tests[name(&mutant.rule)].get(turn);
-            if let Some(test) = test.filter(|_| passed[number]) {
-                let rules = with_what_it_builds_on(mutant, &all);
-                asked.push(write(folder.path(), number, &rules, test));
-            }
-        }
-        for number in failing(&asked).await {
-            passed[number] = false;
-        }
+    let mut mutants: BTreeMap<String, Vec<Mutant>> = BTreeMap::new();
+    for mutant in unchanged.chain(changed) {
+        let of = name(&mutant.rule).to_owned();
+        mutants.entry(of).or_default().push(mutant);
     }
-    let unnoticed: Vec<String> = mutants
-        .iter()
-        .zip(passed)
-        .filter(|(mutant, passes)| *passes != (mutant.change == UNCHANGED))
-        .map(|(mutant, _)| format!("{}: {}", name(&mutant.rule), mutant.change))
-        .collect();
-    assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
-}
+    let count: usize = mutants.values().map(Vec::len).sum();
+    assert!(count > 300, "{count}");
 
-/// The numbers of the files of tests that fail.
-async fn failing(files: &[String]) -> Vec<usize> {
+    let tests = all_tests();
     let mut runs = JoinSet::new();
-    // Long enough to be worth a process, which costs as much as a test, and enough of them to end
-    // at one time.
-    for part in files.chunks((files.len() / 8).clamp(1, 50)) {
-        let part = part.to_vec();
+    for (of, mutants) in mutants {
+        let (tests, all) = (tests_of(&of, &tests), Arc::clone(&all));
         runs.spawn(async move {
-            let turn = TURNS.acquire().await.unwrap();
-            let files = part.iter().map(String::as_str);
-            let arguments: Vec<&str> = ["test", "rules"].into_iter().chain(files).collect();
-            let (_, words) = promtool(&arguments, "").await;
-            // A change that is no rule at all proves nothing.
-            assert!(!words.contains("parse error"), "{words}");
-            drop(turn);
-            words
+            let numbered = mutants.iter().enumerate().collect();
+            let passed = unnoticed(&of, numbered, &tests, &all).await;
+            let wrong = mutants.iter().filter(|mutant| {
+                let passes = passed.iter().any(|each| std::ptr::eq(*each, *mutant));
+                passes != (mutant.change == UNCHANGED)
+            });
+            let wrong = wrong.map(|mutant| format!("{of}: {}", mutant.change));
+            wrong.collect::<Vec<String>>()
         });
     }
-    let mut failed = Vec::new();
-    let mut tested = 0;
-    while let Some(words) = runs.join_next().await {
-        for verdict in words.unwrap().split("Unit Testing:").skip(1) {
-            tested += 1;
-            let path = Path::new(verdict.split_whitespace().next().unwrap());
-            let number: usize = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-            if !verdict.contains("SUCCESS") {
-                failed.push(number);
-            }
-        }
-    }
-    assert_eq!(tested, files.len());
-    failed
+    let wrong = runs.join_all().await.concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
