@@ -24,7 +24,7 @@
 //! - [`cloud`]: signed requests within the budget, and the keys to sign them with.
 //! - [`config`]: the file and the environment, checked.
 //! - [`metrics`]: what the exporter counts about itself, and why collections fail.
-//! - [`system`]: the clock, files, log lines, signals, spelling and words.
+//! - [`system`]: the clock, files, log lines, runtimes, signals, spelling and words.
 //!
 //! # What holds everywhere
 //!

@@ -30,6 +30,7 @@ use crate::system::clock::Clock;
 use crate::system::logging::{self, Threshold};
 use crate::system::output::{Output, Unsuitable, remedy};
 use crate::system::reading::{self, PATIENCE};
+use crate::system::runtime;
 use crate::system::signals::StopSignals;
 use crate::system::words::counted;
 use flags::Flags;
@@ -173,8 +174,7 @@ pub fn run() -> ExitCode {
     };
     logging::init(cli.flags.log_format, threshold, clock.clone());
     // This thread collects; another thread serves.
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+    let runtime = match runtime::single_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
     {

@@ -8,10 +8,12 @@
 use std::io;
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::context::TokioContext;
+
+use crate::system::runtime;
 
 /// A thread with a runtime for tasks. Dropping it ends the thread and drops its tasks.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl ServingThread {
     ///
     /// When the system refuses a thread or a runtime.
     pub fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::single_thread().build()?;
         let handle = runtime.handle().clone();
         let (until_dropped, dropped) = oneshot::channel::<()>();
         thread::Builder::new()

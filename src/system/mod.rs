@@ -1,10 +1,11 @@
-//! The clock, files, log lines, signals, spelling and words.
+//! The clock, files, log lines, runtimes, signals, spelling and words.
 
 pub mod clock;
 pub mod log_limit;
 pub mod logging;
 pub mod output;
 pub mod reading;
+pub mod runtime;
 pub mod signals;
 pub mod spelling;
 pub mod waiting;
