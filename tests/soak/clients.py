@@ -182,11 +182,12 @@ def ask_badly(client, chance):
 
 
 class Crowd:
-    """Several clients at the same time, each in its own thread."""
+    """Several clients at the same time, each in its own thread. The bad ones rest on demand."""
 
     def __init__(self, client, good, bad, stop):
         self.client = client
         self.stop = stop
+        self.bad_ones_rest = threading.Event()
         self.lock = threading.Lock()
         self.answers = 0
         self.failures = []
@@ -216,6 +217,8 @@ class Crowd:
                 self.failures.append(failure)
 
     def _badly(self, chance):
+        if self.bad_ones_rest.is_set():
+            return
         try:
             ask_badly(self.client, chance)
         except (OSError, Failed, struct.error):

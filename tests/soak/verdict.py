@@ -3,10 +3,11 @@
 import collections
 import json
 
-# Of what the process holds, a line through the last two thirds may rise by so much in an hour.
+# Of what the process holds while the bad clients rest, a line through the last two thirds may rise
+# by so much in an hour. At other times it depends on what these clients do at that moment.
 RISE = 0.01
-# Below so many minutes a line says nothing.
-ENOUGH = 30
+# Below so many rests a line says nothing.
+ENOUGH = 6
 HELD = {"anonymous": "anonymous memory", "descriptors": "descriptors", "threads": "threads"}
 
 
@@ -21,13 +22,13 @@ def judge(figures, picture):
     problems = [problem for line in lines for problem in line["problems"]]
     print(f"\n{len(minutes)} minutes in {len(parts)} runs; {picture}")
     for name, what in HELD.items():
-        series = [[minute[name][0] for minute in part] for part in parts.values()]
-        rise = rise_in_an_hour(series)
-        held = f"{what}: {min(map(min, series))} to {max(map(max, series))}"
-        if len(minutes) < ENOUGH:
-            print(f"{held}; not judged below {ENOUGH} minutes")
+        rests = [[(minute["minute"], minute[name][0]) for minute in part if minute["rest"]] for part in parts.values()]
+        values = [value for part in rests for _, value in part]
+        if len(values) < ENOUGH:
+            print(f"{what}: not judged, as the bad clients rested {len(values)} times only")
             continue
-        print(f"{held}; in an hour {rise:+.2%}")
+        rise = rise_in_an_hour(rests)
+        print(f"{what} while the bad clients rested: {min(values)} to {max(values)}; in an hour {rise:+.2%}")
         if rise > RISE:
             problems.append(f"{what} grew by {rise:.2%} in an hour")
     for name, what in [
@@ -51,14 +52,16 @@ def judge(figures, picture):
 
 def rise_in_an_hour(parts):
     """By which part of its mean a figure rises in an hour: the slope of a line through the last
-    two thirds of each part. All parts have one slope, and each its own height."""
+    two thirds of each part, which is a list of minutes with values. All parts have one slope, and
+    each its own height."""
     above, below, total, count = 0.0, 0.0, 0.0, 0
     for part in parts:
-        values = part[len(part) // 3 :]
-        mean, middle = sum(values) / len(values), (len(values) - 1) / 2
-        above += sum((at - middle) * (value - mean) for at, value in enumerate(values))
-        below += sum((at - middle) ** 2 for at in range(len(values)))
-        total, count = total + sum(values), count + len(values)
+        last = part[len(part) // 3 :]
+        middle = sum(minute for minute, _ in last) / max(len(last), 1)
+        mean = sum(value for _, value in last) / max(len(last), 1)
+        above += sum((minute - middle) * (value - mean) for minute, value in last)
+        below += sum((minute - middle) ** 2 for minute, _ in last)
+        total, count = total + mean * len(last), count + len(last)
     return 60 * above / below / (total / count) if below and total else 0.0
 
 
