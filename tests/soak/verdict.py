@@ -4,7 +4,8 @@ import collections
 import json
 
 # Of what the process holds while the bad clients rest, a line through the last two thirds may rise
-# by so much in an hour. At other times it depends on what these clients do at that moment.
+# by so much in an hour, and by two standard errors more, which may be chance. At other times it
+# depends on what these clients do at that moment.
 RISE = 0.01
 # Below so many rests a line says nothing.
 ENOUGH = 6
@@ -27,10 +28,13 @@ def judge(figures, picture):
         if len(values) < ENOUGH:
             print(f"{what}: not judged, as the bad clients rested {len(values)} times only")
             continue
-        rise = rise_in_an_hour(rests)
-        print(f"{what} while the bad clients rested: {min(values)} to {max(values)}; in an hour {rise:+.2%}")
-        if rise > RISE:
-            problems.append(f"{what} grew by {rise:.2%} in an hour")
+        rise, error = rise_in_an_hour(rests)
+        print(
+            f"{what} while the bad clients rested: {min(values)} to {max(values)};"
+            f" in an hour {rise:+.1%}, with a standard error of {error:.1%}"
+        )
+        if rise - 2 * error > RISE:
+            problems.append(f"{what} grew by {rise:.1%} in an hour")
     for name, what in [
         ("oldest", "the oldest value, in seconds"),
         ("late", "the latest collection, in seconds"),
@@ -51,18 +55,23 @@ def judge(figures, picture):
 
 
 def rise_in_an_hour(parts):
-    """By which part of its mean a figure rises in an hour: the slope of a line through the last
-    two thirds of each part, which is a list of minutes with values. All parts have one slope, and
-    each its own height."""
-    above, below, total, count = 0.0, 0.0, 0.0, 0
-    for part in parts:
-        last = part[len(part) // 3 :]
-        middle = sum(minute for minute, _ in last) / max(len(last), 1)
-        mean = sum(value for _, value in last) / max(len(last), 1)
-        above += sum((minute - middle) * (value - mean) for minute, value in last)
-        below += sum((minute - middle) ** 2 for minute, _ in last)
-        total, count = total + mean * len(last), count + len(last)
-    return 60 * above / below / (total / count) if below and total else 0.0
+    """By which part of its mean a figure rises in an hour, and the standard error of that: the
+    slope of a line through the last two thirds of each part, which is a list of minutes with
+    values. All parts have one slope, and each its own height."""
+    lasts = [part[len(part) // 3 :] for part in parts if part]
+    total = sum(value for last in lasts for _, value in last)
+    points = []
+    for last in lasts:
+        middle, mean = (sum(each) / len(last) for each in zip(*last))
+        points += [(minute - middle, value - mean) for minute, value in last]
+    below = sum(minute**2 for minute, _ in points)
+    free = len(points) - len(lasts) - 1
+    if not total or not below or free < 1:
+        return 0.0, float("inf")
+    slope = sum(minute * value for minute, value in points) / below
+    spread = sum((value - slope * minute) ** 2 for minute, value in points) / free
+    an_hour = 60 / (total / len(points))
+    return slope * an_hour, (spread / below) ** 0.5 * an_hour
 
 
 def draw(parts):
@@ -90,12 +99,14 @@ def draw(parts):
         for which, colour in [(1, "#e0a040"), (0, "#2060c0")]:
             points = (point(at + n + 0.5, minute["anonymous"][which]) for n, minute in enumerate(part))
             lines.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}"/>')
+        rests = (point(at + n + 0.5, minute["anonymous"][0]) for n, minute in enumerate(part) if minute["rest"])
+        lines += (f'<circle cx="{x}" cy="{y}" r="3" fill="#2060c0"/>' for x, y in (each.split(",") for each in rests))
         at += len(part)
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-size="11" '
         'font-family="sans-serif">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         *marks, *lines,
-        f'<text x="{left + 6}" y="14">anonymous memory in MiB, the most (orange) and the least (blue) of each minute</text>',
+        f'<text x="{left + 6}" y="14">anonymous memory in MiB, the most (orange) and the least (blue) of each minute; dots: bad clients rest</text>',
         "</svg>\n",
     ])
