@@ -391,6 +391,9 @@ async fn where_no_order_is_to_renew_or_none_is_known_it_is_said_so() {
     let calm = orders(&[("renews", 3.0, 5.0, &["normal auto paid"])]);
     let answers = calm.answers().await;
     assert_eq!(tasks(&answers, "Licences"), ["8 nothing: 1"]);
+    // The tile says "None" for this number.
+    let none = [[("{}", "1000000000000")]];
+    assert_eq!(of_panel(&answers, "Next deadline"), none);
 
     // The account's own count speaks where its orders are not known.
     let mut blind = Samples::default();
@@ -401,6 +404,7 @@ async fn where_no_order_is_to_renew_or_none_is_known_it_is_said_so() {
     let expected = ["3 near expiry: 1", "9 orders unknown: 1"];
     assert_eq!(tasks(&answers, "Licences"), expected);
     for panel in [
+        "Next deadline",
         "Orders that end, by month",
         "Licences left, if nobody renews",
     ] {
