@@ -13,13 +13,16 @@ use super::{cells, code};
 use crate::harness::{documents, repository_file, repository_path};
 
 /// The English pages, other than runbooks, that operators need in Chinese.
-const NEEDED: [&str; 6] = [
+const NEEDED: [&str; 9] = [
     "README.md",
     "docs/README.md",
     "docs/alerts.md",
     "docs/configuration.md",
     "docs/credentials.md",
+    "docs/kubernetes.md",
     "docs/operations.md",
+    "docs/platforms.md",
+    "docs/upgrading.md",
 ];
 
 /// The headings of a runbook.
