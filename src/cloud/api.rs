@@ -15,7 +15,7 @@ use crate::cloud::budget::{Budgets, Lane, Permit};
 use crate::cloud::credentials::Provider;
 use crate::cloud::deadline;
 use crate::cloud::http::HttpSend;
-use crate::cloud::{ApiAnswer, Credential, Error, Reply, RequestTemplate};
+use crate::cloud::{ApiAnswer, Credential, Error, Remedy, Reply, RequestTemplate};
 use crate::metrics::reason::Reason;
 use crate::metrics::{ActionMetrics, ExporterMetrics};
 use crate::system::clock::Clock;
@@ -31,11 +31,15 @@ const MAX_RENEWALS: u32 = 2;
 const BACKOFF: Duration = Duration::from_millis(500);
 
 /// What a collection waits for in the budget.
-const BUDGET: &str = "its turn in the rate budget, or for a place among `api.max_in_flight`";
+const BUDGET: &str =
+    "the budget of `api.rate_limit`, or for one of the `api.max_in_flight` requests";
 
 /// What to do if that takes too long.
-const BUDGET_REMEDY: &str = "raise poll.interval or the collector's own interval, or raise api.rate_limit or \
-     api.max_in_flight if the account's quota allows it";
+const BUDGET_REMEDY: Remedy = Remedy::new(
+    "raise poll.interval or the interval of the collector; or, if the quota of the account allows \
+     more requests, raise api.rate_limit or api.max_in_flight",
+    "调大 poll.interval 或该采集器的间隔；如果账号的配额允许，也可以调大 api.rate_limit 或 api.max_in_flight",
+);
 
 /// The shortest pause after the API said that it had too many requests.
 const THROTTLED_BACKOFF: Duration = Duration::from_secs(1);
@@ -163,7 +167,7 @@ impl ApiClient {
                 request_id = error.request_id,
                 error = %error,
                 retry_in = ?pause,
-                "request failed, will be sent again"
+                "the request failed and is sent again"
             );
             deadline::step("the next attempt", None, tokio::time::sleep(pause)).await;
             attempt += 1;
@@ -188,7 +192,7 @@ impl ApiClient {
             reply = request.send(&*self.http, Some(credential), now, timeout) => reply,
             () = permit.overdue() => Reply::failed(Error::new(
                 Reason::Timeout,
-                format!("no answer within {:?}, while others waited", sent.elapsed()),
+                format!("no answer within {:?}, while other requests waited", sent.elapsed()),
             )),
         };
         drop(permit);

@@ -77,7 +77,8 @@ fn credential_of(key: Key) -> Credential {
 
 /// The failure of a collection whose key has this `fault`.
 fn of_key(fault: Fault) -> Error {
-    Error::new(Reason::Credentials, fault.what).with_remedy(fault.remedy)
+    let error = Error::new(Reason::Credentials, fault.what.clone());
+    error.with_remedy(fault.into())
 }
 
 /// A source of credentials.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::cloud::Error;
+use crate::cloud::{Error, Remedy};
 use crate::metrics::reason::Reason;
 
 tokio::task_local! {
@@ -25,7 +25,7 @@ struct DeadlineState {
 /// A step that a collection waits for.
 struct WaitStep {
     what: String,
-    remedy: Option<&'static str>,
+    remedy: Option<Remedy>,
 }
 
 /// Does `work` within `allowed`.
@@ -66,7 +66,7 @@ pub fn extend(further: Duration) {
 /// Notes that `work` waits for `what`, and what to do if that takes too long.
 pub async fn step<T>(
     what: impl Into<String>,
-    remedy: Option<&'static str>,
+    remedy: Option<Remedy>,
     work: impl Future<Output = T>,
 ) -> T {
     let what = what.into();
@@ -99,7 +99,7 @@ impl Deadline {
             Reason::Timeout,
             format!("given up after {after:?} of waiting for {what}"),
         );
-        match step.and_then(|step| step.remedy) {
+        match step.and_then(|step| step.remedy.clone()) {
             Some(remedy) => error.with_remedy(remedy),
             None => error,
         }
@@ -117,7 +117,7 @@ mod tests {
         let started = Instant::now();
         let work = async {
             step("the first", None, async {}).await;
-            step("the second", Some("wait"), async {
+            step("the second", Some(Remedy::new("wait", "等待")), async {
                 step("a part of the second", None, async {}).await;
                 pending::<()>().await;
             })
@@ -132,6 +132,7 @@ mod tests {
             "given up after 60s of waiting for the second"
         );
         assert_eq!(error.remedy(), "wait");
+        assert_eq!(error.remedy_in_chinese(), Some("等待"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,13 +11,13 @@ mod envelope;
 mod fields;
 mod foreign;
 pub mod http;
+mod remedy;
 mod request_template;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod tc3;
 pub mod trust;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use ::http::{HeaderMap, Response, StatusCode, header};
@@ -27,6 +27,7 @@ use jiff::Timestamp;
 pub use credential::Credential;
 pub use envelope::ApiAnswer;
 pub use fields::Fields;
+pub use remedy::Remedy;
 pub use request_template::RequestTemplate;
 
 use self::foreign::Secrets;
@@ -85,22 +86,33 @@ pub struct Error {
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
     /// What to do about this failure, where it is not what to do about all of its class.
-    pub remedy: Option<Cow<'static, str>>,
+    pub remedy: Option<Box<Remedy>>,
 }
 
 impl Error {
     /// What an operator does about it, as an instruction.
     #[must_use]
     pub fn remedy(&self) -> &str {
-        let own = self.remedy.as_deref();
-        own.unwrap_or_else(|| self.reason.remedy())
+        match &self.remedy {
+            Some(own) => &own.english,
+            None => self.reason.remedy(),
+        }
+    }
+
+    /// The same in Chinese, if there is a translation.
+    #[must_use]
+    pub fn remedy_in_chinese(&self) -> Option<&str> {
+        match &self.remedy {
+            Some(own) => own.chinese.as_deref(),
+            None => Some(self.reason.remedy_in_chinese()),
+        }
     }
 
     /// The same failure with a remedy of its own.
     #[must_use]
-    pub fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_remedy(self, remedy: Remedy) -> Self {
         Self {
-            remedy: Some(remedy.into()),
+            remedy: Some(Box::new(remedy)),
             ..self
         }
     }

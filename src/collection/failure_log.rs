@@ -56,8 +56,8 @@ impl SharedLimit {
             warn!(
                 collector,
                 %reason,
-                "collections of more accounts fail for the same reason: the status page names \
-                 all of them, the log only at the level debug"
+                "collections of more accounts fail for the same reason: the status page names all \
+                 of them; the log names them at the level debug only"
             );
         }
         named.count <= NAMED

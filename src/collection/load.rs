@@ -95,8 +95,8 @@ impl Overload {
                 "set the interval of this collector to at least {least_interval}s, or raise \
                  api.rate_limit if the quota allows it"
             ),
-            "the accounts of one credential need more requests, with all pages of their lists, \
-             than its budget keeps up: collections are late"
+            "the accounts of one credential need more requests than its budget allows, all pages \
+             of their lists included: collections are late"
         );
     }
 }

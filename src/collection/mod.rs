@@ -15,10 +15,10 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::cloud::Error;
 use crate::cloud::api::{ApiClient, Target};
 use crate::cloud::budget::Lane;
 use crate::cloud::deadline;
+use crate::cloud::{Error, Remedy};
 use crate::collection::snapshot::{Attempt, CollectorState, Slot, Success, TaskState};
 use crate::collectors::{self, Collected, switch_off};
 use crate::metrics::ActionMetrics;
@@ -161,7 +161,7 @@ impl Collection {
         if self.slot.decides() || error.reason != Reason::Permission || error.remedy.is_some() {
             return error;
         }
-        let remedy = format!("{}; or {}", error.remedy(), switch_off(self.collector()));
+        let remedy = Remedy::from(error.reason).or(&switch_off(self.collector()));
         error.with_remedy(remedy)
     }
 

@@ -137,6 +137,7 @@ async fn a_key_file_that_hangs_is_a_timeout_that_names_it_and_is_recovered_from(
             "given up after 60s of waiting for the file /hung/key"
         );
         assert!(error.remedy().contains("mount"), "{}", error.remedy());
+        assert!(error.remedy_in_chinese().unwrap().contains("挂载点"));
         let state = slot.load();
         assert_eq!(state.failures, failures);
         assert!(!state.succeeded().unwrap());

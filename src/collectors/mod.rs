@@ -30,7 +30,7 @@ pub use object::{Documented, MAX_FIELD_NAME, MAX_UNKNOWN_FIELDS, Object};
 pub use sample::{Labels, Sample, repeated};
 pub use schedule::Schedule;
 
-use crate::cloud::{ApiAnswer, Error, Fields, Request};
+use crate::cloud::{ApiAnswer, Error, Fields, Remedy, Request};
 use crate::config::CollectorDefaults;
 use crate::metrics::MetricDef;
 use crate::metrics::reason::Reason;
@@ -81,8 +81,12 @@ pub fn defaults(collectors: Collectors) -> Vec<CollectorDefaults> {
 
 /// How to do without this collector, in words.
 #[must_use]
-pub fn switch_off(collector: &str) -> String {
-    format!("switch the collector off by `collectors: {{{collector}: {{enabled: false}}}}`")
+pub fn switch_off(collector: &str) -> Remedy {
+    let setting = format!("`collectors: {{{collector}: {{enabled: false}}}}`");
+    Remedy {
+        english: format!("switch the collector off by {setting}").into(),
+        chinese: Some(format!("用 {setting} 关闭该采集器").into()),
+    }
 }
 
 /// The answers of one collection, as they are read.
@@ -206,7 +210,10 @@ pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
             Next::Ask(further) => parameters = Some(further),
             Next::Done(mut collected) => {
                 if let Some(metric) = collected.repeated() {
-                    let message = format!("two rows of the list are one series of {}", metric.name);
+                    let message = format!(
+                        "two rows of the list have the same labels in {}",
+                        metric.name
+                    );
                     let error = Error::new(Reason::Response, message);
                     return Err(error.with_request_id(answer.request_id));
                 }
@@ -415,7 +422,7 @@ mod tests {
         assert_eq!(error.reason, Reason::Response);
         assert_eq!(
             error.message,
-            "two rows of the list are one series of tencentcloud_cwp_edition_licenses"
+            "two rows of the list have the same labels in tencentcloud_cwp_edition_licenses"
         );
     }
 

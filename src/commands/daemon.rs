@@ -272,7 +272,7 @@ impl App {
         // with files of the web configuration.
         let drained = tokio::time::timeout_at(drain_deadline, serving);
         if outcome.is_ok() && drained.await.is_err() {
-            warn!("the serving thread does not end, and is left behind");
+            warn!("the serving thread does not end: the exporter stops without waiting for it");
         }
         info!("stopped");
         outcome
@@ -314,9 +314,9 @@ pub fn open_web_config(
         (Some(config), Some(token)) => config.with_calendar_token(token).map(Some),
         (None, Some(token)) => Err(ConfigError::whole(
             token,
-            "--web.calendar-token-file has no effect without --web.config.file, as everybody \
-             gets the calendar",
-            "demand passwords by --web.config.file, or leave the flag out",
+            "--web.calendar-token-file has no effect without --web.config.file: the calendar needs \
+             no password then",
+            "set passwords with --web.config.file, or leave the flag out",
         )),
         (config, None) => Ok(config),
     }
@@ -330,7 +330,7 @@ async fn watch(progress: Arc<Progress>) {
         warn!(
             file = shown_path(&file),
             remedy = reading::REMEDY,
-            "the start waits for a file that cannot be read"
+            "the start waits until a file can be read"
         );
     };
     let Ok(signals) = StopSignals::catch() else {
@@ -361,7 +361,7 @@ async fn log_first_collections(store: Arc<Store>) {
         succeeded = succeeded.len(),
         failed = failed.len(),
         after = ?Duration::from_millis(elapsed),
-        "every account was collected for the first time"
+        "the first collection of every account has ended"
     );
 }
 

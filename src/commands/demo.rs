@@ -41,8 +41,8 @@ pub(super) async fn run(
     let scheme = match &options.web_config {
         Some(_) if with_stack => {
             return Err(CommandFailure::usage(
-                "demo --stack does not take --web.config.file, as the Prometheus that it starts \
-                 knows no password and no certificate; leave one of them out",
+                "demo --stack does not take --web.config.file, because its Prometheus has no \
+                 password and no certificate; leave one of the two flags out",
             ));
         }
         Some(file) => {
@@ -86,7 +86,7 @@ pub(super) async fn run(
     if let Some(stack) = &stack {
         print(format!(
             "Prometheus   {}\nAlertmanager {}\n\
-             An hour of the rules passes in a minute; notifications are printed here.\n",
+             One hour of the rules takes one minute. Notifications are printed here.\n",
             stack.prometheus_page, stack.alertmanager_page
         ))?;
     }

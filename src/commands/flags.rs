@@ -23,11 +23,12 @@ pub(super) struct Flags {
     #[arg(long = "config.file", value_name = "FILE")]
     pub(super) config_file: Option<PathBuf>,
 
-    /// Check the configuration, say what is wrong with it, and exit.
+    /// Check the configuration, print its problems, and exit.
     #[arg(long = "config.check")]
     pub(super) config_check: bool,
 
-    /// Address to listen on, HOST:PORT; without a host, every address. Repeatable.
+    /// Address to listen on: HOST:PORT, or :PORT for all addresses. The flag can be given several
+    /// times.
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
@@ -35,25 +36,26 @@ pub(super) struct Flags {
     )]
     listen_addresses: Vec<ListenAddress>,
 
-    /// Listen on the sockets that systemd passes instead.
+    /// Listen on the sockets that systemd passes, and on no other address.
     #[arg(long = "web.systemd-socket")]
     systemd_socket: bool,
 
-    /// Web configuration file (YAML): TLS, passwords, headers, as for other exporters.
+    /// Web configuration file (YAML): TLS, passwords and headers, in the format of the Prometheus
+    /// exporters.
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub(super) web_config_file: Option<PathBuf>,
 
-    /// File with a token that opens /calendar.ics without the password that the web
-    /// configuration demands, as /calendar.ics?token=TOKEN.
+    /// File with the token of the calendar. With a password in the web configuration,
+    /// /calendar.ics?token=TOKEN needs no password.
     #[arg(long = "web.calendar-token-file", value_name = "FILE")]
     pub(super) calendar_token_file: Option<PathBuf>,
 
-    /// Answer /-/healthy and /-/ready without the password that the web configuration
-    /// demands.
+    /// Answer /-/healthy and /-/ready without a password, even if the web configuration has
+    /// passwords.
     #[arg(long = "web.health-without-auth")]
     health_without_auth: bool,
 
-    /// How many connections may be open; a further connection replaces an idle one.
+    /// Maximum number of open connections. A further connection replaces an idle connection.
     #[arg(
         long = "web.max-connections",
         value_name = "COUNT",
@@ -62,8 +64,8 @@ pub(super) struct Flags {
     )]
     max_connections: NonZeroU32,
 
-    /// How many scrapes may be answered at a time; further scrapes wait for at most five
-    /// seconds; 0 is no limit.
+    /// Maximum number of scrapes at the same time. Further scrapes wait for at most five seconds.
+    /// 0 means no limit.
     #[arg(
         long = "web.max-requests",
         value_name = "COUNT",
@@ -81,12 +83,12 @@ pub(super) struct Flags {
     )]
     telemetry_path: String,
 
-    /// Let clients reload the configuration with POST or PUT /-/reload.
+    /// Allow clients to reload the configuration with POST or PUT /-/reload.
     #[arg(long = "web.enable-lifecycle")]
     enable_lifecycle: bool,
 
-    /// Collect only the accounts of this shard, counted from 0; `auto` takes the number
-    /// at the end of POD_NAME or of the host's name.
+    /// Number of this shard, counted from 0. The process collects only the accounts of this shard.
+    /// `auto` takes the number at the end of POD_NAME or of the host name.
     #[arg(
         long = "shard.index",
         value_name = "INDEX",
@@ -94,7 +96,7 @@ pub(super) struct Flags {
     )]
     shard_index: Option<ShardIndex>,
 
-    /// How many shards there are.
+    /// Number of shards.
     #[arg(
         long = "shard.total",
         value_name = "TOTAL",
@@ -102,7 +104,7 @@ pub(super) struct Flags {
     )]
     shard_total: Option<NonZeroU32>,
 
-    /// How many replicas collect the same accounts and share api.rate_limit.
+    /// Number of replicas. Replicas collect the same accounts and share api.rate_limit.
     #[arg(
         long = "replica.count",
         value_name = "COUNT",
@@ -111,12 +113,12 @@ pub(super) struct Flags {
     )]
     replica_count: NonZeroU32,
 
-    /// Keep the last good values in this folder, and show them after a restart with
-    /// their true age until they have been collected anew.
+    /// Folder for the last good values. After a restart, these values are shown with their true
+    /// age until the accounts have been collected again.
     #[arg(long = "state.dir", value_name = "FOLDER")]
     pub(super) state_dir: Option<PathBuf>,
 
-    /// Log only events of this level or above.
+    /// Lowest level of the events in the log.
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -126,7 +128,7 @@ pub(super) struct Flags {
     )]
     pub(super) log_level: Threshold,
 
-    /// Format of the log lines on standard error.
+    /// Format of the log, which goes to standard error.
     #[arg(
         long = "log.format",
         value_name = "FORMAT",
@@ -153,12 +155,12 @@ impl Flags {
             (Some(index), Some(total)) => Some(shard(index, total, environment)?),
             (Some(_), None) => {
                 return Err(CommandFailure::usage(
-                    "--shard.index: --shard.total is missing, which says how many shards there are",
+                    "--shard.index: --shard.total, the number of shards, is missing",
                 ));
             }
             (None, Some(_)) => {
                 return Err(CommandFailure::usage(
-                    "--shard.total: --shard.index is missing, which says which shard this process is",
+                    "--shard.total: --shard.index, the number of this shard, is missing",
                 ));
             }
         };
@@ -229,7 +231,7 @@ fn name_of_this_process(environment: &Environment) -> (&'static str, String) {
         Some(name) if !name.is_empty() => ("POD_NAME", name.to_owned()),
         _ => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            ("the host's name", name.trim().to_owned())
+            ("the host name", name.trim().to_owned())
         }
     }
 }

@@ -37,8 +37,9 @@ use flags::Flags;
 
 /// Prometheus exporter for the licences of Tencent Cloud Workload Protection (CWP).
 ///
-/// Without a command it serves. Without a configuration file it collects one account
-/// with the key in TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
+/// Without a command, the exporter serves the metrics until it is stopped. Without a configuration
+/// file, the exporter collects one account with the key in TENCENTCLOUD_SECRET_ID and
+/// TENCENTCLOUD_SECRET_KEY.
 #[derive(Debug, Parser)]
 #[command(name = "cwp-exporter", version = VERSION, disable_help_subcommand = true)]
 pub struct Cli {
@@ -79,20 +80,20 @@ const VERSION: &str = concat!(
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Collect every account once and print the exposition; exit 1 if any account failed.
+    /// Collect each account once and print the metrics. The exit code is 1 if an account failed.
     Once {
-        /// Write to this file instead, replacing it whole or not at all; `-` is standard
-        /// output.
+        /// File to write instead of standard output (`-`). The file is replaced as a whole, or not
+        /// at all.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check each account step by step and say what to do; exit 1 if any step failed.
+    /// Check each account step by step and say what to do. The exit code is 1 if a step failed.
     Doctor {
         /// Print one JSON document.
         #[arg(long)]
         json: bool,
     },
-    /// Simulate the CWP API on a loopback address, verifying requests as the real API does.
+    /// Simulate the CWP API on a loopback address. Requests are verified as in the real API.
     Simulate {
         /// Loopback address to listen on.
         #[arg(
@@ -102,14 +103,14 @@ enum Command {
             value_parser = loopback_address
         )]
         listen: ListenAddress,
-        /// Scenario file (YAML); the demo's scenario when absent.
+        /// Scenario file (YAML). The default is the scenario of the demo.
         #[arg(long, value_name = "FILE")]
         scenario: Option<PathBuf>,
     },
-    /// Serve simulated accounts in one process, with nothing to configure.
+    /// Serve simulated accounts, without any configuration.
     Demo {
-        /// Start Prometheus and Alertmanager as well, with the rules and the routes that
-        /// are shipped, an hour in a minute. Both must be on PATH.
+        /// Start Prometheus and Alertmanager too, with the rules and the routes of this project.
+        /// One hour of the rules takes one minute. Both programs must be on PATH.
         #[arg(long)]
         stack: bool,
     },

@@ -104,7 +104,7 @@ pub enum StackError {
         source: io::Error,
     },
     /// A program's log does not say that it listens.
-    #[error("{program} was started, but does not say that it listens; try another version")]
+    #[error("{program} was started, but does not report that it listens; try another version")]
     Silent {
         /// Its usual name.
         program: &'static str,

@@ -88,8 +88,8 @@ pub(super) fn check(
         }
         if *flag == "web.listen-address" && is_given("web.systemd-socket") {
             return Some(format!(
-                "'--{flag}' has no effect beside '--web.systemd-socket', with which systemd says \
-                 where to listen; leave one of them out"
+                "'--{flag}' has no effect with '--web.systemd-socket', because systemd says where \
+                 to listen; leave one of the two flags out"
             ));
         }
         (times_given(flag, arguments) > *values).then(|| {
@@ -209,8 +209,9 @@ fn flag_tip(root: &Command, own: &Command, given: &str) -> Option<String> {
     let plain = words.strip_prefix("web-").unwrap_or(&words);
     if plain.contains("secret") {
         return Some(
-            "no flag takes a key, as everybody on a machine can read the flags of a program; set \
-             TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, or name files in a configuration"
+            "no flag takes a key, because every user of a machine can read the flags of a program; \
+             set TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, or name files in a \
+             configuration"
                 .to_owned(),
         );
     }

@@ -118,11 +118,12 @@ pub(super) fn ages(
         let key = &section.node().key;
         let fault = Fault::new(
             format!(
-                "{} is shorter than `{key}.interval` ({}), so values would vanish between polls",
+                "{} is shorter than `{key}.interval` ({}), so values would vanish between two \
+                 collections",
                 show(ages.1),
                 show(ages.0)
             ),
-            "set it to a few intervals",
+            "write a few intervals",
         );
         reader.report_at(node.location, format!("{key}.max_age"), fault);
     }

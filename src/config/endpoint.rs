@@ -57,7 +57,7 @@ impl Endpoint {
         let url = parse_url(text)?;
         if text.contains('@') {
             return Err(Fault::new(
-                "a user name or password has no place in this URL",
+                "this URL must not have a user name or a password",
                 "remove the part before `@`",
             ));
         }
@@ -257,11 +257,11 @@ mod tests {
             ),
             (
                 "https://u:hunter2@a",
-                "a user name or password has no place in this URL; remove the part before `@`",
+                "this URL must not have a user name or a password; remove the part before `@`",
             ),
             (
                 "https://@a",
-                "a user name or password has no place in this URL; remove the part before `@`",
+                "this URL must not have a user name or a password; remove the part before `@`",
             ),
             (
                 "https://a/.",

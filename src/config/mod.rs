@@ -267,7 +267,7 @@ impl Config {
             if max_age < interval.saturating_mul(2) {
                 warnings.push(format!(
                     "{section}.max_age ({}) is less than two {section}.interval ({}): one failed \
-                     poll makes values vanish",
+                     collection makes values vanish",
                     show_duration(max_age),
                     show_duration(interval)
                 ));
@@ -278,8 +278,8 @@ impl Config {
         } = self.poll;
         if timeout > interval {
             warnings.push(format!(
-                "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays \
-                 the next poll",
+                "poll.timeout ({}) is longer than poll.interval ({}): one slow request delays the \
+                 next collection",
                 show_duration(timeout),
                 show_duration(interval)
             ));

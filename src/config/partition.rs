@@ -182,8 +182,8 @@ impl Config {
                 let least = (f64::from(most) / sustained).ceil();
                 let fault = Fault::new(
                     format!(
-                        "{most} accounts of one credential every {} are {needed:.1} requests per \
-                         second, but `api.rate_limit` keeps up {sustained:.1}",
+                        "{most} accounts of one credential every {} need {needed:.1} requests per \
+                         second, but `api.rate_limit` allows {sustained:.1}",
                         show(interval)
                     ),
                     format!("write at least `{least}s`, or raise `api.rate_limit`"),
@@ -322,8 +322,8 @@ mod tests {
         let text = error.to_string();
         assert!(
             text.ends_with(
-                "poll.interval: 20 accounts of one credential every 2s are 10.0 requests per \
-                 second, but `api.rate_limit` keeps up 8.9; write at least `3s`, or raise \
+                "poll.interval: 20 accounts of one credential every 2s need 10.0 requests per \
+                 second, but `api.rate_limit` allows 8.9; write at least `3s`, or raise \
                  `api.rate_limit`"
             ),
             "{text}"

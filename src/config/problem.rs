@@ -17,6 +17,8 @@ pub struct Fault {
     pub what: String,
     /// What the user can do.
     pub remedy: String,
+    /// The same in Chinese, where the status page may show it.
+    pub chinese_remedy: Option<String>,
 }
 
 impl Fault {
@@ -24,6 +26,15 @@ impl Fault {
         Self {
             what: what.into(),
             remedy: remedy.into(),
+            chinese_remedy: None,
+        }
+    }
+
+    /// The same fault, with its remedy in Chinese: the status page shows it.
+    pub(crate) fn in_chinese(self, remedy: impl Into<String>) -> Self {
+        Self {
+            chinese_remedy: Some(remedy.into()),
+            ..self
         }
     }
 

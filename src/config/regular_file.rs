@@ -60,10 +60,13 @@ fn read_text_now(path: &Path) -> Result<String, NoText> {
         .read_to_end(&mut bytes)
         .map_err(|error| present(unreadable(path, &error)))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET_BYTES) {
-        return Err(present(Fault::new(
-            format!("the file {} is larger than 64 KiB", shown_path(path)),
-            "name a file that holds nothing but the secret",
-        )));
+        return Err(present(
+            Fault::new(
+                format!("the file {} is larger than 64 KiB", shown_path(path)),
+                "name a file that has only the secret",
+            )
+            .in_chinese("指定只含密钥的文件"),
+        ));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -75,8 +78,9 @@ pub(super) fn open_file(path: &Path) -> Result<File, Fault> {
     if !metadata.is_file() {
         return Err(Fault::new(
             format!("{} is not a regular file", shown_path(path)),
-            "name a regular file: the exporter reads it again and again",
-        ));
+            "name a regular file, because the exporter reads the file many times",
+        )
+        .in_chinese("指定普通文件，因为 exporter 会多次读取"));
     }
     File::open(path).map_err(|error| unreadable(path, &error))
 }
@@ -84,8 +88,9 @@ pub(super) fn open_file(path: &Path) -> Result<File, Fault> {
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
     Fault::new(
         format!("the file {} cannot be read: {error}", shown_path(path)),
-        "create it and let the exporter's user read it, or name another",
+        "create the file and let the exporter's user read it, or name another file",
     )
+    .in_chinese("创建该文件并允许运行 exporter 的用户读取，或指定其他文件")
 }
 
 #[cfg(test)]

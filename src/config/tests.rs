@@ -216,7 +216,7 @@ fn unlikely_settings_are_allowed_with_a_warning() {
             "api.rate_limit is 40: unless the accounts' quota was raised, the API throttles above \
              20 requests per second",
             "poll.timeout (1m30s) is longer than poll.interval (1m): one slow request delays the \
-             next poll",
+             next collection",
         ]
     );
 }

@@ -59,7 +59,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String, Fault> {
     const REMEDY: &str = "save the file as UTF-8";
     // The marks of UTF-16 and UTF-32, or the half of each ASCII character in these.
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
-        return Err(Fault::new("the file is UTF-16, or no text", REMEDY));
+        return Err(Fault::new("the file is UTF-16, or is not text", REMEDY));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
@@ -135,7 +135,7 @@ pub(crate) fn write(value: &impl Serialize) -> Option<String> {
 
 /// What is wrong with a text that is not YAML.
 fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
-    const LINE: &str = "correct the line or the one before";
+    const LINE: &str = "correct this line or the line before";
     let too_deep = || {
         Fault::new(
             format!("maps and lists are nested more than {MAX_DEPTH} deep"),
@@ -173,7 +173,7 @@ fn not_yaml(error: &Error, file: &Arc<Path>) -> Problem {
             "write an alias of a map, such as `<<: *name`",
         ),
         Error::RecursiveReferencesRequireWeakTypes { .. } => Fault::new(
-            "an alias (`*name`) is inside what its own anchor (`&name`) names",
+            "an alias (`*name`) is inside the value of its own anchor (`&name`)",
             "write the value itself",
         ),
         Error::Message { msg, .. } if msg == KEY_IS_NO_TEXT => {

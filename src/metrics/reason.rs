@@ -61,7 +61,7 @@ reasons! {
         "校准本机时钟（NTP）：时间相差超过 300 秒时，API 会拒绝请求"
     /// The key or its role is unknown, disabled, mismatched or expired, or could not be read.
     Credentials "credentials" false
-        "check that the key exists and is enabled in the CAM console, and that the account's `credentials` take secret id, secret key and token of this one key"
+        "check in the CAM console that the key exists and is enabled; check that the secret id, the secret key and the token of the account's `credentials` belong to one key"
         "在“访问管理”控制台的“访问密钥 > API 密钥管理”中确认密钥存在且已启用，并确认账号的 `credentials` 中的 SecretId、SecretKey 和 Token 属于同一个密钥"
     /// No connection, or one that broke before an answer came.
     Network "network" true
@@ -81,7 +81,7 @@ reasons! {
         "确认接入点是主机安全的 API，且没有代理改写应答；exporter 会在下一个间隔重试"
     /// The API failed on its side, or gave a code nobody has documented.
     Server "server" true
-        "wait, as the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
+        "wait: the exporter tries again at each interval; if the failure lasts, open a ticket with Tencent Cloud and quote the RequestId"
         "请等待，exporter 每个间隔都会重试；如果持续失败，请向腾讯云提交工单，并附上 RequestId"
     /// The API counts more requests than it allows.
     Throttled "throttled" true

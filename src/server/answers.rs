@@ -45,10 +45,10 @@ pub(super) enum LimitReached {
     #[error("The limit of concurrent scrapes is reached (--web.max-requests). Try again later.")]
     Scrapes,
     /// Answers hold too much memory.
-    #[error("Answers that other clients have not read yet hold too much memory. Try again later.")]
+    #[error("Answers that other clients have not read yet take too much memory. Try again later.")]
     Memory,
     /// Too many different pages or probes wait to be computed.
-    #[error("Too many pages are asked for at a time. Try again later.")]
+    #[error("Too many pages are requested at the same time. Try again later.")]
     Pages,
     /// Too many passwords wait to be checked.
     #[error("Too many passwords are being checked. Try again later.")]

@@ -88,7 +88,8 @@ impl Calendar {
             .filter(|each| is_wanted(each))
             .collect();
         if account.is_some() && wanted.is_empty() {
-            let text = "This process collects no account of that name. Its accounts are at /sd.\n";
+            let text = "This process collects no account with this name. Its accounts are at \
+                        /sd.\n";
             return reply::answer(StatusCode::BAD_REQUEST, PLAIN, text);
         }
         let mut feed = Feed::default();
@@ -130,11 +131,7 @@ impl Feed {
         state: &CollectorState,
         now: TimePoint,
     ) {
-        let name = format!(
-            "{} of the account {}",
-            slot.collector().name(),
-            account.name
-        );
+        let (name, collector) = (&account.name, slot.collector().name());
         let Some(success) = &state.last_success else {
             let attempt = state.last_attempt.as_ref();
             let failure = attempt.and_then(|attempt| attempt.failure.as_ref());
@@ -142,9 +139,13 @@ impl Feed {
             // deadlines of all others out of the calendars.
             match failure.map(|error| error.reason) {
                 Some(reason @ (Reason::Permission | Reason::Credentials)) => {
-                    self.left_out.push(format!("{name} ({})", reason.as_str()));
+                    let reason = reason.as_str();
+                    let named = format!("the account {name} ({collector}: {reason})");
+                    self.left_out.push(named);
                 }
-                _ => self.unread.push(name),
+                _ => self
+                    .unread
+                    .push(format!("the account {name} ({collector})")),
             }
             return;
         };
@@ -173,8 +174,8 @@ impl Feed {
             (None, _) => return None,
         };
         let text = format!(
-            "There is no calendar yet: {missing} has not read any orders. The status page says \
-             why.\n"
+            "There is no calendar yet: the orders of {missing} have not been read. The status page \
+             says why.\n"
         );
         let mut response = reply::answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
         let seconds = HeaderValue::from(RETRY_AFTER);
@@ -225,23 +226,23 @@ impl Feed {
     /// What the calendar shows, and what it leaves out.
     fn about(&self, later: usize) -> String {
         let mut about =
-            "When orders of Tencent Cloud Workload Protection end, as cwp-exporter read them."
+            "Deadlines of orders of Tencent Cloud Workload Protection, as cwp-exporter has read them."
                 .to_owned();
         if !self.left_out.is_empty() {
             about += &format!(
-                " Left out, as it cannot be read: {}.",
+                " Missing, because they cannot be read: the orders of {}.",
                 self.left_out.join(", ")
             );
         }
         if self.hidden > 0 {
             about += &format!(
-                " Left out because of max_rows: {}.",
+                " Missing because of max_rows: {}.",
                 counted(self.hidden, "order")
             );
         }
         if later > 0 {
             about += &format!(
-                " Left out, as their deadlines are the latest: {}. Subscribe to each account.",
+                " Missing, because their deadlines are the latest: {}. Subscribe to each account.",
                 counted(later, "order")
             );
         }

@@ -79,7 +79,7 @@ impl FromStr for ListenAddress {
             // A zone, as in `fe80::1%eth0`, is an interface of this machine.
             let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
             if address.parse::<Ipv6Addr>().is_err() || zone.is_empty() {
-                return wrong("what is in the brackets is not an IPv6 address");
+                return wrong("the text in the brackets is not an IPv6 address");
             }
         } else if host == "*" {
             return wrong("* is no host; leave the host out");
@@ -227,7 +227,7 @@ pub enum ListenError {
     NoSocket,
     /// A socket that was passed is not a TCP listener.
     #[error(
-        "--web.systemd-socket: socket {index} of those passed cannot be used: {source}; pass \
+        "--web.systemd-socket: socket {index} of the passed sockets cannot be used: {source}; pass \
          TCP sockets only (ListenStream= with a port)"
     )]
     Socket {

@@ -213,7 +213,7 @@ mod tests {
         let text = refused.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(
             text,
-            "Too many pages are asked for at a time. Try again later.\n"
+            "Too many pages are requested at the same time. Try again later.\n"
         );
         assert!(
             ask("a").now_or_never().is_none(),

@@ -60,7 +60,7 @@ pub(super) fn probe(exposition: &Exposition, query: &str, dialect: Dialect) -> R
         Ok(None) => answer(
             StatusCode::BAD_REQUEST,
             PLAIN,
-            "This process collects no account of that name. Its accounts are at /sd.\n",
+            "This process collects no account with this name. Its accounts are at /sd.\n",
         ),
         Err(error) => failed(&error),
     }

@@ -23,7 +23,7 @@ use crate::system::clock::Clock;
 pub enum LogFormat {
     /// `key=value` pairs.
     Logfmt,
-    /// A JSON object.
+    /// One JSON object per line.
     Json,
 }
 

@@ -138,7 +138,7 @@ fn no_controlling_terminal() -> i32 {
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let former = match path.symlink_metadata() {
         Ok(former) if former.is_file() => Some(former),
-        Ok(_) => return Err(io::Error::other("it is no regular file any more")),
+        Ok(_) => return Err(io::Error::other("it is not a regular file any more")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };

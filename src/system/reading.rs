@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do about a file that hangs.
 pub const REMEDY: &str =
-    "check the disk or mount that it is on, which does not answer, or name another file";
+    "check the disk or mount of the file, which does not answer, or name another file";
 
 thread_local! {
     /// Where the work of this thread notes which file it reads, if a task waits for it.

@@ -37,7 +37,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_do() {
             Method::GET,
             "/probe?target=nobody",
             400,
-            "This process collects no account of that name. Its accounts are at /sd.\n",
+            "This process collects no account with this name. Its accounts are at /sd.\n",
         ),
     ] {
         let url = format!("{}{path}", exporter.url);

@@ -530,7 +530,7 @@ async fn an_id_that_cannot_be_one_is_told_at_the_check_and_never_shown() {
         (KEY, "another", 2, "does not look like a secret id"),
         ("AKID one", KEY, 2, "white space"),
         ("AKIDone\n", KEY, 2, "a blank or a line end"),
-        ("corporate.id-7", KEY, 0, "does not look like one"),
+        ("corporate.id-7", KEY, 0, "does not begin with AKID or IKID"),
     ] {
         let variables = [
             ("TENCENTCLOUD_SECRET_ID", id),

@@ -404,7 +404,7 @@ fn settings_that_no_collector_has_are_refused_with_a_remedy() {
         (
             "collectors: {box_list: {max_age: 1m}}",
             "collectors.box_list.max_age: 1m is shorter than `collectors.box_list.interval` (5m), \
-             so values would vanish between polls; set it to a few intervals",
+             so values would vanish between two collections; write a few intervals",
         ),
     ] {
         let problems = problems(yaml);

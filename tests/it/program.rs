@@ -159,7 +159,9 @@ async fn the_log_tells_once_that_every_account_was_collected() {
         "--web.listen-address=127.0.0.1:0",
     ];
     let mut program = Program::start(&arguments, &wrong_key);
-    let told = program.logged("every account was collected").await;
+    let told = program
+        .logged("the first collection of every account")
+        .await;
     for part in [
         "level=info",
         "accounts=2",
@@ -363,8 +365,8 @@ async fn a_scenario_that_cannot_be_read_is_told_with_its_file_and_what_to_do() {
     for (bytes, expected) in [
         (
             utf_16.as_slice(),
-            "cwp-exporter: FILE: 1 problem\n  FILE: the file is UTF-16, or no text; save the file as \
-             UTF-8\n",
+            "cwp-exporter: FILE: 1 problem\n  FILE: the file is UTF-16, or is not text; save the \
+             file as UTF-8\n",
         ),
         (
             b"accounts: []\nrepeat: 0s",
@@ -449,7 +451,7 @@ async fn a_start_that_waits_for_a_file_that_hangs_tells_so_and_can_be_stopped() 
     let hung = hung_file(&folder);
     let arguments = ["--config.file", &hung, "--web.listen-address=127.0.0.1:0"];
     let mut program = Program::start(&arguments, &[]);
-    let told = program.logged("the start waits for a file").await;
+    let told = program.logged("the start waits until a file").await;
     assert!(
         told.contains("level=warn") && told.contains(&hung),
         "{told}"

@@ -13,7 +13,7 @@ use futures_util::future::{self, BoxFuture};
 use tracing::info;
 
 use super::{Provider, Unavailable};
-use crate::cloud::{Credential, Error};
+use crate::cloud::{Credential, Error, Remedy};
 use crate::metrics::reason::Reason;
 
 /// Tries one source after the other.
@@ -41,7 +41,10 @@ impl Chain {
                     return Ok(credential);
                 }
                 Err(Unavailable::Absent(why)) => {
-                    let remedy = why.remedy.as_deref().map(|remedy| format!("; {remedy}"));
+                    let remedy = why
+                        .remedy
+                        .as_ref()
+                        .map(|remedy| format!("; {}", remedy.english));
                     let remedy = remedy.unwrap_or_default();
                     absent.push(format!("{}: {why}{remedy}", link.source()));
                 }
@@ -59,8 +62,10 @@ impl Chain {
             absent.join(" | ")
         );
         Err(Unavailable::Absent(
-            Error::new(Reason::Credentials, why)
-                .with_remedy("put a key into one of these sources, or write `credentials`"),
+            Error::new(Reason::Credentials, why).with_remedy(Remedy::new(
+                "put a key into one of these sources, or write `credentials`",
+                "在其中一个来源中放入密钥，或在配置中填写 `credentials`",
+            )),
         ))
     }
 }
@@ -198,13 +203,13 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no source of the default chain has a key (the environment: TENCENTCLOUD_SECRET_ID and \
-                 TENCENTCLOUD_SECRET_KEY are not set; set both | profile `default` of the credentials file: \
-                 there is no /nowhere/.tencentcloud/credentials and no \
-                 /etc/tencentcloud/credentials; create one of them, or name a file | the role of \
-                 the CVM instance: no role is bound to this instance; bind one in the CVM console \
-                 | the role of the TKE service account: TKE_REGION, TKE_PROVIDER_ID, \
-                 TKE_WEB_IDENTITY_TOKEN_FILE, TKE_ROLE_ARN are not set; let the pod run as a \
-                 service account that is bound to a CAM role)"
+             TENCENTCLOUD_SECRET_KEY are not set; set both | profile `default` of the credentials \
+             file: there is no /nowhere/.tencentcloud/credentials and no \
+             /etc/tencentcloud/credentials; create one of these files, or name a file | the role \
+             of the CVM instance: no role is bound to this instance; bind a role to the instance \
+             in the CVM console | the role of the TKE service account: TKE_REGION, \
+             TKE_PROVIDER_ID, TKE_WEB_IDENTITY_TOKEN_FILE, TKE_ROLE_ARN are not set; let the pod \
+             run as a service account that is bound to a CAM role)"
         );
         assert_eq!(chain.current(), None);
         assert_eq!(chain.source(), "the default chain");

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::temporary::{Issuer, Keys};
 use super::{Context, Unavailable};
-use crate::cloud::{Credential, Error};
+use crate::cloud::{Credential, Error, Remedy};
 use crate::config::is_role_name;
 use crate::metrics::reason::Reason;
 
@@ -57,7 +57,10 @@ impl CvmRole {
             return Err(broken(
                 Reason::Credentials,
                 format!("knows no role `{role}`"),
-                "bind this role to the instance in the CVM console",
+                Remedy::new(
+                    "bind this role to the instance in the CVM console",
+                    "在云服务器控制台把这个角色绑定到实例",
+                ),
             ));
         };
         let head: MetadataStatus = serde_json::from_slice(&body).map_err(|_| unreadable())?;
@@ -73,7 +76,10 @@ impl CvmRole {
             return Err(broken(
                 reason,
                 format!("has no key for the role: Code {code}"),
-                "check the role in the CAM console",
+                Remedy::new(
+                    "check the role in the CAM console",
+                    "在“访问管理”控制台检查该角色",
+                ),
             ));
         }
         let keys: Keys = serde_json::from_slice(&body).map_err(|_| unreadable())?;
@@ -86,9 +92,10 @@ impl CvmRole {
     async fn bound_role(&self) -> Result<String, Unavailable> {
         let Some(body) = self.get("").await? else {
             let error = Error::new(Reason::Credentials, "no role is bound to this instance");
-            return Err(Unavailable::Absent(
-                error.with_remedy("bind one in the CVM console"),
-            ));
+            return Err(Unavailable::Absent(error.with_remedy(Remedy::new(
+                "bind a role to the instance in the CVM console",
+                "在云服务器控制台把角色绑定到实例",
+            ))));
         };
         let role = std::str::from_utf8(&body)
             .map(str::trim)
@@ -98,7 +105,7 @@ impl CvmRole {
         } else {
             Err(broken(
                 Reason::Response,
-                "answered with something that is not a role's name",
+                "answered with a text that is not a role's name",
                 NOT_THE_SERVICE,
             ))
         }
@@ -121,8 +128,12 @@ impl CvmRole {
         let response = sent.map_err(|error| {
             let unreached = broken(
                 error.reason,
-                format!("{endpoint} cannot be asked: {error}"),
-                "check that this machine is a CVM instance that reaches api.metadata_endpoint",
+                format!("{endpoint} gives no answer: {error}"),
+                Remedy::new(
+                    "check that this machine is a CVM instance, and that api.metadata_endpoint can \
+                     be reached from it",
+                    "确认本机是 CVM 实例，并且能访问 api.metadata_endpoint",
+                ),
             );
             match unreached {
                 // Once it has answered, it is there; this is the first that it is asked.
@@ -151,17 +162,24 @@ impl CvmRole {
     }
 }
 
-const NOT_THE_SERVICE: &str =
-    "check that api.metadata_endpoint is the metadata service of a CVM instance";
+const NOT_THE_SERVICE: Remedy = Remedy::new(
+    "check that api.metadata_endpoint is the metadata service of a CVM instance",
+    "确认 api.metadata_endpoint 是 CVM 实例的元数据服务",
+);
 
-const FORBIDDEN: &str = "allow access to the metadata service in the instance's settings, and check that no proxy is \
-     in between";
+const FORBIDDEN: Remedy = Remedy::new(
+    "allow access to the metadata service in the instance's settings, and check that no proxy is \
+     in between",
+    "在实例的设置中允许访问元数据服务，并确认中间没有代理",
+);
 
-const WAIT: &str =
-    "wait, as the exporter asks again; if it lasts, open a ticket with Tencent Cloud";
+const WAIT: Remedy = Remedy::new(
+    "wait: the exporter tries again; if the failure lasts, open a ticket with Tencent Cloud",
+    "请等待，exporter 会重试；如果持续失败，请向腾讯云提交工单",
+);
 
 /// The failure of a service that is there.
-fn broken(reason: Reason, why: impl fmt::Display, remedy: &'static str) -> Unavailable {
+fn broken(reason: Reason, why: impl fmt::Display, remedy: Remedy) -> Unavailable {
     let error = Error::new(reason, format!("the metadata service {why}"));
     Unavailable::Broken(error.with_remedy(remedy))
 }
@@ -170,7 +188,7 @@ fn broken(reason: Reason, why: impl fmt::Display, remedy: &'static str) -> Unava
 fn unreadable() -> Unavailable {
     broken(
         Reason::Response,
-        "answered without a whole key",
+        "answered with an incomplete key",
         NOT_THE_SERVICE,
     )
 }
@@ -286,7 +304,8 @@ mod tests {
         ] {
             let error = Error::from(key(http, None).await.unwrap_err());
             assert_eq!(error.reason, reason, "{error}");
-            assert!(error.remedy.is_some(), "{error}");
+            let remedy = error.remedy.as_ref().expect("no remedy of its own");
+            assert!(remedy.chinese.is_some(), "{error}");
             let named = error.message.contains("the metadata service");
             assert!(
                 named || error.message.starts_with("no role is bound"),

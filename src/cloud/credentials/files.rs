@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::cloud::deadline;
+use crate::cloud::{Remedy, deadline};
 use crate::config::{Fault, NoText, read_text, shown_path};
 
 /// How many files of one folder are read at a time: if the folder is on a mount that hangs,
@@ -60,8 +60,10 @@ impl Files {
 
     async fn read_one(&self, path: &Path) -> Result<String, NoText> {
         let what = format!("the file {}", shown_path(path));
-        let remedy = "check that the file can be read at once: the disk or mount that it is on \
-                      does not answer";
+        let remedy = Remedy::new(
+            "check the disk or mount of the file, which does not answer",
+            "检查该文件所在的磁盘或挂载点，它没有响应",
+        );
         deadline::step(what, Some(remedy), self.read_within_limits(path)).await
     }
 
@@ -115,7 +117,7 @@ impl FilesRead {
 fn not_read() -> NoText {
     NoText {
         is_absent: false,
-        fault: Fault::new("a file was not read", "please report this"),
+        fault: Fault::new("a file was not read", "please report this").in_chinese("请报告此问题"),
     }
 }
 

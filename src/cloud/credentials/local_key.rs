@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::{Context, Provider, Unavailable, credential_of};
-use crate::cloud::{Credential, Error};
+use crate::cloud::{Credential, Error, Remedy};
 use crate::config::{
     EnvKey, Environment, NoKey, Profile, ReadText, StaticKey, Tccli, TccliKey, is_usual_id,
 };
@@ -83,7 +83,10 @@ fn of_tccli(read: TccliKey, profile: &str, now: Timestamp) -> Result<Credential,
         let command = read.login.as_deref().unwrap_or("tccli configure");
         let why = format!("the tccli key has expired at {expires_at}");
         let error = Error::new(Reason::Credentials, why);
-        let remedy = format!("run `{command}` as the exporter's user");
+        let remedy = Remedy {
+            english: format!("run `{command}` as the exporter's user").into(),
+            chinese: Some(format!("以运行 exporter 的用户执行 `{command}`").into()),
+        };
         return Err(Unavailable::Broken(error.with_remedy(remedy)));
     }
     Ok(key)
@@ -146,8 +149,8 @@ impl LocalKey {
                 if !is_usual_id(read.secret_id()) {
                     warn!(
                         source = self.location.source(&self.context.environment),
-                        "the secret id does not look like one, as it does not begin with AKID or \
-                         IKID; if the API refuses it, check it"
+                        "the secret id does not begin with AKID or IKID; if the API refuses the \
+                         secret id, check it"
                     );
                 }
                 let read = Arc::new(read);

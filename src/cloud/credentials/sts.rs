@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::temporary::Keys;
 use crate::cloud::budget::Lane;
-use crate::cloud::{ApiAnswer, Credential, Error, Fields, Request, RequestTemplate};
+use crate::cloud::{ApiAnswer, Credential, Error, Fields, Remedy, Request, RequestTemplate};
 use crate::metrics::ActionMetrics;
 use crate::metrics::reason::Reason;
 
@@ -83,7 +83,7 @@ impl Sts {
             }
         };
         issued(&answer.fields, asked.role_arn).ok_or_else(|| {
-            let error = Error::new(Reason::Response, "the answer has no whole key");
+            let error = Error::new(Reason::Response, "the answer has an incomplete key");
             self.named(error.with_request_id(answer.request_id))
         })
     }
@@ -119,7 +119,7 @@ impl Sts {
     fn named(&self, error: Error) -> Error {
         Error {
             message: format!("STS {}: {}", self.action, error.message),
-            remedy: remedy(&error).map(Into::into).or(error.remedy),
+            remedy: remedy(&error).map(Box::new).or(error.remedy),
             ..error
         }
     }
@@ -127,36 +127,43 @@ impl Sts {
 
 /// What to do about a failure of this service, where it is not what to do about the same
 /// failure of the API.
-fn remedy(error: &Error) -> Option<&'static str> {
-    match error.reason {
-        Reason::Network | Reason::Timeout => Some(
+fn remedy(error: &Error) -> Option<Remedy> {
+    let (english, chinese) = match error.reason {
+        Reason::Network | Reason::Timeout => (
             "check name resolution, routes, firewall and proxy between this machine and \
              api.sts_endpoint",
+            "检查本机到 api.sts_endpoint 的域名解析、路由、防火墙和代理",
         ),
-        Reason::Permission => Some(
-            "let the source call sts:AssumeRole on the role, and let the role trust the source's \
-             account",
+        Reason::Permission => (
+            "allow the source to call sts:AssumeRole on the role, and let the role trust the \
+             source's account",
+            "允许 `source` 对该角色调用 sts:AssumeRole，并让该角色信任 `source` 的账号",
         ),
-        Reason::Request => Some(
+        Reason::Request => (
             "check the role's ARN, `duration` and `session_name`, and that api.sts_endpoint is \
              the Security Token Service",
+            "检查角色的 ARN、`duration` 和 `session_name`，并确认 api.sts_endpoint 是安全凭证服务（STS）",
         ),
-        Reason::Response => Some(
+        Reason::Response => (
             "check that api.sts_endpoint is the Security Token Service and that no proxy \
              rewrites its answers",
+            "确认 api.sts_endpoint 是安全凭证服务（STS），且没有代理改写应答",
         ),
-        Reason::Throttled => Some(
-            "let keys live longer with a longer `duration`: other callers of the same account \
-             count too",
+        Reason::Throttled => (
+            "raise `duration`, so that keys are renewed less often; other callers of the same \
+             account count too",
+            "调大 `duration`，使密钥更换得更少；同一账号的其他调用也计入配额",
         ),
         // The key that signs is at fault, not the role.
-        Reason::Credentials if is_about_the_signature(error) => None,
-        Reason::Credentials => Some(
+        Reason::Credentials if is_about_the_signature(error) => return None,
+        Reason::Credentials => (
             "check the role's ARN, and check in the CAM console that the role exists and trusts \
              the source",
+            "检查角色的 ARN，并在“访问管理”控制台确认角色存在且信任 `source`",
         ),
-        Reason::Clock | Reason::Server => None,
-    }
+        Reason::Clock | Reason::Server => return None,
+    };
+    Some(Remedy::new(english, chinese))
 }
 
 fn is_about_the_signature(error: &Error) -> bool {

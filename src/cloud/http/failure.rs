@@ -74,14 +74,17 @@ impl Hops<'_> {
     pub(super) fn no_tunnel(self, proxy: &ProxyUrl, status: u16) -> Error {
         let advice = match status {
             407 => {
-                "it wants another user name and password: write them in api.proxy_url or in the \
-                 variable that names the proxy"
+                "the proxy requires another user name and password: write them in api.proxy_url or \
+                 in the variable that names the proxy"
             }
-            401 | 403 | 405 => "it forbids this way: let it allow the endpoint's host and port",
+            401 | 403 | 405 => {
+                "the proxy forbids this connection: allow the endpoint's host and port there"
+            }
             502..=504 => {
-                "it cannot reach the endpoint: check names, routes and firewalls from there"
+                "the proxy cannot reach the endpoint: check name resolution, routes and firewalls \
+                 there"
             }
-            _ => "check that it is an HTTP proxy that allows CONNECT",
+            _ => "check that this is an HTTP proxy, and that it allows CONNECT",
         };
         let status = StatusCode::from_u16(status)
             .map_or_else(|_| status.to_string(), |status| status.to_string());

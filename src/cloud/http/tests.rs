@@ -203,14 +203,17 @@ fn behind(proxy: &str) -> Network {
 #[tokio::test]
 async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
     for (status, words) in [
-        ("403 Forbidden", "it forbids this way"),
+        ("403 Forbidden", "the proxy forbids this connection"),
         (
             "407 Proxy Authentication Required",
             "user name and password",
         ),
-        ("502 Bad Gateway", "it cannot reach the endpoint"),
-        ("503 Service Unavailable", "it cannot reach the endpoint"),
-        ("504 Gateway Timeout", "it cannot reach the endpoint"),
+        ("502 Bad Gateway", "the proxy cannot reach the endpoint"),
+        (
+            "503 Service Unavailable",
+            "the proxy cannot reach the endpoint",
+        ),
+        ("504 Gateway Timeout", "the proxy cannot reach the endpoint"),
         ("404 Not Found", "allows CONNECT"),
     ] {
         let proxy = Server::start(move |_| Some(status)).await;

@@ -112,7 +112,7 @@ impl Exchange {
             };
             let remedy = step.remedy.map(|remedy| match step.step {
                 Check::Permission if !self.decides => {
-                    format!("{remedy}; or {}", switch_off(self.collector))
+                    format!("{remedy}; or {}", switch_off(self.collector).english)
                 }
                 _ => remedy,
             });

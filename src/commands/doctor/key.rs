@@ -91,8 +91,8 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
-    use crate::cloud::Error;
     use crate::cloud::credentials::Unavailable;
+    use crate::cloud::{Error, Remedy};
     use crate::commands::doctor::report::CheckStatus;
     use crate::metrics::reason::Reason;
 
@@ -144,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_without_a_key_says_why() {
         let error = Error::new(Reason::Timeout, "the metadata service is silent");
-        let error = Unavailable::Broken(error.with_remedy("wake it"));
+        let error = Unavailable::Broken(error.with_remedy(Remedy::new("wake it", "唤醒它")));
         let key = check(
             &TemporarySource(Err(error)),
             || Timestamp::UNIX_EPOCH,

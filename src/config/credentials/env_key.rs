@@ -21,20 +21,26 @@ impl EnvKey {
         let needed = [SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE];
         let [id, key] = needed.map(|name| environment.get(name));
         let missing = |name: &str, other: &str| {
-            NoKey::Broken(Fault::new(
-                format!("{other} is set, but {name} is not"),
-                "set both or neither",
-            ))
+            NoKey::Broken(
+                Fault::new(
+                    format!("{other} is set, but {name} is not"),
+                    "set both or neither",
+                )
+                .in_chinese("两个都设置，或都不设置"),
+            )
         };
         match (id, key) {
             (Some(_), Some(_)) => {}
             (Some(_), None) => return Err(missing(SECRET_KEY_VARIABLE, SECRET_ID_VARIABLE)),
             (None, Some(_)) => return Err(missing(SECRET_ID_VARIABLE, SECRET_KEY_VARIABLE)),
             (None, None) => {
-                return Err(NoKey::Absent(Fault::new(
-                    format!("{SECRET_ID_VARIABLE} and {SECRET_KEY_VARIABLE} are not set"),
-                    "set both",
-                )));
+                return Err(NoKey::Absent(
+                    Fault::new(
+                        format!("{SECRET_ID_VARIABLE} and {SECRET_KEY_VARIABLE} are not set"),
+                        "set both",
+                    )
+                    .in_chinese("设置这两个变量"),
+                ));
             }
         }
         other_identity::refuse_variables(environment).map_err(NoKey::Broken)?;

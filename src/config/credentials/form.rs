@@ -31,25 +31,27 @@ pub fn is_usual_id(text: &str) -> bool {
 pub(super) fn word(text: &str) -> Result<&str, Fault> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(Fault::new("the value is empty", "fill it in"));
+        return Err(Fault::new("the value is empty", "fill it in").in_chinese("填写该值"));
     }
     if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
-        return Err(Fault::new(
-            "the value has quotes around it",
-            "remove the quotes",
-        ));
+        return Err(
+            Fault::new("the value has quotes around it", "remove the quotes")
+                .in_chinese("去掉引号"),
+        );
     }
     if text.ends_with("\\n") || text.ends_with("\\r") {
         return Err(Fault::new(
             "the value ends with a line end that is spelled out as `\\n` or `\\r`",
             "remove these characters",
-        ));
+        )
+        .in_chinese("去掉这些字符"));
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Fault::new(
             "the value has white space, control or non-ASCII characters inside",
             "copy it anew: one word, nothing else",
-        ));
+        )
+        .in_chinese("重新复制：只有一个词，没有其他内容"));
     }
     Ok(text)
 }
@@ -73,19 +75,22 @@ pub(super) fn check_id(id: &str) -> Result<(), Fault> {
         return Err(Fault::new(
             "the value does not look like a secret id: variables are not expanded here",
             "write the secret id itself, or name the variable in `secret_id_env`",
-        ));
+        )
+        .in_chinese("直接填写 SecretId，或用 `secret_id_env` 指定变量"));
     }
     if !is_usual_id(id) && looks_like_key(id) {
         return Err(Fault::new(
             "the value does not look like a secret id, but like a secret key",
             "write the secret id, which begins with AKID or IKID",
-        ));
+        )
+        .in_chinese("填写以 AKID 或 IKID 开头的 SecretId"));
     }
     if id.contains(QUOTES) || id.contains('\\') {
         return Err(Fault::new(
             "the value has quotes or backslashes and does not look like a secret id",
             "write the secret id alone",
-        ));
+        )
+        .in_chinese("只填写 SecretId"));
     }
     Ok(())
 }
@@ -96,19 +101,22 @@ pub(super) fn check_pair(id: &str, key: &str) -> Result<(), Fault> {
         return Err(Fault::new(
             "the secret id and the secret key are the same value",
             "write the secret id in one place and its secret key in the other",
-        ));
+        )
+        .in_chinese("一处填写 SecretId，另一处填写对应的 SecretKey"));
     }
     if is_usual_id(key) && !is_usual_id(id) {
         return Err(Fault::new(
             "the secret id and the secret key are swapped",
             "write each in the place of the other",
-        ));
+        )
+        .in_chinese("把两者对调"));
     }
     if is_usual_id(key) && key.len() == ID_LENGTH {
         return Err(Fault::new(
             "the secret key looks like a secret id",
             "write the secret key that belongs to the secret id",
-        ));
+        )
+        .in_chinese("填写该 SecretId 对应的 SecretKey"));
     }
     check_id(id)
 }
@@ -186,7 +194,9 @@ mod tests {
                 "the value has quotes or backslashes and does not look like a secret id",
             ),
         ] {
-            assert_eq!(check_pair(id, key).unwrap_err().what, what, "{id}");
+            let fault = check_pair(id, key).unwrap_err();
+            assert_eq!(fault.what, what, "{id}");
+            assert!(fault.chinese_remedy.is_some(), "{id}");
         }
     }
 

@@ -30,10 +30,10 @@ impl Key {
         };
         let needed = |name: &str, part: Option<&str>| match part {
             Some(part) => good(name, part),
-            None => Err(Fault::new(
-                format!("{name} is missing or empty"),
-                format!("add {name}"),
-            )),
+            None => Err(
+                Fault::new(format!("{name} is missing or empty"), format!("add {name}"))
+                    .in_chinese(format!("添加 {name}")),
+            ),
         };
         let key = Self {
             secret_id: needed(id_name, id)?,

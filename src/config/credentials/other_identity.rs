@@ -32,9 +32,13 @@ pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<
     match settings.find(|name| changes_identity(name)) {
         None => Ok(()),
         Some(name) => Err(Fault::new(
-            format!("`{name}` beside the key says that the key works as somebody else"),
+            format!("`{name}` beside the key says that the key works as another identity"),
             "keep the key in a profile without this setting; if a role is meant, write \
              `type: assume_role` with its `role_arn` and that profile as `source`",
+        )
+        .in_chinese(
+            "把密钥放在没有这项设置的配置档中；如果要用角色，请写 `type: assume_role` \
+             及其 `role_arn`，并以该配置档为 `source`",
         )),
     }
 }
@@ -46,23 +50,24 @@ pub(super) fn refuse_variables(environment: &Environment) -> Result<(), Fault> {
         .with_prefix("TENCENTCLOUD_")
         .filter(|(_, value)| !value.trim().is_empty());
     for (name, _) in set {
-        let (says, instead) = if name.ends_with("ROLE_ARN") {
-            (
-                "the key assumes a role",
-                "`type: assume_role` with its `role_arn`",
-            )
+        let (says, kind, key) = if name.ends_with("ROLE_ARN") {
+            ("the key assumes a role", "assume_role", "role_arn")
         } else if name.ends_with("ROLE_NAME") {
             (
                 "the key of the instance's role is used in place of this one",
-                "`type: cvm_role` with its `role`",
+                "cvm_role",
+                "role",
             )
         } else {
             continue;
         };
         return Err(Fault::new(
             format!("{name} is set, which says that {says}"),
-            format!("unset {name}; if this role is meant, write {instead}"),
-        ));
+            format!("unset {name}; if this role is meant, write `type: {kind}` with its `{key}`"),
+        )
+        .in_chinese(format!(
+            "取消设置 {name}；如果要用这个角色，请写 `type: {kind}` 及其 `{key}`"
+        )));
     }
     Ok(())
 }
@@ -112,6 +117,7 @@ mod tests {
             let fault = refused("qcs::cam::uin/1:role/1").unwrap_err();
             assert!(fault.what.starts_with(name), "{fault}");
             assert!(fault.remedy.contains(kind), "{fault}");
+            assert!(fault.chinese_remedy.unwrap().contains(kind), "{name}");
             assert_eq!(refused(" "), Ok(()));
         }
         for name in ["TKE_ROLE_ARN", "TENCENTCLOUD_ROLE_SESSION_NAME"] {

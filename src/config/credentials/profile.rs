@@ -93,10 +93,13 @@ impl Profile {
                 .map_err(|fault| named(fault.within(&shown_path(path))));
         }
         let places: Vec<String> = files.iter().map(|path| shown_path(path)).collect();
-        Err(NoKey::Absent(Fault::new(
-            format!("there is no {}", places.join(" and no ")),
-            "create one of them, or name a file",
-        )))
+        Err(NoKey::Absent(
+            Fault::new(
+                format!("there is no {}", places.join(" and no ")),
+                "create one of these files, or name a file",
+            )
+            .in_chinese("创建其中一个文件，或指定文件"),
+        ))
     }
 }
 
@@ -115,7 +118,8 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
                 return Err(Fault::new(
                     "the file has two profiles of this name",
                     "keep one of the two: the halves of two keys do not fit together",
-                ));
+                )
+                .in_chinese("只保留其中一个：两个密钥的两半不能混用"));
             }
             found |= inside;
         } else if inside && let Some((key, value)) = line.split_once('=') {
@@ -124,7 +128,8 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
                 return Err(Fault::new(
                     format!("the profile has {key} twice"),
                     "keep one of the two",
-                ));
+                )
+                .in_chinese("只保留其中一个"));
             }
         }
     }
@@ -132,7 +137,8 @@ fn section(text: &str, name: &str) -> Result<Key, Fault> {
         return Err(Fault::new(
             "the file has no profile of this name",
             "add `[<profile>]` with secret_id and secret_key, or name another profile",
-        ));
+        )
+        .in_chinese("添加含有 secret_id 和 secret_key 的 `[<profile>]`，或指定其他配置档"));
     }
     let set = settings.iter().filter(|(_, value)| !value.is_empty());
     other_identity::refuse(set.map(|(name, _)| *name))?;
@@ -174,10 +180,12 @@ mod tests {
             ("quotes", "secret_id: the value has quotes around it"),
             (
                 "role",
-                "`role_arn` beside the key says that the key works as somebody else",
+                "`role_arn` beside the key says that the key works as another identity",
             ),
         ] {
-            assert_eq!(section(FILE, name).unwrap_err().what, what);
+            let fault = section(FILE, name).unwrap_err();
+            assert_eq!(fault.what, what);
+            assert!(fault.chinese_remedy.is_some(), "{what}");
         }
     }
 

@@ -109,8 +109,9 @@ fn read_variable(name: &str, environment: &Environment) -> Result<String, Fault>
     let Some(value) = environment.get(name) else {
         return Err(Fault::new(
             format!("{shown} is not set, or empty"),
-            "set it and restart the exporter, or name another",
-        ));
+            "set the variable and restart the exporter, or name another variable",
+        )
+        .in_chinese("设置该变量并重启 exporter，或指定其他变量"));
     };
     let value = word(value).map(str::to_owned);
     value.map_err(|fault| fault.within(&shown))
@@ -158,7 +159,9 @@ mod tests {
             ),
             (&[b'a'; 64 * 1024 + 1], " is larger than 64 KiB"),
         ] {
-            let found = read(bytes).unwrap_err().what;
+            let fault = read(bytes).unwrap_err();
+            assert!(fault.chinese_remedy.is_some(), "{what}");
+            let found = fault.what;
             assert!(
                 found.starts_with("the file /") && found.ends_with(what),
                 "{found}"
@@ -185,7 +188,9 @@ mod tests {
                 "the environment variable that is named here is not set, or empty",
             ),
         ] {
-            assert_eq!(read(name).unwrap_err().what, what);
+            let fault = read(name).unwrap_err();
+            assert_eq!(fault.what, what);
+            assert!(fault.chinese_remedy.is_some(), "{what}");
         }
     }
 }

@@ -79,23 +79,32 @@ impl Tccli {
     pub fn read(&self, environment: &Environment, texts: &ReadText<'_>) -> Result<TccliKey, NoKey> {
         let name = self.name(environment);
         if !is_profile(name) {
-            return Err(NoKey::Broken(Fault::new(
-                format!("{PROFILE_VARIABLE} is not a profile's name"),
-                "write the name alone, without a path",
-            )));
+            return Err(NoKey::Broken(
+                Fault::new(
+                    format!("{PROFILE_VARIABLE} is not a profile's name"),
+                    "write the name alone, without a path",
+                )
+                .in_chinese("只写名称，不带路径"),
+            ));
         }
         let Some(path) = path(environment, name) else {
-            return Err(NoKey::Absent(Fault::new(
-                "HOME is not set, so there is no ~/.tccli",
-                "set HOME to the directory that holds .tccli",
-            )));
+            return Err(NoKey::Absent(
+                Fault::new(
+                    "HOME is not set, so there is no ~/.tccli",
+                    "set HOME to the directory that holds .tccli",
+                )
+                .in_chinese("把 HOME 设为 .tccli 所在的目录"),
+            ));
         };
         let text = texts(&path).map_err(|no_text| {
             if no_text.is_absent {
-                NoKey::Absent(Fault::new(
-                    format!("there is no {}", shown_path(&path)),
-                    "create it with `tccli configure`, or name another profile",
-                ))
+                NoKey::Absent(
+                    Fault::new(
+                        format!("there is no {}", shown_path(&path)),
+                        "create the file with `tccli configure`, or name another profile",
+                    )
+                    .in_chinese("用 `tccli configure` 创建，或指定其他配置档"),
+                )
             } else {
                 NoKey::Broken(no_text.fault)
             }
@@ -121,7 +130,8 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
     let file: File = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let what = format!("not the JSON that tccli writes (line {line}, column {column})");
-        Fault::new(what, "write it anew with `tccli configure`")
+        Fault::new(what, "write the file again with `tccli configure`")
+            .in_chinese("用 `tccli configure` 重新写入")
     })?;
     let option = match profile {
         USUAL_PROFILE => String::new(),
@@ -134,14 +144,16 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
             return Err(Fault::new(
                 "the profile holds no key but refers to the instance's role",
                 "use `type: cvm_role`",
-            ));
+            )
+            .in_chinese("使用 `type: cvm_role`"));
         }
         None | Some("") => None,
         Some(_) => {
             return Err(Fault::new(
-                "the profile is of a `type` that is not known here, so it is not known whose key it has",
+                "the profile has an unknown `type`, so the identity of its key is unknown",
                 "use a profile that `tccli configure` has made",
-            ));
+            )
+            .in_chinese("使用 `tccli configure` 创建的配置档"));
         }
     };
     let is_set = |value: &Value| match value {
@@ -152,7 +164,10 @@ fn parse(text: &str, profile: &str) -> Result<TccliKey, Fault> {
     let set = file.others.iter().filter(|(_, value)| is_set(value));
     other_identity::refuse(set.map(|(name, _)| name.as_str()))?;
     let expires_at = file.expires_at.map(Timestamp::from_second).transpose();
-    let no_time = |_| Fault::new("expiresAt is not a time", "write the file anew with tccli");
+    let no_time = |_| {
+        Fault::new("expiresAt is not a time", "write the file again with tccli")
+            .in_chinese("用 tccli 重新写入该文件")
+    };
     let names = ["secretId", "secretKey", "token"];
     let parts = [&file.secret_id, &file.secret_key, &file.token];
     Ok(TccliKey {
@@ -195,15 +210,15 @@ mod tests {
             ),
             (
                 r#"{"secretId":"AKIDa","secretKey":"hunter2","role-arn":"qcs::cam::uin/1:role/1"}"#,
-                "`role-arn` beside the key says that the key works as somebody else",
+                "`role-arn` beside the key says that the key works as another identity",
             ),
             (
                 r#"{"secretId":"AKIDa","secretKey":"hunter2","use-cvm-role":true}"#,
-                "`use-cvm-role` beside the key says that the key works as somebody else",
+                "`use-cvm-role` beside the key says that the key works as another identity",
             ),
             (
                 r#"{"type":"hunter2","secretId":"AKIDa","secretKey":"hunter2"}"#,
-                "the profile is of a `type` that is not known here, so it is not known whose key it has",
+                "the profile has an unknown `type`, so the identity of its key is unknown",
             ),
             (
                 r#"{"type":"cvm-role"}"#,
@@ -221,6 +236,7 @@ mod tests {
         ] {
             let fault = parse(text, "default").unwrap_err();
             assert_eq!(fault.what, what);
+            assert!(fault.chinese_remedy.is_some(), "{what}");
             assert!(!fault.to_string().contains("hunter2"));
         }
     }

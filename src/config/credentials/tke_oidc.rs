@@ -52,7 +52,8 @@ impl TkeOidc {
         let fault = Fault::new(
             format!("{} {verb} not set", missing.join(", ")),
             "let the pod run as a service account that is bound to a CAM role",
-        );
+        )
+        .in_chinese("让 Pod 使用绑定了 CAM 角色的 ServiceAccount");
         if missing.len() == TKE_VARIABLES.len() {
             return Err(NoKey::Absent(fault));
         }

@@ -188,8 +188,7 @@ fn check_chain(reader: &mut Reader, node: &Node<'_>, environment: &Environment) 
     });
 }
 
-/// Checks a key that is outside the configuration, if there is one. Warns of an id that does
-/// not look like one: it is allowed, and works if the API knows it.
+/// Checks a key that is outside the configuration, if there is one. Warns of an id that does not begin with AKID or IKID: it is allowed, and works if the API knows it.
 fn check_key(
     reader: &mut Reader,
     node: &Node<'_>,
@@ -198,8 +197,8 @@ fn check_key(
     let key = reader.check_external(node, read).flatten();
     if key.is_some_and(|key| !key.has_usual_id()) {
         let fault = Fault::new(
-            "the secret id does not look like one: those of the cloud begin with AKID or IKID",
-            "check it, if the API refuses it",
+            "the secret id does not begin with AKID or IKID, as the cloud's secret ids do",
+            "check the secret id if the API refuses it",
         );
         reader.warn(node, fault);
     }

@@ -140,7 +140,7 @@ fn problems_in_files_are_told_with_their_file_and_line() {
   a.d/a.yml:3: [2].nam: unknown key; did you mean `name`?
   a.d/a.yml:3: [2].name: missing; give each account a name of its own
   a.d/b.yml:1: expected a list, found a map; begin each account with `- name:`, without `accounts:` above
-  a.d/c.yml:3:22: not valid YAML: mismatched bracket '[' closed by '}'; correct the line or the one before
+  a.d/c.yml:3:22: not valid YAML: mismatched bracket '[' closed by '}'; correct this line or the line before
   a.d/d.yml:2: [0].name: the same key is on line 1 already; keep one of the two
   a.d/e.yml:1: [0].name: the same as `[0].name` at a.d/a.yml:1; give each account a name of its own"
     );

@@ -30,11 +30,14 @@ fn a_file_that_is_no_utf8_is_told_as_such() {
     for (bytes, message) in [
         (
             utf16("\u{feff}poll: {}\n"),
-            "the file is UTF-16, or no text",
+            "the file is UTF-16, or is not text",
         ),
-        (utf16("poll: {}\n"), "the file is UTF-16, or no text"),
-        (utf16("\u{feff}"), "the file is UTF-16, or no text"),
-        (b"\xfe\xff\0p".to_vec(), "the file is UTF-16, or no text"),
+        (utf16("poll: {}\n"), "the file is UTF-16, or is not text"),
+        (utf16("\u{feff}"), "the file is UTF-16, or is not text"),
+        (
+            b"\xfe\xff\0p".to_vec(),
+            "the file is UTF-16, or is not text",
+        ),
         (
             b"poll: {}\n# caf\xe9\n".to_vec(),
             "line 2 is not UTF-8 text",
@@ -162,7 +165,7 @@ fn the_limits_that_remain_are_told_as_such() {
         ),
         (
             "poll: &a {b: *a}",
-            "an alias (`*name`) is inside what its own anchor",
+            "an alias (`*name`) is inside the value of its own anchor",
         ),
         (
             "? [a]\n: b",

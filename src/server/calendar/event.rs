@@ -51,19 +51,19 @@ impl Event {
             order.order, source.account
         );
         let advice = if order.is_isolated() {
-            "It has ended and is isolated: its servers have lost their protection. Renew it in \
-             the console before it is destroyed, 30 days after its end."
+            "The order has ended and is isolated: its servers have lost their protection. Renew \
+             the order in the console. It is destroyed 30 days after its end."
         } else if order.is_trial() {
-            "It is a trial or a gift. Buy licences if its servers are to stay protected."
+            "The order is a trial or a gift. Buy licences if its servers need protection later."
         } else if order.is_overdue() {
-            "It should renew itself and has not yet. See whether the balance of the account \
-             suffices, and renew it in the console: its servers lose their protection."
+            "The order should have renewed itself, but has not. Check the balance of the account, \
+             and renew the order in the console: otherwise its servers lose their protection."
         } else if order.renews_itself() {
-            "It renews itself. See that the balance of the account suffices: if the payment \
+            "The order renews itself. Keep the balance of the account sufficient: if the payment \
              fails, its servers lose their protection at once."
         } else {
-            "Nothing renews it. Renew it in the console, or switch its automatic renewal on: \
-             otherwise its servers lose their protection."
+            "Nothing renews the order. Renew the order in the console, or switch its automatic \
+             renewal on: otherwise its servers lose their protection."
         };
         Self::new("license_list", &what, &about, advice, order, source)
     }
@@ -75,14 +75,16 @@ impl Event {
             source.account, order.order
         );
         let advice = if order.is_isolated() {
-            "It has ended and is isolated. Renew it in the console before it is destroyed."
+            "The order has ended and is isolated. Renew the order in the console before it is \
+             destroyed."
         } else if order.is_overdue() {
-            "It should renew itself and has not yet. See whether the balance of the account \
-             suffices, and renew it in the console: logs are no longer kept after its end."
+            "The order should have renewed itself, but has not. Check the balance of the account, \
+             and renew the order in the console: otherwise logs are no longer kept."
         } else if order.renews_itself() {
-            "It renews itself. See that the balance of the account suffices."
+            "The order renews itself. Keep the balance of the account sufficient."
         } else {
-            "Nothing renews it. Renew it in the console: otherwise logs are no longer kept."
+            "Nothing renews the order. Renew the order in the console: otherwise logs are no \
+             longer kept."
         };
         Self::new(
             "history_service",
@@ -115,7 +117,8 @@ impl Event {
         let mut description = format!("{about}\nDeadline: {}\n{advice}", in_china(deadline));
         if let Some(read) = source.stale_since {
             let read = read.utc().strftime("%Y-%m-%d %H:%M");
-            let doubt = format!("\nRead last at {read} UTC: it may have been renewed since.");
+            let doubt =
+                format!("\nLast read at {read} UTC. The order may have been renewed since then.");
             description.push_str(&doubt);
         }
         Some(Self {

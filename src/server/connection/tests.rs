@@ -610,7 +610,7 @@ async fn a_scrape_beyond_a_limit_gets_the_limit_and_when_to_try_again() {
     drop(scrape);
     let held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
     let text =
-        "Answers that other clients have not read yet hold too much memory. Try again later.\n";
+        "Answers that other clients have not read yet take too much memory. Try again later.\n";
     let answer = server.http1(request).await;
     assert_eq!(refusal(&answer), ("503", "10", text), "{answer}");
     drop(held);
@@ -624,7 +624,7 @@ async fn a_page_beyond_the_memory_of_answers_gets_the_limit_and_when_to_try_agai
     let limits = server.context.request_limiter.router.bodies.limits();
     let _held: Vec<_> = std::iter::from_fn(|| limits.try_memory(1024)).collect();
     let text =
-        "Answers that other clients have not read yet hold too much memory. Try again later.\n";
+        "Answers that other clients have not read yet take too much memory. Try again later.\n";
     let mut client = server.http2(65_535).await;
     for path in [
         "/",

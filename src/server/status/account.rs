@@ -165,9 +165,9 @@ pub struct FailureReport {
     pub request_id: Option<String>,
     /// The remedy.
     pub remedy: String,
-    /// The same in Chinese, unless the remedy is for this failure alone.
+    /// The same in Chinese, if there is a translation.
     #[serde(skip)]
-    pub remedy_in_chinese: Option<&'static str>,
+    pub remedy_in_chinese: Option<String>,
 }
 
 /// The use of a rate limit by a key, for all accounts with that key.
@@ -321,10 +321,7 @@ impl CollectorReport {
                 code: error.code.clone(),
                 request_id: error.request_id.clone(),
                 remedy: error.remedy().to_owned(),
-                remedy_in_chinese: match error.remedy {
-                    Some(_) => None,
-                    None => Some(error.reason.remedy_in_chinese()),
-                },
+                remedy_in_chinese: error.remedy_in_chinese().map(str::to_owned),
             }),
             last_attempt_at: attempt.map(|attempt| now.time_of(attempt.at)),
             last_success_at: success.map(|success| now.time_of(success.at)),

@@ -251,11 +251,11 @@ fn failed(failure: &FailureReport, collector: &CollectorReport, view: View) -> M
     }
 }
 
-/// The remedy. One that is for this failure alone is in English only.
+/// The remedy, in English where there is no translation.
 fn to_do(failure: &FailureReport, words: Language) -> Markup {
     let translated = match words {
         Language::English => None,
-        Language::Chinese => failure.remedy_in_chinese,
+        Language::Chinese => failure.remedy_in_chinese.as_deref(),
     };
     html! {
         p {

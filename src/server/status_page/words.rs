@@ -147,7 +147,7 @@ texts! {
     last_success: "Last success", "上次成功";
     never: "never", "从未";
     key: "Key", "密钥";
-    expires: ", expires ", "，到期时间：";
+    expires: ", expires ", "，过期时间：";
     endpoint: "Endpoint", "接入点";
     region: "Region", "地域";
     new_servers_get: "New servers get", "新增主机的防护";

@@ -132,8 +132,8 @@ impl WebConfigFile {
         if self.initial.users.is_empty() {
             return Err(ConfigError::whole(
                 &self.path,
-                "--web.calendar-token-file has no effect, as basic_auth_users has no user and \
-                 everybody gets the calendar",
+                "--web.calendar-token-file has no effect: basic_auth_users has no user, so the \
+                 calendar needs no password",
                 "add a user, or leave the flag out",
             ));
         }
@@ -184,7 +184,7 @@ impl WebConfigFile {
             (Some(tls), Some(_)) => tls.config.clone(),
             _ => Err(ConfigError::whole(
                 &self.path,
-                "the file names no certificate any more, but TLS was on at the start",
+                "the file no longer names a certificate, but TLS was on at the start",
                 "name the certificate again, or restart the exporter to serve plain HTTP",
             )),
         }
@@ -213,8 +213,8 @@ impl WebConfigFile {
         if refreshed.is_err() && !self.hangs.swap(true, Ordering::Relaxed) {
             warn!(
                 file = %self.path.display(),
-                remedy = "check the disks and mounts that it and the files it names are on",
-                "reading the web configuration does not end: the previous settings stay in use"
+                remedy = "check the disk or mount of this file, and of the files that it names",
+                "the web configuration cannot be read in time: the previous settings stay in use"
             );
         }
     }

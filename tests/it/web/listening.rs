@@ -104,7 +104,7 @@ async fn without_a_usable_socket_the_error_names_what_is_missing() {
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(
-        words.contains("socket 0 of those passed cannot be used"),
+        words.contains("socket 0 of the passed sockets cannot be used"),
         "{words}"
     );
 }

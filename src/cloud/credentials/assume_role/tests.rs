@@ -304,6 +304,7 @@ async fn a_failure_of_the_service_has_its_own_reason_its_name_and_a_remedy_that_
             "{error}: {}",
             error.remedy()
         );
+        assert!(error.remedy_in_chinese().is_some(), "{error}");
         let named = error.message.starts_with("STS AssumeRole: ");
         assert!(named || reason == Reason::Clock, "{error}");
     }

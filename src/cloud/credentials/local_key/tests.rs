@@ -112,7 +112,10 @@ async fn an_expired_login_is_refused_with_the_command_that_renews_it() {
 
     tokio::time::advance(Duration::from_secs(60)).await;
     let error = provider.credential().await.unwrap_err();
-    let error = format!("{error}; {}", error.error().remedy());
+    let error = error.error();
+    let chinese = error.remedy_in_chinese().unwrap();
+    assert!(chinese.contains("`tccli sso login --profile ops`"));
+    let error = format!("{error}; {}", error.remedy());
     assert!(error.contains("`tccli sso login --profile ops`"), "{error}");
     assert!(!error.contains("hunter2") && !error.contains("t0ken"));
 

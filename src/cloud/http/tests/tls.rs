@@ -139,7 +139,7 @@ async fn requests_pass_a_proxy_that_is_behind_tls_itself() {
             "me:wrong@",
             format!(
                 "the proxy https://{proxy} answered with HTTP status 407 Proxy Authentication \
-                 Required instead of a tunnel to cwp.example; it wants another user name"
+                 Required instead of a tunnel to cwp.example; the proxy requires another user name"
             ),
         ),
         (
