@@ -1,22 +1,29 @@
 //! From one version to the next, as a user does it: the new rules at first, then one exporter
-//! after the other, each on its address and with its state folder.
+//! after the other, each on its address and with its state folder. Two Prometheus watch, and
+//! notify two Alertmanagers that are a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use cwp_exporter::simulator::{Answer, AnswerFields};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::alertmanager::{Alertmanager, by_day};
 use crate::harness::{
     Cloud, LICENSES_ALONE, Program, config_for, eventually, page_once_ready, program_of,
     repository_path,
 };
+use crate::inbox::Inbox;
 use crate::prometheus::{Prometheus, Sample};
 
 const ACCOUNTS: usize = 6;
 const SHARDS: usize = 2;
 const REPLICAS: usize = 2;
+
+/// The alert that each account has.
+const ALERT: &str = "TencentCloudCWPLicenseNearExpiry";
 
 /// The program of the previous version.
 fn previous_version() -> OsString {
@@ -41,17 +48,62 @@ fn fast_rules() -> String {
 /// The alert on each account, and since when it is active: one evaluation without it, and it
 /// begins anew.
 async fn alerts_since(prometheus: &Prometheus) -> Vec<Sample> {
-    let alerts = r#"ALERTS_FOR_STATE{alertname="TencentCloudCWPLicenseNearExpiry"}
-        and ignoring (alertstate) ALERTS{alertstate="firing"}"#;
+    let alerts = format!(
+        r#"ALERTS_FOR_STATE{{alertname="{ALERT}"}}
+            and ignoring (alertstate) ALERTS{{alertstate="firing"}}"#
+    );
     let all_fire = async || {
-        let alerts = prometheus.series(alerts).await;
+        let alerts = prometheus.series(&alerts).await;
         (alerts.len() == ACCOUNTS).then_some(alerts)
     };
     eventually("an alert on each account", all_fire).await
 }
 
+/// A Prometheus that scrapes the exporters, and notifies these Alertmanagers.
+async fn prometheus(
+    exporters: &[String],
+    alertmanagers: &[Alertmanager],
+    rules: &Path,
+) -> Prometheus {
+    let alertmanagers = alertmanagers
+        .iter()
+        .map(|each| each.url.replace("http://", ""));
+    let alertmanagers: Vec<String> = alertmanagers.collect();
+    let settings = json!({
+        "global": {
+            "scrape_interval": "500ms",
+            "scrape_timeout": "500ms",
+            "evaluation_interval": "500ms",
+        },
+        "rule_files": [rules],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": alertmanagers}]}]},
+        "scrape_configs": [{"job_name": "cwp", "static_configs": [{"targets": exporters}]}],
+    });
+    Prometheus::start("prometheus", &settings).await
+}
+
+/// What was notified of licences: the status, the alert, the account and the beginning of each.
+fn notices(messages: &[Value]) -> BTreeSet<[String; 4]> {
+    let alerts = messages
+        .iter()
+        .flat_map(|message| message["alerts"].as_array().unwrap());
+    let notices = alerts.map(|alert| {
+        let labels = &alert["labels"];
+        let parts = [
+            &alert["status"],
+            &labels["alertname"],
+            &labels["account"],
+            &alert["startsAt"],
+        ];
+        parts.map(|part| part.as_str().unwrap_or_default().to_owned())
+    });
+    notices
+        .filter(|[_, alert, ..]| alert.contains("License"))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Prometheus and the previous version's program"]
+#[ignore = "needs Prometheus, Alertmanager and the previous version's program"]
 async fn an_upgrade_of_shards_and_replicas_from_the_previous_version_interrupts_no_licence_alert() {
     let cloud = Cloud::with_accounts(ACCOUNTS).await;
     for number in 0..ACCOUNTS {
@@ -83,15 +135,27 @@ async fn an_upgrade_of_shards_and_replicas_from_the_previous_version_interrupts_
         addresses.push(exporter.url().await.replace("http://", ""));
         running.push(exporter);
     }
-    let job = json!({"job_name": "cwp", "static_configs": [{"targets": addresses}]});
+    let inbox = Inbox::open().await;
+    let alertmanagers = Alertmanager::pair("alertmanager", &by_day(&inbox.url)).await;
     let rules = folder.path().join("rules.yml");
     let pair = [
-        Prometheus::with_job("prometheus", job.clone(), Some(&rules)).await,
-        Prometheus::with_job("prometheus", job, Some(&rules)).await,
+        prometheus(&addresses, &alertmanagers, &rules).await,
+        prometheus(&addresses, &alertmanagers, &rules).await,
     ];
     let mut before = Vec::new();
     for prometheus in &pair {
         before.push(alerts_since(prometheus).await);
+    }
+    let all_told = async || {
+        let notices = notices(&inbox.messages.borrow());
+        (notices.len() == ACCOUNTS).then_some(notices)
+    };
+    let told = eventually("a notification of each account", all_told).await;
+    let mut known = Vec::new();
+    for alertmanager in &alertmanagers {
+        let since = alertmanager.since(ALERT).await;
+        assert_eq!(since.len(), ACCOUNTS);
+        known.push(since);
     }
 
     for (member, address) in addresses.iter().enumerate() {
@@ -130,6 +194,31 @@ async fn an_upgrade_of_shards_and_replicas_from_the_previous_version_interrupts_
         let of_new_version = prometheus.query(&version).await;
         assert_eq!(of_new_version, [(BTreeMap::new(), 4.0)]);
     }
+    for (alertmanager, before) in alertmanagers.iter().zip(known) {
+        assert_eq!(alertmanager.since(ALERT).await, before);
+    }
+    // What would have been told until now has been told when the end of a later alert is.
+    let later = [json!({"alertname": "TencentCloudCWPExporterRestarting", "job": "later"})];
+    for (status, is_over) in [("firing", false), ("resolved", true)] {
+        for alertmanager in &alertmanagers {
+            match is_over {
+                false => alertmanager.fire(&later).await,
+                true => alertmanager.resolve(&later).await,
+            }
+        }
+        let is_told = async || {
+            let messages = inbox.messages.borrow();
+            let mut of_later = messages
+                .iter()
+                .filter(|message| message["groupLabels"]["job"] == "later");
+            of_later
+                .any(|message| message["status"] == status)
+                .then_some(())
+        };
+        eventually("the later alert to be told", is_told).await;
+    }
+    // Nothing has ended, and nothing was told again as if it were new.
+    assert_eq!(notices(&inbox.messages.borrow()), told);
 }
 
 /// Starts a member of the four at an address, with its state folder and its shard.

@@ -2,19 +2,15 @@
 //! above it makes meaningless, and so makes few messages of many alerts.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
 use super::{absolute, alerts, yaml};
-use crate::harness::{client, computed, eventually, repository_file, within};
+use crate::alertmanager::{Alertmanager, CONFIG, by_day};
+use crate::harness::{computed, eventually, repository_file};
 use crate::inbox::Inbox;
 use crate::prometheus::{each_version, tool};
-
-const CONFIG: &str = "deploy/alertmanager/alertmanager.yml";
 
 #[tokio::test]
 #[ignore = "needs Alertmanager"]
@@ -174,97 +170,6 @@ fn tickets_are_repeated_daily_and_pages_more_often() {
         places("\"api_secret\":\"API-SECRET\"")
     );
     assert_eq!(places("\"url\""), places("\"url\":\"http://127.0.0.1:"));
-}
-
-/// A running Alertmanager. It is killed when dropped.
-struct Alertmanager {
-    url: String,
-    http: reqwest::Client,
-    _child: Child,
-    _folder: tempfile::TempDir,
-}
-
-impl Alertmanager {
-    /// Starts `program` with this configuration, on a free port.
-    async fn start(program: &str, config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("alertmanager.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut child = Command::new(program)
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!("--storage.path={}", folder.path().display()))
-            .args([
-                "--web.listen-address=127.0.0.1:0",
-                "--cluster.listen-address=",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut log = String::new();
-        let address = within("Alertmanager to listen", async {
-            loop {
-                let line = lines.next_line().await.unwrap();
-                let line = line.unwrap_or_else(|| panic!("{program} has ended:\n{log}"));
-                log.push_str(&line);
-                log.push('\n');
-                if line.contains(r#"msg="Listening on""#) {
-                    let address = line.split("address=").nth(1).unwrap();
-                    return address.split(' ').next().unwrap().to_owned();
-                }
-            }
-        })
-        .await;
-        // Nobody reads what it says of messages that it cannot send.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self {
-            url: format!("http://{address}/api/v2/alerts"),
-            http: client(),
-            _child: child,
-            _folder: folder,
-        }
-    }
-
-    /// Lets these alerts fire, in requests of 64 as Prometheus sends them.
-    async fn fire(&self, labels: &[Value]) {
-        self.post(labels, |labels| json!({ "labels": labels }))
-            .await;
-    }
-
-    /// Ends these alerts.
-    async fn resolve(&self, labels: &[Value]) {
-        let (start, end) = ("2000-01-01T00:00:00Z", "2000-01-02T00:00:00Z");
-        let times = |labels: &Value| json!({"labels": labels, "startsAt": start, "endsAt": end});
-        self.post(labels, times).await;
-    }
-
-    async fn post(&self, labels: &[Value], alert: impl Fn(&Value) -> Value) {
-        for labels in labels.chunks(64) {
-            let alerts: Vec<Value> = labels.iter().map(&alert).collect();
-            let request = self.http.post(&self.url);
-            let request = request.header("content-type", "application/json");
-            let response = request.body(json!(alerts).to_string()).send().await;
-            assert_eq!(response.unwrap().status(), 200);
-        }
-    }
-
-    /// The alerts that are muted, each by its job and its label `variant`.
-    async fn muted(&self) -> BTreeSet<(String, String)> {
-        let response = self.http.get(&self.url).send().await.unwrap();
-        let text = response.text().await.unwrap();
-        let alerts: Vec<Value> = serde_json::from_str(&text).unwrap();
-        let muted = alerts.iter().filter(|alert| {
-            let is_target = alert["labels"]["variant"].is_string();
-            is_target && alert["status"]["inhibitedBy"] != json!([])
-        });
-        let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap().to_owned();
-        muted
-            .map(|alert| (label(alert, "job"), label(alert, "variant")))
-            .collect()
-    }
 }
 
 const FAILING: [&str; 3] = ["ManyAccountsFailing", "AccountFailing", "CollectorFailing"];
@@ -461,26 +366,6 @@ async fn an_alert_mutes_a_weaker_one_of_its_name_and_nothing_for_another_reason(
         })
         .await;
     }
-}
-
-/// The configuration with an inbox for every receiver, by day, and with short waits.
-fn by_day(inbox: &str) -> String {
-    let text = repository_file(CONFIG)
-        .replace(": 30s\n", ": 1s\n")
-        .replace(": 5m\n", ": 2s\n")
-        .replace(": 30m\n", ": 10s\n")
-        .replace(
-            "mute_time_intervals: [night]\n",
-            "mute_time_intervals: []\n",
-        );
-    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-    for receiver in config["receivers"].as_array_mut().unwrap() {
-        if receiver["name"] != "nobody" {
-            let webhook = json!([{"url": inbox, "send_resolved": true}]);
-            *receiver = json!({"name": receiver["name"], "webhook_configs": webhook});
-        }
-    }
-    config.to_string()
 }
 
 /// The messages about a job: receiver, status and alert.
