@@ -6,10 +6,6 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SOURCE_REVISION");
-    // Git appends to it whenever another commit is checked out.
-    if Path::new(".git/logs/HEAD").exists() {
-        println!("cargo::rerun-if-changed=.git/logs/HEAD");
-    }
     // Outside a git checkout (a source archive, a vendored build) the packager says it.
     let revision = variable("SOURCE_REVISION").or_else(checked_out);
     set("CWP_EXPORTER_REVISION", revision);
@@ -18,6 +14,10 @@ fn main() {
 
 /// The commit that is checked out, read from Git's files, as there may be no Git.
 fn checked_out() -> Option<String> {
+    // Git appends to it whenever another commit is checked out.
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    }
     let head = text(".git/HEAD")?;
     let commit = match head.strip_prefix("ref: ") {
         None => head.clone(),

@@ -38,12 +38,14 @@ pub fn run(input: &[u8]) {
     let (number, status) = head.split_once(' ').unwrap_or((&head, ""));
     let all = collectors::all();
     let collector = all[number.parse().unwrap_or(0_usize).min(all.len() - 1)];
-    let status = match status.parse() {
-        Ok(status @ 200..600) => status,
-        _ => 200,
-    };
+    let status = status
+        .parse()
+        .ok()
+        .filter(|status| (200..600).contains(status));
+    let status = status.unwrap_or(200);
     let bodies: Vec<Bytes> = parts(bodies).map(Bytes::copy_from_slice).collect();
-    let texts: Vec<Option<String>> = bodies.iter().map(|body| as_read(body)).collect();
+    let texts = bodies.iter().map(|body| std::str::from_utf8(body).ok());
+    let texts: Vec<Option<String>> = texts.map(|text| text.map(str::to_owned)).collect();
     let network = Script {
         status,
         bodies,
@@ -108,15 +110,29 @@ impl HttpSend for Script {
     }
 }
 
-/// The text of a body, without the secret; nothing if it is no text.
-fn as_read(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    Some(text.replace(SECRET, "<secret>"))
+/// A text without the secret.
+fn without_secret(text: &str) -> String {
+    text.replace(SECRET, "<secret>")
+}
+
+/// A value without the secret, in whatever way it was written.
+fn cleaned(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_secret(&text)),
+        Value::Array(items) => items.into_iter().map(cleaned).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields
+                .map(|(name, value)| (without_secret(&name), cleaned(value)))
+                .collect()
+        }
+        other => other,
+    }
 }
 
 /// The object `Response` of a text.
 fn response(text: &str) -> Option<Value> {
-    let mut envelope: Value = serde_json::from_str(text).ok()?;
+    let mut envelope = cleaned(serde_json::from_str(text).ok()?);
     Some(envelope.get_mut("Response")?.take())
 }
 
@@ -130,7 +146,7 @@ fn check_envelope(status: u16, text: Option<&str>, answer: &Result<ApiAnswer, Er
         return;
     };
     // It refuses what it cannot hold, such as numbers beyond a double, which nobody reads here.
-    let Ok(envelope) = serde_json::from_str::<Value>(text) else {
+    let Ok(envelope) = serde_json::from_str::<Value>(text).map(cleaned) else {
         return;
     };
     let response = &envelope["Response"];
@@ -141,8 +157,8 @@ fn check_envelope(status: u16, text: Option<&str>, answer: &Result<ApiAnswer, Er
             assert!(is_good, "{text}");
             let fields = response.as_object().expect("it is an object").iter();
             let fields = fields.filter(|(name, value)| {
-                !matches!(name.as_str(), "Error" | "RequestId")
-                    && !(value.is_null() && name.is_empty())
+                let is_nothing = value.is_null() && name.is_empty();
+                !matches!(name.as_str(), "Error" | "RequestId") && !is_nothing
             });
             for (name, value) in fields {
                 let read = answer.fields.get(name).expect("every field is there");
@@ -178,7 +194,7 @@ fn is_unambiguous(text: &str) -> bool {
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
-                is_unambiguous &= names.insert(name);
+                is_unambiguous &= names.insert(without_secret(&name));
             }
             Ok(is_unambiguous)
         }

@@ -1,19 +1,23 @@
-//! The configuration: a YAML file, and environment variables over it.
+//! The configuration: a YAML file, files with more accounts, and environment variables over it.
 //!
-//! The first part of an input is the file; each further part is `NAME=value`, where the
-//! variable is `CWP_EXPORTER_NAME`.
+//! The first part of an input is the file. Each further part is `NAME=value`, where the
+//! variable is `CWP_EXPORTER_NAME`, or the name of a file of [`MORE`] and, from the next line
+//! on, that file.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cwp_exporter::collectors;
 use cwp_exporter::config::{Config, ConfigError, Environment};
 use serde_json::Value;
 
-use crate::input::{parts, text};
+use crate::input::{first_line, parts, text};
 use crate::measure::{Bound, bounded};
+
+/// The files with more accounts that there can be.
+const MORE: [&str; 2] = ["a.yml", "b.yml"];
 
 /// A problem for each byte is text of some hundred bytes, sorted and copied.
 const BOUND: Bound = Bound {
@@ -24,32 +28,44 @@ const BOUND: Bound = Bound {
 pub fn run(input: &[u8]) {
     let mut parts = parts(input);
     let yaml = parts.next().unwrap_or_default();
-    let variables = parts.filter_map(|part| {
-        let part = text(part).replace('\0', "");
-        let (name, value) = part.split_once('=')?;
-        Some((
-            format!("CWP_EXPORTER_{}", name.to_uppercase()),
-            value.to_owned(),
-        ))
-    });
-    let variables: Vec<(String, String)> = variables.collect();
-    let config = bounded(input.len(), &BOUND, || load(yaml, &variables));
+    if looks_elsewhere(yaml) {
+        return;
+    }
+    let mut variables = Vec::new();
+    let mut more = BTreeMap::new();
+    for part in parts {
+        let (name, content) = first_line(part);
+        if let Some(name) = MORE.into_iter().find(|known| known.as_bytes() == name) {
+            more.insert(name, content);
+        } else if let Some((name, value)) = text(part).replace('\0', "").split_once('=') {
+            let name = format!("CWP_EXPORTER_{}", name.to_uppercase());
+            variables.push((name, value.to_owned()));
+        }
+    }
+    let files = Files { yaml, more };
+    let config = bounded(input.len(), &BOUND, || load(&files, &variables));
     let config = match config {
         Ok(config) => config,
         Err(error) => {
             let shown = format!("{error} {error:?}");
             let is_in_a_name = variables.iter().any(|(name, _)| name.contains("HUNTER2"));
             let is_shown = shown.to_lowercase().contains("hunter2");
-            assert!(is_in_a_name || has_key(yaml) || !is_shown, "{shown}");
+            let is_key = has_key(yaml) || files.more.values().any(|yaml| has_key(yaml));
+            assert!(is_in_a_name || is_key || !is_shown, "{shown}");
             return;
         }
     };
-    check_values(yaml, &variables, &config);
+    if variables.is_empty() {
+        check_values(&files, &config);
+    }
 
     // What is shown is a configuration that means the same.
     let shown = config.to_yaml().expect("every configuration can be shown");
-    let again = load(shown.as_bytes(), &[]).unwrap_or_else(|error| panic!("{error}\n{shown}"));
-    assert_eq!(again.to_yaml().expect("it was shown before"), shown);
+    let again =
+        load(&Files::one(shown.as_bytes()), &[]).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+    // The comments say where accounts were from.
+    let (_, meant) = shown.split_at(shown.find("poll:").expect("all of it is shown"));
+    assert_eq!(again.to_yaml().expect("it was shown before"), meant);
     assert_eq!(again.poll, config.poll);
     assert_eq!(again.collectors, config.collectors);
     assert_eq!(again.api.endpoint, config.api.endpoint);
@@ -69,18 +85,51 @@ pub fn run(input: &[u8]) {
     }
     // Variables with odd names are warned of, too, and are not shown.
     if variables.is_empty() {
-        assert_eq!(again.warnings().len(), config.warnings().len(), "{shown}");
+        let of_files = |warning: &&String| warning.contains("accounts_files");
+        let warnings = config.warnings().iter().filter(|it| !of_files(it)).count();
+        assert_eq!(again.warnings().len(), warnings, "{shown}");
     }
 }
 
-fn load(yaml: &[u8], variables: &[(String, String)]) -> Result<Config, ConfigError> {
+/// Whether a pattern of files could leave the folder, and search the whole machine.
+fn looks_elsewhere(yaml: &[u8]) -> bool {
+    let yaml = text(yaml);
+    let after = yaml.split_once("accounts_files").map(|(_, after)| after);
+    after.is_some_and(|after| {
+        ["..", "**", "\\"].iter().any(|it| after.contains(it)) || has_root(after)
+    })
+}
+
+/// Whether a slash begins some text.
+fn has_root(yaml: &str) -> bool {
+    let mut slashes = yaml.match_indices('/');
+    slashes.any(|(at, _)| {
+        !yaml[..at].ends_with(|char: char| char.is_ascii_alphanumeric() || char == '/')
+    })
+}
+
+/// What is in the folder of the configuration.
+struct Files<'a> {
+    yaml: &'a [u8],
+    /// The files with more accounts, by name.
+    more: BTreeMap<&'static str, &'a [u8]>,
+}
+
+impl<'a> Files<'a> {
+    fn one(yaml: &'a [u8]) -> Self {
+        let more = BTreeMap::new();
+        Self { yaml, more }
+    }
+}
+
+fn load(files: &Files<'_>, variables: &[(String, String)]) -> Result<Config, ConfigError> {
     let key = [
         ("TENCENTCLOUD_SECRET_ID", "AKIDfuzz"),
         ("TENCENTCLOUD_SECRET_KEY", "key"),
     ];
     let key = key.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let environment: Environment = variables.iter().cloned().chain(key).collect();
-    with_file(yaml, |path| {
+    with_files(files, |path| {
         Config::load(
             Some(path),
             &environment,
@@ -103,35 +152,67 @@ pub fn has_key(yaml: &[u8]) -> bool {
 
 /// Calls `read` with the path of a file with this content.
 pub fn with_file<T>(content: &[u8], read: impl FnOnce(&Path) -> T) -> T {
+    with_files(&Files::one(content), read)
+}
+
+/// Calls `read` with the path of the configuration, in a folder with these files.
+fn with_files<T>(files: &Files<'_>, read: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
-        static FILE: RefCell<Option<(tempfile::NamedTempFile, PathBuf)>> = const { RefCell::new(None) };
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
+        /// The names of the files with more accounts that are there.
+        static THERE: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
     }
-    FILE.with_borrow_mut(|file| {
-        let (file, path) = file.get_or_insert_with(|| {
-            let file = tempfile::NamedTempFile::new().expect("a folder for a file");
-            let path = fs::canonicalize(file.path()).expect("the file is there");
-            (file, path)
-        });
-        let file = file.as_file_mut();
-        file.set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .expect("an empty file");
-        file.write_all(content).expect("a written file");
-        read(path)
+    FOLDER.with(|folder| {
+        let write = |name: &str, content: &[u8]| {
+            fs::write(folder.path().join(name), content).expect("a written file");
+        };
+        for name in THERE.take() {
+            fs::remove_file(folder.path().join(name)).expect("the file is there");
+        }
+        for (name, content) in &files.more {
+            write(name, content);
+        }
+        THERE.set(files.more.keys().copied().collect());
+        write("main", files.yaml);
+        read(&folder.path().join("main"))
     })
 }
 
-/// Where the file alone decides, the values are those that another reader finds.
-fn check_values(yaml: &[u8], variables: &[(String, String)], config: &Config) {
-    if !variables.is_empty() {
-        return;
+/// The texts of a list of patterns that another reader finds, as far as the names of the files
+/// that these match are known here.
+fn matched(patterns: &Value, files: &Files<'_>) -> Option<Vec<&'static str>> {
+    let patterns = patterns.as_array().map_or(&[][..], Vec::as_slice);
+    let mut names = Vec::new();
+    for pattern in patterns {
+        match pattern.as_str()? {
+            "*.yml" | "?.yml" | "[ab].yml" => names.extend(files.more.keys()),
+            other => names.push(MORE.into_iter().find(|name| *name == other)?),
+        }
     }
-    let yaml = String::from_utf8_lossy(yaml);
-    let Ok(file) = serde_saphyr::from_str::<Value>(&yaml) else {
+    names.sort_unstable();
+    names.dedup();
+    Some(names)
+}
+
+/// Where the file alone decides, the values are those that another reader finds.
+fn check_values(files: &Files<'_>, config: &Config) {
+    let read = |yaml: &[u8]| serde_saphyr::from_str::<Value>(&text(yaml)).ok();
+    let Some(file) = read(files.yaml) else {
         return;
     };
-    let accounts = file["accounts"].as_array();
-    for (written, account) in accounts.into_iter().flatten().zip(&config.accounts) {
+    let Some(names) = matched(&file["accounts_files"], files) else {
+        return;
+    };
+    let more = names.iter().map(|name| read(files.more.get(name)?));
+    let Some(more) = more.collect::<Option<Vec<Value>>>() else {
+        return;
+    };
+    let lists = [&file["accounts"]].into_iter().chain(&more);
+    let accounts: Vec<&Value> = lists.filter_map(Value::as_array).flatten().collect();
+    if !accounts.is_empty() {
+        assert_eq!(accounts.len(), config.accounts.len());
+    }
+    for (written, account) in accounts.into_iter().zip(&config.accounts) {
         if let Value::String(name) = &written["name"] {
             assert_eq!(*name, account.name);
         }

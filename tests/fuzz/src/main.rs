@@ -7,14 +7,17 @@
 #![no_main]
 
 mod answers;
+mod coding;
 mod config;
 mod credentials;
 mod exchange;
 mod exposition;
+mod handshake;
 mod input;
 mod measure;
 mod moment;
 mod negotiation;
+mod network;
 mod reader;
 mod request;
 mod scenario;
@@ -30,12 +33,14 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// Every target, by name. `tests/fuzz/run` has the same names.
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 12] = [
     ("answers", answers::run),
     ("config", config::run),
     ("credentials", credentials::run),
     ("exposition", exposition::run),
+    ("handshake", handshake::run),
     ("negotiation", negotiation::run),
+    ("network", network::run),
     ("request", request::run),
     ("scenario", scenario::run),
     ("simulator", simulator::run),
@@ -47,6 +52,7 @@ static TARGET: OnceLock<Target> = OnceLock::new();
 
 fuzz_target!(
     init: {
+        #[expect(clippy::disallowed_methods, reason = "libFuzzer has the arguments")]
         let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
         let target = TARGETS.iter().find(|(known, _)| *known == name);
         let (_, target) = target.unwrap_or_else(|| panic!("FUZZ_TARGET names no target: {name}"));

@@ -31,22 +31,54 @@ accounts:
 type Headers = [(HeaderName, HeaderValue)];
 
 thread_local! {
-    static SIMULATOR: RefCell<Exchange> = RefCell::new(Exchange::with(async || {
-        let scenario = Scenario::parse(SCENARIO).expect("the scenario is good");
+    static SIMULATOR: RefCell<Exchange> = RefCell::new(
+        simulator(Scenario::parse(SCENARIO).expect("the scenario is good"))
+    );
+}
+
+/// The simulated API, at [`NOW`] for ever.
+fn simulator(scenario: Scenario) -> Exchange {
+    Exchange::with(async || {
         let clock = Clock::new(|| Timestamp::from_second(NOW).expect("a time"));
         let anywhere = "127.0.0.1:0".parse().expect("an address");
-        let simulator = Simulator::bind(anywhere, scenario, clock).await.expect("a free port");
+        let simulator = Simulator::bind(anywhere, scenario, clock)
+            .await
+            .expect("a free port");
         let address = simulator.local_addr();
         tokio::spawn(simulator.run_until(std::future::pending()));
         address
-    }));
+    })
+}
+
+/// What the account with this key, of this scenario, is answered to an action at first.
+pub fn first_answer(scenario: Scenario, action: &str, (id, key): (&str, &str)) -> Value {
+    let authorization = format!(
+        "TC3-HMAC-SHA256 Credential={id}/2024-06-01/cwp/tc3_request, \
+         SignedHeaders=content-type;host, Signature={{sign}}"
+    );
+    let (now, body) = (NOW.to_string(), b"{}");
+    let headers = [
+        ("host", "cwp.tencentcloudapi.com"),
+        ("content-type", "application/json"),
+        ("x-tc-action", action),
+        ("x-tc-version", "2018-02-28"),
+        ("x-tc-timestamp", &now),
+        ("authorization", &authorization),
+    ];
+    let mut headers = headers.map(|(name, value)| {
+        let value = HeaderValue::from_str(value).expect("ASCII");
+        (HeaderName::from_static(name), value)
+    });
+    sign(&mut headers, body, key);
+    let answer = simulator(scenario).ask("POST /", &headers, body);
+    serde_json::from_slice(&answer.body).expect("the answer is JSON")
 }
 
 pub fn run(input: &[u8]) {
     let mut parts = parts(input);
     let mut headers = headers(parts.next().unwrap_or_default());
     let body = parts.next().unwrap_or_default();
-    sign(&mut headers, body);
+    sign(&mut headers, body, KEY);
     let answer = SIMULATOR.with_borrow_mut(|simulator| simulator.ask("POST /", &headers, body));
     assert_eq!(answer.status, 200);
     let shown = answer.body.escape_ascii().to_string();
@@ -74,7 +106,7 @@ fn is_empty(body: &[u8]) -> bool {
 }
 
 /// Puts the right signature where `{sign}` is.
-fn sign(headers: &mut Headers, body: &[u8]) {
+fn sign(headers: &mut Headers, body: &[u8], key: &str) {
     let Some((_, value)) = headers.iter().find(|(name, _)| name == "authorization") else {
         return;
     };
@@ -88,7 +120,14 @@ fn sign(headers: &mut Headers, body: &[u8]) {
         return;
     };
     let seconds = once(headers, "x-tc-timestamp").unwrap_or_default();
-    let Some(signature) = signature(headers, body, scope, names, seconds, false) else {
+    let signed = Signed {
+        headers,
+        body,
+        scope,
+        names,
+        seconds,
+    };
+    let Some(signature) = signed.signature(key, false) else {
         return;
     };
     let signed = text.replace("{sign}", &signature);
@@ -129,9 +168,16 @@ fn is_authentic<'a>(headers: &'a Headers, body: &[u8]) -> Option<&'a str> {
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b";-".contains(&byte));
     let is_complete = list.contains(&"content-type") && list.contains(&"host");
     let has_names = list.iter().all(|name| !name.is_empty());
+    let signed = Signed {
+        headers,
+        body,
+        scope: &scope,
+        names,
+        seconds,
+    };
     let mut signatures = [false, true]
         .into_iter()
-        .filter_map(|lower| signature(headers, body, &scope, names, seconds, lower));
+        .filter_map(|lower| signed.signature(KEY, lower));
     let is_signed = signatures.any(|signature| signature == signature_sent);
     let is_good = is_near
         && is_json
@@ -158,38 +204,44 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     Some(rest.split_once(end)?.0)
 }
 
-/// TC3-HMAC-SHA256 as the documentation of the API describes it.
-fn signature(
-    headers: &Headers,
-    body: &[u8],
-    scope: &str,
-    names: &str,
-    seconds: &str,
-    lower: bool,
-) -> Option<String> {
-    let mut canonical = "POST\n/\n\n".to_owned();
-    for name in names.split(';') {
-        let mut values = headers.iter().filter(|(known, _)| known == name);
-        let (_, value) = values.next()?;
-        let mut value = value.to_str().ok()?.trim().to_owned();
-        if values.next().is_some() {
-            return None;
+/// What is signed.
+struct Signed<'a> {
+    headers: &'a Headers,
+    body: &'a [u8],
+    scope: &'a str,
+    /// The names of the headers that are signed.
+    names: &'a str,
+    seconds: &'a str,
+}
+
+impl Signed<'_> {
+    /// TC3-HMAC-SHA256 as the documentation of the API describes it.
+    fn signature(&self, key: &str, lower: bool) -> Option<String> {
+        let (scope, names, seconds) = (self.scope, self.names, self.seconds);
+        let mut canonical = "POST\n/\n\n".to_owned();
+        for name in names.split(';') {
+            let mut values = self.headers.iter().filter(|(known, _)| known == name);
+            let (_, value) = values.next()?;
+            let mut value = value.to_str().ok()?.trim().to_owned();
+            if values.next().is_some() {
+                return None;
+            }
+            if lower {
+                value.make_ascii_lowercase();
+            }
+            canonical += &format!("{name}:{value}\n");
         }
-        if lower {
-            value.make_ascii_lowercase();
-        }
-        canonical += &format!("{name}:{value}\n");
+        canonical += &format!("\n{names}\n{}", hex(&Sha256::digest(self.body)));
+        let text = format!(
+            "TC3-HMAC-SHA256\n{seconds}\n{scope}\n{}",
+            hex(&Sha256::digest(canonical.as_bytes()))
+        );
+        let mut parts = scope.split('/');
+        let (date, service) = (parts.next()?, parts.next()?);
+        let key = mac(format!("TC3{key}").as_bytes(), date);
+        let key = mac(&mac(&key, service), "tc3_request");
+        Some(hex(&mac(&key, &text)))
     }
-    canonical += &format!("\n{names}\n{}", hex(&Sha256::digest(body)));
-    let text = format!(
-        "TC3-HMAC-SHA256\n{seconds}\n{scope}\n{}",
-        hex(&Sha256::digest(canonical.as_bytes()))
-    );
-    let mut parts = scope.split('/');
-    let (date, service) = (parts.next()?, parts.next()?);
-    let key = mac(format!("TC3{KEY}").as_bytes(), date);
-    let key = mac(&mac(&key, service), "tc3_request");
-    Some(hex(&mac(&key, &text)))
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {

@@ -1,10 +1,12 @@
-//! The web configuration: what it sets is what another reader finds in the file.
+//! The web configuration: what it sets is what another reader finds in the file, and neither an
+//! error nor debug output shows a line of a private key.
 
 use cwp_exporter::config::Environment;
 use cwp_exporter::server::web_config::WebConfigFile;
 use serde_json::Value;
 
 use crate::config::{has_key, with_file};
+use crate::input::text;
 use crate::measure::{Bound, bounded};
 
 /// A problem for each byte is text of some hundred bytes, sorted and copied.
@@ -24,11 +26,13 @@ pub fn run(input: &[u8]) {
         Err(error) => {
             let shown = format!("{error} {error:?}");
             assert!(has_key(input) || !shown.contains("hunter2"), "{shown}");
+            assert!(!shows_key(input, &shown), "{shown}");
             return;
         }
     };
     let config = file.initial();
     let debugged = format!("{file:?}");
+    assert!(!shows_key(input, &debugged), "{debugged}");
     for hash in config.users.values() {
         assert!(!debugged.contains(hash.text()), "{debugged}");
         assert!((4..=31).contains(&hash.cost()));
@@ -66,4 +70,20 @@ pub fn run(input: &[u8]) {
     if config.tls.is_some() {
         assert!(!written["tls_server_config"].is_null());
     }
+}
+
+/// Whether a line of the private key in the file is part of `shown`.
+fn shows_key(input: &[u8], shown: &str) -> bool {
+    let input = text(input);
+    let Some((_, key)) = input.split_once("BEGIN PRIVATE KEY-----") else {
+        return false;
+    };
+    let key = key.split("-----END").next().unwrap_or_default();
+    let mut lines = key.lines().map(str::trim);
+    // What has another character may be the name of a key.
+    let is_base64 = |line: &str| {
+        line.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+    };
+    lines.any(|line| line.len() >= 32 && is_base64(line) && shown.contains(line))
 }
