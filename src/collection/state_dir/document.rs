@@ -280,6 +280,8 @@ pub(super) mod fixture {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::fixture::MAX_AGE;
     use super::*;
     use crate::cloud::scripted::running_clock;
@@ -339,6 +341,19 @@ mod tests {
             state.samples(moment(later), MAX_AGE).is_none(),
             "ten minutes old"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_number_comes_back_to_the_last_bit(value in prop::num::f64::POSITIVE | prop::num::f64::NORMAL) {
+            let fresh = store("a", "x", None);
+            restore(&saved(&store("a", "x", Some(value))), &fresh, noon());
+            let success = state(&fresh).last_success.clone().unwrap();
+            let values: Vec<u64> = success.samples.iter().map(|sample| sample.value.to_bits()).collect();
+            prop_assert_eq!(values, [value.to_bits(); 2]);
+        }
     }
 
     #[tokio::test(start_paused = true)]
