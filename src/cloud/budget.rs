@@ -191,8 +191,8 @@ impl Lanes {
 }
 
 impl Permit {
-    /// Returns when the request, still unanswered, must be given up because it delays
-    /// others. Before that it moves to the slow lane, if that has a permit.
+    /// Returns when the request, still unanswered, must be given up because it delays others.
+    /// Before that, the request moves to the slow lane, if the slow lane has a permit.
     pub async fn overdue(&mut self) {
         if self.lane == Lane::Slow {
             return std::future::pending().await;

@@ -86,7 +86,7 @@ pub trait Provider: Send + Sync {
     /// The credential to use now, obtained anew if it is time.
     fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>>;
 
-    /// The credential that was handed out last, if there was one. Waits for nothing.
+    /// The credential that was returned last, if there was one. Waits for nothing.
     fn current(&self) -> Option<Arc<Credential>>;
 
     /// Obtains another credential at once, because the cloud refused `rejected`.
@@ -161,7 +161,7 @@ impl Context {
         }
     }
 
-    /// Whether a provider of the other context would do the same in this one.
+    /// Whether a provider of the other context can be used in this context.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.http, &other.http)
@@ -190,7 +190,7 @@ impl Providers {
         }
     }
 
-    /// The provider that `credentials` ask for, the same one for equal ones.
+    /// The provider of `credentials`; equal credentials share one provider.
     pub fn provider(&mut self, credentials: &Credentials) -> Arc<dyn Provider> {
         if let Some(made) = self.made.get(credentials) {
             return Arc::clone(made);

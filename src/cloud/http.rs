@@ -109,7 +109,7 @@ impl Network {
         let setup = Setup::new(trust, proxies, current.max_age);
         if let Some(roots) = roots {
             let ready = setup.ready_with(roots)?;
-            // It is new, so nobody else has set it.
+            // The value is new, so nobody else has set it.
             let _ = setup.ready.set(ready);
         }
         Ok(Some(Reconfigured(Arc::new(setup))))
@@ -283,7 +283,7 @@ fn cut(error: reqwest::Error) -> Error {
     Error::new(reason, format!("the answer broke off: {why}"))
 }
 
-/// An error with its causes, which reqwest leaves out of its own words.
+/// An error with its causes, which the texts of reqwest do not have.
 fn with_sources(error: &reqwest::Error) -> String {
     let words: Vec<String> = failure::causes(error).map(ToString::to_string).collect();
     words.join(": ")

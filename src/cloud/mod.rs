@@ -85,12 +85,12 @@ pub struct Error {
     pub message: String,
     /// The handle by which the cloud's support finds the call.
     pub request_id: Option<String>,
-    /// What to do about this failure, where it is not what to do about all of its class.
+    /// The remedy for this failure, if it differs from the remedy for the reason.
     pub remedy: Option<Box<Remedy>>,
 }
 
 impl Error {
-    /// What an operator does about it, as an instruction.
+    /// The remedy, as an instruction for an operator.
     #[must_use]
     pub fn remedy(&self) -> &str {
         match &self.remedy {

@@ -14,7 +14,7 @@ use crate::system::clock::Clock;
 type Script = dyn Fn(&Sent, usize) -> ScriptedReply + Send + Sync;
 type ScriptedReply = BoxFuture<'static, Result<Response<Bytes>, Error>>;
 
-/// Answers each request as its script says, and remembers it.
+/// Answers each request as the script says, and remembers the request.
 pub(crate) struct Scripted {
     script: Box<Script>,
     sent: Mutex<Vec<Sent>>,

@@ -247,7 +247,7 @@ mod tests {
         };
         let mut logs: Vec<FailureLog> = (0..1000).map(refused).collect();
         for (account, log) in logs.iter_mut().enumerate() {
-            // As long as it lasts, it is no news.
+            // A failure that lasts is logged only once.
             tokio::time::advance(Duration::from_secs(1)).await;
             let account = format!("a{account}");
             log.record(&account, "c", &Err(Error::new(Reason::Permission, "no")));

@@ -149,7 +149,7 @@ impl Fleet {
         &self.shared.context.metrics
     }
 
-    /// The network, which tells what a new configuration changes of it.
+    /// The network settings, to compare with those of a new configuration.
     #[must_use]
     pub fn network(&self) -> Option<Arc<Network>> {
         self.network.clone()

@@ -28,7 +28,7 @@ const FIRST_SPACING: Duration = Duration::from_millis(100);
 /// interval. Where the place comes sooner, the first collection waits for the place.
 const MIN_GAP: Duration = Duration::from_secs(1);
 
-/// Starts that are closer together than this form batches.
+/// Starts with a shorter distance form batches.
 const BATCH_BELOW: Duration = Duration::from_millis(10);
 
 /// How many tasks start at the same moment at the most: as many as may be in flight by
@@ -198,8 +198,8 @@ impl Ticks {
 
     /// The first tick after `now`.
     ///
-    /// A collection that outlasts its interval costs the ticks it overran. Making up for
-    /// them would burst; going on at once would undo the even spread.
+    /// A collection that takes longer than its interval skips the ticks of this time. Making
+    /// up for them would burst; going on at once would undo the even spread.
     fn next_tick(self, now: Instant) -> Instant {
         if now < self.place {
             return self.place;
@@ -239,7 +239,7 @@ async fn repeat(collection: Arc<Collection>, ticks: Ticks, mut log: FailureLog) 
     loop {
         collection.set_due(tick);
         tokio::time::sleep_until(tick).await;
-        // Boxed, so that a task that waits, as nearly all do, holds nothing of it.
+        // Boxed, so that a waiting task, which is the usual case, uses no memory for it.
         let outcome = Box::pin(collection.run()).await;
         log.record(collection.account(), collection.collector(), &outcome);
         tick = ticks.next_tick(Instant::now());

@@ -23,7 +23,7 @@ pub use revision::Revision;
 pub use slot::{Slot, TaskState};
 pub use store::{Accounts, Store};
 
-/// What one collector knows of one account at a moment.
+/// The knowledge of one collector about one account at a moment.
 #[derive(Debug, Clone, Default)]
 pub struct CollectorState {
     /// The last collection that ended.

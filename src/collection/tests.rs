@@ -18,7 +18,7 @@ use crate::config::{Config, Credentials, Environment, IdSource, SecretSource, St
 use crate::system::logging;
 use crate::system::logging::fixture::CapturedLog;
 
-/// Everything that holds a secret or leads to one, as a panic would show it.
+/// Everything that holds a secret or refers to a secret, as a panic would show it.
 fn everything_in_reach(credential: &Credential) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cwp.yml");
@@ -74,7 +74,7 @@ fn a_panic_is_a_failed_collection_and_its_message_holds_no_secret() {
     for part in [
         "the exporter panicked",
         "the exporter panicked while it read the answer; please report this",
-        // What there was to show is there, but for its secrets.
+        // The output has everything but the secrets.
         "x-tc-token",
         "AKIDtest",
         "proxy_url: Some(ProxyUrl(http://<secret>@proxy))",

@@ -17,7 +17,8 @@ use crate::metrics::MetricDef;
 pub mod defs {
     crate::metrics::define_metrics! {
         DEADLINE = Gauge "tencentcloud_cwp_log_service_deadline_timestamp_seconds" ["account"]
-            "When the order of the log service ends (EndTime, in UTC+8); absent where none was bought. Unit: Unix time in seconds. Polled and cached."
+            "Deadline of the order of the log service (EndTime, in UTC+8); absent if the log \
+             service was not bought. Unit: Unix time in seconds. Polled and cached."
         INFO = Gauge "tencentcloud_cwp_log_service_info" ["account", "order", "status", "renewal"]
             "The order of the log service (ResourceId, Status, IsAutoOpenRenew); always 1. Polled and cached."
     }

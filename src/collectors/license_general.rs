@@ -34,7 +34,8 @@ pub mod defs {
         SWITCH = Gauge "tencentcloud_cwp_switch_enabled" ["account", "switch"]
             "Whether a switch is on (AutoOpenStatus, IsOpenStatusHistory, AutoRepurchaseSwitch, AutoRepurchaseRenewSwitch, RepurchaseRenewSwitch, AutoBindRaspSwitch, AutoOpenRaspSwitch, AutoDowngradeSwitch). Unit: 1 is on, 0 is off. Polled and cached."
         PROTECT_TYPE = Gauge "tencentcloud_cwp_protect_type" ["account", "type"]
-            "The protection that new servers get, in the API's own word (ProtectType); always 1. Polled and cached."
+            "The protection of new servers, in the API's own word (ProtectType); always 1. Polled \
+             and cached."
     }
 }
 

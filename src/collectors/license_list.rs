@@ -21,11 +21,14 @@ use crate::metrics::MetricDef;
 pub mod defs {
     crate::metrics::define_metrics! {
         INFO = Gauge "tencentcloud_cwp_order_info" ["account", "order", "type", "edition", "payment", "source", "status", "renewal", "alias"]
-            "What may change on an order while it lives (ResourceId, LicenseType, SourceType, OrderStatus, AutoRenewFlag, Alias); always 1. Polled and cached."
+            "Properties of an order that can change (ResourceId, LicenseType, SourceType, \
+             OrderStatus, AutoRenewFlag, Alias); always 1. Polled and cached."
         DEADLINE = Gauge "tencentcloud_cwp_order_deadline_timestamp_seconds" ["account", "order"]
-            "When an order ends (Deadline, in UTC+8); absent where it has no end. Unit: Unix time in seconds. Polled and cached."
+            "Deadline of an order (Deadline, in UTC+8); absent for an order without an end. Unit: \
+             Unix time in seconds. Polled and cached."
         PURCHASE = Gauge "tencentcloud_cwp_order_purchase_timestamp_seconds" ["account", "order"]
-            "When an order was bought (BuyTime, in UTC+8). Unit: Unix time in seconds. Polled and cached."
+            "Time at which an order was bought (BuyTime, in UTC+8). Unit: Unix time in seconds. \
+             Polled and cached."
         LICENSES = Gauge "tencentcloud_cwp_order_licenses" ["account", "order"]
             "Licences of an order (LicenseCnt). Unit: licences. Polled and cached."
         USED = Gauge "tencentcloud_cwp_order_licenses_used" ["account", "order"]
@@ -33,7 +36,8 @@ pub mod defs {
         FROZEN = Gauge "tencentcloud_cwp_order_licenses_frozen" ["account", "order"]
             "Licences of an order that are frozen (FreezeNum). Unit: licences. Polled and cached."
         ORDERS = Gauge "tencentcloud_cwp_orders" ["account", "status"]
-            "Orders by what became of them, also those without series of their own (OrderStatus). Unit: orders. Polled and cached."
+            "Orders by status, also orders without series of their own (OrderStatus). Unit: \
+             orders. Polled and cached."
     }
 }
 
@@ -175,7 +179,8 @@ impl Reading for List {
         PAGE_SIZE.taken(self.limit, std::mem::take(&mut self.refused));
         let mut answer = Object::new(answer, "");
         let total = answer.number("TotalCount", Documented::Yes);
-        // An account without orders may have no list; what is no list is never an empty one.
+        // An account without orders may have no list; a value that is no list is never an
+        // empty list.
         let mut is_list = true;
         let list = answer.read("List", Documented::Later, |json| {
             let rows = serde_json::from_str::<Option<Vec<&RawValue>>>(json);
@@ -209,7 +214,7 @@ impl Reading for List {
 }
 
 impl List {
-    /// The order in a row, with what it is known by: nothing for a row that names no order.
+    /// The order in a row, with its key: nothing for a row that names no order.
     fn row(&mut self, json: &str) -> (Option<String>, Order) {
         let Ok(fields) = serde_json::from_str(json) else {
             self.differs("List[]");
@@ -231,7 +236,7 @@ impl List {
     }
 }
 
-/// What an order is known by over its life: its `ResourceId`, or else its `LicenseId`.
+/// The key of an order, which never changes: its `ResourceId`, or else its `LicenseId`.
 fn id(row: &mut Object<'_>) -> Option<String> {
     let id = row.text("ResourceId", Documented::Yes);
     match id {
@@ -268,7 +273,7 @@ impl Order {
             json => Moment::read(json),
         });
         if deadline == Some(Moment::Absent) && !has_no_end {
-            // Nobody can watch such an order, so that it has to show.
+            // Nobody can watch such an order, so the order must be reported.
             row.reject("Deadline");
         }
         let purchase = row.read("BuyTime", Documented::Yes, Moment::read);
@@ -335,8 +340,8 @@ fn by_status(orders: &BTreeMap<String, Order>) -> Vec<Sample> {
         .collect()
 }
 
-/// The series of the orders that are not destroyed. Those that are hidden where there are
-/// too many end last.
+/// The series of the orders that are not destroyed. If there are too many, the orders with the
+/// latest deadlines are hidden.
 fn most_urgent_first(orders: BTreeMap<String, Order>) -> Vec<Vec<Sample>> {
     let live = orders
         .into_iter()

@@ -91,8 +91,7 @@ pub fn switch_off(collector: &str) -> Remedy {
 
 /// The answers of one collection, as they are read.
 pub trait Reading: Send {
-    /// The parameters to begin with, where they are others than those of the collector's
-    /// request.
+    /// The first parameters, if they differ from those of the collector's request.
     fn first(&self) -> Option<Bytes> {
         None
     }
@@ -141,7 +140,7 @@ pub enum Next {
 /// What the answers of one collection say.
 #[derive(Debug, Clone, Default)]
 pub struct Collected {
-    /// The values that are there whatever the number of rows.
+    /// The values that do not depend on the number of rows.
     pub samples: Vec<Sample>,
     /// The values of each row of a list, the most important row first.
     pub rows: Vec<Vec<Sample>>,
@@ -186,9 +185,9 @@ const MAX_REQUESTS: u32 = 500;
 ///
 /// # Errors
 ///
-/// The first failure of `ask` that the collector has no other parameters for, and
-/// [`Reason::Response`] for answers that are not of the documented shape, contradict each
-/// other or have no end. Whatever was read before is lost: rows are complete or absent.
+/// The first failure of `ask`, unless the collector can ask with other parameters.
+/// [`Reason::Response`] if answers do not have the documented shape, contradict each other or
+/// have no end. Whatever was read before is lost: rows are complete or absent.
 pub async fn collect<F: Future<Output = Result<ApiAnswer, Error>>>(
     collector: &dyn Collector,
     mut ask: impl FnMut(Option<Bytes>) -> F,

@@ -80,7 +80,7 @@ fn seconds_since_1970(text: &str) -> Option<i64> {
     Some(since.as_secs())
 }
 
-/// What follows a fraction of a second, if there is one.
+/// The text behind a fraction of a second, if there is a fraction.
 fn without_fraction(text: &str) -> Option<&str> {
     match text.strip_prefix('.') {
         None => Some(text),

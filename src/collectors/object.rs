@@ -20,7 +20,7 @@ pub const MAX_FIELD_NAME: usize = 64;
 #[derive(Debug)]
 pub struct Object<'a> {
     fields: &'a Fields,
-    /// What stands before the names of its fields, such as `List[].`.
+    /// The prefix of the names of its fields, such as `List[].`.
     path: &'static str,
     read: Vec<&'static str>,
     drift: Vec<Drift>,
@@ -32,7 +32,7 @@ pub struct Object<'a> {
 pub enum Documented {
     /// Its absence is drift.
     Yes,
-    /// It came later, so its absence is no drift.
+    /// The field was added later, so its absence is no drift.
     Later,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Object<'a> {
         self.read.extend(names);
     }
 
-    /// Reports that a field that was read says what it should not.
+    /// Reports that a field, which was read, has a value that is not documented.
     pub fn reject(&mut self, name: &str) {
         self.differs(name, DriftKind::Invalid);
     }
@@ -136,7 +136,7 @@ impl<'a> Object<'a> {
 
 /// An unsigned integer, without a fraction or an exponent.
 pub(super) fn count(json: &str) -> Option<f64> {
-    // It is JSON, so that this takes digits and no other way to write a number.
+    // The text is JSON, so that only digits are accepted and no other form of a number.
     let count: u64 = json.parse().ok()?;
     #[expect(clippy::cast_precision_loss, reason = "at most MAX_EXACT")]
     (count <= MAX_EXACT).then_some(count as f64)

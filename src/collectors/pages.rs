@@ -63,8 +63,8 @@ impl<T> Pages<T> {
         self.pages == 0 && !self.again
     }
 
-    /// Takes in the next page: its rows, each with its key if it has one, and what it says
-    /// of the number of all rows.
+    /// Adds the next page: its rows, each with its key, if the row has a key, and the number
+    /// of all rows, if the page has this number.
     pub(super) fn take(&mut self, page: Vec<(Option<String>, T)>, total: Option<u64>) -> Page<T> {
         self.changed |= self.total.is_some() && total.is_some() && self.total != total;
         self.total = total.or(self.total);

@@ -42,7 +42,7 @@ impl Sample {
     }
 }
 
-/// A metric of which two samples are one series, if there is one.
+/// A metric with two samples of the same series, if there is one.
 #[must_use]
 pub fn repeated<'s>(samples: impl IntoIterator<Item = &'s Sample>) -> Option<&'static MetricDef> {
     let mut known = HashSet::new();

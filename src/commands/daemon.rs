@@ -97,7 +97,7 @@ pub struct AppOptions {
     pub enable_lifecycle: bool,
     /// The folder that keeps the last good values for the next start.
     pub state_dir: Option<PathBuf>,
-    /// This program, which uses that folder in a process of its own.
+    /// This program, which uses the folder in a separate process.
     pub program: PathBuf,
 }
 
@@ -260,7 +260,7 @@ impl App {
         };
         info!("stopping");
         service_manager::stopping();
-        // Clients that wait for a reload get the answer that there is none.
+        // Clients that wait for a reload get an answer: the exporter is stopping.
         drop((reloads, requested));
         stop.cancel();
         let drain_deadline = Instant::now() + DRAIN_TIMEOUT;

@@ -225,7 +225,7 @@ fn shard(
     Shard::new(index, total).ok_or(CommandFailure::Usage(message))
 }
 
-/// The pod's name, or else the host's, and which of them it is.
+/// The name of the pod, or else of the host, with the source of the name.
 fn name_of_this_process(environment: &Environment) -> (&'static str, String) {
     match environment.get("POD_NAME") {
         Some(name) if !name.is_empty() => ("POD_NAME", name.to_owned()),

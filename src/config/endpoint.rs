@@ -22,7 +22,7 @@ use super::problem::Fault;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint(Arc<Root>);
 
-/// One for all accounts that leave it to the default.
+/// One for all accounts without an endpoint of their own.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Root {
     scheme: &'static str,

@@ -1,5 +1,5 @@
-//! The environment variables, passed in wherever one is read, and what it means when one
-//! is empty.
+//! The environment variables, which are passed to all code that reads them. An empty variable
+//! counts as not set.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -12,8 +12,8 @@ impl Account {
     /// Distinguishes the account from another of its name: hexadecimal digits that depend on the
     /// endpoint, the region and the credentials, and give nothing of them away.
     ///
-    /// Files have these, so they must never change: the digest is of a JSON list of what
-    /// is written below, one after the other.
+    /// State files have these digits, so the digits must never change: they are a digest of
+    /// the JSON list below.
     #[must_use]
     pub fn identity(&self) -> String {
         let written = json!([

@@ -13,7 +13,7 @@ use super::reader::show;
 use super::serialize::SECRET;
 use super::{CollectorDefaults, Config, Credentials, Environment, IdSource};
 
-/// Where the configuration is, and which part of it is this process's.
+/// The place of the configuration, and the part of this process.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// The file, if there is one.
@@ -70,11 +70,11 @@ impl Shard {
         self.total
     }
 
-    /// Whether the account of this name is one of its own.
+    /// Whether the account with this name belongs to this shard.
     ///
-    /// Every account has a score with every shard, and belongs to the highest
-    /// (rendezvous hashing): one more shard takes its part from the others, and no
-    /// account moves between those.
+    /// Every account has a score with every shard, and belongs to the highest (rendezvous
+    /// hashing): a new shard takes its accounts from the other shards, and no account moves
+    /// between the other shards.
     #[must_use]
     pub fn owns(self, account: &str) -> bool {
         let scores = (0..self.total.get()).map(|shard| (score(account, shard), shard));

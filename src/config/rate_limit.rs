@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// What one second's worth of requests is stretched to.
+/// The time over which the requests of one second are spread.
 ///
 /// The API counts requests as they arrive. An eighth of a second of slack keeps a
 /// request that was held up on its way from sharing its second with one too many.

@@ -17,7 +17,7 @@ pub type ReadText<'a> = dyn Fn(&Path) -> Result<String, NoText> + 'a;
 /// Why a file gives no text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoText {
-    /// Whether there is nothing of this name, not even a link that leads nowhere.
+    /// Whether nothing has this name, not even a dangling link.
     pub is_absent: bool,
     /// What is wrong, with the path.
     pub fault: Fault,
@@ -29,7 +29,7 @@ impl From<NoText> for Fault {
     }
 }
 
-/// Reads a small file. What is not UTF-8 in it becomes replacement characters. Blocks for as
+/// Reads a small file. Bytes that are not UTF-8 become replacement characters. Blocks for as
 /// long as the file system does.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ fn read_text_now(path: &Path) -> Result<String, NoText> {
         is_absent: false,
         fault,
     };
-    // A dangling link is something that somebody put there.
+    // A dangling link is not absent: somebody has made the link.
     if let Err(error) = path.symlink_metadata()
         && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
     {

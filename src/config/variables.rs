@@ -48,7 +48,7 @@ fn settings() -> Vec<String> {
 
 /// The setting that `name` is likely meant to set.
 fn meant(name: &str, settings: &[String]) -> Option<String> {
-    // What is far from all of them needs no comparison.
+    // A name that differs from all of them needs no comparison.
     let upper = name.to_ascii_uppercase();
     if !upper.starts_with("CWP") && !upper.contains("EXPORTER") {
         return None;

@@ -25,9 +25,8 @@ pub(crate) const MAX_DEPTH: usize = 16;
 /// What is wrong with a map or list as a key.
 const KEY_IS_NO_TEXT: &str = "a key of a map is itself a map or a list";
 
-/// How many values the aliases of a text of `length` bytes may stand for, all together.
-/// Each is copied: without a limit a short text of aliases to aliases would fill the
-/// memory.
+/// The most values that all aliases of a text of `length` bytes may have together. Each alias
+/// is a copy: without a limit, a short text of aliases to aliases would fill the memory.
 fn max_aliased(length: usize) -> usize {
     length.saturating_mul(4).saturating_add(250_000)
 }

@@ -30,21 +30,24 @@ use process::ProcessMetrics;
 pub mod defs {
     crate::metrics::define_metrics! {
         UP = Gauge "tencentcloud_cwp_up" ["account"]
-            "1 if the last collection of license_general succeeded and its values are fresh, else 0, before the first too."
+            "1 if the last collection of license_general succeeded and its values are not too old, \
+             else 0; 0 before the first collection."
         ACCOUNT_INFO = Gauge "tencentcloud_cwp_account_info" ["account", "endpoint", "region"]
             "Every configured account; always 1. Its configured labels carry the prefix label_."
         ACCOUNTS = Gauge "cwp_exporter_accounts" []
             "Accounts that this process collects."
         INTERVAL = Gauge "cwp_exporter_collector_interval_seconds" ["collector"]
-            "From one collection of an account to the next, in seconds."
+            "Interval between two collections of an account, in seconds."
         MAX_AGE = Gauge "cwp_exporter_collector_max_age_seconds" ["collector"]
-            "How long values are exposed after the collection that found them, in seconds."
+            "Time after a collection for which its values are exposed, in seconds."
         LAST_ATTEMPT = Gauge "cwp_exporter_collector_last_attempt_timestamp_seconds" ["account", "collector"]
-            "When the last collection ended, well or badly, in seconds since the Unix epoch."
+            "End of the last collection, successful or not, in seconds since the Unix epoch."
         LAST_SUCCESS = Gauge "cwp_exporter_collector_last_success_timestamp_seconds" ["account", "collector"]
-            "When the last successful collection ended, in seconds since the Unix epoch; absent before the first."
+            "End of the last successful collection, in seconds since the Unix epoch; absent before \
+             the first success."
         CREDENTIAL_EXPIRY = Gauge "cwp_exporter_credential_expiry_timestamp_seconds" ["account"]
-            "When the account's temporary credential expires unless it is replaced, in seconds since the Unix epoch; absent for other credentials."
+            "Expiry of the account's temporary key, in seconds since the Unix epoch; absent for \
+             permanent keys."
     }
 }
 
@@ -164,7 +167,7 @@ impl Exposition {
         self.render_alone(format, &families)
     }
 
-    /// All that is known of one account and what its alerts need, or nothing if there is no
+    /// All series of one account and the series that its alerts need; nothing if there is no
     /// such account.
     ///
     /// # Errors
@@ -331,12 +334,12 @@ mod tests {
              # TYPE cwp_exporter_collector_failures_total counter\n\
              cwp_exporter_collector_failures_total{account=\"account-00000\",\
              collector=\"license_general\"} 0\n\
-             # HELP cwp_exporter_collector_interval_seconds From one collection of an account \
-             to the next, in seconds.\n\
+             # HELP cwp_exporter_collector_interval_seconds Interval between two collections of an \
+             account, in seconds.\n\
              # TYPE cwp_exporter_collector_interval_seconds gauge\n\
              cwp_exporter_collector_interval_seconds{collector=\"license_general\"} 60\n\
-             # HELP cwp_exporter_collector_max_age_seconds How long values are exposed after \
-             the collection that found them, in seconds.\n\
+             # HELP cwp_exporter_collector_max_age_seconds Time after a collection for which its \
+             values are exposed, in seconds.\n\
              # TYPE cwp_exporter_collector_max_age_seconds gauge\n\
              cwp_exporter_collector_max_age_seconds{collector=\"license_general\"} 600\n\
              # HELP tencentcloud_cwp_account_info Every configured account; always 1. \
@@ -345,7 +348,7 @@ mod tests {
              tencentcloud_cwp_account_info{account=\"account-00000\",\
              endpoint=\"https://cwp.tencentcloudapi.com\",region=\"\",label_team=\"x\"} 1\n\
              # HELP tencentcloud_cwp_up 1 if the last collection of license_general succeeded \
-             and its values are fresh, else 0, before the first too.\n\
+             and its values are not too old, else 0; 0 before the first collection.\n\
              # TYPE tencentcloud_cwp_up gauge\n\
              tencentcloud_cwp_up{account=\"account-00000\"} 0\n"
         );

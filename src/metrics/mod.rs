@@ -75,31 +75,35 @@ pub(crate) use define_metrics;
 pub mod defs {
     super::define_metrics! {
         BUILD_INFO = Gauge "cwp_exporter_build_info" ["version", "revision", "rustc"]
-            "The exporter's version, the source revision it was built from and the compiler; always 1."
+            "Version, source revision and compiler of the exporter; always 1."
         API_REQUESTS = Counter "cwp_exporter_api_requests_total" ["action"]
-            "HTTP requests sent to the API, retries included: what the quota is charged."
+            "HTTP requests sent to the API, retries included. They count for the quota."
         API_REQUEST_FAILURES = Counter "cwp_exporter_api_request_failures_total" ["action", "reason"]
             "HTTP requests to the API that failed, by reason."
         API_REQUEST_DURATION = Histogram "cwp_exporter_api_request_duration_seconds" ["action"]
-            "Time from sending a request to the API until its whole answer or its failure, in seconds."
+            "Time between a request to the API and its complete answer or its failure, in seconds."
         API_RATE_LIMIT = Gauge "cwp_exporter_api_rate_limit_requests_per_second" ["action"]
-            "The configured budget: requests per second of each credential for this action."
+            "Budget by configuration: requests per second of each credential for this action."
         API_RATE_LIMIT_WAIT = Counter "cwp_exporter_api_rate_limit_wait_seconds_total" ["action"]
-            "Time that requests waited for the rate budget or a place in flight, in seconds."
+            "Time for which requests waited for the budget or for api.max_in_flight, in seconds."
         CLOCK_SKEW = Gauge "cwp_exporter_clock_skew_seconds" []
-            "Local clock minus the API's Date header at its last answer, in seconds; the API refuses more than 300."
+            "Local clock minus the Date header of the API's last answer, in seconds. The API \
+             refuses requests at more than 300."
         RELOAD_SUCCESSFUL = Gauge "cwp_exporter_config_last_reload_successful" []
-            "1 if the configuration was read without a problem the last time, else 0."
+            "1 if the last load of the configuration was successful, else 0."
         RELOAD_SUCCESS_TIMESTAMP = Gauge "cwp_exporter_config_last_reload_success_timestamp_seconds" []
-            "When the configuration was last read without a problem, in seconds since the Unix epoch."
+            "Time of the last successful load of the configuration, in seconds since the Unix \
+             epoch."
         SHARD_INDEX = Gauge "cwp_exporter_shard_index" []
-            "Which shard of the accounts this process collects, counted from 0; absent without shards."
+            "Number of this shard, counted from 0; absent without shards."
         SHARD_TOTAL = Gauge "cwp_exporter_shard_total" []
-            "How many shards the accounts are divided into; absent without shards."
+            "Number of shards; absent without shards."
         CREDENTIAL_REFRESHES = Counter "cwp_exporter_credential_refreshes_total" ["result"]
-            "Credentials that were replaced, as they had changed at their source or were about to expire, and failed attempts to."
+            "Replacements of credentials that had changed at their source or were about to expire, \
+             by result."
         STATE_SAVES = Counter "cwp_exporter_state_saves_total" ["result"]
-            "Saves of the last good values to the state folder, by result; one that has not ended after ten seconds has failed. Absent without a state folder."
+            "Saves of the last good values to the state folder, by result. A save that takes \
+             longer than ten seconds counts as failed. Absent without a state folder."
     }
 }
 

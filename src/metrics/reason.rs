@@ -35,7 +35,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What an operator does about it, as an instruction.
+            /// The remedy, as an instruction for an operator.
             #[must_use]
             pub fn remedy(self) -> &'static str {
                 match self {

@@ -38,7 +38,7 @@ const MOST_EVENTS: usize = 1000;
 /// When a client that was refused should ask again, in seconds.
 const RETRY_AFTER: u64 = 60;
 
-/// Makes feeds, and knows since when each event is as it is.
+/// Makes the feeds, and remembers when each event changed last.
 #[derive(Debug, Default)]
 pub struct Calendar {
     revisions: Mutex<Revisions>,
@@ -223,7 +223,7 @@ impl Feed {
         lines.into_string()
     }
 
-    /// What the calendar shows, and what it leaves out.
+    /// The description of the calendar: its content, and what is missing.
     fn about(&self, later: usize) -> String {
         let mut about =
             "Deadlines of orders of Tencent Cloud Workload Protection, as cwp-exporter has read them."

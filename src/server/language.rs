@@ -10,7 +10,7 @@ use super::negotiation::rated;
 /// A language of the status page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
-    /// The language of those who want none of these.
+    /// The language for readers who want none of these languages.
     #[default]
     English,
     /// In the characters of the mainland.

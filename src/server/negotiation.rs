@@ -133,7 +133,7 @@ impl<'a> Range<'a> {
         Some(range)
     }
 
-    /// The precision with which this range includes `offer`, if it does.
+    /// How precisely this range matches `offer`, if it matches.
     fn precision(&self, offer: Offer) -> Option<Precision> {
         let is = |media_type: &str| self.media_type.eq_ignore_ascii_case(media_type);
         let (named, all, version) = match offer {

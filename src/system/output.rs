@@ -91,7 +91,8 @@ impl Output {
         Ok(Self::Through(target))
     }
 
-    /// A regular file, there or not, to be replaced by one that is made in its folder.
+    /// The path of a regular file, which may be missing. A file that is made in the same
+    /// folder replaces the file.
     fn file(target: PathBuf) -> Result<Self, Unsuitable> {
         let place = folder(&target);
         let can_make = access(place, Access::WRITE_OK | Access::EXEC_OK);
@@ -142,8 +143,8 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    // In the same folder, so that the rename stays within one file system. The name
-    // has an ending that nobody looks for, so that no one reads half of it.
+    // In the same folder, so that the rename stays within one file system. Other programs do
+    // not look for this ending, so nobody reads a half-written file.
     let mut file = tempfile::Builder::new()
         .prefix(&temporary_prefix(path))
         .suffix(".tmp")

@@ -1,4 +1,4 @@
-//! Reading files off the threads that must not wait, and which file it is that hangs.
+//! Reads files on threads that may wait, and tells which file hangs.
 //!
 //! A read from a disk or a mount that hangs cannot be given up: its thread is lost until
 //! the mount answers. The task that waits for that thread can go on, and name the file.
@@ -19,7 +19,8 @@ pub const REMEDY: &str =
     "check the disk or mount of the file, which does not answer, or name another file";
 
 thread_local! {
-    /// Where the work of this thread notes which file it reads, if a task waits for it.
+    /// The place where the work of this thread notes the file that it reads, if a task waits
+    /// for the work.
     static NOTED: RefCell<Option<Arc<Progress>>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! Which known word was likely meant by one that is not known.
+//! Suggests the known word that an unknown word was likely meant to be.
 
 /// The most letters that may be wrong in a long word.
 const MAX_WRONG: usize = 3;

@@ -225,7 +225,7 @@ mod tests {
             chain.source(),
             "the role of the CVM instance, found by the default chain"
         );
-        // A file that appears later does not make it somebody else.
+        // A file that appears later does not change the identity.
         std::fs::create_dir(home.path().join(".tencentcloud")).unwrap();
         let text = "[default]\nsecret_id=AKIDprofile\nsecret_key=hunter2";
         std::fs::write(home.path().join(".tencentcloud/credentials"), text).unwrap();

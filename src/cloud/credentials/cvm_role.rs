@@ -1,7 +1,7 @@
 //! The key of the role that is bound to the CVM instance we run on.
 //!
-//! It is present when the metadata service names a role. A service that cannot be
-//! reached means that this is no instance.
+//! It is present when the metadata service names a role. If the service cannot be reached,
+//! this machine is not an instance.
 
 use std::fmt;
 use std::time::Duration;
@@ -136,7 +136,8 @@ impl CvmRole {
                 ),
             );
             match unreached {
-                // Once it has answered, it is there; this is the first that it is asked.
+                // The first request decides whether the service exists. A later failure is a
+                // failure of an existing service.
                 Unavailable::Broken(error) if name.is_empty() => Unavailable::Absent(error),
                 unreached => unreached,
             }

@@ -68,7 +68,8 @@ impl Files {
     }
 
     async fn read_within_limits(&self, path: &Path) -> Result<String, NoText> {
-        // In this order, so that reads that wait for one file hold no permit of its folder.
+        // The order matters: a read that waits for one file must not hold a permit of the
+        // folder.
         let permits = [
             acquire(self.semaphore(path, 1)).await,
             acquire(self.folder_semaphore(path)).await,

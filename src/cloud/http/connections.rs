@@ -103,8 +103,8 @@ impl ServiceConnections {
         Ok(new)
     }
 
-    /// Lets the next request to `uri` connect anew, since one by `failed` has failed. What
-    /// is under way over the old connections goes on.
+    /// Lets the next request to `uri` open a new connection, because a request over `failed`
+    /// has failed. Requests that run over the old connections continue.
     pub(super) fn leave(&self, uri: &Uri, failed: &Arc<Generation>) {
         let mut services = self.services.lock();
         let Some(service) = services.get_mut(uri) else {

@@ -42,7 +42,7 @@ impl Hops<'_> {
             return Error::new(Reason::Response, message);
         }
         let step = FailedStep::of(error);
-        // Before there is a tunnel, it is the proxy that is spoken to.
+        // Before there is a tunnel, the peer is the proxy.
         let peer = match (self.proxy, step.is_in_tunnel) {
             (Some(proxy), true) => format!("the proxy {}", proxy.address()),
             _ => self.service.authority().to_owned(),
@@ -148,8 +148,8 @@ fn tls(error: &reqwest::Error, peer: &str, root: &str) -> (Reason, String) {
     out_of_time.unwrap_or_else(|| (Reason::Network, format!("no TLS with {peer}: {root}")))
 }
 
-/// What to say of a certificate that is not valid at this time: it is the clock that is wrong
-/// if that is not plausible.
+/// What to say of a certificate that is not valid at this time: the clock is wrong if this
+/// time is not plausible.
 fn out_of_time(error: &CertificateError, peer: &str) -> Option<(Reason, String)> {
     let (problem, now, limit) = match error {
         CertificateError::NotValidYetContext { time, not_before } => {

@@ -31,7 +31,7 @@ pub trait KeySource: Send + Sync {
     /// The source in words.
     fn text(&self) -> String;
 
-    /// When the key in use expires; nothing if it does not, or there is none yet.
+    /// When the key in use expires; nothing otherwise.
     fn expires_at(&self) -> Option<Timestamp>;
 
     /// Whose quota its requests are charged to; nothing if there is no key yet.
@@ -63,7 +63,7 @@ pub fn is_up<'a>(
         .all(|(slot, state)| state.succeeded() == Some(true) && slot.samples(state, now).is_some())
 }
 
-/// A key of which a test knows nothing but whose budget it uses, and how much of it.
+/// A key for tests: only its budget is known, and how much of the budget is used.
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct TestKey {

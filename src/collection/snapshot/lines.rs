@@ -12,19 +12,23 @@ use crate::metrics::format::line;
 pub mod defs {
     crate::metrics::define_metrics! {
         SUCCESS = Gauge "cwp_exporter_collector_success" ["account", "collector"]
-            "1 if the last collection succeeded, 0 if it failed; absent before the first has ended."
+            "1 if the last collection succeeded, 0 if it failed; absent before the first \
+             collection has ended."
         FAILURE_REASON = Gauge "cwp_exporter_collector_failure_reason" ["account", "collector", "reason"]
-            "Why the last collection failed; always 1, absent while collections succeed."
+            "The reason of the last failure; always 1, absent if the last collection succeeded."
         FAILURES = Counter "cwp_exporter_collector_failures_total" ["account", "collector"]
             "Collections that failed."
         DURATION = Gauge "cwp_exporter_collector_duration_seconds" ["account", "collector"]
-            "How long the last collection took, retries and waits included, in seconds."
+            "Duration of the last collection, retries and waits included, in seconds."
         RESTORED = Gauge "cwp_exporter_collector_restored" ["account", "collector"]
-            "1 while the values come from the state folder and have not been collected anew; absent otherwise."
+            "1 while the values come from the state folder and have not been collected again; \
+             absent otherwise."
         ROWS_HIDDEN = Gauge "cwp_exporter_collector_rows_hidden" ["account", "collector"]
-            "Rows of the cloud's list without series because of max_rows, else 0; absent for collectors without lists and before the first success."
+            "Rows of the cloud's list that have no series because of max_rows; absent for \
+             collectors without a list and before the first success."
         SCHEMA_DRIFT = Gauge "cwp_exporter_schema_drift" ["account", "collector", "field", "kind"]
-            "A field in which the last readable answer differed from its documentation (kind: unknown, missing, invalid); always 1."
+            "A field of the last readable answer that differs from the documentation of the API \
+             (kind: unknown, missing, invalid); always 1."
     }
 }
 

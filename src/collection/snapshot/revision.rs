@@ -1,4 +1,4 @@
-//! The number of the last change of what is known.
+//! A number that changes with the contents of a store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Where the state of one collector for one account is, and what its task is doing.
+//! The slot of one collector for one account: its state, and the state of its task.
 
 use std::sync::Arc;
 

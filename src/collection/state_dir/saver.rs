@@ -126,7 +126,7 @@ impl SaveTask {
     }
 
     async fn run(mut self, loading: Option<Loading>, stop: CancellationToken) {
-        // Nothing is replaced before it is known what is there.
+        // Nothing is replaced before the present file has been read.
         let mut unknown = loading;
         while let Some(loading) = unknown.take() {
             match loading.await {

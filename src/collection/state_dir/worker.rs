@@ -63,7 +63,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// What this exit status means, if it is one of these.
+    /// The meaning of this exit status, if it is known.
     #[must_use]
     pub fn of(status: i32) -> Option<Self> {
         let all = [

@@ -44,7 +44,7 @@ impl Key {
         Ok(key)
     }
 
-    /// What is wrong with its parts as those of one key.
+    /// The problem of the parts, if they cannot belong to one key.
     pub(in crate::config) fn check_pair(&self) -> Result<(), Fault> {
         check_pair(&self.secret_id, &self.secret_key)
     }

@@ -1,4 +1,4 @@
-//! Settings of other programs by which a key works as somebody else than its owner.
+//! Settings of other programs that give a key another identity than its owner's.
 //!
 //! They are refused rather than ignored: the values of another account under this name
 //! would look right.
@@ -6,9 +6,9 @@
 use crate::config::environment::Environment;
 use crate::config::problem::Fault;
 
-/// Whether `name` is that of a setting by which a key is not used as it is: a role that it
-/// assumes, or another source that it stands for. The SDKs, `tccli` and Terraform spell
-/// them with `_`, with `-` or in camel case.
+/// Whether the setting `name` gives a key another identity: a role that the key assumes, or
+/// another source of the key. The SDKs, `tccli` and Terraform spell these settings with `_`,
+/// with `-` or in camel case.
 fn changes_identity(name: &str) -> bool {
     const OTHERS: [&str; 5] = [
         "credentialprocess",
@@ -25,8 +25,8 @@ fn changes_identity(name: &str) -> bool {
         || OTHERS.contains(&plain.as_str())
 }
 
-/// Refuses a key beside which one of `settings`, names of those that are set, changes whose
-/// key it is.
+/// Refuses a key if one of `settings`, the names of the settings beside the key, gives the key
+/// another identity.
 pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<(), Fault> {
     let mut settings = settings.into_iter();
     match settings.find(|name| changes_identity(name)) {
@@ -43,8 +43,8 @@ pub(super) fn refuse<'n>(settings: impl IntoIterator<Item = &'n str>) -> Result<
     }
 }
 
-/// Refuses a key of the environment, or of a program that obeys it, where a variable says
-/// that the key assumes a role, or that a role's key is used.
+/// Refuses a key of the environment, or of a program that reads the environment, if a variable
+/// says that the key assumes a role, or that the key of a role is used.
 pub(super) fn refuse_variables(environment: &Environment) -> Result<(), Fault> {
     let set = environment
         .with_prefix("TENCENTCLOUD_")

@@ -31,9 +31,9 @@ pub struct Profile {
     /// The section's name.
     #[serde(rename = "profile")]
     pub name: String,
-    /// The configured file. Otherwise the one that [`CREDENTIALS_FILE_VARIABLE`]
-    /// names, else the first that exists of `~/.tencentcloud/credentials` and
-    /// `/etc/tencentcloud/credentials`.
+    /// The configured file. Otherwise the file that [`CREDENTIALS_FILE_VARIABLE`] names; else
+    /// `~/.tencentcloud/credentials` or `/etc/tencentcloud/credentials`, whichever exists
+    /// first.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "serialize::some_path"

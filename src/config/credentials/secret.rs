@@ -20,7 +20,7 @@ pub enum IdSource {
 }
 
 impl IdSource {
-    /// The file that it is in, if it is in one.
+    /// The file with the secret, if the secret is in a file.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
@@ -63,7 +63,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    /// The file that it is in, if it is in one.
+    /// The file with the secret, if the secret is in a file.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {

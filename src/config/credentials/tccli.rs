@@ -35,7 +35,7 @@ pub struct TccliKey {
     pub key: Key,
     /// When it stops being valid, if the profile says so.
     pub expires_at: Option<Timestamp>,
-    /// The command that replaces it, where a login is behind it.
+    /// The command that replaces the key, if the key comes from a login.
     pub login: Option<String>,
 }
 

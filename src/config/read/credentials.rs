@@ -153,7 +153,7 @@ fn static_key(
             token,
         },
     );
-    // Each part can be right, and they be not those of one key.
+    // Each part can be valid, although the parts do not belong to one key.
     if reader.problems.len() == before {
         check_key(reader, &node, || {
             let parts = key.parts(environment, &read_text)?;

@@ -88,7 +88,7 @@ fn what_is_shown_loads_again_as_the_same_but_for_its_secrets() {
     let mut again = place.load(elsewhere.path(), &shown);
     assert_eq!(again.to_yaml().unwrap(), shown);
 
-    // The secrets are what differs, and nothing else does.
+    // Only the secrets differ.
     assert_ne!(again, config);
     again.api.proxy_url.clone_from(&config.api.proxy_url);
     again.proxies = config.proxies.clone();

@@ -131,7 +131,7 @@ impl Event {
         })
     }
 
-    /// Writes the event. `revisions` knows since when it is as it is.
+    /// Writes the event. `revisions` has the time of its last change.
     pub(super) fn write(&self, lines: &mut Lines, revisions: &mut Revisions, now: i64) {
         let revised = revisions.of(self.uid, self.digest(), now);
         let uid = base16ct::lower::encode_string(&self.uid);
@@ -221,11 +221,12 @@ fn sequence(revised: i64) -> i32 {
     i32::try_from(since).unwrap_or(i32::MAX)
 }
 
-/// Since when each event is as it is.
+/// When each event changed last.
 ///
-/// Calendars keep the event with the greater number, so that it must never decrease: not when
-/// a deadline moves back, nor after a restart. Hence it is the time at which this process has
-/// shown the event first as it is: a new process begins with its own time, which is later.
+/// Calendars keep the event with the greatest number. So the number must never decrease, also
+/// when a deadline moves back, and after a restart. The number is the time at which this
+/// process first showed the event in its present form. A new process begins with its own time,
+/// which is later.
 #[derive(Debug, Default)]
 pub(super) struct Revisions(HashMap<Uid, (Uid, i64)>);
 
@@ -233,10 +234,10 @@ impl Revisions {
     /// The most events that are remembered.
     const MOST: usize = 100_000;
 
-    /// Since when the event with this digest is as it is, in Unix time.
+    /// When the event got this digest, in Unix time.
     fn of(&mut self, uid: Uid, digest: Uid, now: i64) -> i64 {
         if self.0.len() >= Self::MOST {
-            // Those of orders that are gone are among them. The others begin anew.
+            // Events of past orders are among them. The other events start again.
             self.0.clear();
         }
         let known = self.0.get(&uid).copied();

@@ -99,7 +99,7 @@ struct AccountsPart {
     instant: Instant,
     /// How long after that instant none of its values has expired.
     fresh_for: Duration,
-    /// The text. It holds its memory permit until it is neither cached nor sent.
+    /// The text. It holds its memory permit until the cache and all sends have dropped it.
     bytes: Bytes,
     /// The state with which the compressed text is continued.
     compressed: Option<Start>,

@@ -1,7 +1,8 @@
 //! The last negotiation of a connection: a scraper sends the same headers each time.
 //!
-//! Without this a scrape from the cache takes 1.6 to 2.0 µs more processor time than the 9.5 to
-//! 10.8 that it takes, and the server misses 0.9 of what bare hyper serves of 100 accounts.
+//! A scrape from the cache takes 9.5 to 10.8 µs of processor time. Without this module the
+//! scrape takes 1.6 to 2.0 µs more, and with 100 accounts the server answers less than 0.9 of
+//! the scrapes that bare hyper answers.
 
 use std::cell::{RefCell, RefMut};
 
@@ -18,7 +19,7 @@ const MOST_KEPT: usize = 1024;
 #[derive(Debug, Default)]
 pub(in crate::server) struct NegotiationCache(RefCell<Option<Wanted>>);
 
-/// What was negotiated, and the headers that led there.
+/// The result of the negotiation, and the headers that gave this result.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// `Accept` and `Accept-Encoding`; `None` for headers that are too long or come twice.

@@ -58,7 +58,8 @@ pub struct AccountReport {
     pub credential: CredentialReport,
     /// The state of each collector.
     pub collectors: Vec<CollectorReport>,
-    /// What the account has in common with others that fail alike, if it fails.
+    /// The reason and code that the account has in common with other failing accounts, if it
+    /// fails.
     #[serde(skip)]
     pub failure_kind: Option<FailureKind>,
 }

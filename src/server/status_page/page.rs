@@ -85,7 +85,7 @@ fn icon(report: &StatusReport) -> String {
     ICON.replace("COLOUR", colour)
 }
 
-/// The same page in `other`, named by who reads that.
+/// A link to this page in the language `other`, with the name of that language in itself.
 fn in_other_language(query: &Query, other: Language) -> Markup {
     let link = link(&Query {
         language: Some(other),

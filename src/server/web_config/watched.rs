@@ -30,7 +30,8 @@ pub struct WebConfigFile {
     path: PathBuf,
     /// Held while the files are read.
     refreshing: Arc<Semaphore>,
-    /// Whether that takes longer than [`REFRESH_TIMEOUT`], so that no request waits for it.
+    /// Whether the refresh takes longer than [`REFRESH_TIMEOUT`]. No request waits for such a
+    /// refresh.
     hangs: AtomicBool,
     /// The settings at the start, of which TLS, HTTP/2 and the rate limit stay in use.
     initial: Arc<WebConfig>,

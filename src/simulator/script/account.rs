@@ -23,10 +23,10 @@ const MAX_PAGE_LIMIT: u64 = 100_000;
 /// The placeholder of an account's number.
 const NUMBER: &str = "{n}";
 
-/// Items of the scenario's list, and the accounts that each stands for.
+/// The items of the scenario's list, each with its accounts.
 pub(crate) type Entries<'n> = [(Node<'n>, Vec<ScenarioAccount>)];
 
-/// Reads the accounts that `node` stands for: one, or as many as its `count` says.
+/// Reads the accounts of the item `node`: one account, or the number of its `count`.
 pub(crate) fn read(
     reader: &mut Reader,
     node: &Node<'_>,
@@ -254,7 +254,7 @@ impl Rotation<'_> {
     }
 }
 
-/// Puts an account's number, if it has one, into texts.
+/// Writes the number of an account, if there is a number, into texts.
 struct Template(Option<String>);
 
 impl Template {

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
-/// What this thread logs from info on while this is there.
+/// The lines that this thread logs, at the level info or above, while this value exists.
 pub(crate) struct CapturedLog {
     lines: CapturedLines,
     _guard: DefaultGuard,
@@ -26,9 +26,9 @@ impl Write for CapturedLines {
     }
 }
 
-/// Lets a test see what it logs whatever other tests log. While there is one subscriber
-/// alone, tracing asks that of the thread which logs a line first whether anybody wants the
-/// line, and remembers the answer for all threads: so there is always another.
+/// Keeps the log of a test independent of other tests. With a single subscriber, tracing asks
+/// the subscriber of the first thread that logs a line whether the line is wanted, and
+/// remembers the answer for all threads. So there is always a second subscriber.
 pub(crate) fn not_the_only_subscriber() {
     static OTHER: LazyLock<Dispatch> =
         LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));

@@ -19,7 +19,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// Below this, most requests would be for keys.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
-/// What the role's audit log calls this process, unless it is configured.
+/// The default name of this process in the audit log of the role.
 const USUAL_SESSION: &str = "cwp-exporter";
 
 pub(super) fn assume_role(
