@@ -46,8 +46,8 @@ pub mod defs {
             "End of the last successful collection, in seconds since the Unix epoch; absent before \
              the first success."
         CREDENTIAL_EXPIRY = Gauge "cwp_exporter_credential_expiry_timestamp_seconds" ["account"]
-            "Expiry of the account's temporary key, in seconds since the Unix epoch; absent for \
-             permanent keys."
+            "Expiry of the account's temporary key, in seconds since the Unix epoch; absent for a \
+             key without a known expiry."
     }
 }
 
