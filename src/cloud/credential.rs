@@ -40,7 +40,7 @@ impl Credential {
         }
     }
 
-    /// When it stops being valid, if it is known to.
+    /// When the credential expires, if that is known.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at

@@ -32,8 +32,8 @@ struct WaitStep {
 ///
 /// # Errors
 ///
-/// The work's own. When it has not ended by then, [`Reason::Timeout`] with the
-/// [`step`] that it was at.
+/// The work's own. [`Reason::Timeout`] with the current [`step`], if the work has not ended by
+/// then.
 pub async fn within<T>(
     allowed: Duration,
     work: impl Future<Output = Result<T, Error>>,

@@ -27,7 +27,8 @@ struct ApiError {
     message: String,
 }
 
-/// The answer in `body`, which came with `status`, without the `secrets` that it echoes.
+/// The answer in `body`, which came with `status`. The answer may repeat the `secrets`, which
+/// are removed.
 ///
 /// The content decides, not `Content-Type`: gateways are careless with it.
 pub(super) fn read(

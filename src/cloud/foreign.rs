@@ -108,8 +108,8 @@ fn with_few_escapes(json: &str) -> Cow<'_, str> {
     Cow::Owned(plain + rest)
 }
 
-/// The printable ASCII character that `text` is after a backslash, if it is one, and how many
-/// bytes of `text` it takes.
+/// The printable ASCII character that `text`, the text behind a backslash, stands for, if
+/// there is such a character, and the number of its bytes in `text`.
 fn escaped(text: &str) -> (Option<char>, usize) {
     match text.chars().next() {
         Some(char @ ('"' | '\\' | '/')) => (Some(char), 1),

@@ -81,8 +81,8 @@ impl Network {
         Self(Mutex::new(Arc::new(Setup::new(trust, proxies, MAX_AGE))))
     }
 
-    /// What [`reconfigure`](Self::reconfigure) takes: the certificates, read anew, if they or
-    /// the proxies are others than those in use.
+    /// What [`reconfigure`](Self::reconfigure) takes: the certificates, read again, if the
+    /// certificates or the proxies have changed.
     ///
     /// # Errors
     ///

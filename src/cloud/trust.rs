@@ -41,7 +41,8 @@ impl ClientError {
 pub enum Trust {
     /// Those of `api.ca_file`.
     File(CaFile),
-    /// Those that the system trusts, or that the usual variables name in their place.
+    /// The certificates that the system trusts, or those that the usual variables name
+    /// instead.
     System {
         /// The file of `SSL_CERT_FILE`.
         file: Option<PathBuf>,
@@ -53,8 +54,8 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// Those that the system trusts, or that the variables of `environment` name in their
-    /// place.
+    /// The certificates that the system trusts, or those that the variables of `environment`
+    /// name instead.
     #[must_use]
     pub fn system(environment: &Environment) -> Self {
         let folders = environment.get(FOLDERS_VARIABLE).unwrap_or_default();

@@ -16,8 +16,7 @@ const FIRST_CHECK: Duration = Duration::from_secs(90);
 /// From one check to the next.
 const CHECK_EVERY: Duration = Duration::from_secs(300);
 
-/// The accounts of a credential that need more requests for one action than its budget keeps
-/// up.
+/// The accounts of a credential that need more requests for one action than the budget allows.
 #[derive(Debug, PartialEq)]
 struct Overload {
     accounts: u32,

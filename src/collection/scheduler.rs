@@ -181,8 +181,9 @@ async fn check(liveness: Liveness, tasks: TaskTracker, wanted: Arc<AtomicUsize>)
 }
 
 impl Ticks {
-    /// First at `first`, then at `place`, as long before it as it takes, and every `interval`
-    /// from there on: no two collections are further apart than an interval.
+    /// The first tick is at `first`. The next tick is at `place`, or one interval earlier if
+    /// that is still after `first`. Then there is a tick every `interval`, so that no two
+    /// collections are further apart than an interval.
     fn new(first: Instant, place: Instant, interval: Duration) -> Self {
         let place = match place.checked_sub(interval) {
             Some(before) if before > first => before,

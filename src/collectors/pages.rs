@@ -1,8 +1,8 @@
 //! Reads a list that the API gives in pages.
 //!
-//! The API has no cursor and no stable order: a row that comes or goes between two pages
-//! shifts the others, so that one can be missed or come twice. So rows are known by a key,
-//! and a list that changed while it was read is read once more from its beginning.
+//! The API has no cursor and no stable order: a row that is added or removed between two pages
+//! shifts the other rows, so that a row can be missed or come twice. So rows are known by a
+//! key, and a list that changed while it was read is read once more from its beginning.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -262,7 +262,8 @@ mod tests {
             change in prop::option::of((0_usize..8, any::<bool>(), 0_usize..50)),
         ) {
             let list: Vec<String> = (0..rows).map(|row| format!("row {row}")).collect();
-            // Without a total, nothing tells that a list has changed, or that it is empty.
+            // Without a total, the exporter cannot see that a list has changed, or that the
+            // list is empty.
             let change = change.filter(|_| has_total);
             let (after, end) = read_all(list.clone(), has_total, most, change);
             match end {

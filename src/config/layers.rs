@@ -224,8 +224,8 @@ fn overlay(
     }
 }
 
-/// The part of `group` that `segment` names, which is made if there is none. Where there is
-/// no group, one of variables is made, a list if it `is_list`.
+/// The part `segment` of `group`, which is made if it does not exist. Where there is no group,
+/// one of variables is made, a list if it `is_list`.
 fn child<'t>(
     group: &'t mut Tree,
     segment: &Segment,

@@ -114,8 +114,8 @@ impl Poll {
     /// The longest that a collection may take, with everything in it.
     const LONGEST_COLLECTION: Duration = Duration::from_secs(60);
 
-    /// How long one collection may take that comes every `interval`: its key, its turn in
-    /// the budget, all requests and the pauses between them.
+    /// How long a collection with the interval `interval` may take: its key, its turn in the
+    /// budget, all requests and the pauses between them.
     #[must_use]
     pub fn deadline(&self, interval: Duration) -> Duration {
         let attempts = self.timeout.saturating_mul(3);

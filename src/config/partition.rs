@@ -152,8 +152,9 @@ impl Config {
         }
     }
 
-    /// What is wrong with which interval, if some credential's accounts need more than its
-    /// budget, one request for each collection. Each action has a budget of its own.
+    /// The problem, with the key of the interval, if the accounts of a credential need more
+    /// requests than its budget allows, with one request for each collection. Each action has
+    /// a budget of its own.
     fn overload(&self) -> Option<(String, Fault)> {
         let mut accounts = HashMap::new();
         for account in &self.accounts {

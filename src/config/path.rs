@@ -82,8 +82,8 @@ pub(super) fn unexpanded(text: &str) -> Option<&'static str> {
     None
 }
 
-/// `path` as it may be shown: without parts that look like a secret which was written in
-/// place of its file's name.
+/// `path` as it may be shown: without parts that look like a secret. A user may have written
+/// the secret instead of the name of its file.
 pub(crate) fn shown_path(path: &Path) -> String {
     let mut shown = PathBuf::new();
     for component in path.components() {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 /// The time over which the requests of one second are spread.
 ///
-/// The API counts requests as they arrive. An eighth of a second of slack keeps a
-/// request that was held up on its way from sharing its second with one too many.
+/// The API counts requests as they arrive. An eighth of a second of slack is for requests that
+/// are delayed on their way: without slack, such a request could make one too many in a second
+/// of the API.
 const PACED_SECOND: Duration = Duration::from_millis(1125);
 
 /// Requests a second for each credential and action.
@@ -25,7 +26,7 @@ impl RateLimit {
         f64::from(self.requests.get()) / f64::from(self.replicas.get())
     }
 
-    /// What one replica can keep up, in requests a second.
+    /// The requests a second that one replica can send for long.
     #[must_use]
     pub fn sustained(self) -> f64 {
         self.share() / PACED_SECOND.as_secs_f64()

@@ -195,7 +195,7 @@ fn slots(accounts: &Accounts) -> &[Slot] {
 /// Writes the lines of one family. A family without lines leaves no trace.
 struct FamilyLines<'a, W> {
     def: &'static MetricDef,
-    /// What stands before the first line, until it is written.
+    /// The text before the first line, until it is written.
     head: Option<&'a [u8]>,
     /// Memory for a line.
     line: Vec<u8>,

@@ -156,7 +156,7 @@ impl Exposition {
         Ok(text)
     }
 
-    /// What there is to tell of each account, and nothing of the process.
+    /// The series of each account, without those of the process.
     ///
     /// # Errors
     ///

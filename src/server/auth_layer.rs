@@ -56,7 +56,7 @@ impl AuthLayer {
         }
     }
 
-    /// The settings with which a request from `peer` is answered, or its refusal.
+    /// The settings for the answer to a request from `peer`, or the refusal of the request.
     pub(super) async fn admit(
         &self,
         request: &Parts,

@@ -136,7 +136,7 @@ fn duration(parameters: &Map<String, Value>) -> Result<Duration, Refusal> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// The value of a parameter that must be there, empty not being enough.
+/// The value of a required parameter, which must not be empty.
 fn required<'a>(parameters: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
     text(parameters, name)?
         .filter(|value| !value.is_empty())

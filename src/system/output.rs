@@ -220,7 +220,7 @@ fn remove_abandoned(path: &Path, new: &File) {
         let modified = entry.metadata().and_then(|found| found.modified());
         let age = modified.map(|modified| now.duration_since(modified).unwrap_or_default());
         if age.is_ok_and(|age| age > ABANDONED) {
-            // The worst that comes of it is a file too many.
+            // In the worst case, one file too many remains.
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -248,7 +248,7 @@ fn keep_owner(file: &File, former: &Metadata) {
     }
 }
 
-/// What `path` names once links are followed, whether it exists or not. What the kernel
+/// The target of `path` after all links, whether the target exists or not. What the kernel
 /// shows as a link to an open file stays as it is.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
@@ -413,7 +413,8 @@ mod tests {
                 .success()
         );
         assert!(refusal(&pipe).contains("nobody reads"));
-        // Opened for both ends, so that this waits for nobody.
+        // Opened for reading and writing, so that the opening does not wait for another
+        // process.
         let both = OpenOptions::new().read(true).write(true).open(&pipe);
         let mut reader = both.unwrap();
         put(&pipe, "text\n");

@@ -3,7 +3,7 @@
 /// The most letters that may be wrong in a long word.
 const MAX_WRONG: usize = 3;
 
-/// The one of `known` that `written` is likely a misspelling of.
+/// The word of `known` that `written` likely means.
 #[must_use]
 pub fn likely_meant<'k>(
     written: &str,

@@ -193,8 +193,8 @@ impl Provider for LocalKey {
         self.last.lock().credential.clone()
     }
 
-    /// Reads the files once more: they may have been replaced one by one, and the
-    /// refused key have been made of halves of two.
+    /// Reads the files once more: they may have been replaced one after the other, and the
+    /// refused key may have consisted of the halves of two keys.
     fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
         Box::pin(async {
             // The next request for a credential returns the error.

@@ -125,7 +125,7 @@ impl Sts {
     }
 }
 
-/// What to do about a failure of this service, where it is not what to do about the same
+/// The remedy for a failure of this service, if it differs from the remedy for the same
 /// failure of the API.
 fn remedy(error: &Error) -> Option<Remedy> {
     let (english, chinese) = match error.reason {

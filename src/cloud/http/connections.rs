@@ -92,7 +92,7 @@ impl ServiceConnections {
             return Ok(Arc::clone(known));
         }
         let new = Arc::new(self.begin(uri)?);
-        // One that no configuration names any more is not kept for ever.
+        // A service that is in no configuration any more is not kept for ever.
         services.retain(|_, service| service.is_in_use(self.max_age));
         let service = services.entry(uri.clone()).or_insert_with(|| Service {
             current: None,

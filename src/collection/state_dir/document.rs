@@ -170,8 +170,8 @@ impl Document {
         if slot.load().last_success.is_some() || age < -MAX_AHEAD {
             return false;
         }
-        // A sample that this version does not know makes the rest doubtful, and so does one that
-        // comes twice: Prometheus would refuse it.
+        // If a sample is unknown to this version, or comes twice, the other samples are
+        // doubtful too: Prometheus would refuse it.
         let mut known = HashSet::new();
         if !saved
             .samples

@@ -15,7 +15,7 @@ pub const COMMAND: &str = "state-file";
 /// The largest file that is read, in bytes: more than enough for 100,000 accounts.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
 
-/// What the names of files that were put aside end in. There are never more of them.
+/// The endings of the names of files that were put aside. There are never more of them.
 const ASIDE: [&str; 3] = [".refused", ".refused-2", ".refused-3"];
 
 /// Only the exporter's user reads the file.
@@ -168,15 +168,15 @@ fn prepare(folder: &Path, path: &Path) -> Result<(), String> {
     let leftovers = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for leftover in leftovers {
         if leftover.file_name().to_string_lossy().starts_with(&prefix) {
-            // The worst that comes of it is a file too many.
+            // In the worst case, one file too many remains.
             let _ = std::fs::remove_file(leftover.path());
         }
     }
     Ok(())
 }
 
-/// Says what to do if `folder` is missing, is none, or if this user may not write to it. A
-/// disk that is full is another matter, which the next save tells.
+/// The remedy if `folder` is missing or is not a folder, or if this user may not write to it.
+/// A disk that is full is another matter, which the next save tells.
 pub(super) fn usable(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     if let Err(error) = folder.metadata() {

@@ -51,7 +51,7 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// The files of which the first that exists has the profile.
+    /// The files to look in; the first file that exists has the profile.
     #[must_use]
     pub fn files(&self, environment: &Environment) -> Vec<PathBuf> {
         if let Some(path) = &self.file {

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::config::endpoint::is_this_machine;
 
-/// The hosts that are reached without a proxy, and this machine, which always is.
+/// The hosts that are reached without a proxy. This machine is always one of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Exceptions(Vec<Exception>);
 

@@ -20,7 +20,7 @@ pub(super) struct Event {
     has_alarms: bool,
 }
 
-/// What an event is known by for as long as its order lives.
+/// The identity of an event, which never changes.
 pub(super) type Uid = [u8; 16];
 
 /// What is common to the events of an account.

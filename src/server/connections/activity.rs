@@ -86,8 +86,8 @@ impl ConnectionActivity {
         self.progress.lock().head_since = None;
     }
 
-    /// From `now` on the connection speaks HTTP/2, in which other frames than those of a
-    /// head leave it idle.
+    /// From `now` on the connection speaks HTTP/2. Only the frames of a request's head end its
+    /// idle time.
     pub(in crate::server) fn speaks_http2(&self, now: Instant) {
         self.requested(now);
         self.progress.lock().is_http2 = true;

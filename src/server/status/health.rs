@@ -93,7 +93,7 @@ pub(super) struct Urgency {
     can_wait: bool,
 }
 
-/// What all accounts are asked, whether they are on the page or not.
+/// The part of the status that is calculated for all accounts, on the page or not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judgement {
     pub(super) urgency: Urgency,

@@ -99,7 +99,7 @@ fn lane(order: &Order<'_>, deadline: Moment, top: usize, view: View) -> Markup {
     }
 }
 
-/// What becomes of an order at its deadline, as a sign.
+/// The sign for what happens to an order at its deadline.
 pub(super) fn sign(order: &Order<'_>) -> &'static str {
     if order.is_isolated() {
         "✕"

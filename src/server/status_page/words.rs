@@ -73,7 +73,7 @@ texts! {
     ready: "Ready", "就绪";
     yes: "yes", "是";
     not_yet: "not yet", "尚未";
-    polled: "Polled", "采集间隔";
+    polled: "Collected", "采集间隔";
     values_kept: "Values kept", "数值保留";
     budget: "Budget", "限额";
     shard: "Shard", "分片";
@@ -125,8 +125,8 @@ texts! {
     expired: "Expired", "已到期";
     next_deadline: "Next deadline", "最近到期";
     renewal: "Renewal", "自动续费";
-    age: "Age", "数据延迟";
-    next_poll: "Next poll", "下次采集";
+    age: "Data age", "数据延迟";
+    next_poll: "Next collection", "下次采集";
     fails: "failing: ", "采集失败：";
     too_old: "its values are too old", "数值太旧";
     none_available: "none available", "无可用授权";
@@ -156,9 +156,9 @@ texts! {
     orders_destroyed: "Orders destroyed", "已销毁订单";
     collector: "Collector", "采集器";
     under_way: "under way for ", "采集中，已用时 ";
-    last_poll: "Last poll", "上次采集";
-    failed_polls: "Failed polls", "失败次数";
-    odd_field: "Odd field", "字段变化";
+    last_poll: "Last collection", "上次采集";
+    failed_polls: "Failed collections", "失败次数";
+    odd_field: "Schema drift", "字段变化";
 }
 
 phrases! {
@@ -299,7 +299,7 @@ impl Language {
 
     pub(super) fn odd_fields(self, number: usize) -> String {
         match self {
-            Self::English => counted(number, "odd field"),
+            Self::English => format!("{} with drift", counted(number, "field")),
             Self::Chinese => format!("{number} 个字段变化"),
         }
     }

@@ -39,7 +39,8 @@ impl CalendarToken {
         Ok(Self(keyed))
     }
 
-    /// Whether `sent` is this token. How long this takes does not tell how much of it is right.
+    /// Whether `sent` is this token. The duration does not depend on how much of the token is
+    /// right.
     pub(super) fn is(&self, sent: &str) -> bool {
         let Some(sent) = keyed(sent) else {
             return false;

@@ -25,8 +25,8 @@ impl Orders {
         object(json!({"List": self.0}))
     }
 
-    /// Adds the orders that `node` lists. Of an order that is known, by its `ResourceId`,
-    /// the fields that are written change.
+    /// Adds the orders that `node` lists. If the order with this `ResourceId` exists, the
+    /// given fields change.
     pub(crate) fn add(&mut self, reader: &mut Reader, node: Node<'_>) {
         let items = reader.value(Some(node), |node| {
             list(node, "write `- ` before each order")

@@ -28,7 +28,7 @@ const ANSWERS: [&str; 9] = [
     "nested",
 ];
 
-/// The keys of a step that can stand beside others.
+/// The keys of a step that can be combined with other keys.
 const CHANGES: [&str; 12] = [
     "at",
     "action",
