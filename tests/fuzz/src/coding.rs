@@ -1,10 +1,15 @@
 //! The codings of bodies, read and written by another library than the exporter's.
 
 use miniz_oxide::deflate::compress_to_vec;
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 /// The level of compression, from 0 to 10.
 const LEVEL: u8 = 1;
+
+/// The longest text, in bytes.
+const MOST: usize = 8 * 1024 * 1024;
 
 /// A member of gzip without name, time and comment.
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -14,8 +19,16 @@ const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 pub fn gunzip(body: &[u8]) -> Option<Vec<u8>> {
     let rest = body.strip_prefix(&HEAD[..4])?.get(6..)?;
     let (deflated, trailer) = rest.split_last_chunk::<8>()?;
-    let text = decompress_to_vec_with_limit(deflated, 8 * 1024 * 1024).ok()?;
-    (*trailer == ends(&text)).then_some(text)
+    let length = u32::from_le_bytes(*trailer.last_chunk()?) as usize;
+    let is_possible = length <= MOST.min(deflated.len() * 1100);
+    let mut text = vec![0; if is_possible { length } else { 0 }];
+    let (state, flags) = (
+        &mut DecompressorOxide::new(),
+        TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+    );
+    let (status, taken, made) = decompress(state, deflated, &mut text, 0, flags);
+    let is_whole = status == TINFLStatus::Done && taken == deflated.len() && made == length;
+    (is_possible && is_whole && *trailer == ends(&text)).then_some(text)
 }
 
 /// One gzip member.
