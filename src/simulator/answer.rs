@@ -216,4 +216,14 @@ mod tests {
         assert_eq!(fields["ExpireLicenseCnt"], 10);
         assert_eq!(fields["DestroyOrderNum"], 1);
     }
+
+    #[test]
+    fn the_example_is_the_documents() {
+        let document =
+            include_str!("../../tests/fixtures/api/license_general/documented-example.json");
+        let mut document: Value = serde_json::from_str(document).unwrap();
+        let response = document["Response"].as_object_mut().unwrap();
+        response.remove("RequestId");
+        assert_eq!(*response, documented_example());
+    }
 }

@@ -14,7 +14,6 @@ mod architecture;
 mod browser;
 mod budget;
 mod calendar;
-mod collectors;
 mod credentials;
 mod dashboard;
 mod deploy;
