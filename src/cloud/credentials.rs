@@ -257,6 +257,37 @@ mod tests {
     use crate::cloud::scripted::Scripted;
 
     #[test]
+    fn a_context_is_the_same_until_something_that_providers_work_with_is_another() {
+        let environment = Environment::from(fixture::variables());
+        let configured = |yaml: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let account = "accounts: [{name: a, credentials: {type: env}}]";
+            std::fs::write(file.path(), format!("{yaml}\n{account}")).unwrap();
+            Config::load(Some(file.path()), &environment, &[]).unwrap()
+        };
+        let context = fixture::context(Scripted::hanging(), fixture::variables());
+        let context = context.for_config(&configured(""));
+        assert!(context.is_same(&context.for_config(&configured(""))));
+        assert!(context.is_same(&context.for_config(&configured("poll: {interval: 2m}"))));
+        for other in [
+            "api: {sts_endpoint: 'https://sts.example'}",
+            "api: {metadata_endpoint: 'http://metadata.example'}",
+            "api: {rate_limit: 5}",
+            "poll: {timeout: 5s}",
+        ] {
+            assert!(
+                !context.is_same(&context.for_config(&configured(other))),
+                "{other}"
+            );
+        }
+        let elsewhere = Context {
+            http: Scripted::hanging(),
+            ..context.clone()
+        };
+        assert!(!context.is_same(&elsewhere));
+    }
+
+    #[test]
     fn equal_credentials_share_a_provider_and_so_do_their_sources() {
         let mut providers = Providers::new(fixture::context(Scripted::hanging(), []));
         let role = |name: &str| fixture::role(name, Credentials::Default);

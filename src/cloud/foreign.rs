@@ -165,6 +165,10 @@ mod tests {
         ] {
             assert_eq!(secrets.leave_out(json), left, "{json}");
         }
+        let letters = Secrets::new(None, Some("ABCDEFGHI"));
+        assert_eq!(letters.leave_out(r#""\u0041BCDEFGHI""#), r#""<secret>""#);
+        let other = r#""\u1041BCDEFGHI""#;
+        assert_eq!(letters.leave_out(other), other);
     }
 
     #[test]

@@ -149,6 +149,36 @@ async fn a_key_file_that_hangs_is_a_timeout_that_names_it_and_is_recovered_from(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_restored_is_so_until_it_is_collected_anew() {
+    let disk = Disk::default();
+    disk.thaw();
+    let http = Scripted::new(|earlier| match earlier {
+        0 => success(r#"{"Strange":1,"RequestId":"r-7"}"#),
+        _ => success(r#"{"LicenseCnt":7}"#),
+    });
+    let (collection, slot) = with_key_on(&disk, http);
+    slot.store(CollectorState {
+        restored: true,
+        ..CollectorState::default()
+    });
+    let error = collection.run().await.unwrap_err();
+    assert_eq!(error.reason, Reason::Response);
+    assert_eq!(
+        error.message,
+        "the answer has no documented field with a valid value"
+    );
+    assert_eq!(error.request_id.as_deref(), Some("r-7"));
+    let state = slot.load();
+    assert!(state.restored && state.last_success.is_none());
+    assert!(state.drift.iter().any(|drift| drift.field == "Strange"));
+    collection.run().await.unwrap();
+    let state = slot.load();
+    assert!(!state.restored);
+    assert_eq!(state.last_success.as_ref().unwrap().requests, 1);
+    assert_eq!(state.failures, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_covers_the_budget_and_all_requests() {
     let hanging = Scripted::hanging();
     let disk = Disk::default();

@@ -369,6 +369,42 @@ mod tests {
         (0..count).map(limit).collect()
     }
 
+    /// What a list says that has one order with these fields.
+    fn read(fields: &str) -> Collected {
+        let row = format!(r#"{{"ResourceId": "cwplic-1", {fields}}}"#);
+        let answer = format!(r#"{{"TotalCount": 1, "List": [{row}]}}"#);
+        let next = LicenseList
+            .reading()
+            .read(&serde_json::from_str(&answer).unwrap());
+        match next {
+            Next::Done(collected) => collected,
+            next => panic!("{next:?}"),
+        }
+    }
+
+    #[test]
+    fn only_an_order_that_needs_no_end_may_have_none() {
+        for deadline in ["null", r#""""#, r#""0000-00-00 00:00:00""#] {
+            for (kind, status, is_odd) in [(0, 1, false), (1, DESTROYED, false), (1, 1, true)] {
+                let fields = format!(
+                    r#""LicenseType": {kind}, "OrderStatus": {status}, "Deadline": {deadline}"#
+                );
+                let odd = Drift {
+                    field: "List[].Deadline".into(),
+                    kind: DriftKind::Invalid,
+                };
+                assert_eq!(read(&fields).drift.contains(&odd), is_odd, "{fields}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_alias_is_cut_after_64_characters() {
+        let collected = read(&format!(r#""Alias": "{}""#, "主".repeat(65)));
+        let info = &collected.rows[0][0];
+        assert_eq!(info.labels.last().unwrap(), &"主".repeat(64));
+    }
+
     #[test]
     fn one_refusal_of_a_page_size_changes_nothing_for_other_lists() {
         let size = PageSize::new();

@@ -308,6 +308,20 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_that_has_a_metric_of_the_same_name_is_an_error() {
+        let later = defs::RELOAD_SUCCESS_TIMESTAMP;
+        for def in defs::ALL {
+            let registry = Registry::new();
+            let opts = Opts::new(def.name, "Taken.");
+            registry
+                .register(Box::new(prometheus::Gauge::with_opts(opts).unwrap()))
+                .unwrap();
+            let registered = ExporterMetrics::register(&registry);
+            assert_eq!(registered.is_err(), *def != later, "{}", def.name);
+        }
+    }
+
+    #[test]
     fn clock_skew_is_absent_until_the_api_has_answered() {
         let registry = Registry::new();
         let metrics = ExporterMetrics::register(&registry).unwrap();

@@ -289,6 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn qualities_are_read_to_the_thousandth() {
+        for (text, thousandths) in [
+            ("0", Some(0)),
+            ("0.", Some(0)),
+            ("0.1", Some(100)),
+            ("0.02", Some(20)),
+            ("0.003", Some(3)),
+            ("0.987", Some(987)),
+            ("1", Some(1000)),
+            ("1.000", Some(1000)),
+            ("1.001", None),
+            ("0.0001", None),
+            ("0.x", None),
+            ("2", None),
+            ("", None),
+        ] {
+            assert_eq!(quality(text), thousandths, "{text}");
+        }
+    }
+
+    #[test]
     fn wildcards_and_refusals_mean_what_http_says() {
         for (accept, content_type) in [
             ("*/*", TEXT),

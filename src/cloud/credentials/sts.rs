@@ -182,3 +182,65 @@ fn issued(fields: &Fields, role_arn: &str) -> Option<Credential> {
     let expires_at: i64 = serde_json::from_str(fields.get("ExpiredTime")?).ok()?;
     keys.credential(role_arn, expires_at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_depends_on_whether_the_role_or_the_key_that_signs_is_at_fault() {
+        let refused = |reason: Reason, code: &str| {
+            let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+            remedy(&Error {
+                code,
+                ..Error::new(reason, "refused")
+            })
+        };
+        for (reason, code, words) in [
+            (Reason::Network, "", "api.sts_endpoint"),
+            (Reason::Timeout, "", "api.sts_endpoint"),
+            (
+                Reason::Permission,
+                "UnauthorizedOperation",
+                "sts:AssumeRole",
+            ),
+            (Reason::Request, "InvalidParameter", "session_name"),
+            (Reason::Response, "", "proxy rewrites"),
+            (Reason::Throttled, "RequestLimitExceeded", "longer"),
+            (
+                Reason::Credentials,
+                "ResourceNotFound.RoleNotFound",
+                "the role exists",
+            ),
+        ] {
+            let remedy = refused(reason, code).unwrap();
+            assert!(remedy.contains(words), "{remedy}");
+        }
+        for (reason, code) in [
+            (Reason::Credentials, "AuthFailure.SignatureFailure"),
+            (Reason::Credentials, ""),
+            (Reason::Clock, "AuthFailure.SignatureExpire"),
+            (Reason::Server, "InternalError"),
+        ] {
+            assert_eq!(refused(reason, code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_in_a_moment_is_asked_again() {
+        for (reason, is_asked_again) in [
+            (Reason::Network, true),
+            (Reason::Server, true),
+            (Reason::Throttled, true),
+            (Reason::Timeout, false),
+            (Reason::Credentials, false),
+            (Reason::Permission, false),
+        ] {
+            assert_eq!(
+                is_worth_a_retry(&Error::new(reason, "")),
+                is_asked_again,
+                "{reason}"
+            );
+        }
+    }
+}

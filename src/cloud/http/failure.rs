@@ -33,14 +33,6 @@ impl Hops<'_> {
             let message = format!("no answer from {} in time", self.service.authority());
             return Error::new(Reason::Timeout, message);
         }
-        if error.is_decode() || error.is_body() {
-            let message = format!(
-                "no answer from {}: {}",
-                self.service.authority(),
-                root(error)
-            );
-            return Error::new(Reason::Response, message);
-        }
         let step = FailedStep::of(error);
         // Before there is a tunnel, the peer is the proxy.
         let peer = match (self.proxy, step.is_in_tunnel) {

@@ -189,15 +189,97 @@ async fn a_service_that_speaks_no_tls_or_hangs_up_is_named() {
     }
 }
 
+/// The address of a server that answers to one request with these bytes, and hangs up.
+async fn answering_once(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut received).await.unwrap();
+        }
+        let _ = stream.write_all(&answer).await;
+    });
+    format!("http://{address}/")
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_or_cannot_be_decompressed_is_an_unreadable_answer() {
+    for (header, words) in [
+        ("content-length: 9", "body"),
+        ("content-length: 4\r\ncontent-encoding: gzip", "gzip"),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\nhalf");
+        let url = answering_once(answer.into()).await;
+        let error = send(&network(MAX_AGE), &url).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Response, "{error}");
+        let cause = error.message.strip_prefix("the answer broke off: ");
+        assert!(cause.is_some_and(|cause| cause.contains(words)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_4_mib_is_read_and_a_longer_one_is_refused_however_it_comes() {
+    let most = 4 * 1024 * 1024;
+    for (length, is_announced) in [
+        (most, true),
+        (most, false),
+        (most + 1, true),
+        (most + 1, false),
+    ] {
+        let header = match is_announced {
+            true => format!("content-length: {length}\r\n"),
+            false => String::new(),
+        };
+        let mut answer = format!("HTTP/1.1 200 OK\r\n{header}\r\n").into_bytes();
+        answer.resize(answer.len() + length, b'x');
+        let url = answering_once(answer).await;
+        let sent = send(&network(MAX_AGE), &url).await;
+        if length == most {
+            assert_eq!(sent, Ok(200));
+        } else {
+            let error = sent.unwrap_err();
+            assert_eq!(error.reason, Reason::Response);
+            assert_eq!(error.message, "the answer exceeds 4 MiB");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_settings_change_nothing_and_another_proxy_changes_the_network() {
+    let server = Server::start(|_| Some("200 OK")).await;
+    let network = network(MAX_AGE);
+    for _ in 0..2 {
+        let same = network.changed(Trust::Nobody, Proxies::default()).unwrap();
+        assert!(same.is_none());
+        let other = network.changed(Trust::Nobody, proxies("http://127.0.0.1:1"));
+        assert!(other.unwrap().is_some());
+        // Now there are connections, too.
+        assert_eq!(send(&network, &server.url).await, Ok(200));
+    }
+    let other = network.changed(Trust::Nobody, proxies("http://127.0.0.1:1"));
+    network.reconfigure(other.unwrap().unwrap());
+    assert!(send(&network, "https://cwp.example/").await.is_err());
+    assert_eq!(
+        send(&network, &server.url).await,
+        Ok(200),
+        "http has no proxy"
+    );
+}
+
 /// A network whose proxy is `proxy`, as the environment names it.
 fn behind(proxy: &str) -> Network {
+    Network::new(Trust::Nobody, proxies(proxy))
+}
+
+fn proxies(proxy: &str) -> Proxies {
     let environment = Environment::from([
         ("HTTPS_PROXY", proxy),
         ("TENCENTCLOUD_SECRET_ID", "AKIDa"),
         ("TENCENTCLOUD_SECRET_KEY", "a"),
     ]);
-    let config = Config::load(None, &environment, &[]).unwrap();
-    Network::new(Trust::Nobody, config.proxies)
+    Config::load(None, &environment, &[]).unwrap().proxies
 }
 
 #[tokio::test]
@@ -238,6 +320,25 @@ async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
             "it is asked for its status once in a while"
         );
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_once_and_would_not_again_is_named_without_a_status() {
+    let proxy = Server::start(|number| {
+        Some(if number == 0 {
+            "403 Forbidden"
+        } else {
+            "200 OK"
+        })
+    });
+    let proxy = proxy.await.url;
+    let error = send(&behind(&proxy), "https://cwp.example/").await;
+    let message = error.unwrap_err().message;
+    let start = format!(
+        "the proxy {} opened no tunnel: ",
+        proxy.trim_end_matches('/')
+    );
+    assert!(message.starts_with(&start), "{message}");
 }
 
 #[tokio::test]

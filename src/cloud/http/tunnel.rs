@@ -24,19 +24,24 @@ const LONGEST_LINE: usize = 8 * 1024;
 /// The status by which `proxy` answers to a request for a tunnel to `service`.
 pub(super) async fn status(proxy: &ProxyUrl, service: &Url, tls: &ClientConfig) -> Option<u16> {
     let url = proxy.expose();
-    let host = url.host_str()?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare, url.port_or_known_default()?));
+    let host = bare_host(url)?;
+    let stream = TcpStream::connect((host, url.port_or_known_default()?));
     let stream = stream.await.ok()?;
     let request = request(url, service)?;
     let line = if url.scheme() == "https" {
-        let name = ServerName::try_from(bare.to_owned()).ok()?;
+        let name = ServerName::try_from(host.to_owned()).ok()?;
         let connector = TlsConnector::from(Arc::new(tls.clone()));
         ask(connector.connect(name, stream).await.ok()?, &request).await
     } else {
         ask(stream, &request).await
     };
     read(&line.ok()?)
+}
+
+/// The host of `url`, an IPv6 address without its brackets.
+fn bare_host(url: &Url) -> Option<&str> {
+    let host = url.host_str()?;
+    Some(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn request(proxy: &Url, service: &Url) -> Option<String> {
@@ -96,6 +101,38 @@ mod tests {
             (b"", None),
         ] {
             assert_eq!(read(line), status, "{line:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_is_read_to_its_end_or_that_of_the_connection_and_never_without_end() {
+        let long = vec![b'x'; 100_000];
+        for (answer, whole) in [
+            (&b"HTTP/1.1 403 Forbidden\r\n"[..], true),
+            (b"HTTP/1.1 403", true),
+            (b"", true),
+            (&long, false),
+        ] {
+            let (ours, mut theirs) = tokio::io::duplex(200_000);
+            theirs.write_all(answer).await.unwrap();
+            theirs.shutdown().await.unwrap();
+            let line = ask(ours, "CONNECT").await.unwrap();
+            assert_eq!(line == answer, whole);
+            assert!(line.len() <= 2 * LONGEST_LINE, "{}", line.len());
+            let mut asked = Vec::new();
+            theirs.read_to_end(&mut asked).await.unwrap();
+            assert_eq!(asked, b"CONNECT");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_has_brackets_in_the_url_alone() {
+        for (url, host) in [
+            ("http://[::1]:3128", "::1"),
+            ("http://127.0.0.1:3128", "127.0.0.1"),
+            ("http://proxy", "proxy"),
+        ] {
+            assert_eq!(bare_host(&Url::parse(url).unwrap()), Some(host));
         }
     }
 

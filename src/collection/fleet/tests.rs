@@ -137,6 +137,9 @@ async fn another_key_or_endpoint_makes_it_another_account() {
     assert!(!running.has_values("a"), "whose values would these be?");
     let elsewhere = other_key.replace("name: a,", "name: a, endpoint: 'https://cwp.example',");
     assert_eq!(running.apply(&elsewhere).added, 1);
+    let region = elsewhere.replace("name: a,", "name: a, region: ap-guangzhou,");
+    assert_eq!(running.apply(&region).added, 1);
+    assert_eq!(running.apply(&region).kept, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,6 +164,16 @@ async fn another_interval_starts_a_new_schedule_but_keeps_the_values() {
     assert!(running.has_values("a"));
     running.until(70).await;
     assert_eq!(running.asked("a"), [0, 45, 55, 65]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_rate_limit_holds_at_once_for_accounts_that_keep_their_values() {
+    let mut running = RunningFleet::start(&accounts(&["a"]));
+    running.until(45).await;
+    let slower = format!("api: {{rate_limit: 5}}\n{}", accounts(&["a"]));
+    assert_eq!(running.apply(&slower).changed, 1);
+    assert!(running.has_values("a"));
+    assert_eq!(running.apply(&slower).kept, 1);
 }
 
 #[tokio::test(start_paused = true)]

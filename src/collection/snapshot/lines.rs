@@ -147,3 +147,96 @@ fn write_state(
         line(&[], value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::cloud::Error;
+    use crate::collection::snapshot::{Attempt, Success};
+    use crate::collectors::license_general::{LicenseGeneral, defs as licences};
+    use crate::collectors::{Drift, DriftKind, Sample};
+    use crate::metrics::reason::Reason;
+    use crate::system::clock::Clock;
+
+    /// All lines of `state` in their order.
+    fn written(state: &CollectorState) -> String {
+        let lines = Lines::new(&LicenseGeneral, "a", state, &Lines::default());
+        let lines = lines.borrowed();
+        let families = LicenseGeneral.metrics().len() + defs::ALL.len();
+        let text: Vec<u8> = (0..families)
+            .flat_map(|each| lines.family(each))
+            .copied()
+            .collect();
+        assert_eq!(lines.family(families), b"");
+        assert_eq!(text, lines.text);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn before_the_first_collection_only_the_failures_are_told() {
+        assert_eq!(
+            written(&CollectorState::default()),
+            "cwp_exporter_collector_failures_total{account=\"a\",collector=\"license_general\"} 0\n"
+        );
+    }
+
+    #[test]
+    fn a_state_is_written_with_all_there_is_to_tell() {
+        let now = Clock::new(|| Timestamp::UNIX_EPOCH).moment();
+        let mut state = CollectorState {
+            last_attempt: Some(Attempt {
+                at: now,
+                duration: Duration::from_millis(1500),
+                failure: Some(Box::new(Error::new(Reason::Timeout, "slow"))),
+            }),
+            last_success: Some(Success {
+                at: now,
+                samples: [
+                    Sample::new(licences::EDITION, ["ultimate".into()], 2.0),
+                    Sample::new(licences::LICENSES, [], 7.0),
+                    Sample::new(licences::EDITION, ["basic".into()], 3.0),
+                ]
+                .into(),
+                rows_hidden: Some(3),
+                requests: 1,
+            }),
+            drift: [Drift {
+                field: "LicenseCnt".into(),
+                kind: DriftKind::Missing,
+            }]
+            .into(),
+            failures: 5,
+            restored: true,
+            lines: Lines::default(),
+        };
+        let failed = written(&state);
+        let failed: Vec<&str> = failed.lines().collect();
+        let own = "account=\"a\",collector=\"license_general\"";
+        for line in [
+            "tencentcloud_cwp_licenses{account=\"a\"} 7".to_owned(),
+            "tencentcloud_cwp_edition_licenses{account=\"a\",edition=\"ultimate\"} 2".to_owned(),
+            "tencentcloud_cwp_edition_licenses{account=\"a\",edition=\"basic\"} 3".to_owned(),
+            format!("cwp_exporter_collector_success{{{own}}} 0"),
+            format!("cwp_exporter_collector_failure_reason{{{own},reason=\"timeout\"}} 1"),
+            format!("cwp_exporter_collector_failures_total{{{own}}} 5"),
+            format!("cwp_exporter_collector_duration_seconds{{{own}}} 1.5"),
+            format!("cwp_exporter_collector_restored{{{own}}} 1"),
+            format!("cwp_exporter_collector_rows_hidden{{{own}}} 3"),
+            format!("cwp_exporter_schema_drift{{{own},field=\"LicenseCnt\",kind=\"missing\"}} 1"),
+        ] {
+            assert!(failed.contains(&line.as_str()), "{line} in {failed:#?}");
+        }
+        assert_eq!(failed.len(), 10);
+
+        state.last_attempt.as_mut().unwrap().failure = None;
+        state.restored = false;
+        state.last_success.as_mut().unwrap().rows_hidden = None;
+        let succeeded = written(&state);
+        assert!(succeeded.contains(&format!("cwp_exporter_collector_success{{{own}}} 1\n")));
+        assert_eq!(succeeded.lines().count(), 7);
+    }
+}

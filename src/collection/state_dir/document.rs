@@ -241,7 +241,11 @@ pub(super) mod fixture {
     }
 
     /// A store of one account, collected if there is a value and a moment.
-    pub(super) fn store(name: &str, identity: &str, collected: Option<(f64, TimePoint)>) -> Store {
+    pub(in super::super) fn store(
+        name: &str,
+        identity: &str,
+        collected: Option<(f64, TimePoint)>,
+    ) -> Store {
         let slot = Slot::new(
             &LicenseGeneral,
             name,

@@ -219,7 +219,7 @@ mod tests {
     use prometheus::proto::LabelPair;
     use tokio::time::Instant;
 
-    use super::super::document::fixture::store_of;
+    use super::super::document::fixture::{self, store_of};
     use super::*;
     use crate::metrics::defs::STATE_SAVES;
     use crate::system::logging::fixture::CapturedLog;
@@ -228,6 +228,11 @@ mod tests {
     fn folder(program: &str, folder: &Path) -> StateDir {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/state-dir");
         StateDir::new(fixtures.join(program), folder, None)
+    }
+
+    /// A store of one account that was never collected.
+    fn empty_store() -> Store {
+        fixture::store("a", "x", None)
     }
 
     /// What saves a store with one account's value of now into `dir`.
@@ -267,6 +272,51 @@ mod tests {
         start("hangs", &Registry::new()).await.stop().await;
         let took = started.elapsed();
         assert!(took < Duration::from_secs(6), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_at_the_end_is_there_after_the_next_start() {
+        let folder_of_file = tempfile::tempdir().unwrap();
+        let dir = folder("keeps", folder_of_file.path());
+        let clock = Clock::system();
+        let value = |store: &Store| {
+            let state = store.load().list()[0].slots[0].load();
+            let success = state.last_success.as_ref();
+            success.map(|success| success.samples[1].value)
+        };
+        let first = Arc::new(store_of(7.0, clock.moment()));
+        let nothing = Arc::new(empty_store());
+        for (store, before, after) in [(first, 7.0, 7.0), (Arc::clone(&nothing), 7.0, 7.0)] {
+            let metrics = ExporterMetrics::register(&Registry::new()).unwrap();
+            let saver = Saver::start(dir.clone(), &store, &clock, &metrics).await;
+            assert_eq!(value(&store), Some(before));
+            saver.unwrap().stop().await;
+            assert_eq!(value(&store), Some(after));
+        }
+        assert!(nothing.load().list()[0].slots[0].load().restored);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_is_put_aside_and_told() {
+        let folder_of_file = tempfile::tempdir().unwrap();
+        let path = folder_of_file.path().join("snapshots.json");
+        std::fs::write(&path, "no JSON").unwrap();
+        let log = CapturedLog::start();
+        let dir = folder("keeps", folder_of_file.path());
+        let metrics = ExporterMetrics::register(&Registry::new()).unwrap();
+        let store = Arc::new(empty_store());
+        let saver = Saver::start(dir, &store, &Clock::system(), &metrics).await;
+        let aside = format!("{}.refused", path.display());
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), "no JSON");
+        saver.unwrap().stop().await;
+        assert!(path.exists(), "the end saves");
+        let log = log.lines();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("cannot restore the last good values"));
+        assert!(
+            log[0].contains(&aside) && log[0].contains("it is damaged"),
+            "{log:?}"
+        );
     }
 
     #[tokio::test]

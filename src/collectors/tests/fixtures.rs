@@ -160,6 +160,28 @@ async fn what_is_no_whole_list_of_orders_is_a_failure() {
     }
 }
 
+#[test]
+fn a_page_size_that_is_refused_is_replaced_once_by_the_documented_one() {
+    let refusal = Error {
+        code: Some("InvalidParameterValue.Limit".to_owned()),
+        ..Error::new(Reason::Request, "refused")
+    };
+    let page = |numbers| serde_json::from_str(&page(None, numbers).to_string()).unwrap();
+    let mut list = LicenseList.reading();
+    assert!(
+        list.refused(&Error::new(Reason::Request, "other"))
+            .is_none()
+    );
+    let parameters = list.refused(&refusal).unwrap();
+    assert_eq!(parameters, r#"{"Limit":10,"Offset":0}"#);
+    assert!(list.refused(&refusal).is_none());
+    assert!(matches!(list.read(&page(0..10)), Next::Ask(_)));
+    let Next::Failed(words) = list.read(&page(0..10)) else {
+        panic!("a full page is not the last one");
+    };
+    assert_eq!(words, "the API gives the same full page for every offset");
+}
+
 #[tokio::test]
 async fn a_refusal_after_the_first_page_is_not_for_the_page_size() {
     let first = vec![page(Some(101), 0..100)];

@@ -52,6 +52,12 @@ async fn a_key_file_that_is_gone_or_empty_leaves_the_last_key_in_use() {
     let notice = key.take_notice().unwrap();
     assert!(notice.message.contains(path.to_str().unwrap()), "{notice}");
     assert_eq!(key.take_notice(), None);
+
+    std::fs::write(&path, "new").unwrap();
+    assert_eq!(key.credential().await.unwrap().secret_key(), "new");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(key.credential().await.unwrap().secret_key(), "new");
+    assert!(key.take_notice().is_some(), "this is another failure");
 }
 
 #[tokio::test]

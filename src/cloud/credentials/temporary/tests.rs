@@ -12,6 +12,7 @@ struct Play {
     clock: Clock,
     life: Mutex<i64>,
     broken: Mutex<bool>,
+    absent: Mutex<bool>,
     asked: Mutex<u32>,
 }
 
@@ -27,6 +28,10 @@ impl Issuer for Arc<Play> {
             if *self.broken.lock() {
                 let why = format!("failure {number}");
                 return Err(Unavailable::Broken(Error::new(Reason::Server, why)));
+            }
+            if *self.absent.lock() {
+                let why = Error::new(Reason::Credentials, "no role");
+                return Err(Unavailable::Absent(why));
             }
             let life = SignedDuration::from_secs(*self.life.lock());
             let key = Credential::new(format!("AKID{number}"), "hunter2".to_owned(), None);
@@ -53,6 +58,7 @@ impl Stage {
             clock: context.clock.clone(),
             life: Mutex::new(life),
             broken: Mutex::default(),
+            absent: Mutex::default(),
             asked: Mutex::default(),
         });
         Self {
@@ -220,6 +226,21 @@ async fn after_a_success_the_pauses_begin_anew_and_a_failure_is_told_again() {
     }
     assert!(stage.provider.take_notice().is_some());
     assert_eq!(stage.provider.take_notice(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absent_source_is_a_failed_renewal_only_once_it_had_a_key() {
+    let stage = Stage::new(7200);
+    *stage.play.absent.lock() = true;
+    stage.key().await.unwrap_err();
+    assert_eq!(refreshes(&stage.registry), [0.0, 0.0], "failure, success");
+    *stage.play.absent.lock() = false;
+    pass(60).await;
+    stage.key().await.unwrap();
+    *stage.play.absent.lock() = true;
+    pass(7200).await;
+    stage.key().await.unwrap_err();
+    assert_eq!(refreshes(&stage.registry), [1.0, 0.0], "failure, success");
 }
 
 #[test]

@@ -59,6 +59,30 @@ async fn nothing_is_rendered_while_nobody_scrapes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_of_few_accounts_shows_at_once_and_of_many_within_a_second() {
+    for (accounts, gzip, may_lag) in [
+        (INLINE_ACCOUNTS, false, false),
+        (INLINE_ACCOUNTS, true, false),
+        (INLINE_ACCOUNTS + 1, false, true),
+        (INLINE_ACCOUNTS + 1, true, true),
+    ] {
+        let (bodies, store, looks) = counted(accounts);
+        let renders = async || {
+            let before = looks.load(Ordering::Relaxed);
+            bodies.body(Format::Text, gzip).await.unwrap();
+            looks.load(Ordering::Relaxed) > before
+        };
+        assert!(renders().await);
+        assert!(!renders().await);
+        store.revision().advance();
+        assert_eq!(renders().await, !may_lag, "{accounts} accounts");
+        store.revision().advance();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(renders().await, "{accounts} accounts");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
     for (accounts, count) in [(1, 1), (TEXT_ACCOUNTS, 2)] {
         let (bodies, ..) = counted(accounts);
