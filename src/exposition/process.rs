@@ -114,6 +114,25 @@ mod tests {
         Arc::new(ActiveConfig::new(config, since))
     }
 
+    #[test]
+    fn the_figures_of_stat_are_found_by_their_numbers_whatever_the_name() {
+        // Each field is its own number.
+        let fields: Vec<String> = (4..=24).map(|number| number.to_string()).collect();
+        let stat = format!("7 (an (odd) name) S {}", fields.join(" "));
+        let figures = of_stat(&stat).unwrap();
+        let expected = [
+            (defs::CPU, 29.0 / clock_ticks_per_second() as f64),
+            (defs::RESIDENT, 24.0 * page_size() as f64),
+            (defs::THREADS, 20.0),
+            (defs::VIRTUAL, 23.0),
+        ];
+        assert_eq!(figures, expected);
+        for length in 0..fields.len() {
+            let cut = format!("7 (name) S {}", fields[..length].join(" "));
+            assert_eq!(of_stat(&cut), None, "{cut}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn times_are_told_by_the_wall_clock_of_now_though_it_was_wrong_at_the_start() {
         let seconds = Arc::new(AtomicI64::new(17));

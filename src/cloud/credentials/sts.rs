@@ -206,14 +206,14 @@ mod tests {
             ),
             (Reason::Request, "InvalidParameter", "session_name"),
             (Reason::Response, "", "proxy rewrites"),
-            (Reason::Throttled, "RequestLimitExceeded", "longer"),
+            (Reason::Throttled, "RequestLimitExceeded", "less often"),
             (
                 Reason::Credentials,
                 "ResourceNotFound.RoleNotFound",
                 "the role exists",
             ),
         ] {
-            let remedy = refused(reason, code).unwrap();
+            let remedy = refused(reason, code).unwrap().english;
             assert!(remedy.contains(words), "{remedy}");
         }
         for (reason, code) in [

@@ -161,3 +161,30 @@ impl ServiceConnections {
         client.map_err(|error| ClientError(with_sources(&error)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::trust::Trust;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_fail_are_left_ten_times_in_ten_seconds() {
+        let tls = Trust::Nobody.read().unwrap().client_config().unwrap();
+        let day = Duration::from_secs(86_400);
+        let connections = ServiceConnections::new(tls, Arc::default(), day);
+        let uri: Uri = "https://cwp.example/".parse().unwrap();
+        let left = || {
+            let attempts = (0..15).filter(|_| {
+                let failed = connections.to(&uri).unwrap();
+                connections.leave(&uri, &failed);
+                !Arc::ptr_eq(&failed, &connections.to(&uri).unwrap())
+            });
+            attempts.count()
+        };
+        assert_eq!(left(), 10);
+        tokio::time::advance(Duration::from_millis(9999)).await;
+        assert_eq!(left(), 0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(left(), 10);
+    }
+}

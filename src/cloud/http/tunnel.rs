@@ -97,6 +97,9 @@ mod tests {
             (b"HTTP/1.1 502 \xe9\r\n", Some(502)),
             (b"SSH-2.0-x 200\r\n", None),
             (b"HTTP/1.1 99 x\r\n", None),
+            (b"HTTP/1.1 100 x\r\n", Some(100)),
+            (b"HTTP/1.1 599 x\r\n", Some(599)),
+            (b"HTTP/1.1 600 x\r\n", None),
             (b"HTTP/1.1\r\n", None),
             (b"", None),
         ] {
