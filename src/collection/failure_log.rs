@@ -258,6 +258,10 @@ mod tests {
         let count = |words| lines.iter().filter(|line| line.contains(words)).count();
         assert_eq!(count("collection failed"), 11, "{lines:?}");
         assert_eq!(count("fail for the same reason"), 1);
+        assert!(
+            lines[10].contains("fail for the same reason"),
+            "after ten accounts"
+        );
         assert_eq!(count("works again"), 10);
         assert_eq!(lines.len(), 22);
     }

@@ -12,8 +12,9 @@ use crate::cloud::api::fixture;
 use crate::cloud::credentials::{self, Provider, Unavailable, hanging::Disk};
 use crate::cloud::scripted::{self, Scripted, failure, success};
 use crate::collection::snapshot::Revision;
+use crate::collectors::general_stat::GeneralStat;
 use crate::collectors::license_general::LicenseGeneral;
-use crate::collectors::{Collector as _, Schedule};
+use crate::collectors::{Collector, Schedule};
 use crate::config::{Config, Credentials, Environment, IdSource, SecretSource, StaticKey};
 use crate::system::logging;
 use crate::system::logging::fixture::CapturedLog;
@@ -146,6 +147,41 @@ async fn a_key_file_that_hangs_is_a_timeout_that_names_it_and_is_recovered_from(
     collection.run().await.unwrap();
     assert_eq!(slot.load().succeeded(), Some(true));
     assert_eq!(disk.begun(), 2, "the second collection began no read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_collector_that_can_be_switched_off_advises_it_where_it_is_not_allowed() {
+    for (collector, code, advises) in [
+        (
+            &GeneralStat as &'static dyn Collector,
+            "UnauthorizedOperation",
+            true,
+        ),
+        (&GeneralStat, "AuthFailure.SignatureFailure", false),
+        (&LicenseGeneral, "UnauthorizedOperation", false),
+    ] {
+        let registry = Registry::new();
+        let http = Scripted::new(move |_| failure(code));
+        let api = Arc::new(fixture::client(&registry, http, 20, 64));
+        let schedule = Schedule::default();
+        let collection = Collection::new(
+            Arc::clone(&api),
+            fixture::target("AKIDtest"),
+            "a".to_owned(),
+            Slot::new(collector, "a", schedule, &Revision::default()),
+            api.instruments(collector.request().action),
+            scripted::clock(),
+        );
+        let error = collection.run().await.unwrap_err();
+        let switch = "`collectors: {general_stat: {enabled: false}}`";
+        assert_eq!(
+            error.remedy().contains(switch),
+            advises,
+            "{}",
+            error.remedy()
+        );
+        assert!(error.remedy().starts_with(error.reason.remedy()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

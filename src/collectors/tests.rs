@@ -4,8 +4,10 @@ mod fixtures;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
+use crate::config::CollectorSettings;
 
 /// Adds one row for each answer, until there are three.
 #[derive(Default)]
@@ -179,6 +181,35 @@ fn every_collector_has_a_fixture_folder() {
         let folder = fixtures.join(collector.name());
         assert!(folder.is_dir(), "{} is missing", folder.display());
     }
+}
+
+#[test]
+fn the_collectors_run_as_often_as_is_documented_unless_configured() {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let found = defaults(all()).into_iter().map(|each| {
+        let CollectorSettings {
+            enabled,
+            interval,
+            max_age,
+            max_rows,
+        } = each.settings;
+        (each.name, enabled, interval, max_age, max_rows)
+    });
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [
+            ("license_list", true, minutes(5), minutes(30), Some(500)),
+            ("general_stat", false, minutes(5), minutes(30), None),
+            ("history_service", false, minutes(60), minutes(360), None),
+            (
+                "log_storage_statistic",
+                false,
+                minutes(60),
+                minutes(360),
+                None
+            ),
+        ]
+    );
 }
 
 #[test]

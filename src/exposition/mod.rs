@@ -301,6 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_written_is_an_error_however_much_was_written_before() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+                let room = self.0.min(text.len());
+                self.0 -= room;
+                match room {
+                    0 => Err(io::ErrorKind::StorageFull.into()),
+                    room => Ok(room),
+                }
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let large = exposition(1000);
+        let mut text = Vec::new();
+        large.write_accounts(Format::Text, &mut text).unwrap();
+        for room in (0..text.len()).step_by(10_000) {
+            let written = large.write_accounts(Format::Text, &mut Full(room));
+            assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        }
+        let whole = large.write_accounts(Format::Text, &mut Full(text.len()));
+        assert!(whole.is_ok());
+    }
+
+    #[test]
     fn without_accounts_only_their_number_is_told() {
         let text = String::from_utf8(exposition(0).render(Format::Text).unwrap()).unwrap();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();

@@ -1,7 +1,7 @@
 //! What is in the file: the values of each account's last successes and when they were.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -172,14 +172,6 @@ impl Document {
         }
         // If a sample is unknown to this version, or comes twice, the other samples are
         // doubtful too: Prometheus would refuse it.
-        let mut known = HashSet::new();
-        if !saved
-            .samples
-            .iter()
-            .all(|(position, _)| known.insert(position))
-        {
-            return false;
-        }
         let samples = saved.samples.iter().map(|(position, value)| {
             let (metric, labels) = self.series.get(*position)?;
             restored(slot.collector(), metric, labels, *value)

@@ -268,16 +268,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_hangs_holds_up_neither_the_start_nor_the_end() {
+        let log = CapturedLog::start();
         let started = Instant::now();
         start("hangs", &Registry::new()).await.stop().await;
         let took = started.elapsed();
         assert!(took < Duration::from_secs(6), "{took:?}");
+        let log = log.lines();
+        assert_eq!(log.len(), 2, "{log:?}");
+        assert!(
+            log[0].contains("starts without the last good values"),
+            "{log:?}"
+        );
+        assert!(log[1].contains("are not saved again"), "{log:?}");
     }
 
     #[tokio::test]
     async fn what_was_saved_at_the_end_is_there_after_the_next_start() {
         let folder_of_file = tempfile::tempdir().unwrap();
         let dir = folder("keeps", folder_of_file.path());
+        let log = CapturedLog::start();
         let clock = Clock::system();
         let value = |store: &Store| {
             let state = store.load().list()[0].slots[0].load();
@@ -294,6 +303,9 @@ mod tests {
             assert_eq!(value(&store), Some(after));
         }
         assert!(nothing.load().list()[0].slots[0].load().restored);
+        let log = log.lines();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("restored the last good values") && log[0].contains("restored=1"));
     }
 
     #[tokio::test]
@@ -378,6 +390,23 @@ mod tests {
         let log = log.lines();
         assert_eq!(log.len(), 1, "{log:?}");
         assert!(log[0].contains("writing /nowhere/snapshots.json has not ended after 10 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_saved_before_it_is_known_what_is_there() {
+        let registry = Registry::new();
+        let nothing = StateDir::new("/nowhere/cwp".into(), Path::new("/nowhere"), None);
+        let (task, stop) = (task(nothing, &registry), CancellationToken::new());
+        let loading = Some(task.load());
+        let mut saving = Box::pin(task.run(loading, stop.clone()));
+        // A failed attempt to load every five minutes, and none to save.
+        for (seconds, failed) in [(1, "1"), (298, "1"), (2, "2"), (300, "3")] {
+            let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut saving).await;
+            assert_eq!(saves(&registry), ["0", failed]);
+        }
+        stop.cancel();
+        saving.await;
+        assert_eq!(saves(&registry), ["0", "3"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -276,6 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_too_large_is_refused_and_so_is_a_reader_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.json");
+        File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
+        let (exit, message) = done(Operation::Load, "", &path);
+        assert_eq!(exit, Exit::Refused);
+        assert!(message.ends_with("it is larger than 512 MiB"), "{message}");
+        std::fs::write(&path, "good").unwrap();
+        let gone = perform(Operation::Load, 0, &path, io::empty(), &mut &mut [0; 3][..]);
+        let (exit, message) = gone.unwrap_err();
+        assert_eq!(exit, Exit::Failed);
+        assert!(message.starts_with("cannot hand over "), "{message}");
+    }
+
+    #[test]
+    fn a_folder_that_nobody_may_write_to_is_told_with_what_to_do() {
+        // Not even root may.
+        let message = usable(Path::new("/sys")).unwrap_err();
+        assert!(
+            message.starts_with("cannot write to the folder /sys: "),
+            "{message}"
+        );
+        assert!(message.ends_with("name another"), "{message}");
+    }
+
+    #[test]
     fn a_refused_file_is_put_aside_and_there_are_never_more_than_three() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshots.json");
