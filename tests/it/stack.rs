@@ -444,7 +444,7 @@ async fn a_demo_with_tls_prints_https_and_refuses_a_stack() {
     let refused = run(&[&arguments[..], &["--stack"]].concat(), &[]).await;
     assert_eq!(refused.status.code(), Some(2));
     let words = String::from_utf8(refused.stderr).unwrap();
-    assert!(words.contains("leave one of them out"), "{words}");
+    assert!(words.contains("leave one of the two flags out"), "{words}");
 }
 
 #[tokio::test]
