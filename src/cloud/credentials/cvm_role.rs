@@ -280,6 +280,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_no_name_of_a_role_is_never_asked_for() {
+        for answer in ["<html>", "", "a/../b", "two\nroles"] {
+            let http = metadata((200, answer), (200, KEY));
+            let error = key(http.clone(), None).await.unwrap_err();
+            assert_eq!(error.error().reason, Reason::Response, "{answer}");
+            assert_eq!(http.sent().len(), 1, "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failure_of_the_service_has_its_own_reason_and_its_name() {
         let reset = || {
             Scripted::with(|_, _| {

@@ -64,8 +64,9 @@ async fn a_key_file_that_is_gone_or_empty_leaves_the_last_key_in_use() {
 async fn a_key_that_was_never_read_is_an_error_that_says_which_part() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let (key, _) = key_in_file(&path);
+    let (key, registry) = key_in_file(&path);
     let error = key.credential().await.unwrap_err().to_string();
+    assert_eq!(refreshes(&registry), [1.0, 0.0], "failure, success");
     let expected = format!("secret key: the file {} cannot be read", path.display());
     assert!(error.starts_with(&expected), "{error}");
 }
