@@ -297,6 +297,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_key_has_spent_in_the_last_minute_is_known() {
+        let http = Scripted::new(|_| failure("InternalError"));
+        let client = fixture::client(&Registry::new(), http, 20, 64);
+        let action = LicenseGeneral.request().action;
+        let (target, other) = (fixture::target("AKIDtest"), fixture::target("AKIDother"));
+        let instruments = client.instruments(action);
+        let patience = Duration::from_secs(60);
+        let answer = client.call(&target, &instruments, Lane::Prompt, patience);
+        answer.await.unwrap_err();
+        assert_eq!(client.spent(&*target.credentials, action), 3);
+        assert_eq!(client.spent(&*target.credentials, "Other"), 0);
+        assert_eq!(client.spent(&*other.credentials, action), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_transient_failure_that_stays_is_given_up_after_three_requests() {
         let http = Scripted::new(|_| failure("InternalError"));
         let (answer, _) = call(Arc::clone(&http)).await;

@@ -133,6 +133,8 @@ mod tests {
         let key = Credential::new("AKIDa".to_owned(), "a".to_owned(), None);
         let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         assert!(!key.has_expired(noon));
+        assert_eq!((key.expires_at(), key.token()), (None, None));
+        assert_eq!(key.quota_key(), "AKIDa");
         let key = key.temporary("a role".to_owned(), noon);
         assert!(key.has_expired(noon));
         assert!(!key.has_expired(noon - jiff::SignedDuration::from_secs(1)));

@@ -192,3 +192,31 @@ fn status_error(status: StatusCode) -> Error {
         format!("the endpoint answered with HTTP status {status}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use ::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_clock_is_compared_with_the_date_of_an_answer_if_it_has_one() {
+        let date_of = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(text))]);
+            date(&headers)
+        };
+        let noon = date_of("Mon, 23 Nov 2026 12:00:00 GMT").unwrap();
+        assert_eq!(noon.to_string(), "2026-11-23T12:00:00Z");
+        for text in ["", "noon", "2026-11-23T12:00:00Z"] {
+            assert_eq!(date_of(text), None, "{text}");
+        }
+        assert_eq!(date(&HeaderMap::new()), None);
+
+        let error = Error::new(Reason::Network, "");
+        let mut reply = Reply::failed(error);
+        assert_eq!(reply.skew(noon), None);
+        reply.date = Some(noon);
+        let later = noon + jiff::SignedDuration::from_millis(2500);
+        assert_eq!(reply.skew(later), Some(2.0));
+    }
+}

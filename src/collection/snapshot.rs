@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_takes_a_request_until_it_is_known_to_take_more() {
+        let mut state = CollectorState::default();
+        assert_eq!(state.requests(), 1);
+        state = collected(Timestamp::UNIX_EPOCH);
+        state.last_success.as_mut().unwrap().requests = 5;
+        assert_eq!(state.requests(), 5);
+    }
+
+    #[test]
     fn the_store_is_ready_once_every_first_collection_has_ended() {
         let account = |name: &str| {
             Arc::new(AccountState {

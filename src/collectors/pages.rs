@@ -174,6 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_new_until_its_first_page_and_not_when_it_is_read_once_more() {
+        let mut list = Pages::of(3);
+        assert!(list.is_new());
+        assert!(matches!(list.take(page("a b"), Some(3)), Page::Next(2)));
+        assert!(!list.is_new());
+        // The total has changed in between.
+        assert!(matches!(list.take(page("c"), Some(2)), Page::Next(0)));
+        assert!(!list.is_new());
+    }
+
+    #[test]
     fn pages_follow_each_other_by_the_rows_received_until_all_are_there() {
         assert_eq!(read(&[("a b", Some(2))]), (vec![], good("a b")));
         assert_eq!(read(&[("", Some(0))]), (vec![], good("")));

@@ -70,3 +70,26 @@ impl Schedule {
         collections.saturating_mul(requests.max(1).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requests_of_a_day_follow_from_the_interval() {
+        for (millis, requests, in_a_day) in [
+            (60_000, 1, 1440),
+            (60_000, 0, 1440),
+            (60_000, 5, 7200),
+            (86_400_000, 3, 3),
+            (86_400_001, 3, 0),
+            (0, 1, 86_400_000),
+        ] {
+            let schedule = Schedule {
+                interval: Duration::from_millis(millis),
+                ..Schedule::default()
+            };
+            assert_eq!(schedule.requests_per_day(requests), in_a_day, "{millis}");
+        }
+    }
+}

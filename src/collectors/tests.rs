@@ -184,6 +184,14 @@ fn every_collector_has_a_fixture_folder() {
 }
 
 #[test]
+fn how_to_switch_a_collector_off_is_told_in_both_languages() {
+    let remedy = switch_off("general_stat");
+    let setting = "`collectors: {general_stat: {enabled: false}}`";
+    assert!(remedy.english.contains(setting));
+    assert!(remedy.chinese.is_some_and(|text| text.contains(setting)));
+}
+
+#[test]
 fn the_collectors_run_as_often_as_is_documented_unless_configured() {
     let minutes = |count: u64| Duration::from_secs(60 * count);
     let found = defaults(all()).into_iter().map(|each| {

@@ -301,6 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn other_accounts_are_shown_as_soon_as_they_are_there() {
+        let shown = exposition(2);
+        let count = || {
+            let text = String::from_utf8(shown.render(Format::Text).unwrap()).unwrap();
+            text.matches("\ntencentcloud_cwp_up{").count()
+        };
+        assert_eq!(count(), 2);
+        shown
+            .store
+            .replace(exposition(5).store.load().list().to_vec());
+        assert_eq!(count(), 5);
+    }
+
+    #[test]
+    fn what_is_told_of_all_accounts_alone_is_what_names_one() {
+        let text = exposition(2).render_accounts(Format::Text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let mut samples = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(samples.all(|line| line.contains("account=\"account-0000")));
+        assert_eq!(text.matches("\ntencentcloud_cwp_up{").count(), 2);
+    }
+
+    #[test]
     fn what_cannot_be_written_is_an_error_however_much_was_written_before() {
         struct Full(usize);
         impl Write for Full {

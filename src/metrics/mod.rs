@@ -322,6 +322,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_noted_is_exposed_as_it_was_noted() {
+        let registry = Registry::new();
+        let metrics = ExporterMetrics::register(&registry).unwrap();
+        let values = |def: &MetricDef| -> Vec<f64> {
+            let families = registry.gather();
+            let family = families.iter().find(|family| family.name() == def.name);
+            let of_family = family.into_iter().flat_map(|family| family.get_metric());
+            of_family
+                .map(|metric| metric.get_gauge().get_value() + metric.get_counter().get_value())
+                .collect()
+        };
+        for def in [
+            defs::RELOAD_SUCCESSFUL,
+            defs::SHARD_INDEX,
+            defs::SHARD_TOTAL,
+            defs::STATE_SAVES,
+        ] {
+            assert_eq!(values(def), [0.0; 0], "{}", def.name);
+        }
+        let _action = metrics.action("DescribeLicenseGeneral", 10.0);
+        assert_eq!(values(defs::API_RATE_LIMIT), [10.0]);
+        metrics.note_reload(true);
+        assert_eq!(values(defs::RELOAD_SUCCESSFUL), [1.0]);
+        metrics.note_reload(false);
+        assert_eq!(values(defs::RELOAD_SUCCESSFUL), [0.0]);
+        metrics.set_shard(2, 5);
+        assert_eq!(values(defs::SHARD_INDEX), [2.0]);
+        assert_eq!(values(defs::SHARD_TOTAL), [5.0]);
+        metrics.start_state_saves();
+        metrics.count_state_save(true);
+        assert_eq!(values(defs::STATE_SAVES), [0.0, 1.0], "failure, success");
+        metrics.count_credential_refresh(false);
+        assert_eq!(values(defs::CREDENTIAL_REFRESHES), [1.0, 0.0]);
+        assert_eq!(values(defs::BUILD_INFO), [1.0]);
+    }
+
+    #[test]
     fn clock_skew_is_absent_until_the_api_has_answered() {
         let registry = Registry::new();
         let metrics = ExporterMetrics::register(&registry).unwrap();

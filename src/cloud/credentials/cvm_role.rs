@@ -280,6 +280,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_code_is_shown_if_it_looks_like_one() {
+        for (code, is_shown) in [
+            ("A".repeat(64), true),
+            ("A".repeat(65), false),
+            ("Not.Found1".to_owned(), true),
+            ("no code".to_owned(), false),
+        ] {
+            let body = format!(r#"{{"Code":"{code}"}}"#);
+            let http = Scripted::with(move |_, _| {
+                let response = Response::new(body.clone().into());
+                Box::pin(future::ready(Ok(response)))
+            });
+            let error = key(http, Some("Role")).await.unwrap_err().to_string();
+            assert_eq!(error.contains(&code), is_shown, "{error}");
+            assert_eq!(error.contains("<not shown>"), !is_shown, "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_no_name_of_a_role_is_never_asked_for() {
         for answer in ["<html>", "", "a/../b", "two\nroles"] {
             let http = metadata((200, answer), (200, KEY));

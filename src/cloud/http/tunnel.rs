@@ -149,5 +149,8 @@ mod tests {
              Proxy-Authorization: Basic {login}\r\n\r\n"
         );
         assert_eq!(request(&proxy, &service), Some(expected));
+        let proxy = Url::parse("http://proxy").unwrap();
+        let expected = "CONNECT cwp.example:443 HTTP/1.1\r\nHost: cwp.example:443\r\n\r\n";
+        assert_eq!(request(&proxy, &service).as_deref(), Some(expected));
     }
 }

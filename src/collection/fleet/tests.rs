@@ -117,6 +117,18 @@ async fn an_unchanged_account_keeps_its_values_and_its_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_known_of_the_key_of_an_account_is_told() {
+    let running = RunningFleet::start(&accounts(&["AKIDa"]));
+    running.until(30).await;
+    let accounts = running.fleet.store().load();
+    let key = &accounts.list()[0].key_source;
+    assert_eq!(key.text(), "the configured key");
+    assert_eq!(key.quota().as_deref(), Some("AKIDa"));
+    assert_eq!(key.expires_at(), None);
+    assert_eq!(key.spent("DescribeLicenseGeneral"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_account_is_gone_at_once_and_asked_no_more() {
     let mut running = RunningFleet::start(&accounts(&["a", "b"]));
     running.until(45).await;

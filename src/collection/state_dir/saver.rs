@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_put_aside_too() {
+        let dir = folder("refuses", Path::new("/nowhere"));
+        let Ok(Loaded::Refused { error, kept_as }) = dir.load().await else {
+            panic!("the file was not refused");
+        };
+        let words = "cannot read snapshots.json: input/output error";
+        assert_eq!(error.to_string(), words);
+        assert_eq!(kept_as, "snapshots.json.refused");
+    }
+
+    #[tokio::test]
     async fn a_save_that_fails_is_counted_and_holds_up_nothing() {
         let registry = Registry::new();
         let saver = start("fails", &registry).await;

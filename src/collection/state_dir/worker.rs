@@ -291,6 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn only_the_hidden_command_with_all_its_arguments_is_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.json");
+        let asked = |arguments: &[&str]| {
+            let path = path.as_os_str().to_owned();
+            let arguments = arguments.iter().map(OsString::from);
+            run_if_asked(arguments.chain([path])).map(|code| format!("{code:?}"))
+        };
+        let no_file = format!("{:?}", ExitCode::from(12));
+        assert_eq!(asked(&[COMMAND, "load", "0"]), Some(no_file));
+        let failed = format!("{:?}", ExitCode::from(1));
+        assert_eq!(asked(&[COMMAND, "set-aside", "0"]), Some(failed));
+        for arguments in [
+            &[COMMAND, "load"][..],
+            &[COMMAND, "load", "many"],
+            &[COMMAND, "remove", "0"],
+            &["serve", "load", "0"],
+            &[COMMAND, "load", "0", "more"],
+        ] {
+            assert_eq!(asked(arguments), None, "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn a_folder_that_nobody_may_write_to_is_told_with_what_to_do() {
         // Not even root may.
         let message = usable(Path::new("/sys")).unwrap_err();
