@@ -1,13 +1,11 @@
 //! A real Alertmanager, or two that share what they have sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::harness::{client, eventually, repository_file, within};
+use crate::harness::{Program, client, eventually, repository_file};
 
 /// The example for Alertmanager.
 pub(crate) const CONFIG: &str = "deploy/alertmanager/alertmanager.yml";
@@ -16,7 +14,7 @@ pub(crate) const CONFIG: &str = "deploy/alertmanager/alertmanager.yml";
 pub(crate) struct Alertmanager {
     pub(crate) url: String,
     http: reqwest::Client,
-    _child: Child,
+    _program: Program,
     _folder: tempfile::TempDir,
 }
 
@@ -48,38 +46,17 @@ impl Alertmanager {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alertmanager.yml");
         std::fs::write(&path, config).unwrap();
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.path={}", folder.path().display()))
             .arg("--web.listen-address=127.0.0.1:0")
-            .args(cluster)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut log = String::new();
-        let address = within("Alertmanager to listen", async {
-            loop {
-                let line = lines.next_line().await.unwrap();
-                let line = line.unwrap_or_else(|| panic!("{program} has ended:\n{log}"));
-                log.push_str(&line);
-                log.push('\n');
-                if line.contains(r#"msg="Listening on""#) {
-                    let address = line.split("address=").nth(1).unwrap();
-                    return address.split(' ').next().unwrap().to_owned();
-                }
-            }
-        })
-        .await;
-        // Nobody reads what it says of messages that it cannot send.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            .args(cluster);
+        let mut program = Program::run(command);
         Self {
-            url: format!("http://{address}"),
+            url: program.url().await,
             http: client(),
-            _child: child,
+            _program: program,
             _folder: folder,
         }
     }

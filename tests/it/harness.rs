@@ -22,6 +22,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// What to do when a program that a test needs is not there.
+pub(crate) const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
+
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -338,14 +341,14 @@ impl Scrape {
     }
 }
 
-/// The program, run with nothing in its environment but what the test gives it and a
-/// folder for temporary files.
+/// A running program, and its log. It is killed when dropped.
 pub(crate) struct Program {
     child: Child,
     log: watch::Receiver<Vec<String>>,
 }
 
-/// The program with `arguments`, ready to be run.
+/// The exporter with `arguments`, ready to be run with nothing in its environment but
+/// `variables` and a folder for temporary files.
 pub(crate) fn program(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let present = Path::new(env!("CARGO_BIN_EXE_cwp-exporter"));
     program_of(present, arguments, variables)
@@ -371,18 +374,21 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Outpu
 }
 
 impl Program {
-    /// Starts the program. Its log is kept; it is killed when dropped.
+    /// Starts the exporter.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::run(program(arguments, variables))
     }
 
-    /// The same, of a command.
+    /// Starts the program of `command`, whichever it is.
     pub(crate) fn run(mut command: Command) -> Self {
-        let mut child = command
+        command
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        let spawned = command.spawn();
+        let mut child =
+            spawned.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; {REMEDY}"));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = watch::channel(Vec::new());
         tokio::spawn(async move {
@@ -398,13 +404,21 @@ impl Program {
         let log = self
             .log
             .wait_for(|log| log.iter().any(|line| line.contains(text)));
-        let log = within(text, log).await.expect("the program has ended");
-        log.iter().find(|line| line.contains(text)).unwrap().clone()
+        let found = within(text, log).await.ok();
+        let found = found.map(|log| log.iter().find(|line| line.contains(text)).unwrap().clone());
+        found.unwrap_or_else(|| panic!("the program has ended:\n{}", self.log().join("\n")))
     }
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.borrow().clone()
+    }
+
+    /// The whole log, once nobody writes to it any more.
+    pub(crate) async fn whole_log(&mut self) -> Vec<String> {
+        let end = async { while self.log.changed().await.is_ok() {} };
+        within("the end of the log", end).await;
+        self.log()
     }
 
     /// The URL that the program serves.

@@ -8,22 +8,18 @@ use std::process::Stdio;
 use cwp_exporter::simulator::{Answer, AnswerFields};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 use crate::harness::{
-    Cloud, LICENSES_ALONE, LOOK, Program, client, computed, eventually, page_once_ready, within,
+    Cloud, LICENSES_ALONE, LOOK, Program, REMEDY, client, computed, eventually, page_once_ready,
 };
-
-/// What to do when there is no Prometheus.
-const REMEDY: &str = "run the tests with tests/run, which gets it, or put it on PATH";
 
 /// A Prometheus with data of its own. It is killed when dropped.
 pub(crate) struct Prometheus {
     pub(crate) url: String,
     http: reqwest::Client,
-    child: Child,
-    log: tokio::task::JoinHandle<String>,
+    program: Program,
     _folder: TempDir,
 }
 
@@ -122,47 +118,17 @@ impl Prometheus {
     async fn in_folder(program: &str, settings: &str, folder: TempDir) -> Self {
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, settings).unwrap();
-        let mut child = Command::new(program)
+        let data = folder.path().join("data");
+        let mut command = Command::new(program);
+        command
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}; {REMEDY}"));
-
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut log = String::new();
-        let address = within("Prometheus to listen", async {
-            loop {
-                let line = lines.next_line().await.unwrap();
-                let line = line.unwrap_or_else(|| panic!("prometheus has ended:\n{log}"));
-                log.push_str(&line);
-                log.push('\n');
-                if line.contains(r#"msg="Listening on""#) {
-                    let address = line.split("address=").nth(1).unwrap();
-                    return address.split(' ').next().unwrap().to_owned();
-                }
-            }
-        })
-        .await;
-        let log = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                log.push_str(&line);
-                log.push('\n');
-            }
-            log
-        });
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg("--web.listen-address=127.0.0.1:0");
+        let mut program = Program::run(command);
         Self {
-            url: format!("http://{address}"),
+            url: program.url().await,
             http: client(),
-            child,
-            log,
+            program,
             _folder: folder,
         }
     }
@@ -313,24 +279,13 @@ impl Prometheus {
 
     /// What it complained of when it has ended, such as duplicate, disordered or malformed
     /// samples.
-    pub(crate) async fn complaints(self) -> Vec<String> {
-        let log = self.stop().await;
-        let lines = log
-            .lines()
-            .filter(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"));
-        let complaints = lines.filter(|line| !line.contains("exiting gracefully"));
-        complaints.map(str::to_owned).collect()
-    }
-
-    /// Asks Prometheus to end, waits for it, and returns its log.
-    async fn stop(mut self) -> String {
-        let pid = self.child.id().unwrap();
-        let kill = format!("kill -s TERM {pid}");
-        let sent = Command::new("sh").args(["-c", &kill]).status().await;
-        assert!(sent.unwrap().success());
-        let ended = within("Prometheus to end", self.child.wait()).await;
-        assert!(ended.unwrap().success());
-        within("the end of its log", self.log).await.unwrap()
+    pub(crate) async fn complaints(mut self) -> Vec<String> {
+        self.program.signal("TERM").await;
+        assert!(self.program.ended().await.success());
+        let mut log = self.program.whole_log().await;
+        log.retain(|line| line.to_lowercase().contains("level=warn") || line.contains("ngesting"));
+        log.retain(|line| !line.contains("exiting gracefully"));
+        log
     }
 }
 
