@@ -194,13 +194,18 @@ pub(super) fn usable(folder: &Path) -> Result<(), String> {
     let probe = tempfile::Builder::new()
         .prefix(".cwp-exporter-")
         .tempfile_in(folder);
-    match probe.map_err(|error| (error.kind(), error)) {
-        Err((io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem, error)) => {
-            Err(format!(
-                "cannot write to the folder {shown}: {error}; let the exporter's user write to \
-                 it, or name another"
-            ))
-        }
+    probe.map_or_else(|error| check_permission(folder, &error), |_| Ok(()))
+}
+
+/// Refuses `folder` if `error`, which a new file in the folder caused, says that this user may not
+/// write to the folder.
+fn check_permission(folder: &Path, error: &io::Error) -> Result<(), String> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Err(format!(
+            "cannot write to the folder {}: {error}; let the exporter's user write to it, or name \
+             another",
+            folder.display()
+        )),
         _ => Ok(()),
     }
 }
@@ -315,14 +320,20 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_nobody_may_write_to_is_told_with_what_to_do() {
-        // Not even root may.
-        let message = usable(Path::new("/sys")).unwrap_err();
-        assert!(
-            message.starts_with("cannot write to the folder /sys: "),
-            "{message}"
-        );
-        assert!(message.ends_with("name another"), "{message}");
+    fn a_folder_that_this_user_may_not_write_to_is_told_with_what_to_do() {
+        for kind in [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ] {
+            let message = check_permission(Path::new("/folder"), &kind.into()).unwrap_err();
+            assert!(
+                message.starts_with("cannot write to the folder /folder: "),
+                "{message}"
+            );
+            assert!(message.ends_with("name another"), "{message}");
+        }
+        let full = io::ErrorKind::StorageFull.into();
+        assert_eq!(check_permission(Path::new("/folder"), &full), Ok(()));
     }
 
     #[test]
