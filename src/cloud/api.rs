@@ -221,9 +221,13 @@ fn backoff(reason: Reason, attempt: u32, jitter: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::{self, BoxFuture};
     use prometheus::Registry;
 
     use super::*;
+    use crate::cloud::credentials::Unavailable;
     use crate::cloud::scripted::{Scripted, failure, success};
     use crate::collectors::Collector as _;
     use crate::collectors::license_general::LicenseGeneral;
@@ -362,6 +366,72 @@ mod tests {
         drop(slow);
         assert!(tokio::time::timeout(minute, call).await.is_ok());
         assert_eq!(http.sent().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_retry_starts_whose_pause_ends_after_the_next_collection_or_the_deadline() {
+        let second = Duration::from_secs(1);
+        for (patience, allowed, requests) in [(1, 60, 1), (60, 1, 1), (60, 60, 3)] {
+            // Its pauses take a second at least.
+            let http = Scripted::new(|_| failure("RequestLimitExceeded"));
+            let client = fixture::client(&Registry::new(), Arc::clone(&http), 20, 64);
+            let instruments = client.instruments(LicenseGeneral.request().action);
+            let target = fixture::target("AKIDtest");
+            let answer = client.call(&target, &instruments, Lane::Prompt, second * patience);
+            let answer = deadline::within(second * allowed, answer).await;
+            assert_eq!(answer.unwrap_err().reason, Reason::Throttled);
+            assert_eq!(http.sent().len(), requests, "{patience} {allowed}");
+        }
+    }
+
+    /// A source that has another key after each refusal.
+    #[derive(Default)]
+    struct Rotating(AtomicUsize);
+
+    impl Provider for Rotating {
+        fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+            let key = self.current().expect("there is always a key");
+            Box::pin(future::ready(Ok(key)))
+        }
+
+        fn current(&self) -> Option<Arc<Credential>> {
+            let id = format!("AKID{}", self.0.load(Ordering::Relaxed));
+            let key = Credential::new(id, "scripted-secret".to_owned(), None);
+            Some(Arc::new(key))
+        }
+
+        fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(future::ready(()))
+        }
+
+        fn source(&self) -> String {
+            "a test".to_owned()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_is_replaced_twice_if_its_source_has_another() {
+        let http = Scripted::new(|_| failure("AuthFailure.TokenFailure"));
+        let (answer, _) = call(Arc::clone(&http)).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Credentials);
+        assert_eq!(http.sent().len(), 1, "there is no other key");
+
+        let http = Scripted::new(|_| failure("AuthFailure.TokenFailure"));
+        let client = fixture::client(&Registry::new(), Arc::clone(&http), 20, 64);
+        let instruments = client.instruments(LicenseGeneral.request().action);
+        let target = Target {
+            credentials: Arc::<Rotating>::default(),
+            ..fixture::target("AKIDtest")
+        };
+        let hour = Duration::from_secs(3600);
+        let answer = client.call(&target, &instruments, Lane::Prompt, hour).await;
+        assert_eq!(answer.unwrap_err().reason, Reason::Credentials);
+        let sent = http.sent();
+        assert_eq!(sent.len(), 3);
+        for (number, sent) in sent.iter().enumerate() {
+            assert!(sent.is_from(&format!("AKID{number}")));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -182,7 +182,7 @@ impl Lanes {
 
     /// Notes how long a request in the prompt lane took.
     fn note(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 16);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let usual = self.usual.load(Ordering::Relaxed);
         // A moving average; that a concurrent note may be lost does not matter.
         self.usual
@@ -236,8 +236,8 @@ struct Bucket {
 impl Bucket {
     fn new(rate_limit: RateLimit) -> Self {
         let spacing = Duration::from_secs_f64(1.0 / rate_limit.sustained());
-        let quota = Quota::with_period(spacing.max(Duration::from_nanos(1)))
-            .unwrap_or_else(|| Quota::per_second(rate_limit.requests));
+        let quota =
+            Quota::with_period(spacing).unwrap_or_else(|| Quota::per_second(rate_limit.requests));
         Self {
             prompt_turn: tokio::sync::Mutex::new(()),
             slow_turn: tokio::sync::Mutex::new(()),

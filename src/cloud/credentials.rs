@@ -296,5 +296,10 @@ mod tests {
         assert!(!Arc::ptr_eq(&a, &providers.provider(&role("b"))));
         // Two roles, the chain and its four sources.
         assert_eq!(providers.made.len(), 7);
+        providers.forget_unused();
+        assert_eq!(providers.made.len(), 6);
+        drop(a);
+        providers.forget_unused();
+        assert_eq!(providers.made.len(), 0);
     }
 }

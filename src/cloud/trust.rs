@@ -207,6 +207,25 @@ mod tests {
     }
 
     #[test]
+    fn the_systems_certificates_are_trusted_only_where_a_service_is_behind_tls() {
+        let environment = Environment::from([("KEY", "k")]);
+        let of = |endpoint: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let key = "{type: static, secret_id: AKIDa, secret_key_env: KEY}";
+            let text = format!(
+                "api: {{endpoint: '{endpoint}'}}\naccounts: [{{name: a, credentials: {key}}}]"
+            );
+            std::fs::write(file.path(), text).unwrap();
+            Trust::of(
+                &Config::load(Some(file.path()), &environment, &[]).unwrap(),
+                &environment,
+            )
+        };
+        assert_eq!(of("http://127.0.0.1:1"), Trust::Nobody);
+        assert_eq!(of("https://cwp.example"), Trust::system(&environment));
+    }
+
+    #[test]
     fn a_variable_that_names_no_certificates_is_told_by_its_name() {
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             let error = trust(&[(name, "/nowhere")]).read().unwrap_err().to_string();

@@ -253,6 +253,51 @@ async fn after_a_timeout_an_account_is_asked_once_and_after_an_answer_again_with
     assert_eq!(asked, [3, 1, 1, 3, 3]);
 }
 
+/// A source without a key, which may not be asked and says what to do.
+struct Forbidden;
+
+impl Provider for Forbidden {
+    fn credential(&self) -> BoxFuture<'_, Result<Arc<Credential>, Unavailable>> {
+        let error = Error::new(Reason::Permission, "no");
+        let error = error.with_remedy(Remedy::new("ask", "询问"));
+        Box::pin(future::ready(Err(Unavailable::Broken(error))))
+    }
+
+    fn current(&self) -> Option<Arc<Credential>> {
+        None
+    }
+
+    fn renew<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, ()> {
+        Box::pin(future::ready(()))
+    }
+
+    fn source(&self) -> String {
+        "a test".to_owned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_with_a_remedy_of_its_own_keeps_the_remedy() {
+    let api = fixture::client(&Registry::new(), Scripted::hanging(), 20, 64);
+    let instruments = api.instruments(GeneralStat.request().action);
+    let target = Target {
+        credentials: Arc::new(Forbidden),
+        ..fixture::target("AKIDtest")
+    };
+    let slot = Slot::new(&GeneralStat, "a", Schedule::default(), &Revision::default());
+    let name = "a".to_owned();
+    let collection = Collection::new(
+        Arc::new(api),
+        target,
+        name,
+        slot,
+        instruments,
+        scripted::clock(),
+    );
+    let error = collection.run().await.unwrap_err();
+    assert_eq!(error.remedy(), "ask");
+}
+
 /// A key whose source fails again and again, while the key stays in use.
 struct Failing(Arc<dyn Provider>);
 

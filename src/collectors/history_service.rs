@@ -66,10 +66,7 @@ fn read(answer: &Fields) -> Collected {
     let order = answer.text("ResourceId", Documented::Yes);
     let is_bought = number != Some(0);
     let has_no_end = !is_bought || number == Some(DESTROYED);
-    let end = answer.read("EndTime", Documented::Yes, |json| match json {
-        "null" if has_no_end => Some(Moment::Absent),
-        json => Moment::read(json),
-    });
+    let end = answer.read("EndTime", Documented::Yes, Moment::read);
     if end == Some(Moment::Absent) && !has_no_end {
         answer.reject("EndTime");
     }

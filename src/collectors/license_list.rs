@@ -268,10 +268,7 @@ impl Order {
             Some(alias.chars().take(MAX_ALIAS).collect::<String>())
         });
         let has_no_end = payment == "postpaid" || state == Some(DESTROYED);
-        let deadline = row.read("Deadline", Documented::Yes, |json| match json {
-            "null" if has_no_end => Some(Moment::Absent),
-            json => Moment::read(json),
-        });
+        let deadline = row.read("Deadline", Documented::Yes, Moment::read);
         if deadline == Some(Moment::Absent) && !has_no_end {
             // Nobody can watch such an order, so the order must be reported.
             row.reject("Deadline");

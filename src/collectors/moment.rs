@@ -22,10 +22,12 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    /// Reads a JSON text.
+    /// Reads a JSON text; `null` is none.
     pub(super) fn read(json: &str) -> Option<Self> {
-        let text: String = serde_json::from_str(json).ok()?;
-        Self::parse(&text)
+        match serde_json::from_str::<Option<String>>(json).ok()? {
+            Some(text) => Self::parse(&text),
+            None => Some(Self::Absent),
+        }
     }
 
     /// The moment in Unix time, if it is one.
@@ -48,7 +50,7 @@ impl Moment {
         }
         let (moment, zone) = text.split_at_checked("2027-01-25 10:11:03".len())?;
         let offset = offset(without_fraction(zone)?)?;
-        let seconds = seconds_since_1970(moment)?.checked_sub(offset)?;
+        let seconds = seconds_since_1970(moment)? - offset;
         Some(match seconds {
             ..START_OF_1971 => Self::Absent,
             _ => Self::At(seconds),
@@ -60,23 +62,13 @@ impl Moment {
 fn seconds_since_1970(text: &str) -> Option<i64> {
     let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
     let form: Vec<u8> = text.bytes().map(digits).collect();
-    if form != b"0000-00-00 00:00:00" && form != b"0000-00-00T00:00:00" {
+    let is_known = form == b"0000-00-00 00:00:00" || form == b"0000-00-00T00:00:00";
+    // A second 60 would be taken for the one before.
+    if !is_known || text.ends_with("60") {
         return None;
     }
-    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i16>().ok();
-    let small = |from: usize| i8::try_from(part(from, from + 2)?).ok();
-    let time = DateTime::new(
-        part(0, 4)?,
-        small(5)?,
-        small(8)?,
-        small(11)?,
-        small(14)?,
-        small(17)?,
-        0,
-    );
-    let since = time
-        .ok()?
-        .duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    let time: DateTime = text.parse().ok()?;
+    let since = time.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
     Some(since.as_secs())
 }
 
@@ -202,6 +194,8 @@ mod tests {
             "2027-01-25 02:11:03 +0000",
             "2027-01-24 21:11:03 -05:00",
             "2027-01-25 07:41:03+0530",
+            "2027-01-25 16:11:03+14:00",
+            "2027-01-25 03:10:03+00:59",
         ] {
             assert_eq!(
                 Moment::parse(text),
@@ -235,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn a_json_value_is_a_moment_none_or_refused() {
+        let moment = Moment::read(r#""2027-01-25 10:11:03""#).unwrap();
+        assert_eq!(moment.seconds(), Some(1_800_843_063));
+        assert_eq!(Moment::read("null").unwrap().seconds(), None);
+        assert_eq!(Moment::read("1800843063"), None);
+    }
+
+    #[test]
     fn what_is_no_date_is_refused() {
         for text in [
             "2027-02-29 12:00:00",
@@ -246,6 +248,12 @@ mod tests {
             "2027-01-25 10:11:03x",
             "2027-01-25 10:11:03+8",
             "2027-01-25 10:11:03+15:00",
+            "2027-01-25 10:11:03+08:60",
+            "2027-01-25 10:11:03+xx",
+            "2027-01-25 10:11:03+xx:00",
+            "2027-01-25 10:11:03+08:xx",
+            "2027-01-25 10:11:03+0é0",
+            "2027-01-25 10:11:03é",
             "2027-01-25 10:11:03.",
             "２０２７-01-25 10:11:03",
             "+027-01-25 10:11:03",

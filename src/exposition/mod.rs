@@ -207,6 +207,11 @@ mod tests {
     use crate::metrics::reason::Reason;
 
     fn exposition(accounts: usize) -> Exposition {
+        with_keys(accounts, None)
+    }
+
+    /// The exposition of so many accounts whose keys expire then.
+    fn with_keys(accounts: usize, expires_at: Option<Timestamp>) -> Exposition {
         let revision = Revision::default();
         let accounts = (0..accounts).map(|number| {
             Arc::new(AccountState {
@@ -215,7 +220,10 @@ mod tests {
                 endpoint: "https://cwp.tencentcloudapi.com".to_owned(),
                 region: None,
                 labels: [("team".to_owned(), "x".to_owned())].into(),
-                key_source: Box::new(TestKey::default()),
+                key_source: Box::new(TestKey {
+                    expires_at,
+                    ..TestKey::default()
+                }),
                 slots: vec![Slot::new(
                     &LicenseGeneral,
                     &format!("account-{number:05}"),
@@ -227,6 +235,43 @@ mod tests {
         let store = Store::new(accounts.collect());
         let clock = Clock::new(|| Timestamp::UNIX_EPOCH);
         Exposition::new(Registry::new(), Arc::new(store), clock, None)
+    }
+
+    /// What is known after a collection at this moment.
+    fn collected(at: TimePoint) -> CollectorState {
+        CollectorState {
+            last_success: Some(Success {
+                at,
+                samples: [Sample::new(licences::LICENSES, [], 7.0)].into(),
+                rows_hidden: None,
+                requests: 1,
+            }),
+            last_attempt: Some(Attempt {
+                at,
+                duration: Duration::ZERO,
+                failure: None,
+            }),
+            ..CollectorState::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_values_that_are_too_old_it_is_still_told_what_came_of_their_collection() {
+        let shown = exposition(1);
+        shown.store.load().list()[0].slots[0].store(collected(shown.now()));
+        let names = || -> Vec<String> {
+            let text = String::from_utf8(shown.render(Format::Text).unwrap()).unwrap();
+            let samples = text.lines().filter(|line| !line.starts_with('#'));
+            let names = samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned());
+            names.collect()
+        };
+        let mut fresh = names();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert!(fresh.contains(&"cwp_exporter_collector_success".to_owned()));
+        let values = fresh.len();
+        fresh.retain(|name| name != licences::LICENSES.name);
+        assert_eq!(fresh.len(), values - 1);
+        assert_eq!(names(), fresh);
     }
 
     #[test]
@@ -323,8 +368,8 @@ mod tests {
         assert_eq!(text.matches("\ntencentcloud_cwp_up{").count(), 2);
     }
 
-    #[test]
-    fn what_cannot_be_written_is_an_error_however_much_was_written_before() {
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_written_is_an_error_however_much_was_written_before() {
         struct Full(usize);
         impl Write for Full {
             fn write(&mut self, text: &[u8]) -> io::Result<usize> {
@@ -340,7 +385,10 @@ mod tests {
                 Ok(())
             }
         }
-        let large = exposition(1000);
+        let large = with_keys(1000, Some(Timestamp::UNIX_EPOCH));
+        for account in large.store.load().list() {
+            account.slots[0].store(collected(large.now()));
+        }
         let mut text = Vec::new();
         large.write_accounts(Format::Text, &mut text).unwrap();
         for room in (0..text.len()).step_by(10_000) {

@@ -131,6 +131,13 @@ mod tests {
             let cut = format!("7 (name) S {}", fields[..length].join(" "));
             assert_eq!(of_stat(&cut), None, "{cut}");
         }
+        for number in [14, 15, 20, 23, 24] {
+            let mut fields = fields.clone();
+            fields[number - 4] = "x".to_owned();
+            let odd = format!("7 (name) S {}", fields.join(" "));
+            assert_eq!(of_stat(&odd), None, "{odd}");
+        }
+        assert_eq!(of_stat(&fields.join(" ")), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -234,6 +234,7 @@ mod tests {
             (301, Reason::Request),
             (403, Reason::Request),
             (204, Reason::Response),
+            (101, Reason::Response),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Reason::from_status(status), reason, "{status}");

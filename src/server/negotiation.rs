@@ -400,6 +400,8 @@ mod tests {
             ("gzip;q=0", false),
             ("gzip;q=0.000, *", false),
             ("gzip;q=no", false),
+            ("gzip;x=y;q=0", false),
+            ("gzip;x=y;q=0.5", true),
             ("zstd, br, deflate", false),
             ("identity;q=0", false),
         ] {

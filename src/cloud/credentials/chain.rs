@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::cloud::scripted::Scripted;
     use crate::config::Credentials;
+    use crate::system::logging::fixture::CapturedLog;
 
     const METADATA_KEY: &str = r#"{"TmpSecretId":"AKIDcvm","TmpSecretKey":"hunter2","Token":"t",
         "ExpiredTime":1717207200,"Code":"Success"}"#;
@@ -218,6 +219,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_place_that_was_found_is_kept() {
         let home = tempfile::tempdir().unwrap();
+        let log = CapturedLog::start();
         let chain = chain(true, [("HOME", home.path().to_str().unwrap())]);
         let key = chain.credential().await.unwrap();
         assert_eq!(key.secret_id(), "AKIDcvm");
@@ -232,5 +234,8 @@ mod tests {
         assert_eq!(chain.credential().await.unwrap().secret_id(), "AKIDcvm");
         chain.renew(&key).await;
         assert_eq!(chain.current(), Some(key));
+        let log = log.lines();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("credentials found"), "{log:?}");
     }
 }

@@ -299,6 +299,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_of_64_kib_is_read_and_a_longer_one_is_not() {
+        for (length, is_read) in [(65_536, true), (65_537, false)] {
+            let long = KEY.to_owned() + &" ".repeat(length - KEY.len());
+            let http = metadata((200, "Role"), (200, long.leak()));
+            assert_eq!(key(http, None).await.is_ok(), is_read, "{length}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_no_name_of_a_role_is_never_asked_for() {
         for answer in ["<html>", "", "a/../b", "two\nroles"] {
             let http = metadata((200, answer), (200, KEY));

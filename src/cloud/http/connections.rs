@@ -187,4 +187,28 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(left(), 10);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_asked_no_more_is_forgotten_once_it_would_be_connected_to_anew() {
+        let tls = Trust::Nobody.read().unwrap().client_config().unwrap();
+        let minute = Duration::from_secs(60);
+        let connections = ServiceConnections::new(tls, Arc::default(), minute);
+        let uri = |name: &str| Uri::try_from(format!("https://{name}.example/")).unwrap();
+        let known = |asked: &str| {
+            connections.to(&uri(asked)).unwrap();
+            let services = connections.services.lock();
+            let names = ["old", "failed", "new", "last"];
+            names.map(|name| services.contains_key(&uri(name)))
+        };
+        known("old");
+        let failed = connections.to(&uri("failed")).unwrap();
+        connections.leave(&uri("failed"), &failed);
+        tokio::time::advance(WINDOW - Duration::from_millis(1)).await;
+        assert_eq!(known("new"), [true, true, true, false]);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(known("last"), [true, false, true, true]);
+        tokio::time::advance(minute - WINDOW).await;
+        // The other ones are some milliseconds younger.
+        assert_eq!(known("failed"), [false, true, true, true]);
+    }
 }

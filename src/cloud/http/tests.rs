@@ -261,7 +261,9 @@ async fn the_same_settings_change_nothing_and_another_proxy_changes_the_network(
     }
     let other = network.changed(Trust::Nobody, proxies("http://127.0.0.1:1"));
     network.reconfigure(other.unwrap().unwrap());
-    assert!(send(&network, "https://cwp.example/").await.is_err());
+    let error = send(&network, "https://cwp.example/").await.unwrap_err();
+    let words = "cannot connect to the proxy http://127.0.0.1:1";
+    assert!(error.message.starts_with(words), "{error}");
     assert_eq!(
         send(&network, &server.url).await,
         Ok(200),
@@ -298,6 +300,7 @@ async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
         ),
         ("504 Gateway Timeout", "the proxy cannot reach the endpoint"),
         ("404 Not Found", "allows CONNECT"),
+        ("300 Multiple Choices", "allows CONNECT"),
     ] {
         let proxy = Server::start(move |_| Some(status)).await;
         let host = proxy
@@ -354,6 +357,9 @@ async fn a_proxy_is_named_where_what_is_behind_it_fails() {
         }
         // Closing with something unread would reset the connection.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        // Who asks the proxy once more for a tunnel would blame the proxy.
+        let (stream, _) = listener.accept().await.unwrap();
+        serve(stream, Some("403 Forbidden")).await;
     });
     let network = behind(&format!("http://me:hunter2@{proxy}"));
     let error = send(&network, "https://cwp.example/").await.unwrap_err();

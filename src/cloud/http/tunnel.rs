@@ -87,7 +87,13 @@ fn read(line: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::net::TcpListener;
+    use tokio_util::io::StreamReader;
+
     use super::*;
+    use crate::cloud::trust::Trust;
 
     #[test]
     fn the_first_line_tells_the_status() {
@@ -101,6 +107,7 @@ mod tests {
             (b"HTTP/1.1 599 x\r\n", Some(599)),
             (b"HTTP/1.1 600 x\r\n", None),
             (b"HTTP/1.1\r\n", None),
+            (b"HTTP/1.1 OK\r\n", None),
             (b"", None),
         ] {
             assert_eq!(read(line), status, "{line:?}");
@@ -128,6 +135,43 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_an_error() {
+        let (ours, theirs) = tokio::io::duplex(100);
+        drop(theirs);
+        assert!(ask(ours, "CONNECT").await.is_err());
+        let reset = stream::iter([Err::<Bytes, _>(io::Error::other("reset"))]);
+        let stream = tokio::io::join(StreamReader::new(reset), tokio::io::sink());
+        assert!(ask(stream, "CONNECT").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_hangs_up_or_cannot_be_asked_has_no_status() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = other.local_addr().unwrap();
+        drop(other);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // With something unread, it is reset.
+                stream.readable().await.unwrap();
+            }
+        });
+        let tls = Trust::Nobody.read().unwrap().client_config().unwrap();
+        for (proxy, service) in [
+            (format!("http://{closed}"), "https://cwp.example/"),
+            (format!("http://{open}"), "https://cwp.example/"),
+            (format!("https://{open}"), "https://cwp.example/"),
+            (format!("http://{open}"), "data:no-host"),
+            (format!("http://{open}"), "other://without-a-port/"),
+        ] {
+            let service = Url::parse(service).unwrap();
+            let found = status(&proxy.parse().unwrap(), &service, &tls).await;
+            assert_eq!(found, None, "{proxy} {service}");
+        }
+    }
+
     #[test]
     fn an_ipv6_address_has_brackets_in_the_url_alone() {
         for (url, host) in [
@@ -137,6 +181,7 @@ mod tests {
         ] {
             assert_eq!(bare_host(&Url::parse(url).unwrap()), Some(host));
         }
+        assert_eq!(bare_host(&Url::parse("data:x").unwrap()), None);
     }
 
     #[test]

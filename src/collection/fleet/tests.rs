@@ -4,6 +4,9 @@ mod roles;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future;
+use http::Response;
 use tokio::time::Instant;
 
 use super::*;
@@ -39,7 +42,10 @@ fn accounts(names: &[&str]) -> String {
 
 impl RunningFleet {
     fn start(yaml: &str) -> Self {
-        let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+        Self::over(Scripted::new(|_| success(r#"{"LicenseCnt":1}"#)), yaml)
+    }
+
+    fn over(http: Arc<Scripted>, yaml: &str) -> Self {
         let network = Arc::clone(&http);
         let registry = Registry::new();
         let clock = scripted::clock();
@@ -126,6 +132,47 @@ async fn what_is_known_of_the_key_of_an_account_is_told() {
     assert_eq!(key.quota().as_deref(), Some("AKIDa"));
     assert_eq!(key.expires_at(), None);
     assert_eq!(key.spent("DescribeLicenseGeneral"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_added_after_other_settings_shares_the_key_of_its_role() {
+    let http = Scripted::with(|sent, earlier| {
+        let body = match sent.request.uri().host() {
+            Some("sts.tencentcloudapi.com") => success(&format!(
+                r#"{{"Credentials":{{"TmpSecretId":"AKID{earlier}","TmpSecretKey":"k","Token":"t"}},"ExpiredTime":1717207200}}"#
+            )),
+            _ => success(r#"{"LicenseCnt":1}"#),
+        };
+        Box::pin(future::ready(Ok(Response::new(Bytes::from(body)))))
+    });
+    let role = "{type: assume_role, role_arn: 'qcs::cam::uin/1:roleName/R', source: \
+                {type: static, secret_id: hub, secret_key_env: KEY}}";
+    let yaml = |settings: &str, names: &[&str]| {
+        let accounts = names.iter();
+        let accounts = accounts.map(|name| format!("- {{name: {name}, credentials: {role}}}\n"));
+        format!("{settings}\naccounts:\n{}", accounts.collect::<String>())
+    };
+    let mut running = RunningFleet::over(http, &yaml("", &["a"]));
+    running.until(30).await;
+    assert_eq!(
+        running.apply(&yaml("poll: {timeout: 5s}", &["a"])).changed,
+        1
+    );
+    running.until(60).await;
+    let changes = running.apply(&yaml("poll: {timeout: 5s}", &["a", "b"]));
+    assert_eq!((changes.added, changes.kept), (1, 1));
+    running.until(300).await;
+    // The second key is that of the second configuration.
+    assert_eq!(running.asked("hub"), [0, 30]);
+    assert_eq!(running.asked("AKID0"), [0]);
+    let of_both = running.asked("AKID2");
+    assert!(of_both.len() >= 8, "{of_both:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_requests_of_a_day_are_those_of_all_accounts() {
+    let running = RunningFleet::start(&accounts(&["a", "b"]));
+    assert_eq!(running.fleet.requests_per_day(), 2 * 24 * 60);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use super::*;
 use crate::cloud::Fields;
 use crate::cloud::api::fixture;
 use crate::cloud::scripted::{self, Scripted, Sent, failure, success};
-use crate::collection::snapshot::{Revision, Slot};
+use crate::collection::snapshot::{Revision, Slot, TaskState};
 use crate::collectors::license_general::LicenseGeneral;
 use crate::collectors::{Collected, Collector, Reading, Schedule};
 use crate::config::CollectorDefaults;
@@ -376,6 +376,24 @@ async fn an_account_that_is_dropped_is_asked_no_more_and_the_others_go_on() {
     assert_eq!(accounts.asked(&sent, "AKID0"), [0, 60]);
     assert_eq!(accounts.asked(&sent, "AKID1"), [0, 30, 90, 150]);
     assert!(accounts.scheduler.liveness().is_alive());
+    accounts.guards.clear();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(accounts.scheduler.liveness().is_alive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_known_when_a_task_collects_next() {
+    let http = Scripted::new(|_| success(r#"{"LicenseCnt":1}"#));
+    let accounts = Accounts::start(2, &http, &LicenseGeneral);
+    for (now, due) in [(10, 30), (40, 90), (100, 150)] {
+        tokio::time::sleep_until(accounts.started + Duration::from_secs(now)).await;
+        let due = accounts.started + Duration::from_secs(due);
+        let TaskState::WaitsUntil(next) = accounts.slots[1].task_state() else {
+            panic!("it does not wait");
+        };
+        // First collections move all places.
+        assert!((due..due + Duration::from_secs(1)).contains(&next), "{now}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,12 +63,13 @@ pub fn is_up<'a>(
         .all(|(slot, state)| state.succeeded() == Some(true) && slot.samples(state, now).is_some())
 }
 
-/// A key for tests: only its budget is known, and how much of the budget is used.
+/// A key for tests: its budget is known, how much of the budget is used, and when it expires.
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct TestKey {
     pub(crate) spent: u32,
     pub(crate) quota: &'static str,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ impl KeySource for TestKey {
     }
 
     fn expires_at(&self) -> Option<Timestamp> {
-        None
+        self.expires_at
     }
 
     fn quota(&self) -> Option<String> {

@@ -352,6 +352,16 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_series_of_many_accounts_is_saved_once() {
+        let both = ["a", "b"].map(|name| store(name, "x", Some(7.0)).load().list()[0].clone());
+        let content = saved(&Store::new(both.into()));
+        for series in [defs::LICENSES, defs::EDITION] {
+            assert_eq!(content.matches(series.name).count(), 1, "{content}");
+        }
+        assert_eq!(content.matches("[0,7.0],[1,7.0]").count(), 2, "{content}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_saved_is_the_same_until_something_is_collected() {
         let clock = running_clock();

@@ -332,6 +332,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_cannot_be_used_is_told_however_late_it_is_read() {
+        let log = CapturedLog::start();
+        let (task, stop) = (
+            task(folder("refuses", Path::new("/nowhere")), &Registry::new()),
+            CancellationToken::new(),
+        );
+        let loading = task.load();
+        stop.cancel();
+        task.run(Some(loading), stop).await;
+        let log = log.lines();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("cannot restore the last good values"));
+    }
+
+    #[tokio::test]
+    async fn a_process_for_which_nobody_waits_any_more_is_ended() {
+        let folder_of_file = tempfile::tempdir().unwrap();
+        let pipe = folder_of_file.path().join("snapshots.json");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let dir = folder("hangs", folder_of_file.path());
+        let loading = tokio::spawn(async move { dir.load().await });
+        let opening = tokio::task::spawn_blocking(|| std::fs::File::open(pipe));
+        let opened = opening.await.unwrap().unwrap();
+        loading.abort();
+        // The other end is closed when the process has ended.
+        let end = tokio::task::spawn_blocking(|| std::io::read_to_string(opened));
+        assert_eq!(end.await.unwrap().unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_died_is_told_with_its_exit_status() {
+        // It knows no program `state-file`.
+        let dir = StateDir::new("/usr/bin/env".into(), Path::new("/nowhere"), None);
+        let error = dir.load().await.unwrap_err().to_string();
+        let words = "the process that reads and writes /nowhere/snapshots.json has died (exit \
+                     status: 127)";
+        assert_eq!(error, words);
+    }
+
+    #[tokio::test]
     async fn a_file_that_cannot_be_read_is_put_aside_too() {
         let dir = folder("refuses", Path::new("/nowhere"));
         let Ok(Loaded::Refused { error, kept_as }) = dir.load().await else {

@@ -81,7 +81,7 @@ impl Exit {
 /// operation, the length of standard input and a path.
 #[must_use]
 pub fn run_if_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
-    let arguments: Vec<OsString> = arguments.into_iter().take(5).collect();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let [command, operation, length, path] = arguments.as_slice() else {
         return None;
     };
@@ -128,7 +128,7 @@ fn perform(
         Operation::Load => {
             let folder = path.parent().unwrap_or(Path::new("."));
             prepare(folder, path).map_err(|message| (Exit::Folder, message))?;
-            let content = read(path).map_err(|error| {
+            let content = read(path, MAX_FILE).map_err(|error| {
                 let message = format!("cannot read {}: {error}", path.display());
                 (Exit::Refused, message)
             })?;
@@ -210,8 +210,8 @@ fn check_permission(folder: &Path, error: &io::Error) -> Result<(), String> {
     }
 }
 
-/// The content of the file at `path`, if there is one.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The content of the file at `path`, if there is one, of `most` bytes at the most.
+fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let found = match path.metadata() {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -221,11 +221,11 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !found.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    if found.len() > MAX_FILE {
+    if found.len() > most {
         return Err(io::Error::other("it is larger than 512 MiB"));
     }
     let mut content = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut content)?;
+    File::open(path)?.take(most).read_to_end(&mut content)?;
     Ok(Some(content))
 }
 
@@ -293,6 +293,16 @@ mod tests {
         let (exit, message) = gone.unwrap_err();
         assert_eq!(exit, Exit::Failed);
         assert!(message.starts_with("cannot hand over "), "{message}");
+    }
+
+    #[test]
+    fn a_file_is_read_if_it_has_no_more_than_the_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.json");
+        assert_eq!(read(&path, 4).unwrap(), None);
+        std::fs::write(&path, "good").unwrap();
+        assert_eq!(read(&path, 4).unwrap().as_deref(), Some(&b"good"[..]));
+        assert!(read(&path, 3).is_err());
     }
 
     #[test]

@@ -47,6 +47,45 @@ fn only_an_order_that_needs_no_end_may_have_none() {
 }
 
 #[test]
+fn only_a_number_of_frozen_licences_may_be_null() {
+    let invalid = |field| Drift {
+        field,
+        kind: DriftKind::Invalid,
+    };
+    let fields = r#""FreezeNum": null, "LicenseCnt": null, "UsedLicenseCnt": 3"#;
+    let collected = read(fields);
+    assert!(
+        !collected
+            .drift
+            .contains(&invalid("List[].FreezeNum".into()))
+    );
+    assert!(
+        collected
+            .drift
+            .contains(&invalid("List[].LicenseCnt".into()))
+    );
+    let metrics = collected.rows[0].iter().map(|sample| sample.metric);
+    assert_eq!(metrics.collect::<Vec<_>>(), [defs::INFO, defs::USED]);
+}
+
+#[test]
+fn a_list_of_small_pages_asks_for_them_from_its_first_request_on() {
+    let first = |limit| {
+        let list = List {
+            limit,
+            refused: false,
+            pages: Pages::of(limit),
+            drift: BTreeSet::new(),
+            recognized: false,
+        };
+        list.first()
+    };
+    assert_eq!(first(FIRST_LIMIT), None);
+    let small = first(DEFAULT_LIMIT).unwrap();
+    assert_eq!(small, r#"{"Limit":10,"Offset":0}"#);
+}
+
+#[test]
 fn an_alias_is_cut_after_64_characters() {
     let collected = read(&format!(r#""Alias": "{}""#, "主".repeat(65)));
     let info = &collected.rows[0][0];

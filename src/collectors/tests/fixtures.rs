@@ -72,6 +72,13 @@ async fn answers_mean_what_their_fixtures_say() {
             let answers = std::fs::read_to_string(&path).unwrap();
             let collected = collected(*collector, &answers).await;
             assert!(collected.recognized, "{}", path.display());
+            let samples = collected
+                .samples
+                .iter()
+                .chain(collected.rows.iter().flatten());
+            for sample in samples {
+                assert!(collector.metrics().contains(&sample.metric), "{sample:?}");
+            }
             let meaning = lines(collected).join("\n") + "\n";
             expect_file![path.with_extension("txt")].assert_eq(&meaning);
             cases += 1;

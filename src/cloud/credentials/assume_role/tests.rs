@@ -141,6 +141,9 @@ async fn a_transient_failure_is_asked_once_more_and_then_the_service_is_left_alo
         assert!(provider.credential().await.is_err());
     }
     assert_eq!(http.sent().len(), 2);
+    let pause = http.sent()[1].at - http.sent()[0].at;
+    let usual = Duration::from_millis(500)..=Duration::from_secs(1);
+    assert!(usual.contains(&pause), "{pause:?}");
     tokio::time::sleep(Duration::from_secs(2)).await;
     provider.credential().await.unwrap_err();
     assert_eq!(http.sent().len(), 4);
@@ -163,6 +166,7 @@ async fn an_answer_without_a_whole_key_is_an_error_that_quotes_nothing() {
     for fields in [
         "{}",
         r#"{"Credentials":"hunter2","ExpiredTime":1717207200}"#,
+        r#"{"Credentials":{"TmpSecretId":"hunter2","TmpSecretKey":"hunter2","Token":"hunter2"}}"#,
         r#"{"Credentials":{"TmpSecretId":"hunter2","TmpSecretKey":"hunter2"},"ExpiredTime":1717207200}"#,
         r#"{"Credentials":{"TmpSecretId":"hunter2","TmpSecretKey":"hunter2","Token":""},"ExpiredTime":1717207200}"#,
         r#"{"Credentials":{"TmpSecretId":"hunter2","TmpSecretKey":"hunter2","Token":"hunter2"},"ExpiredTime":"hunter2"}"#,
@@ -185,26 +189,27 @@ async fn a_refused_source_is_renewed_and_the_question_asked_once_more() {
         let text = format!("[default]\nsecret_id={id}\nsecret_key=hunter2\n");
         std::fs::write(&path, text).unwrap();
     };
-    write("AKIDold");
-    let rotated = path.clone();
-    let http = Scripted::with(move |sent, _| {
-        if sent.is_from("AKIDold") {
-            // The key is rotated while the question is on its way.
-            let text = "[default]\nsecret_id=AKIDnew\nsecret_key=hunter2\n";
-            std::fs::write(&rotated, text).unwrap();
-            answer(&failure("AuthFailure.SecretIdNotFound"))
-        } else {
-            answer(&issued("AKIDtemporary", 7200))
-        }
-    });
     let source = Credentials::Profile(crate::config::Profile {
         file: Some(path.clone()),
         ..Default::default()
     });
-    let provider = provider(&http, source);
-    assert!(provider.credential().await.is_ok());
-    assert_eq!(http.sent().len(), 2);
-    assert!(http.sent()[1].is_from("AKIDnew"));
+    for is_good in [true, false] {
+        write("AKIDold");
+        let rotated = path.clone();
+        let http = Scripted::with(move |_, earlier| {
+            if is_good && earlier == 1 {
+                return answer(&issued("AKIDtemporary", 7200));
+            }
+            // The key is rotated while the question is on its way.
+            let text = format!("[default]\nsecret_id=AKIDnew{earlier}\nsecret_key=hunter2\n");
+            std::fs::write(&rotated, text).unwrap();
+            answer(&failure("AuthFailure.SecretIdNotFound"))
+        });
+        let provider = provider(&http, source.clone());
+        assert_eq!(provider.credential().await.is_ok(), is_good);
+        assert_eq!(http.sent().len(), 2);
+        assert!(http.sent()[1].is_from("AKIDnew0"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -230,6 +230,11 @@ async fn after_a_success_the_pauses_begin_anew_and_a_failure_is_told_again() {
     }
     assert!(stage.provider.take_notice().is_some());
     assert_eq!(stage.provider.take_notice(), None);
+    pass(60).await;
+    stage.key().await.unwrap();
+    pass(1).await;
+    assert_eq!(stage.asked(), 24);
+    assert_eq!(stage.provider.take_notice(), None, "it was told");
 }
 
 #[tokio::test(start_paused = true)]

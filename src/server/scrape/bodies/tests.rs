@@ -83,6 +83,41 @@ async fn a_change_of_few_accounts_shows_at_once_and_of_many_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_part_of_many_accounts_is_used_on_though_snapshots_have_changed() {
+    for (accounts, is_used_on) in [(INLINE_ACCOUNTS, false), (INLINE_ACCOUNTS + 1, true)] {
+        let (bodies, store, _) = counted(accounts);
+        let part = async || {
+            bodies.body(Format::Text, false).await.unwrap();
+            bodies.of(Format::Text, false).accounts.load_full().unwrap()
+        };
+        let first = part().await;
+        store.revision().advance();
+        tokio::time::advance(LIVE_MAX_AGE * 2).await;
+        assert_eq!(Arc::ptr_eq(&first, &part().await), is_used_on);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_rendered_for_many_accounts_is_dropped_35_seconds_after_the_last_scrape() {
+    let (bodies, ..) = counted(INLINE_ACCOUNTS + 1);
+    bodies.body(Format::Text, false).await.unwrap();
+    let is_kept = || bodies.of(Format::Text, false).accounts.load().is_some();
+    tokio::time::sleep(PRERENDER_FOR + Duration::from_millis(1)).await;
+    assert!(is_kept());
+    tokio::time::sleep(PRERENDER_INTERVAL).await;
+    assert!(!is_kept());
+}
+
+#[test]
+fn what_is_not_cached_is_compressed_as_a_whole_or_not_at_all() {
+    let text = "some text\n".repeat(1000);
+    assert_eq!(once(text.clone().into(), false).unwrap(), text);
+    let bytes = once(text.clone().into(), true).unwrap();
+    let decompressed = io::read_to_string(GzDecoder::new(&*bytes)).unwrap();
+    assert!(bytes.len() < text.len() && decompressed == text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_small_body_is_one_piece_and_a_large_one_is_not_copied() {
     for (accounts, count) in [(1, 1), (TEXT_ACCOUNTS, 2)] {
         let (bodies, ..) = counted(accounts);
@@ -182,6 +217,7 @@ async fn bodies_of_one_revision_share_its_memory() {
                 .map(Result::unwrap)
                 .collect();
             assert!(gzip || bytes.concat() == text, "{accounts} accounts");
+            assert!(!pages || bytes.iter().all(|piece| piece.len() <= PIECE));
         }
     }
 }
