@@ -224,6 +224,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::future::{self, BoxFuture};
+    use http::Response;
     use prometheus::Registry;
 
     use super::*;
@@ -298,6 +299,59 @@ mod tests {
         assert!(counted(&registry, failures, Some("server")).eq(&1.0));
         assert!(counted(&registry, failures, Some("throttled")).eq(&1.0));
         assert!(counted(&registry, failures, None).eq(&2.0));
+        let families = registry.gather();
+        let duration = "cwp_exporter_api_request_duration_seconds";
+        let durations = families.iter().find(|family| family.name() == duration);
+        let durations = durations.unwrap().get_metric()[0].get_histogram();
+        assert_eq!(durations.get_sample_count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_request_waits_for_its_turn_is_counted() {
+        let registry = Registry::new();
+        let client = fixture::client(&registry, Scripted::new(|_| success("{}")), 1, 64);
+        let instruments = client.instruments(LicenseGeneral.request().action);
+        let target = fixture::target("AKIDtest");
+        let patience = Duration::from_secs(60);
+        for (least, most) in [(0.0, 0.0), (1.0, 1.2), (2.0, 2.4)] {
+            let answer = client.call(&target, &instruments, Lane::Prompt, patience);
+            answer.await.unwrap();
+            let name = "cwp_exporter_api_rate_limit_wait_seconds_total";
+            let waited = counted(&registry, name, None);
+            assert!((least..=most).contains(&waited), "{waited}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_is_compared_with_that_of_each_answer_that_tells_the_time() {
+        let registry = Registry::new();
+        let http = Scripted::with(|_, _| {
+            let date = "Fri, 31 May 2024 23:59:50 GMT";
+            let response = Response::builder().header("date", date);
+            let body = Bytes::from(success("{}"));
+            Box::pin(future::ready(Ok(response.body(body).unwrap())))
+        });
+        let client = fixture::client(&registry, http, 20, 64);
+        let instruments = client.instruments(LicenseGeneral.request().action);
+        let target = fixture::target("AKIDtest");
+        let patience = Duration::from_secs(60);
+        let answer = client.call(&target, &instruments, Lane::Prompt, patience);
+        answer.await.unwrap();
+        let families = registry.gather();
+        let skew = "cwp_exporter_clock_skew_seconds";
+        let skew = families.iter().find(|family| family.name() == skew);
+        let skew = skew.unwrap().get_metric()[0].get_gauge().get_value();
+        assert!((skew - 9.5).abs() < 1e-9, "{skew}");
+    }
+
+    #[test]
+    fn a_target_with_other_parameters_is_otherwise_the_same() {
+        let target = fixture::target("AKIDtest");
+        let other = target.with_parameters(Bytes::from_static(b"{\"Limit\":1}"));
+        let (request, before) = (other.request.request(), target.request.request());
+        assert_eq!(request.body, r#"{"Limit":1}"#);
+        assert_eq!(request.action, before.action);
+        assert!(Arc::ptr_eq(&other.credentials, &target.credentials));
     }
 
     #[tokio::test(start_paused = true)]

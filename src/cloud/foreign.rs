@@ -160,6 +160,8 @@ mod tests {
             (r#""\\u0030 \\/ \u+030""#, r#""\\u0030 \\/ \u+030""#),
             (r#""\u4e3b\/\u00""#, r#""\u4e3b\/\u00""#),
             (r#""ends in \"#, r#""ends in \"#),
+            (r#""\u4e3b0123/456+789=\\\"x""#, r#""\u4e3b<secret>""#),
+            (r#""\b\u00200123/456+789=\\\"x\u007e""#, r#""\b <secret>~""#),
         ] {
             assert_eq!(secrets.leave_out(json), left, "{json}");
         }
@@ -180,6 +182,13 @@ mod tests {
             let text = format!("{}0123456789abcdef", "x".repeat(letters));
             assert!(!secrets.show(&text).contains("01"), "{letters}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_has_300_characters_at_the_most() {
+        let shown = |length| Secrets::default().show(&"主".repeat(length));
+        assert_eq!(shown(300), "主".repeat(300));
+        assert_eq!(shown(301), "主".repeat(300));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::cloud::scripted::{self, Scripted, failure, success};
 use crate::collection::snapshot::Revision;
 use crate::collectors::general_stat::GeneralStat;
 use crate::collectors::license_general::LicenseGeneral;
+use crate::collectors::license_list::LicenseList;
 use crate::collectors::{Collector, Schedule};
 use crate::config::{Config, Credentials, Environment, IdSource, SecretSource, StaticKey};
 use crate::system::logging;
@@ -251,6 +252,44 @@ async fn after_a_timeout_an_account_is_asked_once_and_after_an_answer_again_with
     let (timeout, server) = (Reason::Timeout, Reason::Server);
     assert_eq!(reasons, [timeout, timeout, server, server, server]);
     assert_eq!(asked, [3, 1, 1, 3, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_rows_are_not_shown_is_told_whenever_their_number_changes() {
+    let log = CapturedLog::start();
+    let rows = [3, 3, 2, 5, 5];
+    let http = Scripted::new(move |earlier| {
+        let row = |number| format!(r#"{{"ResourceId":"cwplic-{number}"}}"#);
+        let list: Vec<String> = (0..rows[earlier]).map(row).collect();
+        let (count, list) = (list.len(), list.join(","));
+        success(&format!(r#"{{"TotalCount":{count},"List":[{list}]}}"#))
+    });
+    let api = Arc::new(fixture::client(&Registry::new(), http, 20, 64));
+    let schedule = Schedule {
+        max_rows: Some(2),
+        ..Schedule::default()
+    };
+    let slot = Slot::new(&LicenseList, "a", schedule, &Revision::default());
+    let collection = Collection::new(
+        Arc::clone(&api),
+        fixture::target("AKIDtest"),
+        "a".to_owned(),
+        slot.clone(),
+        api.instruments(LicenseList.request().action),
+        scripted::clock(),
+    );
+    for (rows, told) in rows.into_iter().zip([1, 1, 1, 2, 2]) {
+        collection.run().await.unwrap();
+        let state = slot.load();
+        let success = state.last_success.as_ref().unwrap();
+        assert_eq!(success.rows_hidden, Some(rows - 2));
+        assert_eq!(log.lines().len(), told, "{rows}");
+    }
+    let log = log.lines();
+    assert!(
+        log[0].contains("max_rows=2") && log[0].contains("hidden=1"),
+        "{log:?}"
+    );
 }
 
 /// A source without a key, which may not be asked and says what to do.

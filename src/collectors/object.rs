@@ -147,3 +147,77 @@ fn shortened(name: &str) -> &str {
     let mut ends = (0..=MAX_FIELD_NAME.min(name.len())).rev();
     ends.find_map(|end| name.get(..end)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(json: &str) -> Fields {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_read_up_to_its_limit() {
+        let text = |length| format!(r#"{{"Text":"{}"}}"#, "x".repeat(length));
+        for (length, is_read) in [(128, true), (129, false)] {
+            let fields = fields(&text(length));
+            let mut object = Object::new(&fields, "");
+            let text = object.text("Text", Documented::Yes);
+            assert_eq!(text.is_some(), is_read, "{length}");
+            assert_eq!(object.is_recognized(), is_read);
+        }
+        assert_eq!(count("9007199254740992"), Some(9_007_199_254_740_992.0));
+        for json in ["9007199254740993", "-1", "1.0", "1e3", "null", "\"1\""] {
+            assert_eq!(count(json), None, "{json}");
+        }
+        let switches = fields(r#"{"On":true,"Off":false,"Odd":1}"#);
+        let mut object = Object::new(&switches, "");
+        let names = ["On", "Off", "Odd"];
+        let switches = names.map(|name| object.switch(name, Documented::Later));
+        assert_eq!(switches, [Some(1.0), Some(0.0), None]);
+        assert!(!object.is_recognized(), "nothing is documented");
+    }
+
+    #[test]
+    fn what_differs_from_the_documentation_is_told_with_its_path() {
+        let fields = fields(r#"{"Odd":"x","New":1,"Skipped":1,"Rejected":1}"#);
+        let mut object = Object::new(&fields, "List[].");
+        object.skip(&["Skipped"]);
+        assert_eq!(object.number("Odd", Documented::Yes), None);
+        assert_eq!(object.number("Absent", Documented::Yes), None);
+        assert_eq!(object.number("Optional", Documented::Later), None);
+        assert!(!object.is_recognized());
+        assert_eq!(object.number("Rejected", Documented::Yes), Some(1));
+        object.reject("Rejected");
+        assert!(object.is_recognized());
+        let drift = object.drift().into_iter();
+        let drift: Vec<_> = drift
+            .map(|drift| format!("{} {}", drift.field, drift.kind.as_str()))
+            .collect();
+        let expected = [
+            "List[].Odd invalid",
+            "List[].Absent missing",
+            "List[].Rejected invalid",
+            "List[].New unknown",
+        ];
+        assert_eq!(drift, expected);
+    }
+
+    #[test]
+    fn of_unknown_fields_the_twenty_shortest_are_told_and_the_first_64_bytes_of_their_names() {
+        let names: Vec<String> = (1..=21).rev().map(|length| "x".repeat(length)).collect();
+        let pairs: Vec<String> = names.iter().map(|name| format!(r#""{name}":1"#)).collect();
+        let fields_of_object = fields(&format!("{{{}}}", pairs.join(",")));
+        let drift = Object::new(&fields_of_object, "").drift();
+        let lengths = drift.iter().map(|drift| drift.field.len());
+        assert!(lengths.eq(1..=20));
+        for (name, shown) in [
+            ("x".repeat(64), "x".repeat(64)),
+            ("x".repeat(65), "x".repeat(64)),
+            ("x".repeat(62) + "主", "x".repeat(62)),
+            (String::new(), String::new()),
+        ] {
+            assert_eq!(shortened(&name), shown);
+        }
+    }
+}

@@ -92,4 +92,37 @@ mod tests {
             assert_eq!(schedule.requests_per_day(requests), in_a_day, "{millis}");
         }
     }
+
+    #[test]
+    fn a_collector_is_scheduled_as_configured_unless_it_is_switched_off() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let yaml = "poll: {interval: 2m, max_age: 20m}
+collectors:
+  license_list: {interval: 10m, max_age: 40m, max_rows: 7}
+  general_stat: {enabled: true}
+accounts: [{name: a, credentials: {type: env}}]";
+        std::fs::write(file.path(), yaml).unwrap();
+        let environment = crate::config::Environment::default();
+        let (all, path) = (crate::collectors::all(), Some(file.path()));
+        let known = crate::collectors::defaults(all);
+        let config = Config::load(path, &environment, &known).unwrap();
+        let found = Schedule::enabled(all, &config).into_iter();
+        let found = found.map(|(collector, schedule)| {
+            let Schedule {
+                interval,
+                deadline,
+                max_age,
+                max_rows,
+            } = schedule;
+            assert_eq!(deadline, config.poll.deadline(interval));
+            let times = [interval, max_age].map(|time| time.as_secs() / 60);
+            (collector.name(), times, max_rows)
+        });
+        let expected = [
+            ("license_general", [2, 20], None),
+            ("license_list", [10, 40], Some(7)),
+            ("general_stat", [5, 30], None),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
 }

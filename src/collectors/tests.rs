@@ -161,6 +161,22 @@ async fn two_rows_with_one_series_are_a_failure() {
 }
 
 #[test]
+fn the_first_rows_are_shown_and_the_others_counted() {
+    let sample = |value| Sample::new(license_general::defs::LICENSES, [], value);
+    let collected = Collected {
+        samples: vec![sample(0.0)],
+        rows: vec![vec![sample(1.0), sample(2.0)], vec![sample(3.0)], vec![]],
+        ..Collected::default()
+    };
+    for (most, shown, hidden) in [(0, 1, 3), (1, 3, 2), (2, 4, 1), (3, 4, 0), (9, 4, 0)] {
+        let (samples, left_out) = collected.clone().into_samples(most);
+        let values = samples.iter().map(|sample| sample.value);
+        assert!(values.eq((0..shown).map(f64::from)), "{most}");
+        assert_eq!(left_out, hidden, "{most}");
+    }
+}
+
+#[test]
 fn names_and_metrics_are_unique() {
     let mut names = BTreeSet::new();
     for collector in all() {

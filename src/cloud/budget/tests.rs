@@ -252,6 +252,32 @@ async fn a_request_that_is_given_up_makes_the_next_ones_more_patient() {
     waiting.abort();
 }
 
+#[test]
+fn a_quarter_of_the_permits_is_for_the_slow_and_each_lane_has_one_at_least() {
+    for (all, prompt, slow) in [
+        (1, 1, 1),
+        (2, 1, 1),
+        (4, 3, 1),
+        (7, 6, 1),
+        (8, 6, 2),
+        (64, 48, 16),
+    ] {
+        let lanes = Lanes::new(NonZeroUsize::new(all).unwrap());
+        assert_eq!(lanes.prompt.available_permits(), prompt, "{all}");
+        assert_eq!(lanes.slow.available_permits(), slow, "{all}");
+        assert_eq!(Arc::ptr_eq(&lanes.prompt, &lanes.slow), all == 1);
+    }
+}
+
+#[test]
+fn what_requests_take_counts_for_an_eighth_each() {
+    let lanes = Lanes::new(NonZeroUsize::MIN);
+    for (took, patience) in [(16, 8000), (0, 7000), (0, 6125), (80, 45_359)] {
+        lanes.note(Duration::from_secs(took));
+        assert_eq!(lanes.patience().as_millis(), patience);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_permit_says_how_long_it_waited() {
     let budgets = budgets(2, 64);

@@ -211,4 +211,17 @@ mod tests {
         // The other ones are some milliseconds younger.
         assert_eq!(known("failed"), [false, true, true, true]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_used_until_they_have_their_age() {
+        let tls = Trust::Nobody.read().unwrap().client_config().unwrap();
+        let connections = ServiceConnections::new(tls, Arc::default(), MAX_AGE);
+        let uri: Uri = "https://cwp.example/".parse().unwrap();
+        let first = connections.to(&uri).unwrap();
+        let is_first = || Arc::ptr_eq(&first, &connections.to(&uri).unwrap());
+        tokio::time::advance(Duration::from_millis(299_999)).await;
+        assert!(is_first());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!is_first());
+    }
 }

@@ -261,6 +261,12 @@ async fn the_same_settings_change_nothing_and_another_proxy_changes_the_network(
     }
     let other = network.changed(Trust::Nobody, proxies("http://127.0.0.1:1"));
     network.reconfigure(other.unwrap().unwrap());
+    assert_eq!(send(&network, &server.url).await, Ok(200));
+    let nobody = Trust::System {
+        file: Some("/nowhere".into()),
+        folders: Vec::new(),
+    };
+    assert!(network.changed(nobody, Proxies::default()).is_err());
     let error = send(&network, "https://cwp.example/").await.unwrap_err();
     let words = "cannot connect to the proxy http://127.0.0.1:1";
     assert!(error.message.starts_with(words), "{error}");

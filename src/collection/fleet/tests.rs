@@ -169,6 +169,32 @@ async fn an_account_that_is_added_after_other_settings_shares_the_key_of_its_rol
     assert!(of_both.len() >= 8, "{of_both:?}");
 }
 
+#[tokio::test]
+async fn a_fleet_has_a_network_to_reconfigure_unless_the_network_is_scripted() {
+    let (clock, config) = (scripted::clock(), config(&accounts(&["a"])));
+    let registry = Registry::new();
+    let fleet = Fleet::new(
+        collectors::all(),
+        &config,
+        &environment(),
+        &clock,
+        &registry,
+    );
+    assert!(fleet.unwrap().network().is_some());
+    let again = Fleet::new(
+        collectors::all(),
+        &config,
+        &environment(),
+        &clock,
+        &registry,
+    );
+    let error = again.err().unwrap().to_string();
+    assert!(
+        error.starts_with("cannot register the metrics: "),
+        "{error}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_requests_of_a_day_are_those_of_all_accounts() {
     let running = RunningFleet::start(&accounts(&["a", "b"]));

@@ -15,6 +15,7 @@ use crate::collectors::license_general::LicenseGeneral;
 use crate::collectors::{Collected, Collector, Reading, Schedule};
 use crate::config::CollectorDefaults;
 use crate::metrics::MetricDef;
+use crate::system::logging::fixture::CapturedLog;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -379,6 +380,20 @@ async fn an_account_that_is_dropped_is_asked_no_more_and_the_others_go_on() {
     accounts.guards.clear();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(accounts.scheduler.liveness().is_alive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_collects_says_so_and_a_failure_is_logged() {
+    let log = CapturedLog::start();
+    let accounts = Accounts::start(1, &Scripted::hanging(), &LicenseGeneral);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let state = accounts.slots[0].task_state();
+    assert!(matches!(state, TaskState::CollectsSince(since) if since.elapsed() > INTERVAL / 10));
+    assert!(log.lines().is_empty());
+    tokio::time::sleep(INTERVAL).await;
+    let log = log.lines();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(log[0].contains("collection failed") && log[0].contains("account 0"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -388,6 +388,12 @@ mod tests {
             assert_eq!(restore(&content, &fresh, now), 0);
             assert!(state(&fresh).last_success.is_none());
         }
+        let ahead = noon() - MAX_AHEAD;
+        let more = ahead - SignedDuration::from_millis(1);
+        assert_eq!(restore(&content, &store("a", "x", None), more), 0);
+        assert_eq!(restore(&content, &store("a", "x", None), ahead), 1);
+        let zero = saved(&store("a", "x", Some(0.0)));
+        assert_eq!(restore(&zero, &store("a", "x", None), noon()), 1);
         let collected = store("a", "x", Some(8.0));
         assert_eq!(restore(&content, &collected, noon()), 0, "has its own");
     }

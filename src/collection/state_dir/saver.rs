@@ -393,6 +393,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_saved_at_the_end_where_it_is_not_known_what_is_there() {
+        let registry = Registry::new();
+        let dir = StateDir::new("/nowhere/cwp".into(), Path::new("/nowhere"), None);
+        let store = Arc::new(empty_store());
+        let metrics = ExporterMetrics::register(&registry).unwrap();
+        let saver = Saver::start(dir, &store, &Clock::system(), &metrics).await;
+        assert_eq!(saves(&registry), ["0", "1"], "a failed load counts");
+        saver.unwrap().stop().await;
+        // The end tries to load once more.
+        assert_eq!(saves(&registry), ["0", "2"]);
+    }
+
+    #[tokio::test]
     async fn what_was_saved_is_not_saved_again_before_something_is_collected() {
         let (folder_of_file, registry) = (tempfile::tempdir().unwrap(), Registry::new());
         let mut task = task(folder("appends", folder_of_file.path()), &registry);

@@ -86,6 +86,31 @@ fn a_list_of_small_pages_asks_for_them_from_its_first_request_on() {
 }
 
 #[test]
+fn orders_that_ended_come_first_then_by_deadline_and_those_without_one_last() {
+    let order = |id: &str, status, deadline| {
+        let sample = Sample::new(defs::LICENSES, [id.to_owned().into()], 1.0);
+        let order = Order {
+            status: Some(status),
+            deadline,
+            samples: vec![sample],
+        };
+        (id.to_owned(), order)
+    };
+    let orders = BTreeMap::from([
+        order("a", 1, None),
+        order("b", 1, Some(9)),
+        order("c", 1, Some(5)),
+        order("d", ISOLATED, Some(7)),
+        order("e", DESTROYED, Some(1)),
+        order("f", ISOLATED, Some(6)),
+        order("g", 1, Some(5)),
+    ]);
+    let rows = most_urgent_first(orders).into_iter();
+    let ids: Vec<String> = rows.map(|row| row[0].labels[0].to_string()).collect();
+    assert_eq!(ids, ["f", "d", "c", "g", "b", "a"]);
+}
+
+#[test]
 fn an_alias_is_cut_after_64_characters() {
     let collected = read(&format!(r#""Alias": "{}""#, "主".repeat(65)));
     let info = &collected.rows[0][0];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use http::Response;
+use prometheus::Registry;
 use serde_json::Value;
 
 use super::super::fixture::{self, answer, issued, variables};
@@ -147,6 +148,42 @@ async fn a_transient_failure_is_asked_once_more_and_then_the_service_is_left_alo
     tokio::time::sleep(Duration::from_secs(2)).await;
     provider.credential().await.unwrap_err();
     assert_eq!(http.sent().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_the_service_is_counted() {
+    let registry = Registry::new();
+    let http = Scripted::new(|earlier| match earlier {
+        0 => failure("InternalError"),
+        _ => issued("AKIDtemporary", 7200),
+    });
+    let context = fixture::context_of(&registry, http, variables());
+    let role = fixture::role("CwpExporter", Credentials::Env);
+    let provider = Providers::new(context).provider(&role);
+    provider.credential().await.unwrap();
+    for (name, expected) in [
+        ("requests_total", 2.0),
+        ("request_failures_total", 1.0),
+        ("request_duration_seconds", 2.0),
+        ("rate_limit_wait_seconds_total", 0.0),
+    ] {
+        let name = format!("cwp_exporter_api_{name}");
+        let families = registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let counts = family.unwrap().get_metric().iter().map(|metric| {
+            metric.get_counter().get_value() + metric.get_histogram().get_sample_count() as f64
+        });
+        assert!(counts.sum::<f64>().eq(&expected), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_without_another_key_is_not_asked_for_once_more() {
+    let http = Scripted::new(|_| failure("AuthFailure.SecretIdNotFound"));
+    let provider = provider(&http, Credentials::Env);
+    let error = provider.credential().await.unwrap_err();
+    assert_eq!(error.error().reason, Reason::Credentials);
+    assert_eq!(http.sent().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

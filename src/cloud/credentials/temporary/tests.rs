@@ -201,6 +201,20 @@ async fn a_refused_key_is_replaced_once_for_all_who_used_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_replaced_a_refused_one_is_replaced_a_second_later_at_the_earliest() {
+    let stage = Stage::new(7200);
+    let first = stage.provider.credential().await.unwrap();
+    stage.provider.renew(&first).await;
+    let second = stage.provider.current().unwrap();
+    tokio::time::advance(Duration::from_millis(999)).await;
+    stage.provider.renew(&second).await;
+    assert_eq!(stage.asked(), 2);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    stage.provider.renew(&second).await;
+    assert_eq!(stage.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_was_issued_expired_is_a_failure() {
     let stage = Stage::new(0);
     let error = stage.key().await.unwrap_err();

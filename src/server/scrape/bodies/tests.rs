@@ -108,6 +108,17 @@ async fn what_was_rendered_for_many_accounts_is_dropped_35_seconds_after_the_las
     assert!(!is_kept());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_part_is_expected_to_be_as_large_as_the_last_one() {
+    let (bodies, ..) = counted(3);
+    let body = bodies.of(Format::Text, false);
+    assert_eq!(body.expected_size(3), 3 * 512);
+    bodies.body(Format::Text, false).await.unwrap();
+    let length = body.accounts.load_full().unwrap().bytes.len();
+    assert!(length > 0);
+    assert_eq!(body.expected_size(3), length);
+}
+
 #[test]
 fn what_is_not_cached_is_compressed_as_a_whole_or_not_at_all() {
     let text = "some text\n".repeat(1000);
