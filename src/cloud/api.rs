@@ -438,6 +438,27 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_collection_that_ends_while_it_waits_for_the_budget_is_told_what_to_raise() {
+        let client = fixture::client(&Registry::new(), Scripted::hanging(), 20, 1);
+        let action = LicenseGeneral.request().action;
+        let instruments = client.instruments(action);
+        let target = fixture::target("AKIDtest");
+        let _only = client.budgets.permit("AKIDother", action, Lane::Slow).await;
+        let second = Duration::from_secs(1);
+        let answer = client.call(&target, &instruments, Lane::Prompt, second);
+        let error = deadline::within(second, answer).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("given up after 1s of waiting for {BUDGET}")
+        );
+        assert!(
+            error.remedy().contains("api.rate_limit"),
+            "{}",
+            error.remedy()
+        );
+    }
+
     /// A source that has another key after each refusal.
     #[derive(Default)]
     struct Rotating(AtomicUsize);

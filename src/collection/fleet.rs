@@ -166,6 +166,7 @@ impl Fleet {
         let shared = self
             .shared
             .for_config(config, Schedule::enabled(self.collectors, config));
+        // With the same client, there are the same providers.
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // A provider that stays the same keeps its key.
         let same_providers = shared.context.is_same(&self.shared.context);
@@ -199,14 +200,7 @@ impl Fleet {
                 Some(member) => (Some(member.state), member.jobs),
             };
             let state = match state {
-                Some(state)
-                    if same_client
-                        && same_providers
-                        && same_schedules
-                        && same_account == Some(true) =>
-                {
-                    state
-                }
+                Some(state) if same_client && same_schedules && same_account == Some(true) => state,
                 before => {
                     let (before, revision) = (before.as_deref(), self.store.revision());
                     Arc::new(account_state(account, &provider, &shared, before, revision))

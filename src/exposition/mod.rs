@@ -265,6 +265,11 @@ mod tests {
             let names = samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned());
             names.collect()
         };
+        let is_up = || {
+            let text = String::from_utf8(shown.render(Format::Text).unwrap()).unwrap();
+            text.contains("tencentcloud_cwp_up{account=\"account-00000\"} 1\n")
+        };
+        assert!(is_up());
         let mut fresh = names();
         tokio::time::advance(Duration::from_secs(600)).await;
         assert!(fresh.contains(&"cwp_exporter_collector_success".to_owned()));
@@ -272,6 +277,7 @@ mod tests {
         fresh.retain(|name| name != licences::LICENSES.name);
         assert_eq!(fresh.len(), values - 1);
         assert_eq!(names(), fresh);
+        assert!(!is_up());
     }
 
     #[test]
@@ -353,6 +359,9 @@ mod tests {
             text.matches("\ntencentcloud_cwp_up{").count()
         };
         assert_eq!((count(), shown.account_count()), (2, 2));
+        let prepared = shown.families.load_full().unwrap();
+        assert_eq!(count(), 2);
+        assert!(Arc::ptr_eq(&prepared, &shown.families.load_full().unwrap()));
         shown
             .store
             .replace(exposition(5).store.load().list().to_vec());

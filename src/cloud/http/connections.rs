@@ -218,10 +218,17 @@ mod tests {
         let connections = ServiceConnections::new(tls, Arc::default(), MAX_AGE);
         let uri: Uri = "https://cwp.example/".parse().unwrap();
         let first = connections.to(&uri).unwrap();
-        let is_first = || Arc::ptr_eq(&first, &connections.to(&uri).unwrap());
+        let is = |known: &Arc<Generation>| Arc::ptr_eq(known, &connections.to(&uri).unwrap());
+        let is_first = || is(&first);
         tokio::time::advance(Duration::from_millis(299_999)).await;
         assert!(is_first());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!is_first());
+        // Requests over the old ones that fail late say nothing of the new ones.
+        let second = connections.to(&uri).unwrap();
+        connections.leave(&uri, &first);
+        assert!(is(&second));
+        connections.leave(&uri, &second);
+        assert!(!is(&second));
     }
 }

@@ -2,6 +2,11 @@
 
 mod tls;
 
+use std::io;
+
+use futures_util::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -205,6 +210,32 @@ async fn answering_once(answer: Vec<u8>) -> String {
     format!("http://{address}/")
 }
 
+/// What the client says where the system gives up waiting for a connection.
+async fn given_up_by_the_system() -> reqwest::Error {
+    let error = io::Error::from(io::ErrorKind::TimedOut);
+    let broken = stream::iter([Err::<Frame<Bytes>, _>(error)]);
+    let response = Response::new(Body::wrap(StreamBody::new(broken)));
+    let body = reqwest::Response::from(response).bytes().await;
+    body.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_connection_that_the_system_gives_up_is_a_timeout() {
+    let error = cut(given_up_by_the_system().await);
+    assert_eq!(error.reason, Reason::Timeout);
+    assert!(
+        error.message.starts_with("the answer broke off: "),
+        "{error}"
+    );
+    let hops = Hops {
+        service: &Url::parse("https://cwp.example/").unwrap(),
+        proxy: None,
+    };
+    let error = hops.no_answer(&given_up_by_the_system().await);
+    assert_eq!(error.reason, Reason::Timeout);
+    assert_eq!(error.message, "no answer from cwp.example in time");
+}
+
 #[tokio::test]
 async fn a_body_that_is_cut_or_cannot_be_decompressed_is_an_unreadable_answer() {
     for (header, words) in [
@@ -266,7 +297,13 @@ async fn the_same_settings_change_nothing_and_another_proxy_changes_the_network(
         file: Some("/nowhere".into()),
         folders: Vec::new(),
     };
-    assert!(network.changed(nobody, Proxies::default()).is_err());
+    assert!(network.changed(nobody.clone(), Proxies::default()).is_err());
+    let unused = self::network(MAX_AGE);
+    let other = unused.changed(nobody, Proxies::default());
+    assert!(
+        other.unwrap().is_some(),
+        "it is read with the first request"
+    );
     let error = send(&network, "https://cwp.example/").await.unwrap_err();
     let words = "cannot connect to the proxy http://127.0.0.1:1";
     assert!(error.message.starts_with(words), "{error}");
@@ -275,6 +312,29 @@ async fn the_same_settings_change_nothing_and_another_proxy_changes_the_network(
         Ok(200),
         "http has no proxy"
     );
+}
+
+#[tokio::test]
+async fn other_certificates_in_the_same_file_change_the_network() {
+    let server = Server::start(|_| Some("200 OK")).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let renew = || {
+        let names = ["localhost".to_owned()];
+        let certificate = rcgen::generate_simple_self_signed(names).unwrap();
+        std::fs::write(file.path(), certificate.cert.pem()).unwrap();
+    };
+    renew();
+    let trust = Trust::System {
+        file: Some(file.path().to_owned()),
+        folders: Vec::new(),
+    };
+    let network = Network::new(trust.clone(), Proxies::default());
+    let changed = || network.changed(trust.clone(), Proxies::default()).unwrap();
+    assert!(changed().is_none());
+    assert_eq!(send(&network, &server.url).await, Ok(200));
+    assert!(changed().is_none());
+    renew();
+    assert!(changed().is_some());
 }
 
 /// A network whose proxy is `proxy`, as the environment names it.

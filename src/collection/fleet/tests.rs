@@ -259,6 +259,10 @@ async fn another_rate_limit_holds_at_once_for_accounts_that_keep_their_values() 
     assert_eq!(running.apply(&slower).changed, 1);
     assert!(running.has_values("a"));
     assert_eq!(running.apply(&slower).kept, 1);
+    running.until(80).await;
+    let accounts = running.fleet.store().load();
+    let key = &accounts.list()[0].key_source;
+    assert_eq!(key.spent("DescribeLicenseGeneral"), 1, "since the change");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use crate::cloud::Fields;
 use crate::cloud::api::fixture;
 use crate::cloud::scripted::{self, Scripted, Sent, failure, success};
 use crate::collection::snapshot::{Revision, Slot, TaskState};
+use crate::collectors::general_stat::GeneralStat;
 use crate::collectors::license_general::LicenseGeneral;
 use crate::collectors::{Collected, Collector, Reading, Schedule};
 use crate::config::CollectorDefaults;
@@ -394,6 +395,21 @@ async fn a_task_that_collects_says_so_and_a_failure_is_logged() {
     let log = log.lines();
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("collection failed") && log[0].contains("account 0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_names_every_account_whose_deciding_collector_fails_and_ten_of_another() {
+    let collectors: [(&'static dyn Collector, usize); 2] =
+        [(&LicenseGeneral, 12), (&GeneralStat, 10)];
+    for (collector, named) in collectors {
+        let log = CapturedLog::start();
+        let http = Scripted::new(|_| failure("InvalidAction"));
+        let _accounts = Accounts::start(12, &http, collector);
+        tokio::time::sleep(INTERVAL * 2).await;
+        let log = log.lines();
+        let failed = log.iter().filter(|line| line.contains("collection failed"));
+        assert_eq!(failed.count(), named, "{log:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,6 +221,7 @@ mod tests {
 
     use super::super::document::fixture::{self, store_of};
     use super::*;
+    use crate::config::Shard;
     use crate::metrics::defs::STATE_SAVES;
     use crate::system::logging::fixture::CapturedLog;
 
@@ -390,6 +391,25 @@ mod tests {
         assert_eq!(saves(&registry), ["0", "0"]);
         saver.stop().await;
         assert_eq!(saves(&registry), ["0", "1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_saved_while_a_load_does_not_end() {
+        let registry = Registry::new();
+        let _saver = start("hangs", &registry).await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(saves(&registry), ["0", "0"]);
+    }
+
+    #[tokio::test]
+    async fn each_shard_has_a_file_of_its_own() {
+        for (shard, name) in [(None, "snapshots.json"), (Some(2), "snapshots-2.json")] {
+            let shard = shard.and_then(|index| Shard::new(index, 3.try_into().unwrap()));
+            let dir = StateDir::new("/nowhere/cwp".into(), Path::new("/state"), shard);
+            let error = dir.load().await.unwrap_err().to_string();
+            let words = format!("that reads and writes /state/{name}: ");
+            assert!(error.contains(&words), "{error}");
+        }
     }
 
     #[tokio::test]

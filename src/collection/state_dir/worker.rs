@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use crate::system::output::{Output, temporary_prefix};
 
@@ -236,9 +235,11 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         name.push(ending);
         PathBuf::from(name)
     });
-    let age = |name: &PathBuf| match name.symlink_metadata() {
-        Ok(taken) => taken.modified().ok(),
-        Err(_) => Some(SystemTime::UNIX_EPOCH),
+    // A name that is free has none, which is less than any.
+    let age = |name: &PathBuf| {
+        name.symlink_metadata()
+            .and_then(|taken| taken.modified())
+            .ok()
     };
     let name = names.into_iter().min_by_key(age).unwrap_or_default();
     std::fs::rename(path, &name)?;
@@ -352,7 +353,8 @@ mod tests {
         let path = folder.path().join("snapshots.json");
         for number in 0..5 {
             std::fs::write(&path, number.to_string()).unwrap();
-            let modified = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number + 1);
+            let modified =
+                std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number + 1);
             File::open(&path).unwrap().set_modified(modified).unwrap();
             let (exit, name) = done(Operation::SetAside, "", &path);
             assert_eq!(exit, Exit::Done, "{name}");
@@ -403,6 +405,11 @@ mod tests {
             assert_eq!(exit, Exit::Folder, "{message}");
             assert!(message.contains(shown.to_str().unwrap()), "{message}");
             assert!(message.ends_with("name another"), "{message}");
+            assert_eq!(
+                message.contains("there is no folder"),
+                name.starts_with("absent")
+            );
+            assert_eq!(message.contains("is not a folder"), name == "file");
         }
     }
 

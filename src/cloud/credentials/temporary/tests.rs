@@ -6,6 +6,7 @@ use super::super::fixture::{self, refreshes};
 use super::*;
 use crate::cloud::scripted::Scripted;
 use crate::system::clock::Clock;
+use crate::system::logging::fixture::CapturedLog;
 
 /// Issues keys `AKID0`, `AKID1`… that live `life`; fails while `broken`.
 struct Play {
@@ -224,6 +225,7 @@ async fn a_key_that_was_issued_expired_is_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_success_the_pauses_begin_anew_and_a_failure_is_told_again() {
+    let log = CapturedLog::start();
     let stage = Stage::new(7200);
     stage.break_it(true);
     for _ in 0..20 {
@@ -232,6 +234,9 @@ async fn after_a_success_the_pauses_begin_anew_and_a_failure_is_told_again() {
     }
     stage.break_it(false);
     stage.key().await.unwrap();
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("can be renewed again"), "{lines:?}");
     assert_eq!(stage.provider.take_notice(), None);
     stage.break_it(true);
     pass(6600).await;

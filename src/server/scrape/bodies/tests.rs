@@ -98,6 +98,29 @@ async fn the_part_of_many_accounts_is_used_on_though_snapshots_have_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_accounts_are_rendered_where_no_other_answer_has_to_wait() {
+    for (accounts, is_elsewhere) in [(INLINE_ACCOUNTS, false), (INLINE_ACCOUNTS + 1, true)] {
+        let here = std::thread::current().id();
+        let looked = Arc::new(AtomicUsize::new(0));
+        let elsewhere = Arc::clone(&looked);
+        let clock = Clock::new(move || {
+            if std::thread::current().id() != here {
+                elsewhere.fetch_add(1, Ordering::Relaxed);
+            }
+            Timestamp::UNIX_EPOCH
+        });
+        let store = fixture::store(accounts);
+        let bodies = Bodies::new(Exposition::new(Registry::new(), store, clock, None), 0);
+        bodies.body(Format::Text, false).await.unwrap();
+        assert_eq!(
+            looked.load(Ordering::Relaxed) > 0,
+            is_elsewhere,
+            "{accounts}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_rendered_for_many_accounts_is_dropped_35_seconds_after_the_last_scrape() {
     let (bodies, ..) = counted(INLINE_ACCOUNTS + 1);
     bodies.body(Format::Text, false).await.unwrap();
