@@ -1,9 +1,10 @@
 //! Answers as they come from the network: what is received is what was sent, in any coding and
 //! framing, and is never more than an answer may have.
 //!
-//! The first line of an input is a status, a coding, a framing and how many times the rest is
-//! repeated, such as `200 gzip chunked 1`. With the coding `gzip` the rest is compressed here;
-//! with `gzipped` the rest is said to be so. With the framing `raw` the rest is all that is sent.
+//! The first line of an input is a status, a coding, a framing and how long the body is made, in
+//! bytes, such as `200 gzip chunked 5000`: the rest is repeated until then. Without a length the
+//! rest is the body. With the coding `gzip` the rest is compressed here; with `gzipped` the rest
+//! is said to be so. With the framing `raw` the rest is all that is sent.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cwp_exporter::cloud::Error;
-use cwp_exporter::cloud::http::{HttpSend as _, MAX_ANSWER, Network};
+use cwp_exporter::cloud::http::{HttpSend as _, Network};
 use cwp_exporter::cloud::trust::Trust;
 use cwp_exporter::config::Proxies;
 use cwp_exporter::metrics::reason::Reason;
@@ -31,8 +32,11 @@ const BOUND: Bound = Bound {
     bytes_per_byte: 16,
 };
 
+/// The longest answer that is read, as the documentation says.
+const LONGEST: usize = 4 * 1024 * 1024;
+
 /// The longest text that is sent, in bytes.
-const MOST: usize = MAX_ANSWER + MAX_ANSWER / 4;
+const MOST: usize = LONGEST + LONGEST / 4;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,8 +67,11 @@ pub fn run(input: &[u8]) {
         Some(_) => 200_u16,
     };
     let (coding, framing) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let times = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
-    let sent = rest.repeat(times.clamp(1, MOST / rest.len().max(1)));
+    let length = words.next().and_then(|word| word.parse().ok());
+    let length = length.filter(|length| *length > 0 && !rest.is_empty());
+    let length = length.unwrap_or(rest.len()).min(MOST);
+    let mut sent = rest.repeat(length.div_ceil(rest.len().max(1)));
+    sent.truncate(length);
     let (header, body, expected) = match coding {
         "gzip" => ("gzip", gzip(&sent), Some(sent)),
         "gzipped" => ("gzip", sent.clone(), gunzip(&sent)),
@@ -87,7 +94,7 @@ pub fn run(input: &[u8]) {
     match received {
         Ok(received) => {
             assert!(is_whole, "it was not whole");
-            assert!(received.body().len() <= MAX_ANSWER);
+            assert!(received.body().len() <= LONGEST);
             if let Some(expected) = expected {
                 assert_eq!(received.status(), status);
                 assert_eq!(received.body(), &expected);
@@ -96,7 +103,7 @@ pub fn run(input: &[u8]) {
         Err(error) => {
             check(&error);
             if let Some(expected) = expected {
-                assert!(expected.len() > MAX_ANSWER, "{error}");
+                assert!(expected.len() > LONGEST, "{error}");
                 assert_eq!(error.reason, Reason::Response, "{error}");
             }
         }
