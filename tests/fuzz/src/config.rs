@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::input::{first_line, parts, text};
 use crate::measure::{Bound, bounded};
+use crate::written::{self, Number, Period, Setting};
 
 /// The files with more accounts that there can be.
 const MORE: [&str; 2] = ["a.yml", "b.yml"];
@@ -159,21 +160,23 @@ pub fn with_file<T>(content: &[u8], read: impl FnOnce(&Path) -> T) -> T {
 fn with_files<T>(files: &Files<'_>, read: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
-        /// The names of the files with more accounts that are there.
+        /// The names of the files that are there.
         static THERE: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
     }
     FOLDER.with(|folder| {
         let write = |name: &str, content: &[u8]| {
             fs::write(folder.path().join(name), content).expect("a written file");
         };
+        // Some file systems bring a file to the disk at once when it is written over, which takes
+        // milliseconds. So each file is a new one.
         for name in THERE.take() {
             fs::remove_file(folder.path().join(name)).expect("the file is there");
         }
         for (name, content) in &files.more {
             write(name, content);
         }
-        THERE.set(files.more.keys().copied().collect());
         write("main", files.yaml);
+        THERE.set(files.more.keys().copied().chain(["main"]).collect());
         read(&folder.path().join("main"))
     })
 }
@@ -194,12 +197,32 @@ fn matched(patterns: &Value, files: &Files<'_>) -> Option<Vec<&'static str>> {
     Some(names)
 }
 
+/// The setting with this path, by the tables of the documentation.
+fn setting(path: &str) -> Option<Setting> {
+    Some(match path {
+        "poll.interval" | "poll.timeout" | "poll.max_age" => Period,
+        "api.rate_limit" => Number(1, u32::MAX.into()),
+        "api.max_in_flight" => Number(1, 100_000),
+        _ => match path.strip_prefix("collectors.")?.split_once('.')?.1 {
+            "interval" | "max_age" => Period,
+            "max_rows" => Number(0, 100_000),
+            _ => return None,
+        },
+    })
+}
+
 /// Where the file alone decides, the values are those that another reader finds.
 fn check_values(files: &Files<'_>, config: &Config) {
-    let read = |yaml: &[u8]| serde_saphyr::from_str::<Value>(&text(yaml)).ok();
+    let read = |yaml: &[u8]| written::accepted(&text(yaml));
     let Some(file) = read(files.yaml) else {
         return;
     };
+    written::check_twice(&text(files.yaml), &file, |twice| {
+        load(&Files::one(twice.as_bytes()), &[]).is_ok()
+    });
+    written::check_settings(&text(files.yaml), file.clone(), setting, |changed| {
+        load(&Files::one(changed.as_bytes()), &[]).is_ok()
+    });
     let Some(names) = matched(&file["accounts_files"], files) else {
         return;
     };
@@ -226,5 +249,14 @@ fn check_values(files: &Files<'_>, config: &Config) {
     }
     if let Some(limit) = file["api"]["rate_limit"].as_u64() {
         assert_eq!(u64::from(config.api.rate_limit.get()), limit);
+    }
+    let poll = &file["poll"];
+    for (written, found) in [
+        (&poll["interval"], config.poll.interval),
+        (&poll["timeout"], config.poll.timeout),
+    ] {
+        if let Some(duration) = written::duration(written) {
+            assert_eq!(found, duration, "{written}");
+        }
     }
 }

@@ -24,6 +24,7 @@ mod scenario;
 mod simulator;
 mod state;
 mod web_config;
+mod written;
 
 use std::sync::OnceLock;
 

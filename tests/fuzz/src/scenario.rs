@@ -1,5 +1,6 @@
 //! The scenarios of the simulated cloud: the accounts and their first answers are those that
-//! another reader finds, and no error shows a key.
+//! another reader finds, a number or a duration that its setting cannot have is refused, and no
+//! error shows a key.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::input::text;
 use crate::measure::{Bound, bounded};
 use crate::simulator::first_answer;
+use crate::written::{self, Number, Period, Setting, Time};
 
 /// Each account has an answer of each action, and each step a copy of the fields.
 const BOUND: Bound = Bound {
@@ -48,9 +50,16 @@ pub fn run(input: &[u8]) {
         );
         assert!(account.secret_id().is_empty() == account.secret_key().is_empty());
     }
-    let Some(written) = written.filter(|written| counts(written).next().is_none()) else {
+    let Some(written) = written.or_else(|| written::accepted(&input)) else {
         return;
     };
+    written::check_twice(&input, &written, |twice| Scenario::parse(twice).is_ok());
+    written::check_settings(&input, written.clone(), setting, |changed| {
+        Scenario::parse(changed).is_ok()
+    });
+    if counts(&written).next().is_some() {
+        return;
+    }
     let accounts = written["accounts"]
         .as_array()
         .map_or(&[][..], Vec::as_slice);
@@ -68,6 +77,27 @@ pub fn run(input: &[u8]) {
         }
     }
     check_answers(&written, accounts, scenario);
+}
+
+/// The setting with this path, by the tables of the documentation.
+fn setting(path: &str) -> Option<Setting> {
+    let timelines = ["accounts.timeline.", "sts.timeline.", "metadata.timeline."];
+    let mut steps = timelines
+        .iter()
+        .filter_map(|start| path.strip_prefix(start));
+    Some(match steps.next().unwrap_or(path) {
+        "at" | "delay" => Time,
+        "http.status" => Number(200, 599),
+        "legacy_error.code" => Number(-999_999, 999_999),
+        "cut" => Number(0, u32::MAX.into()),
+        "nested" => Number(0, 10_000_000),
+        "oversized" => Number(0, u64::MAX),
+        "rate_limit" | "sts.rate_limit" | "accounts.rate_limit" => Number(1, u32::MAX.into()),
+        "repeat" | "sts.lifetime" | "metadata.lifetime" => Period,
+        "accounts.count" | "accounts.page_limit" => Number(1, 100_000),
+        "orders.count" | "accounts.orders.count" => Number(1, 10_000),
+        _ => return None,
+    })
 }
 
 /// The answer of the first account with a key that is always good has the fields that are

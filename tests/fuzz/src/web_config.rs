@@ -1,6 +1,8 @@
 //! The web configuration: what it sets is what another reader finds in the file, and neither an
 //! error nor debug output shows a line of a private key.
 
+use std::path::Path;
+
 use cwp_exporter::config::Environment;
 use cwp_exporter::server::web_config::WebConfigFile;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use crate::config::{has_key, with_file};
 use crate::input::text;
 use crate::measure::{Bound, bounded};
+use crate::written;
 
 /// A problem for each byte is text of some hundred bytes, sorted and copied.
 const BOUND: Bound = Bound {
@@ -37,9 +40,13 @@ pub fn run(input: &[u8]) {
         assert!(!debugged.contains(hash.text()), "{debugged}");
         assert!((4..=31).contains(&hash.cost()));
     }
-    let Ok(written) = serde_saphyr::from_str::<Value>(&String::from_utf8_lossy(input)) else {
+    let Some(written) = written::accepted(&text(input)) else {
         return;
     };
+    written::check_twice(&text(input), &written, |twice| {
+        let open = |path: &Path| WebConfigFile::open(path, &Environment::default());
+        with_file(twice.as_bytes(), open).is_ok()
+    });
     let count = |value: &Value| value.as_object().map_or(0, serde_json::Map::len);
     assert_eq!(config.users.len(), count(&written["basic_auth_users"]));
     for (name, hash) in written["basic_auth_users"]
