@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cwp_exporter::cloud::http::HttpSend;
 use cwp_exporter::cloud::{ApiAnswer, Credential, Error, RequestTemplate};
-use cwp_exporter::collectors::{self, Collected, Collector};
+use cwp_exporter::collectors::{self, Collected, Collector, DriftKind};
 use cwp_exporter::config::Api;
 use cwp_exporter::metrics::reason::Reason;
 use futures_util::FutureExt as _;
@@ -234,6 +234,11 @@ fn check_collected(collected: &Collected) {
         assert!(drift.field.len() <= 64 + "List[].".len(), "{drift:?}");
         assert!(!drift.field.contains(SECRET), "{drift:?}");
     }
+    let unknown = collected
+        .drift
+        .iter()
+        .filter(|drift| drift.kind == DriftKind::Unknown && !drift.field.starts_with("List[]."));
+    assert!(unknown.count() <= 20, "{:?}", collected.drift);
     let mut series = BTreeSet::new();
     for sample in collected
         .samples

@@ -113,18 +113,23 @@ fn check(kind: u8, file: &str, key: &Key) {
     assert_eq!(written.each_ref().map(Option::as_ref), read, "{file}");
 }
 
-/// The last value of a setting in the section `[default]`.
+/// The value of a setting in the section `[default]`. A file with the section or the setting
+/// twice is not accepted.
 fn setting(file: &str, name: &str) -> Option<String> {
     let file = file.trim_start_matches('\u{feff}');
     let lines = file.lines().map(str::trim);
+    let heads = lines.clone().filter(|line| is_head(line, "default"));
+    assert_eq!(heads.count(), 1, "{file}");
     let inside = lines.skip_while(|line| !is_head(line, "default")).skip(1);
     let inside = inside.take_while(|line| !line.starts_with('['));
     let settings = inside.filter(|line| !line.starts_with(['#', ';']));
-    let values = settings.filter_map(|line| {
+    let mut values = settings.filter_map(|line| {
         let (known, value) = line.split_once('=')?;
         (known.trim() == name).then(|| value.to_owned())
     });
-    values.last()
+    let value = values.next();
+    assert!(values.next().is_none(), "{name} comes twice: {file}");
+    value
 }
 
 fn is_head(line: &str, name: &str) -> bool {

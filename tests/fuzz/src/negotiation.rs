@@ -3,8 +3,6 @@
 //!
 //! Each line of an input is an item of a list; those of `Accept-Encoding` begin with `!`.
 
-use std::collections::BTreeSet;
-
 use cwp_exporter::exposition::Format;
 use cwp_exporter::server::negotiation::Dialect;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
@@ -67,24 +65,24 @@ fn check(wanted: &Dialect, items: &[(HeaderName, HeaderValue)]) {
     let of = |header: HeaderName| {
         let lines = items.iter().filter(move |(name, _)| *name == header);
         let lines = lines.filter_map(|(_, line)| line.to_str().ok());
-        lines
-            .map(str::to_ascii_lowercase)
-            .collect::<BTreeSet<String>>()
+        lines.map(str::to_ascii_lowercase).collect::<Vec<String>>()
     };
     let (types, codings) = (of(ACCEPT), of(ACCEPT_ENCODING));
-    let names = |lines: &BTreeSet<String>, name: &str| lines.iter().any(|line| line.contains(name));
-    if wanted.gzip {
-        assert!(
-            names(&codings, "gzip") || names(&codings, "*"),
-            "{codings:?}"
-        );
-    }
+    assert_eq!(wanted.gzip, accepts_gzip(&codings), "{codings:?}");
     match wanted.format {
         Format::OpenMetrics => {
             let start = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             assert!(wanted.content_type.starts_with(start));
             let known = ["application/openmetrics-text", "application/*", "*/*"];
-            assert!(known.iter().any(|name| names(&types, name)), "{types:?}");
+            let mut ranges = types.iter().flat_map(|line| line.split(','));
+            let is_accepted = ranges.any(|range| {
+                let (name, qualities) = item(range);
+                let quality = qualities
+                    .last()
+                    .map_or(Some(1000), |text| thousandths(text));
+                known.contains(&name) && quality.is_some_and(|quality| quality > 0)
+            });
+            assert!(is_accepted, "{types:?}");
         }
         Format::Text => {
             assert!(wanted.content_type.starts_with("text/plain; version="));
@@ -96,6 +94,54 @@ fn check(wanted: &Dialect, items: &[(HeaderName, HeaderValue)]) {
     {
         assert!(!types.is_empty());
     }
+}
+
+/// Whether gzip is accepted, by its name or by `*`, and not less than no coding.
+fn accepts_gzip(codings: &[String]) -> bool {
+    let (mut gzip, mut any, mut none) = (None, None, None);
+    for text in codings.iter().flat_map(|line| line.split(',')) {
+        let (coding, qualities) = item(text);
+        let quality = qualities
+            .first()
+            .map_or(Some(1000), |text| thousandths(text));
+        let place = match coding {
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut none,
+            "*" => &mut any,
+            _ => continue,
+        };
+        // What comes later, and is not malformed, replaces what came before.
+        *place = quality.or(*place);
+    }
+    let gzip = gzip.or(any).unwrap_or(0);
+    gzip > 0 && gzip >= none.unwrap_or(0)
+}
+
+/// The name of an item, and what is written as its quality.
+fn item(text: &str) -> (&str, Vec<&str>) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let qualities = parts.filter_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        (name.trim() == "q").then(|| value.trim())
+    });
+    (name, qualities.collect())
+}
+
+/// A quality as RFC 9110 describes it: at most 1, with at most three decimals.
+fn thousandths(text: &str) -> Option<u32> {
+    let text = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = ["0", "1"].contains(&whole)
+        && decimals.len() <= 3
+        && decimals.bytes().all(|byte| byte.is_ascii_digit());
+    let quality = is_number
+        .then(|| format!("{whole}{decimals:0<3}").parse().ok())
+        .flatten();
+    quality.filter(|quality| *quality <= 1000)
 }
 
 fn contains(input: &[u8], word: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cwp_exporter::collection::snapshot::Store;
 use cwp_exporter::collection::state_dir::{Document, encode};
 use cwp_exporter::exposition::{Exposition, Format};
+use jiff::{SignedDuration, Timestamp};
 use prometheus::Registry;
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ pub fn run(input: &[u8]) {
     let Some((restored, _)) = restored else {
         return;
     };
-    check_values(input, &first);
+    check_values(input, &first, now.wall);
 
     let saved = encode(&first, now).expect("what was restored can be saved");
     let second = store();
@@ -56,8 +57,11 @@ fn store() -> Store {
     Store::new(accounts.into())
 }
 
+/// How far the clock of who saved a file may have been ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
 /// Compares what was restored with the values that another reader finds.
-fn check_values(input: &[u8], store: &Store) {
+fn check_values(input: &[u8], store: &Store, now: Timestamp) {
     let Ok(document) = serde_json::from_slice::<Value>(input) else {
         return;
     };
@@ -82,8 +86,13 @@ fn check_values(input: &[u8], store: &Store) {
                     saved["name"] == *account.name && saved["identity"] == *account.identity
                 })
                 .flat_map(|saved| items(&saved["collectors"]));
-            let mut candidates =
-                collectors.filter(|saved| saved["collector"] == slot.collector().name());
+            let mut candidates = collectors.filter(|saved| {
+                let at: Option<Timestamp> = saved["collected_at"]
+                    .as_str()
+                    .and_then(|at| at.parse().ok());
+                let is_past = at.is_some_and(|at| at.duration_since(now) <= AHEAD);
+                is_past && saved["collector"] == slot.collector().name()
+            });
             let is_in_the_file = candidates.any(|saved| {
                 let samples = items(&saved["samples"]).map(|sample| {
                     let position = sample[0].as_u64().and_then(|at| usize::try_from(at).ok());
