@@ -1,5 +1,5 @@
 //! The simulated API accepts a request where, and only where, an independent check of its
-//! signature does.
+//! signature does, and refuses what differs from such a request where it may not.
 //!
 //! The first part of an input is the headers, the second the body. In `Authorization`, `{sign}`
 //! stands for the right signature.
@@ -78,18 +78,16 @@ pub fn run(input: &[u8]) {
     let mut parts = parts(input);
     let mut headers = headers(parts.next().unwrap_or_default());
     let body = parts.next().unwrap_or_default();
+    let unsigned = headers.clone();
     sign(&mut headers, body, KEY);
-    let answer = SIMULATOR.with_borrow_mut(|simulator| simulator.ask("POST /", &headers, body));
-    assert_eq!(answer.status, 200);
-    let shown = answer.body.escape_ascii().to_string();
-    assert!(!shown.contains(KEY), "{shown}");
-    let answer: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
-    let response = &answer["Response"];
-    assert!(response["RequestId"].is_string(), "{answer}");
-    let code = response["Error"]["Code"].as_str();
+    let answer = ask(&headers, body);
+    let code = answer["Response"]["Error"]["Code"].as_str();
     match code {
         None => {
             assert!(is_authentic(&headers, body).is_some(), "accepted: {answer}");
+            if headers != unsigned {
+                check_another(unsigned, body, input);
+            }
         }
         Some(code) => {
             let is_good =
@@ -98,6 +96,61 @@ pub fn run(input: &[u8]) {
             assert!(code != "InternalError", "{answer}");
         }
     }
+}
+
+fn ask(headers: &Headers, body: &[u8]) -> Value {
+    let answer = SIMULATOR.with_borrow_mut(|simulator| simulator.ask("POST /", headers, body));
+    assert_eq!(answer.status, 200);
+    let shown = answer.body.escape_ascii().to_string();
+    assert!(!shown.contains(KEY), "{shown}");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
+    assert!(answer["Response"]["RequestId"].is_string(), "{answer}");
+    answer
+}
+
+/// Changes a request that is accepted once it is signed in one respect, which `input` chooses.
+/// It is refused then.
+fn check_another(mut headers: Vec<(HeaderName, HeaderValue)>, body: &[u8], input: &[u8]) {
+    let choice = input.iter().copied().map(usize::from).sum::<usize>() % 6;
+    let change = |headers: &mut Headers, name: &str, change: &dyn Fn(&str) -> String| {
+        for (known, value) in headers {
+            if known == name {
+                let changed = change(value.to_str().expect("it was accepted"));
+                *value = HeaderValue::from_str(&changed).expect("ASCII");
+            }
+        }
+    };
+    match choice {
+        0 => change(&mut headers, "x-tc-timestamp", &|_| (NOW + 301).to_string()),
+        1 => {
+            change(&mut headers, "x-tc-timestamp", &|_| (NOW - 301).to_string());
+            let yesterday = |value: &str| value.replace("2024-06-01", "2024-05-31");
+            change(&mut headers, "authorization", &yesterday);
+        }
+        2 => change(&mut headers, "authorization", &|value| {
+            let (start, rest) = value.split_once("SignedHeaders=").expect("it was accepted");
+            let (names, end) = rest.split_once(", ").expect("it was accepted");
+            let names: Vec<&str> = names.split(';').rev().collect();
+            format!("{start}SignedHeaders={}, {end}", names.join(";"))
+        }),
+        3 => {
+            let token = HeaderValue::from_static("token");
+            headers.retain(|(name, _)| name != "x-tc-token");
+            headers.push((HeaderName::from_static("x-tc-token"), token));
+        }
+        _ => {}
+    }
+    sign(&mut headers, body, KEY);
+    if choice == 4 {
+        change(&mut headers, "authorization", &|value| {
+            let last = if value.ends_with('0') { '1' } else { '0' };
+            format!("{}{last}", &value[..value.len() - 1])
+        });
+    }
+    let more = [body, b" "].concat();
+    let answer = ask(&headers, if choice == 5 { &more } else { body });
+    let is_refused = answer["Response"]["Error"]["Code"].is_string();
+    assert!(is_refused, "accepted: {headers:?} {answer}");
 }
 
 fn is_empty(body: &[u8]) -> bool {
