@@ -61,12 +61,12 @@ impl Setting {
 }
 
 /// Checks each setting of a file that was accepted. The path of each, such as `poll.interval`,
-/// tells its kind. With another value of one of them, which `input` chooses, the file is refused.
+/// tells its kind. With other values of one of them, which `input` chooses, the file is refused.
 pub fn check_settings(
     input: &str,
     mut written: Value,
     kind: fn(&str) -> Option<Setting>,
-    is_accepted: impl FnOnce(&str) -> bool,
+    is_accepted: impl Fn(&str) -> bool,
 ) {
     let mut count = 0;
     visit(&mut written, "", kind, &mut |setting, value| {
@@ -76,16 +76,18 @@ pub fn check_settings(
     if count == 0 {
         return;
     }
-    let choice = input.bytes().map(usize::from).sum::<usize>();
-    let (mut until, which) = (choice / 3 % count, choice % 3);
-    visit(&mut written, "", kind, &mut |setting, value| {
-        if until == 0 {
-            *value = setting.refused()[which].take();
-        }
-        until = until.wrapping_sub(1);
-    });
-    let changed = written.to_string();
-    assert!(!is_accepted(&changed), "accepted: {changed}");
+    let chosen = input.bytes().map(usize::from).sum::<usize>() % count;
+    for which in 0..3 {
+        let (mut changed, mut until) = (written.clone(), chosen);
+        visit(&mut changed, "", kind, &mut |setting, value| {
+            if until == 0 {
+                *value = setting.refused()[which].take();
+            }
+            until = until.wrapping_sub(1);
+        });
+        let changed = changed.to_string();
+        assert!(!is_accepted(&changed), "accepted: {changed}");
+    }
 }
 
 /// Calls `meet` with each setting that is written in `value`.
