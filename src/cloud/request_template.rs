@@ -182,6 +182,16 @@ mod tests {
         RequestTemplate::new(&endpoint, region, request())
     }
 
+    #[test]
+    fn debug_output_tells_the_action_and_not_the_parameters() {
+        let request = prepared(None).with_parameters(Bytes::from_static(b"hunter2"));
+        let shown = format!("{request:?}");
+        for part in ["cwp", "DescribeLicenseGeneral", "2018-02-28"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_sending_is_signed_for_its_key_and_its_time() {
         let http = Scripted::new(|_| success("{}"));

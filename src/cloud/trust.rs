@@ -202,6 +202,8 @@ mod tests {
         assert_eq!(count(&[("SSL_CERT_FILE", file)]), 1);
         assert_eq!(count(&[("SSL_CERT_DIR", folder), ("SSL_CERT_FILE", "")]), 1);
         assert_eq!(count(&[("SSL_CERT_DIR", &both)]), 2);
+        let twice = [("SSL_CERT_DIR", folder), ("SSL_CERT_FILE", file)];
+        assert_eq!(count(&twice), 1, "the same certificate");
         let empty = trust(&[("SSL_CERT_FILE", ""), ("SSL_CERT_DIR", " ")]);
         assert_eq!(empty, trust(&[]));
     }

@@ -267,6 +267,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn failures_that_come_and_go_leave_the_limits_of_others_alone() {
+        let flapping = ["A", "B"].into_iter().cycle().take(20);
+        let log = log_of(flapping.chain(["C", "D"]).map(Some)).await;
+        assert_eq!(log.len(), 4, "{log:?}");
+        assert!(log[3].contains("code=\"D\"") && !log[3].contains("hidden"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn ever_new_codes_are_bounded_too() {
         let codes: Vec<String> = (0..HOUR).map(|number| format!("C{number}")).collect();
         let log = log_of(codes.iter().map(|code| Some(code.as_str()))).await;

@@ -166,7 +166,6 @@ impl Fleet {
         let shared = self
             .shared
             .for_config(config, Schedule::enabled(self.collectors, config));
-        // With the same client, there are the same providers.
         let same_client = Arc::ptr_eq(&shared.client, &self.shared.client);
         // A provider that stays the same keeps its key.
         let same_providers = shared.context.is_same(&self.shared.context);
@@ -179,7 +178,6 @@ impl Fleet {
         let collectors = shared.enabled.iter();
         let requests = collectors.map(|(collector, _)| FirstRequest::new(*collector, &shared));
         let mut requests: Vec<FirstRequest> = requests.collect();
-        let same_schedules = shared.enabled == self.shared.enabled;
 
         if let (Some(network), Some(changed)) = (&self.network, changed) {
             network.reconfigure(changed);
@@ -195,17 +193,12 @@ impl Fleet {
             let before = before.filter(|member| member.is_of(account));
             let provider = providers.provider(&account.credentials);
             let same_account = before.as_ref().map(|member| member.account == *account);
-            let (state, mut jobs) = match before {
+            let (before, mut jobs) = match before {
                 None => (None, Vec::new()),
                 Some(member) => (Some(member.state), member.jobs),
             };
-            let state = match state {
-                Some(state) if same_client && same_schedules && same_account == Some(true) => state,
-                before => {
-                    let (before, revision) = (before.as_deref(), self.store.revision());
-                    Arc::new(account_state(account, &provider, &shared, before, revision))
-                }
-            };
+            let (before, revision) = (before.as_deref(), self.store.revision());
+            let state = Arc::new(account_state(account, &provider, &shared, before, revision));
             let mut is_kept = same_account == Some(true);
             let new_jobs = state
                 .slots

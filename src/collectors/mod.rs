@@ -119,13 +119,6 @@ impl fmt::Debug for dyn Collector {
     }
 }
 
-/// Collectors have names of their own.
-impl PartialEq for dyn Collector {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-
 /// What comes after an answer.
 #[derive(Debug)]
 pub enum Next {

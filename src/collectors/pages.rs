@@ -70,18 +70,18 @@ impl<T> Pages<T> {
         self.total = total.or(self.total);
         self.pages += 1;
         self.offset += page.len();
-        let (page_len, mut new_rows, mut known_rows) = (page.len(), 0, 0);
+        let (page_len, mut has_new, mut has_known) = (page.len(), false, false);
         for (key, row) in page {
             match key.map(|key| self.rows.entry(key)) {
                 None => self.nameless += 1,
                 // What was read later is newer.
                 Some(Entry::Occupied(mut known)) => {
                     known.insert(row);
-                    known_rows += 1;
+                    has_known = true;
                 }
                 Some(Entry::Vacant(new)) => {
                     new.insert(row);
-                    new_rows += 1;
+                    has_new = true;
                 }
             }
         }
@@ -91,7 +91,7 @@ impl<T> Pages<T> {
                 None => "the answer has neither rows nor their number",
             });
         }
-        let repeats = known_rows > 0 && new_rows == 0;
+        let repeats = has_known && !has_new;
         let misses = self.total.is_none_or(|total| self.count() < total);
         if misses && page_len > 0 && !repeats {
             return match self.pages {

@@ -191,15 +191,6 @@ fn names_and_metrics_are_unique() {
 }
 
 #[test]
-fn collectors_are_equal_by_name() {
-    for (number, collector) in all().iter().enumerate() {
-        let same = all().iter().map(|other| other == collector);
-        let expected = (0..all().len()).map(|other| other == number);
-        assert!(same.eq(expected), "{collector:?}");
-    }
-}
-
-#[test]
 fn every_collector_has_a_fixture_folder() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/api");
     for collector in all() {

@@ -252,6 +252,19 @@ async fn a_request_that_is_given_up_makes_the_next_ones_more_patient() {
     waiting.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn buckets_that_are_all_in_use_are_looked_through_when_there_are_twice_as_many() {
+    let budgets = budgets(10, 64);
+    for key in 0..=128 {
+        let name = format!("AKID{key}");
+        drop(budgets.permit(&name, "A", Lane::Prompt).await);
+        let buckets = budgets.buckets.lock();
+        assert_eq!(buckets.by_key.len(), key + 1);
+        let expected = [0, 128, 256][key / SWEEP_FROM];
+        assert_eq!(buckets.sweep_at, expected, "{key}");
+    }
+}
+
 #[test]
 fn a_quarter_of_the_permits_is_for_the_slow_and_each_lane_has_one_at_least() {
     for (all, prompt, slow) in [

@@ -337,6 +337,7 @@ mod tests {
             (metadata((200, "Role"), (404, "")), Reason::Credentials),
             (metadata((404, ""), (200, KEY)), Reason::Credentials),
             (failing(r#"{"Code":"InternalError"}"#), Reason::Server),
+            (failing(r#"{"Code":"InternalError.Busy"}"#), Reason::Server),
             (failing(r#"{"Code":"NoSuchRole"}"#), Reason::Credentials),
             (Scripted::hanging(), Reason::Timeout),
             (reset(), Reason::Network),

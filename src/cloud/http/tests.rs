@@ -394,21 +394,18 @@ async fn a_proxy_that_refuses_is_named_with_its_status_and_a_remedy() {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_once_and_would_not_again_is_named_without_a_status() {
-    let proxy = Server::start(|number| {
-        Some(if number == 0 {
-            "403 Forbidden"
-        } else {
-            "200 OK"
-        })
-    });
-    let proxy = proxy.await.url;
-    let error = send(&behind(&proxy), "https://cwp.example/").await;
-    let message = error.unwrap_err().message;
-    let start = format!(
-        "the proxy {} opened no tunnel: ",
-        proxy.trim_end_matches('/')
-    );
-    assert!(message.starts_with(&start), "{message}");
+    for status in ["200 OK", "299 X"] {
+        let refusal = "403 Forbidden";
+        let proxy = Server::start(move |number| Some(if number == 0 { refusal } else { status }));
+        let proxy = proxy.await.url;
+        let error = send(&behind(&proxy), "https://cwp.example/").await;
+        let message = error.unwrap_err().message;
+        let start = format!(
+            "the proxy {} opened no tunnel: ",
+            proxy.trim_end_matches('/')
+        );
+        assert!(message.starts_with(&start), "{message}");
+    }
 }
 
 #[tokio::test]

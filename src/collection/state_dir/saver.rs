@@ -359,8 +359,10 @@ mod tests {
         let opened = opening.await.unwrap().unwrap();
         loading.abort();
         // The other end is closed when the process has ended.
-        let end = tokio::task::spawn_blocking(|| std::io::read_to_string(opened));
-        assert_eq!(end.await.unwrap().unwrap(), "");
+        let (ended, end) = tokio::sync::oneshot::channel();
+        std::thread::spawn(|| ended.send(std::io::read_to_string(opened).is_ok()));
+        let end = tokio::time::timeout(Duration::from_secs(30), end);
+        assert_eq!(end.await, Ok(Ok(true)));
     }
 
     #[tokio::test]

@@ -304,6 +304,35 @@ mod tests {
         std::fs::write(&path, "good").unwrap();
         assert_eq!(read(&path, 4).unwrap().as_deref(), Some(&b"good"[..]));
         assert!(read(&path, 3).is_err());
+        assert!(read(&path.join("below"), 4).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_received_or_named_is_told() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.json");
+        let saved = perform(Operation::Save, 4, &path, Broken, &mut Vec::new());
+        let (exit, message) = saved.unwrap_err();
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            message.starts_with("cannot get what belongs into "),
+            "{message}"
+        );
+        assert!(!path.exists());
+        std::fs::write(&path, "bad").unwrap();
+        let aside = perform(Operation::SetAside, 0, &path, Broken, &mut &mut [0; 3][..]);
+        let (exit, message) = aside.unwrap_err();
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            message.starts_with("cannot name what was put aside for "),
+            "{message}"
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Write for Compressor {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.encoder.flush()
+        // `finish` does.
+        Ok(())
     }
 }
 

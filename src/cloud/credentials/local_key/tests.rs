@@ -8,6 +8,7 @@ use super::super::fixture::{self, refreshes};
 use super::*;
 use crate::cloud::scripted::Scripted;
 use crate::config::{IdSource, SecretSource};
+use crate::system::logging::fixture::CapturedLog;
 
 fn key_in_file(path: &Path) -> (LocalKey, Registry) {
     let key = StaticKey {
@@ -58,6 +59,62 @@ async fn a_key_file_that_is_gone_or_empty_leaves_the_last_key_in_use() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(key.credential().await.unwrap().secret_key(), "new");
     assert!(key.take_notice().is_some(), "this is another failure");
+}
+
+#[tokio::test]
+async fn a_failure_is_told_again_after_the_same_key_was_read_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, "same").unwrap();
+    let (key, _) = key_in_file(&path);
+    key.credential().await.unwrap();
+    for _ in 0..2 {
+        std::fs::remove_file(&path).unwrap();
+        for is_told in [true, false] {
+            key.credential().await.unwrap();
+            assert_eq!(key.take_notice().is_some(), is_told);
+        }
+        std::fs::write(&path, "same").unwrap();
+        key.credential().await.unwrap();
+        assert_eq!(key.take_notice(), None);
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_of_another_key_and_of_an_unusual_id() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let context = fixture::context(Scripted::hanging(), []);
+    let profile = Profile {
+        file: Some(file.path().to_owned()),
+        ..Profile::default()
+    };
+    let provider = LocalKey::new(KeyLocation::Profile(profile), &context);
+    let log = CapturedLog::start();
+    for (id, lines) in [
+        ("AKIDa", 0),
+        ("AKIDa", 0),
+        ("AKIDb", 1),
+        ("odd", 3),
+        ("odd", 3),
+    ] {
+        let text = format!("[default]\nsecret_id = {id}\nsecret_key = k\n");
+        std::fs::write(file.path(), text).unwrap();
+        provider.credential().await.unwrap();
+        assert_eq!(log.lines().len(), lines, "{id}");
+    }
+    let log = log.lines();
+    assert!(
+        log[0].contains("credential has changed") && log[0].contains("AKIDb"),
+        "{log:?}"
+    );
+    assert!(
+        log[1].contains("credential has changed") && !log[1].contains("odd"),
+        "{log:?}"
+    );
+    assert!(
+        log[2].contains("does not begin with AKID or IKID"),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
