@@ -324,6 +324,7 @@ mod tests {
                 TEXT,
             ),
             ("text/plain;q=0, */*", OPENMETRICS),
+            ("text/plain;version=0.0.4;q=0, */*", OPENMETRICS),
             ("text/*;q=0, */*;q=0.1", OPENMETRICS),
             ("application/openmetrics-text;q=0, */*", TEXT),
             ("application/openmetrics-text;q=0.0, application/*", TEXT),

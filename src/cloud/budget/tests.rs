@@ -258,6 +258,7 @@ async fn buckets_that_are_all_in_use_are_looked_through_when_there_are_twice_as_
     for key in 0..=128 {
         let name = format!("AKID{key}");
         drop(budgets.permit(&name, "A", Lane::Prompt).await);
+        tokio::time::advance(Duration::from_millis(200)).await;
         let buckets = budgets.buckets.lock();
         assert_eq!(buckets.by_key.len(), key + 1);
         let expected = [0, 128, 256][key / SWEEP_FROM];

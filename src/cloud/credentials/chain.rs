@@ -238,4 +238,18 @@ mod tests {
         assert_eq!(log.len(), 1, "{log:?}");
         assert!(log[0].contains("credentials found"), "{log:?}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_told_of_the_place_that_was_found_is_told_of_the_chain() {
+        let profile = tempfile::NamedTempFile::new().unwrap();
+        let text = "[default]\nsecret_id=AKIDprofile\nsecret_key=hunter2";
+        std::fs::write(profile.path(), text).unwrap();
+        let path = profile.path().to_str().unwrap();
+        let chain = chain(true, [("TENCENTCLOUD_CREDENTIALS_FILE", path)]);
+        assert_eq!(chain.take_notice(), None);
+        let key = chain.credential().await.unwrap();
+        std::fs::write(profile.path(), "").unwrap();
+        assert_eq!(chain.credential().await, Ok(key));
+        assert!(chain.take_notice().is_some());
+    }
 }

@@ -69,6 +69,11 @@ fn only_a_number_of_frozen_licences_may_be_null() {
 }
 
 #[test]
+fn a_list_is_asked_for_in_pages_of_100_rows() {
+    assert_eq!(LicenseList.request().body, r#"{"Limit":100,"Offset":0}"#);
+}
+
+#[test]
 fn a_list_of_small_pages_asks_for_them_from_its_first_request_on() {
     let first = |limit| {
         let list = List {

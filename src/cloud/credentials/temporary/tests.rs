@@ -269,15 +269,18 @@ async fn an_absent_source_is_a_failed_renewal_only_once_it_had_a_key() {
 
 #[test]
 fn a_key_has_no_part_that_is_empty_or_holds_a_blank() {
+    let keys = |id: &str, key: &str, token: &str| Keys {
+        tmp_secret_id: id.to_owned(),
+        tmp_secret_key: key.to_owned(),
+        token: token.to_owned(),
+    };
     let key = |id: &str, key: &str, token: &str| {
-        let keys = Keys {
-            tmp_secret_id: id.to_owned(),
-            tmp_secret_key: key.to_owned(),
-            token: token.to_owned(),
-        };
+        let keys = keys(id, key, token);
         keys.credential("a role", 1_717_207_200)
     };
     assert!(key("AKIDa", "hunter2", "t+/=").is_some());
+    let never = keys("AKIDa", "hunter2", "t").credential("a role", i64::MAX);
+    assert_eq!(never, None, "no calendar has this moment");
     for odd in ["", " ", "a b", "a\n", "\ta", "a\0", "é"] {
         assert_eq!(key(odd, "hunter2", "t"), None, "{odd:?}");
         assert_eq!(key("AKIDa", odd, "t"), None, "{odd:?}");
