@@ -211,20 +211,23 @@ mod tests {
     #[test]
     fn the_systems_certificates_are_trusted_only_where_a_service_is_behind_tls() {
         let environment = Environment::from([("KEY", "k")]);
-        let of = |endpoint: &str| {
+        let of = |endpoints: [&str; 2]| {
             let file = tempfile::NamedTempFile::new().unwrap();
             let key = "{type: static, secret_id: AKIDa, secret_key_env: KEY}";
-            let text = format!(
-                "api: {{endpoint: '{endpoint}'}}\naccounts: [{{name: a, credentials: {key}}}]"
-            );
+            let mut text = "accounts:\n".to_owned();
+            for (number, endpoint) in endpoints.iter().enumerate() {
+                let names = format!("name: a{number}, endpoint: '{endpoint}'");
+                text += &format!("- {{{names}, credentials: {key}}}\n");
+            }
             std::fs::write(file.path(), text).unwrap();
-            Trust::of(
-                &Config::load(Some(file.path()), &environment, &[]).unwrap(),
-                &environment,
-            )
+            let config = Config::load(Some(file.path()), &environment, &[]).unwrap();
+            Trust::of(&config, &environment)
         };
-        assert_eq!(of("http://127.0.0.1:1"), Trust::Nobody);
-        assert_eq!(of("https://cwp.example"), Trust::system(&environment));
+        let (plain, tls) = ("http://127.0.0.1:1", "https://cwp.example");
+        assert_eq!(of([plain, plain]), Trust::Nobody);
+        for endpoints in [[plain, tls], [tls, tls]] {
+            assert_eq!(of(endpoints), Trust::system(&environment));
+        }
     }
 
     #[test]
