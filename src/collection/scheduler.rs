@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -170,7 +170,6 @@ impl Liveness {
 /// Notes again and again that none of the `wanted` tasks has died.
 async fn check(liveness: Liveness, tasks: TaskTracker, wanted: Arc<AtomicUsize>) {
     let mut checks = tokio::time::interval(CHECK_EVERY);
-    checks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while tasks.len() >= wanted.load(Ordering::Relaxed) {
         *liveness.0.lock() = Instant::now();
         checks.tick().await;

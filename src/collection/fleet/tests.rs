@@ -132,6 +132,7 @@ async fn what_is_known_of_the_key_of_an_account_is_told() {
     assert_eq!(key.quota().as_deref(), Some("AKIDa"));
     assert_eq!(key.expires_at(), None);
     assert_eq!(key.spent("DescribeLicenseGeneral"), 1);
+    assert_eq!(key.spent("DescribeLicenseList"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +264,25 @@ async fn another_rate_limit_holds_at_once_for_accounts_that_keep_their_values() 
     let accounts = running.fleet.store().load();
     let key = &accounts.list()[0].key_source;
     assert_eq!(key.spent("DescribeLicenseGeneral"), 1, "since the change");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_proxy_and_other_certificates_are_a_matter_of_the_network_alone() {
+    let mut running = RunningFleet::start(&accounts(&["a"]));
+    running.until(45).await;
+    let names = ["localhost".to_owned()];
+    let certificate = rcgen::generate_simple_self_signed(names).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), certificate.cert.pem()).unwrap();
+    for setting in [
+        "proxy_url: 'http://proxy.example'".to_owned(),
+        format!("ca_file: '{}'", file.path().display()),
+    ] {
+        let yaml = format!("api: {{{setting}}}\n{}", accounts(&["a"]));
+        assert_eq!(running.apply(&yaml).kept, 1, "{setting}");
+    }
+    running.until(165).await;
+    assert_eq!(running.asked("a"), [0, 60, 120]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -403,6 +403,16 @@ mod tests {
         assert_eq!(saves(&registry), ["0", "0"]);
     }
 
+    #[test]
+    fn a_start_is_refused_where_there_is_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(StateDir::check(folder.path()).is_ok());
+        let absent = folder.path().join("absent");
+        let error = StateDir::check(&absent).unwrap_err().to_string();
+        let words = format!("--state.dir: there is no folder {}", absent.display());
+        assert!(error.starts_with(&words), "{error}");
+    }
+
     #[tokio::test]
     async fn each_shard_has_a_file_of_its_own() {
         for (shard, name) in [(None, "snapshots.json"), (Some(2), "snapshots-2.json")] {
