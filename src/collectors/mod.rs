@@ -159,9 +159,6 @@ impl Collected {
     /// The metric of which a row has a series that another row or sample has, too. Prometheus
     /// would refuse such a scrape, or keep one of the values by chance.
     fn repeated(&self) -> Option<&'static MetricDef> {
-        if self.rows.is_empty() {
-            return None;
-        }
         repeated(self.samples.iter().chain(self.rows.iter().flatten()))
     }
 }

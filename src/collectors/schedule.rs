@@ -94,6 +94,13 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_collected_every_minute_and_shown_for_ten_by_default() {
+        let schedule = Schedule::default();
+        let times = [schedule.interval, schedule.max_age].map(|time| time.as_secs());
+        assert_eq!((times, schedule.max_rows), ([60, 600], None));
+    }
+
+    #[test]
     fn a_collector_is_scheduled_as_configured_unless_it_is_switched_off() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let yaml = "poll: {interval: 2m, max_age: 20m}
