@@ -112,8 +112,8 @@ fn store(values: &mut Values<'_>, clock: &Clock) -> (Store, BTreeMap<Series, u64
                 kind: DriftKind::Unknown,
             });
             let drift: Arc<[Drift]> = drift.collect();
+            let collector = slot.collector().name().to_owned();
             for drift in &*drift {
-                let collector = slot.collector().name().to_owned();
                 let (field, kind) = (drift.field.to_string(), "unknown".to_owned());
                 let labels = [
                     ("account", &name),
@@ -123,12 +123,23 @@ fn store(values: &mut Values<'_>, clock: &Clock) -> (Store, BTreeMap<Series, u64
                 ];
                 expect(&mut expected, "cwp_exporter_schema_drift", labels, 1.0);
             }
+            let nanos = values.number() >> 16;
+            let failure = (values.byte() == 1).then(|| Error::new(Reason::Timeout, values.text()));
+            let failures = values.number();
+            let (whole, part) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+            for (name_end, value) in [
+                ("duration_seconds", whole as f64 + part as f64 / 1e9),
+                ("failures_total", failures as f64),
+            ] {
+                let metric = format!("cwp_exporter_collector_{name_end}");
+                let labels = [("account", &name), ("collector", &collector)];
+                expect(&mut expected, &metric, labels, value);
+            }
             slot.store(CollectorState {
                 last_attempt: Some(Attempt {
                     at: clock.moment(),
-                    duration: Duration::from_nanos(values.number() >> 16),
-                    failure: (values.byte() == 1)
-                        .then(|| Box::new(Error::new(Reason::Timeout, values.text()))),
+                    duration: Duration::from_nanos(nanos),
+                    failure: failure.map(Box::new),
                 }),
                 last_success: Some(Success {
                     at: clock.moment(),
@@ -137,7 +148,7 @@ fn store(values: &mut Values<'_>, clock: &Clock) -> (Store, BTreeMap<Series, u64
                     requests: 1,
                 }),
                 drift,
-                failures: values.number(),
+                failures,
                 ..CollectorState::default()
             });
         }
