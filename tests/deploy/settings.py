@@ -105,12 +105,16 @@ def divided(groups):
     return {"alerts": alerts, "recordings": recordings}
 
 
+def name_of(rule):
+    return rule.get("alert") or rule["record"]
+
+
 def by_name(groups):
     """The rules by name: several alerts may share one."""
     found = {}
     for group in groups:
         for rule in group["rules"]:
-            found.setdefault(rule.get("alert") or rule["record"], []).append(rule)
+            found.setdefault(name_of(rule), []).append(rule)
     return found
 
 
@@ -258,8 +262,8 @@ def alerts_are_the_same_where_no_account_has_the_label(folder, promtools):
 
 
 def that_are_asked(groups, test):
-    """The groups with only those rules that a test names, and those that they build on: all
-    others would be evaluated as often, which takes seven times as long."""
+    """The groups with only the rules that a test names, and the rules that these build on. With
+    all rules, the tests take five times as long."""
     rules = by_name(groups)
     needed, names = set(), rules.keys() & words(test)
     while names:
@@ -267,7 +271,7 @@ def that_are_asked(groups, test):
         names = {word for name in names for rule in rules[name] for word in words(rule["expr"])}
         names = names & rules.keys() - needed
     return [
-        {**group, "rules": [rule for rule in group["rules"] if (rule.get("alert") or rule["record"]) in needed]}
+        {**group, "rules": [rule for rule in group["rules"] if name_of(rule) in needed]}
         for group in groups
     ]
 
